@@ -1,0 +1,114 @@
+"""Architecture: one network as plain data, with its text, its identity and its costs."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from search_spaces.blocks import BLOCKS, KIND_OF, Block, Input
+from search_spaces.errors import InvalidInput
+from search_spaces.layers import Program, chain, require, trace
+from search_spaces.notation import build, parse, write
+
+SEPARATOR = "+"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An input and the blocks that it goes through, the last of which classifies.
+
+    Two architectures are equal exactly if their texts are.
+    """
+
+    input: Input
+    blocks: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        height, width, _ = self.program.output_shape
+        require((height, width) == (1, 1), "an architecture ends in a classifier of one pixel (a `head`), but "
+                f"'{write_block(self.blocks[-1])}' leaves {height}x{width}")
+
+    @classmethod
+    def parse(cls, text: str) -> "Architecture":
+        """Returns the architecture that a text describes; raises `InvalidInput` with the token that is wrong."""
+        first, *rest = split(text)
+        if not first.startswith("in_"):
+            raise InvalidInput(f"an architecture begins with its input, such as 'in_r28_c1', but got '{first}'")
+        return cls(build(*parse(first, {"in": Input}), first),
+                   tuple(build(*parse(token, BLOCKS), token) for token in rest))
+
+    @cached_property
+    def text(self) -> str:
+        """The canonical text: `parse` of it is this architecture again."""
+        return SEPARATOR.join([write_token("in", self.input), *map(write_block, self.blocks)])
+
+    def __str__(self) -> str:
+        return self.text
+
+    @cached_property
+    def id(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of the canonical text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+    @cached_property
+    def block_programs(self) -> tuple[Program, ...]:
+        """The operations of each block alone; equal blocks on equal shapes have equal programs."""
+        require(bool(self.blocks), "an architecture needs at least one block after its input")
+        programs: list[Program] = []
+        shape = (self.input.resolution, self.input.resolution, self.input.channels)
+        for block in self.blocks:
+            try:
+                programs.append(trace(block.layers(shape[2], self.input), shape))
+            except InvalidInput as error:
+                raise InvalidInput(f"{error} in '{write_block(block)}'") from None
+            shape = programs[-1].output_shape
+        return tuple(programs)
+
+    @cached_property
+    def block_names(self) -> tuple[str, ...]:
+        """A name for each block, by its place and kind; weights are named after them."""
+        return tuple(f"{index}.{KIND_OF[type(block)]}" for index, block in enumerate(self.blocks))
+
+    @cached_property
+    def program(self) -> Program:
+        """The operations of the whole network in execution order."""
+        return chain(zip(self.block_names, self.block_programs, strict=True))
+
+    @property
+    def classes(self) -> int:
+        """The number of classes that the network tells apart."""
+        return self.program.output_shape[2]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of convolutions and dense layers for one image."""
+        return self.program.macs
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters."""
+        return self.program.params
+
+    @property
+    def memory_bytes(self) -> int:
+        """Live float32 activations at their peak for one image, without weights."""
+        return self.program.memory_bytes
+
+
+def split(text: str) -> list[str]:
+    """Returns the tokens of a text; white space around them is allowed."""
+    tokens = [token.strip() for token in text.split(SEPARATOR)]
+    if not all(tokens):
+        raise InvalidInput(f"blocks are joined by single '{SEPARATOR}' signs, but got '{text}'")
+    return tokens
+
+
+def write_token(kind: str, value: Any) -> str:
+    """Returns the token of a dataclass instance."""
+    return write(kind, type(value), {f.name: (getattr(value, f.name),) for f in dataclasses.fields(value)})
+
+
+def write_block(block: Block) -> str:
+    """Returns the token of a block."""
+    return write_token(KIND_OF[type(block)], block)

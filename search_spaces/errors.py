@@ -1,0 +1,23 @@
+"""The one exception for what a user got wrong."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InvalidInput(ValueError):  # noqa: N818 - named for what it is, as StopIteration is
+    """A rule that some input breaks: one line that states the rule, then the value.
+
+    The command line prints it without a traceback and exits with status 2.
+    """
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> InvalidInput:
+    """Returns the error for a name that is not in a registry: it lists the known names and the nearest.
+
+    >>> str(unknown("strategy", "randon", ["tpe", "random"]))
+    "unknown strategy 'randon'; did you mean 'random'? known: random, tpe"
+    """
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ";"
+    return InvalidInput(f"unknown {what} '{name}'{hint} known: {', '.join(names) or 'none'}")

@@ -1,0 +1,391 @@
+"""Primitive layers, the ways to compose them, and the arithmetic of both.
+
+A block expands to an expression: primitive layers composed by `Sequence` and `Branches`. `trace` turns the expression
+into a `Program`, a flat list of operations in execution order with every shape known. All that is ever done with a
+network (counting, running, training, exporting) is a walk over that list, so a new block needs no new code below it.
+
+Shapes are `(height, width, channels)` of one example; weights are laid out as in Flax: convolution kernels
+`[kernel_height, kernel_width, channels_in / groups, filters]`, dense kernels `[features_in, features]`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Protocol
+
+from search_spaces.errors import InvalidInput
+
+Shape = tuple[int, int, int]
+
+PADDINGS = ("same", "symmetric", "valid")
+ACTIVATIONS = ("relu", "relu6", "hswish", "swish")
+GATES = ("sigmoid", "hsigmoid")
+FLOAT32_BYTES = 4
+
+
+def require(condition: bool, rule: str) -> None:
+    """Raises `InvalidInput` with the rule, and the value that breaks it, unless the condition holds."""
+    if not condition:
+        raise InvalidInput(rule)
+
+
+def padding_of(size: int, kernel: int, stride: int, mode: str) -> tuple[int, int, int]:
+    """Returns `(output size, padding before, padding after)` along one axis.
+
+    `same` is TensorFlow's rule (the output is `ceil(size / stride)`, an odd pixel of padding goes last); `symmetric`
+    is PyTorch's custom of `kernel // 2` on both sides; `valid` pads nothing.
+
+    >>> padding_of(28, 3, 2, "same"), padding_of(28, 3, 2, "symmetric")
+    ((14, 0, 1), (14, 1, 1))
+    """
+    if mode == "same":
+        out = -(-size // stride)
+        total = max((out - 1) * stride + kernel - size, 0)
+        return out, total // 2, total - total // 2
+    pad = kernel // 2 if mode == "symmetric" else 0
+    return (size + 2 * pad - kernel) // stride + 1, pad, pad
+
+
+def _window(shape: Shape, kernel: tuple[int, int], stride: int, padding: str) -> tuple[int, int]:
+    height, width = (padding_of(shape[axis], kernel[axis], stride, padding)[0] for axis in (0, 1))
+    require(height > 0 and width > 0, f"a layer's output must keep at least one pixel, but {kernel[0]}x{kernel[1]} "
+            f"stride {stride} on {shape[0]}x{shape[1]} leaves {height}x{width}")
+    return height, width
+
+
+class Primitive(Protocol):
+    """A layer that interpreters know. `*shapes` are the shapes of its inputs, without the batch axis."""
+
+    label: ClassVar[str]
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns the shape of the output; raises `InvalidInput` where the inputs do not fit."""
+        ...
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of the trainable weights by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Two-dimensional convolution; `groups == channels in == filters` makes it depthwise."""
+
+    label: ClassVar[str] = "convolution"
+    filters: int
+    kernel: tuple[int, int] = (1, 1)
+    stride: int = 1
+    groups: int = 1
+    padding: str = "same"
+    bias: bool = False
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns `(height, width, filters)`."""
+        channels = shapes[0][2]
+        require(channels % self.groups == 0 and self.filters % self.groups == 0,
+                f"`groups` must divide the channels in and out, but got groups={self.groups} for {channels} -> "
+                f"{self.filters} channels")
+        return (*_window(shapes[0], self.kernel, self.stride, self.padding), self.filters)
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns the kernel's shape, and the bias's if there is one."""
+        kernel = {"kernel": (*self.kernel, shapes[0][2] // self.groups, self.filters)}
+        return kernel | ({"bias": (self.filters,)} if self.bias else {})
+
+    def is_depthwise(self, channels: int) -> bool:
+        """Tells whether every filter reads one channel of its own."""
+        return self.groups == channels == self.filters and channels > 1
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch normalisation over all axes but the channels; its running statistics are not parameters."""
+
+    label: ClassVar[str] = "batch_norm"
+    epsilon: float = 1e-5
+    momentum: float = 0.9
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns the input's shape."""
+        return shapes[0]
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of scale and bias."""
+        return {"scale": (shapes[0][2],), "bias": (shapes[0][2],)}
+
+    def statistics(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of the running mean and variance."""
+        return {"mean": (shapes[0][2],), "var": (shapes[0][2],)}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One of `ACTIVATIONS` or `GATES`, elementwise."""
+
+    label: ClassVar[str] = "activation"
+    function: str
+
+    def __post_init__(self) -> None:
+        known = ACTIVATIONS + GATES
+        require(self.function in known, f"`activation` must be one of {', '.join(known)}, but got '{self.function}'")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns the input's shape."""
+        return shapes[0]
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns none."""
+        return {}
+
+
+@dataclass(frozen=True)
+class GlobalPool:
+    """Average over height and width, which stay as axes of one pixel."""
+
+    label: ClassVar[str] = "global_pool"
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns `(1, 1, channels)`."""
+        return (1, 1, shapes[0][2])
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns none."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Fully connected layer over the flattened input; the output has one pixel."""
+
+    label: ClassVar[str] = "dense"
+    features: int
+    bias: bool = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns `(1, 1, features)`."""
+        return (1, 1, self.features)
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns the kernel's shape, and the bias's if there is one."""
+        kernel = {"kernel": (math.prod(shapes[0]), self.features)}
+        return kernel | ({"bias": (self.features,)} if self.bias else {})
+
+
+@dataclass(frozen=True)
+class Add:
+    """Sum of inputs of one shape."""
+
+    label: ClassVar[str] = "add"
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns the common shape."""
+        require(len(set(shapes)) == 1, f"added branches must have one shape, but got {_join(shapes)}")
+        return shapes[0]
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns none."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """Product of the first input with a second of the same channels and of one pixel or the same size."""
+
+    label: ClassVar[str] = "multiply"
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns the first input's shape."""
+        value, gate = shapes
+        require(gate in (value, (1, 1, value[2])), f"a gate must fit what it gates, but got {_join(shapes)}")
+        return value
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns none."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Concatenate:
+    """Channels of all inputs, one after the other."""
+
+    label: ClassVar[str] = "concatenate"
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns the common height and width with the sum of the channels."""
+        require(len({shape[:2] for shape in shapes}) == 1,
+                f"concatenated branches must have one height and width, but got {_join(shapes)}")
+        return (*shapes[0][:2], sum(shape[2] for shape in shapes))
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns none."""
+        return {}
+
+
+def _join(shapes: tuple[Shape, ...]) -> str:
+    return " and ".join("x".join(map(str, shape)) for shape in shapes)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Layers one after the other; none is the identity. A name becomes part of the names of its weights."""
+
+    parts: tuple["Layer", ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Layers that read the same input, and the primitive that joins their outputs."""
+
+    join: Add | Multiply | Concatenate
+    branches: tuple["Layer", ...]
+    name: str = ""
+
+
+Layer = Primitive | Sequence | Branches
+IDENTITY = Sequence()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One primitive in a program. Value 0 is the program's input, value `n` the output of operation `n - 1`."""
+
+    name: str
+    layer: Primitive
+    inputs: tuple[int, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+
+    @property
+    def weights(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the trainable weights by full name."""
+        return {f"{self.name}/{key}": shape for key, shape in self.layer.weights(*self.input_shapes).items()}
+
+    @property
+    def statistics(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the running statistics by full name."""
+        if not isinstance(self.layer, BatchNorm):
+            return {}
+        return {f"{self.name}/{key}": shape for key, shape in self.layer.statistics(*self.input_shapes).items()}
+
+    @property
+    def params(self) -> int:
+        """The number of trainable parameters."""
+        return sum(math.prod(shape) for shape in self.weights.values())
+
+    @property
+    def macs(self) -> int:
+        """The multiply-adds of one example, taps on the padding included."""
+        height, width, _ = self.output_shape
+        return height * width * math.prod(self.layer.weights(*self.input_shapes).get("kernel", (0,)))
+
+
+@dataclass(frozen=True)
+class Program:
+    """Operations in execution order, from an input shape to the last operation's output."""
+
+    input_shape: Shape
+    operations: tuple[Operation, ...]
+
+    @property
+    def output(self) -> int:
+        """The number of the value that leaves the program."""
+        return len(self.operations)
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of what leaves the program."""
+        return self.operations[-1].output_shape if self.operations else self.input_shape
+
+    @property
+    def params(self) -> int:
+        """The number of trainable parameters: batch-norm scales and biases count, running statistics do not."""
+        return sum(operation.params for operation in self.operations)
+
+    @property
+    def macs(self) -> int:
+        """The multiply-adds of convolutions and dense layers for one example, taps on the padding included."""
+        return sum(operation.macs for operation in self.operations)
+
+    @cached_property
+    def last_use(self) -> tuple[int, ...]:
+        """For every value, the index of the last operation that reads it; the output outlives them all."""
+        last = [-1] * (len(self.operations) + 1)
+        for index, operation in enumerate(self.operations):
+            for value in operation.inputs:
+                last[value] = index
+        last[self.output] = len(self.operations)
+        return tuple(last)
+
+    @cached_property
+    def memory_bytes(self) -> int:
+        """The bytes of live activations at their peak: float32, one example, weights not counted.
+
+        Operations run in the written order. Batch norm and activations write over their input where nothing else
+        reads it later.
+        """
+        sizes = [math.prod(self.input_shape), *(math.prod(op.output_shape) for op in self.operations)]
+        live, peak = {0}, sizes[0]
+        for index, operation in enumerate(self.operations):
+            ended = {value for value in operation.inputs if self.last_use[value] == index}
+            in_place = isinstance(operation.layer, BatchNorm | Activation) and bool(ended)
+            during = live - ended if in_place else live
+            peak = max(peak, sum(sizes[value] for value in during) + sizes[index + 1])
+            live = (live - ended) | {index + 1}
+        return peak * FLOAT32_BYTES
+
+
+def trace(layer: Layer, input_shape: Shape) -> Program:
+    """Returns the program of a layer expression applied to an input shape; raises `InvalidInput` where it fits not."""
+    return _Tracer([input_shape]).program(layer)
+
+
+def chain(programs: Iterable[tuple[str, Program]]) -> Program:
+    """Returns one program out of named ones, each of which reads what the one before it leaves."""
+    operations: list[Operation] = []
+    input_shape = None
+    for prefix, program in programs:
+        input_shape = input_shape or program.input_shape
+        offset = len(operations)
+        operations += [dataclasses.replace(operation, name=f"{prefix}/{operation.name}",
+                                           inputs=tuple(value + offset for value in operation.inputs))
+                       for operation in program.operations]
+    assert input_shape is not None, "there is at least one program"
+    return Program(input_shape, tuple(operations))
+
+
+@dataclass
+class _Tracer:
+    shapes: list[Shape]
+    operations: list[Operation] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
+
+    def program(self, layer: Layer) -> Program:
+        require(self._visit(layer, 0, "") == len(self.operations), "a program must end with an operation")
+        return Program(self.shapes[0], tuple(self.operations))
+
+    def _visit(self, layer: Layer, value: int, path: str) -> int:
+        if isinstance(layer, Sequence):
+            for part in layer.parts:
+                value = self._visit(part, value, f"{path}{layer.name}/" if layer.name else path)
+            return value
+        if isinstance(layer, Branches):
+            inner = f"{path}{layer.name}/" if layer.name else path
+            ends = tuple(self._visit(branch, value, inner) for branch in layer.branches)
+            return self._append(layer.join, ends, inner)
+        return self._append(layer, (value,), path)
+
+    def _append(self, layer: Primitive, inputs: tuple[int, ...], path: str) -> int:
+        name = f"{path}{layer.label}"
+        count = self.names[name] = self.names.get(name, 0) + 1
+        name = name if count == 1 else f"{name}_{count}"
+        shapes = tuple(self.shapes[value] for value in inputs)
+        try:
+            output_shape = layer.output_shape(*shapes)
+        except InvalidInput as error:
+            raise InvalidInput(f"{error} (layer {name})") from None
+        self.operations.append(Operation(name, layer, inputs, shapes, output_shape))
+        self.shapes.append(output_shape)
+        return len(self.operations)

@@ -1,0 +1,323 @@
+"""Space: an architecture with choices in it.
+
+The text of a space is that of an architecture in which an option may list several values (`k3/5/7`), a stage may have
+several depths (`x1/2/3`) or kinds of block (`//` between them), and a first token `scale` may give width and resolution
+multipliers. What the text leaves out of the input and the head (resolution, channels, classes) the data fill in.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from search_spaces.architecture import SEPARATOR, Architecture, split
+from search_spaces.blocks import BLOCKS, KIND_OF, Block, Input, round_channels
+from search_spaces.errors import InvalidInput
+from search_spaces.layers import require
+from search_spaces.notation import Choices, build, number, parse, word, write
+
+KIND_SEPARATOR = "//"
+PER_STAGE = ("channels", "stride")  # options that the layers of a stage share, however the others are chosen
+
+Value = int | float | str
+Assignment = dict[str, Value]
+
+
+class Trial(Protocol):
+    """What a space needs of an Optuna trial."""
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """Returns one of the choices."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Multipliers of the whole network, and whether blocks are chosen for each layer or once for a stage."""
+
+    width: float = number("w", "width multiplier", 1.0)
+    resolution: float = number("r", "resolution multiplier", 1.0)
+    per_stage: bool = word({"layerwise": False, "stagewise": True}, "what the choices of a block hold for", False)
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """How many layers a stage has."""
+
+    depth: int = number("x", "layers of the stage", 1)
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A kind of block with the values that each of its options may take."""
+
+    block: type[Block]
+    choices: tuple[tuple[str, tuple[Any, ...]], ...]
+
+    @property
+    def kind(self) -> str:
+        """The word that names the kind."""
+        return KIND_OF[self.block]
+
+    @property
+    def options(self) -> dict[str, tuple[Any, ...]]:
+        """The values of each option by its name."""
+        return dict(self.choices)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Layers that share channels and stride; the first has the stride, the others have 1."""
+
+    depths: tuple[int, ...]
+    alternatives: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A set of architectures that share a skeleton; see the module's text for the notation."""
+
+    scale: tuple[tuple[str, tuple[Any, ...]], ...]
+    input: tuple[tuple[str, tuple[Any, ...]], ...]
+    stages: tuple[Stage, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "Space":
+        """Returns the space that a text describes; raises `InvalidInput` with the token that is wrong."""
+        tokens = split(text)
+        scale: dict[str, tuple[Any, ...]] = {}
+        if tokens[0].split("_")[0] == "scale":
+            scale = parse(tokens.pop(0), {"scale": Scale})[1]
+            require(len(scale.get("per_stage", ())) < 2, "a space is either layerwise or stagewise, not both")
+            require(all(value > 0 for name in ("width", "resolution") for value in scale.get(name, ())),
+                    f"multipliers must be positive, but got '{text.split(SEPARATOR)[0]}'")
+        require(bool(tokens) and tokens[0].split("_")[0] == "in",
+                f"a space begins with 'in', after an optional 'scale', but got '{text}'")
+        given = parse(tokens[0], {"in": Input})[1]
+        require(len(tokens) > 1, "a space needs at least one stage after its input")
+        return cls(_in_field_order(Scale, scale), _in_field_order(Input, given), tuple(map(_parse_stage, tokens[1:])))
+
+    @cached_property
+    def text(self) -> str:
+        """The canonical text: `parse` of it is this space again."""
+        scale = write("scale", Scale, dict(self.scale))
+        return SEPARATOR.join([
+            *([scale] if scale != "scale" else []),
+            write("in", Input, dict(self.input)),
+            *map(_write_stage, self.stages),
+        ])
+
+    def __str__(self) -> str:
+        return self.text
+
+    def bind(self, resolution: int, channels: int, classes: int) -> "Space":
+        """Returns the space with what it leaves to the data filled in; a stated resolution is kept.
+
+        Raises:
+            InvalidInput: the space states other channels or classes than the data have.
+        """
+        given, scale = dict(self.input), dict(self.scale)
+        stated = given.get("channels", (channels,))
+        require(stated == (channels,), f"the space's input has c{stated[0]}, but the data have {channels} channels")
+        multipliers = scale.pop("resolution", (1.0,))
+        sizes = [math.floor(base * multiplier) for base in given.get("resolution", (resolution,))
+                 for multiplier in multipliers]
+        given |= {"resolution": tuple(dict.fromkeys(sizes)), "channels": (channels,)}
+        return Space(_in_field_order(Scale, scale), _in_field_order(Input, given),
+                     tuple(_bind_classes(stage, classes) for stage in self.stages))
+
+    @cached_property
+    def parameters(self) -> dict[str, tuple[Value, ...]]:
+        """The choices of the space by name: always the same ones, whatever was chosen for the others."""
+        found = {"width": self._scale("width"), **dict(self.input)}
+        for index, stage in enumerate(self.stages):
+            found[f"stage{index}.depth"] = stage.depths
+            for layer in range(1 if self.per_stage else max(stage.depths)):
+                found[f"{self._prefix(index, layer)}.kind"] = tuple(alternative.kind for alternative in stage.alternatives)
+                for alternative in stage.alternatives:
+                    for option, values in alternative.choices:
+                        found[self._option_name(index, layer, alternative, option)] = values
+        return {name: values for name, values in found.items() if len(values) > 1}
+
+    def suggest(self, trial: Trial) -> Assignment:
+        """Returns a value for every parameter, asked of an Optuna trial."""
+        return {name: trial.suggest_categorical(name, values) for name, values in self.parameters.items()}
+
+    def sample(self, generator: np.random.Generator) -> Assignment:
+        """Returns a uniformly random value for every parameter."""
+        return {name: values[generator.integers(len(values))] for name, values in self.parameters.items()}
+
+    def decode(self, assignment: Mapping[str, Value]) -> Architecture:
+        """Returns the architecture of an assignment; parameters of layers that it lacks are ignored.
+
+        Raises:
+            InvalidInput: the architecture is impossible, or the space is not bound to data.
+        """
+        given = build(Input, {name: (assignment.get(name, values[0]),) for name, values in self.input}, "in")
+        width = float(assignment.get("width", self._scale("width")[0]))
+        blocks = []
+        for index, stage in enumerate(self.stages):
+            for layer in range(int(assignment.get(f"stage{index}.depth", stage.depths[0]))):
+                kind = assignment.get(f"{self._prefix(index, layer)}.kind", stage.alternatives[0].kind)
+                alternative = next(a for a in stage.alternatives if a.kind == kind)
+                options = {}
+                for option, values in alternative.choices:
+                    name = self._option_name(index, layer, alternative, option)
+                    options[option] = (assignment.get(name, values[0]),)
+                blocks.append(_scaled(alternative.block, options, width, first=layer == 0))
+        return Architecture(given, tuple(blocks))
+
+    def encode(self, architecture: Architecture) -> Assignment | None:
+        """Returns an assignment that decodes to the architecture, or None if the space does not contain it."""
+        for width in self._scale("width"):
+            assignment: Assignment = {name: values[0] for name, values in self.parameters.items()}
+            for name, _ in self.input:
+                assignment[name] = getattr(architecture.input, name)
+            assignment["width"] = width
+            for found in self._match(architecture.blocks, 0, width):
+                whole = {name: (assignment | found)[name] for name in self.parameters}
+                if self._decodes_to(whole, architecture):
+                    return whole
+        return None
+
+    def __contains__(self, architecture: Architecture) -> bool:
+        return self.encode(architecture) is not None
+
+    def neighbours(self, assignment: Assignment) -> Iterator[Assignment]:
+        """Yields the assignments that differ in one parameter and decode to another architecture."""
+        own = self.decode(assignment)
+        for name, values in self.parameters.items():
+            for value in values:
+                other = assignment | {name: value}
+                if value != assignment[name] and self.decode(other) != own:
+                    yield other
+
+    @cached_property
+    def size(self) -> int:
+        """The number of architectures, choices beyond a stage's depth not counted.
+
+        Widths that round to the same channels everywhere would be counted apart.
+        """
+        total = len(self._scale("width")) * math.prod(len(values) for _, values in self.input)
+        for stage in self.stages:
+            total *= self._stage_size(stage)
+        return total
+
+    @property
+    def per_stage(self) -> bool:
+        """Whether blocks are chosen once for a stage instead of for each layer."""
+        return bool(self._scale("per_stage")[0])
+
+    def _scale(self, name: str) -> tuple[Any, ...]:
+        default = next(field.default for field in dataclasses.fields(Scale) if field.name == name)
+        return dict(self.scale).get(name, (default,))
+
+    def _prefix(self, index: int, layer: int) -> str:
+        return f"stage{index}" if self.per_stage else f"stage{index}.layer{layer}"
+
+    def _option_name(self, index: int, layer: int, alternative: Alternative, option: str) -> str:
+        at = f"stage{index}" if option in PER_STAGE else self._prefix(index, layer)
+        return f"{at}.{option}" if len(self.stages[index].alternatives) == 1 else f"{at}.{alternative.kind}.{option}"
+
+    def _stage_size(self, stage: Stage) -> int:
+        def count(alternative: Alternative, shared: bool) -> int:
+            return math.prod(len(values) for option, values in alternative.choices if (option in PER_STAGE) == shared)
+
+        if self.per_stage:
+            return len(stage.depths) * sum(count(a, True) * count(a, False) for a in stage.alternatives)
+        if len(stage.alternatives) == 1:
+            own, shared = count(stage.alternatives[0], False), count(stage.alternatives[0], True)
+            return shared * sum(own**depth for depth in stage.depths)
+        total = 0
+        for depth in stage.depths:  # the shared options of a kind matter only where a layer is of that kind
+            for kinds in itertools.product(stage.alternatives, repeat=depth):
+                total += math.prod(count(a, False) for a in kinds) * math.prod(count(a, True) for a in set(kinds))
+        return total
+
+    def _match(self, blocks: tuple[Block, ...], index: int, width: float) -> Iterator[Assignment]:
+        """Yields the choices of the stages from `index` on under which they may expand to exactly these blocks."""
+        if index == len(self.stages):
+            if not blocks:
+                yield {}
+            return
+        stage = self.stages[index]
+        for depth in stage.depths:
+            if depth > len(blocks):
+                continue
+            own: Assignment = {f"stage{index}.depth": depth}
+            for layer, block in enumerate(blocks[:depth]):
+                alternative = next((a for a in stage.alternatives if a.block is type(block)), None)
+                if alternative is None:
+                    break
+                own[f"{self._prefix(index, layer)}.kind"] = alternative.kind
+                for option, values in alternative.choices:
+                    name = self._option_name(index, layer, alternative, option)
+                    fitting = [value for value in values if _scaled_option(
+                        alternative.block, option, value, width, layer == 0) == getattr(block, option)]
+                    if not fitting:
+                        break
+                    own.setdefault(name, fitting[0]) if option == "stride" and layer else own.update({name: fitting[0]})
+                else:
+                    continue
+                break
+            else:
+                for rest in self._match(blocks[depth:], index + 1, width):
+                    yield own | rest
+
+    def _decodes_to(self, assignment: Assignment, architecture: Architecture) -> bool:
+        try:
+            return self.decode(assignment) == architecture
+        except InvalidInput:
+            return False
+
+
+def _scaled_option(block: type[Block], option: str, value: Any, width: float, first: bool) -> Any:
+    if option == "channels" and width != 1 and getattr(block, "width_scaled", True):
+        return round_channels(value * width)
+    if option == "stride" and not first:
+        return 1
+    return value
+
+
+def _scaled(block: type[Block], options: Choices, width: float, first: bool) -> Block:
+    scaled = {name: (_scaled_option(block, name, values[0], width, first),) for name, values in options.items()}
+    return build(block, scaled, KIND_OF[block])
+
+
+def _bind_classes(stage: Stage, classes: int) -> Stage:
+    alternatives = []
+    for alternative in stage.alternatives:
+        options = alternative.options
+        if any(field.name == "classes" for field in dataclasses.fields(alternative.block)):  # type: ignore[arg-type]
+            stated = options.setdefault("classes", (classes,))
+            require(stated == (classes,), f"the space's head has n{stated[0]}, but the data have {classes} classes")
+        alternatives.append(Alternative(alternative.block, _in_field_order(alternative.block, options)))
+    return Stage(stage.depths, tuple(alternatives))
+
+
+def _parse_stage(token: str) -> Stage:
+    alternatives, depths = [], set()
+    for text in token.split(KIND_SEPARATOR):
+        kind, *options = text.split("_")
+        repeats = [option for option in options if option[:1] == "x"]
+        block, choices = parse("_".join([kind, *(option for option in options if option not in repeats)]), BLOCKS)
+        depths.add(parse("_".join(["stage", *repeats]), {"stage": Repeat})[1].get("depth", (1,)))
+        alternatives.append(Alternative(block, _in_field_order(block, choices)))
+    require(len(depths) == 1, f"the kinds of a stage share their depths, but '{token}' gives {len(depths)} different x")
+    require(min(min(depth) for depth in depths) >= 1, f"a stage has at least one layer, but got '{token}'")
+    require(len({a.block for a in alternatives}) == len(alternatives), f"a stage names a kind once, but got '{token}'")
+    return Stage(depths.pop(), tuple(alternatives))
+
+
+def _in_field_order(cls: Any, choices: Choices) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    return tuple((field.name, choices[field.name]) for field in dataclasses.fields(cls) if field.name in choices)
+
+
+def _write_stage(stage: Stage) -> str:
+    depths = write("", Repeat, {"depth": stage.depths})
+    return KIND_SEPARATOR.join(write(a.kind, a.block, a.options) + depths for a in stage.alternatives)
