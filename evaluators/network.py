@@ -89,8 +89,9 @@ def _apply(operation: Operation, weights: Arrays, inputs: list[jax.Array]) -> ja
 def _convolve(layer: Convolution, x: jax.Array, kernel: jax.Array) -> jax.Array:
     if layer.kernel == (1, 1) and layer.groups == 1:  # a matrix product of pixels
         return x[:, ::layer.stride, ::layer.stride] @ kernel[0, 0]
-    pads = tuple(padding_of(size, extent, layer.stride, layer.padding)[1:]
-                 for size, extent in zip(x.shape[1:3], layer.kernel, strict=True))
+    rows, columns = (padding_of(size, extent, layer.stride, layer.padding)[1:]
+                     for size, extent in zip(x.shape[1:3], layer.kernel, strict=True))
+    pads = (rows, columns)
     if layer.is_depthwise(x.shape[-1]):
         return kernels.depthwise(x, kernel, layer.stride, pads)
     return kernels.convolution(x, kernel, layer.stride, pads, layer.groups)

@@ -143,7 +143,7 @@ def _augmented(images: jax.Array, labels: jax.Array, chosen: jax.Array, key: jax
     count, height, width, _ = x.shape
     if augmentation != "none":
         shift_key, flip_key = jax.random.split(key)
-        reach = max(1, round(0.1 * height))
+        reach = max(1, round(0.04 * height))
         padded = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
         corners = jax.random.randint(shift_key, (count, 2), 0, 2 * reach + 1)
         x = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(

@@ -95,7 +95,8 @@ class InvertedBottleneck:
             *(self._squeeze_excite(channels, expanded) if self.se_ratio else ()),
             conv_bn_act("project", conventions, self.channels),
         ))
-        skips = self.stride == 1 and channels == self.channels
+        keeps_size = self.stride == 1 and (self.kernel == 1 or conventions.padding != "valid")
+        skips = keeps_size and channels == self.channels
         return Branches(Add(), (IDENTITY, body)) if skips else body
 
     def _squeeze_excite(self, channels: int, expanded: int) -> tuple[Layer, ...]:
