@@ -71,6 +71,15 @@ class Pooling:
 
 
 @dataclass(frozen=True)
+class GlobalPooling:
+    """Average of every channel (Lin et al. 2014, section 3.2)."""
+
+    def layers(self, channels: int, conventions: Input) -> Layer:
+        """Returns the expression of the block."""
+        return GlobalPool()
+
+
+@dataclass(frozen=True)
 class Normalisation:
     """Batch norm and activation, which end the networks of pre-activated blocks (He et al. 2016b, figure 1)."""
 
@@ -99,7 +108,7 @@ class Head:
 
     def __post_init__(self) -> None:
         require_channels(self.channels)
-        require(self.hidden or self.hidden_bias, "a head without a hidden layer (d0) has no bias to leave out of it")
+        require(self.hidden > 0 or self.hidden_bias, "a head without a hidden layer (d0) has no bias to leave out of it")
         _require_classes(self.classes)
 
     def layers(self, channels: int, conventions: Input) -> Layer:
@@ -150,6 +159,7 @@ def _require_classes(classes: int) -> None:
 BLOCKS: dict[str, type[Block]] = {
     "conv": PlainConvolution,
     "pool": Pooling,
+    "gap": GlobalPooling,
     "norm": Normalisation,
     "head": Head,
     "fc": Classifier,
