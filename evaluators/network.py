@@ -1,0 +1,151 @@
+"""Program -> JAX and Flax: the interpreter that trains, evaluates and exports every network.
+
+`run` is a pure function of arrays by name; `Network` is the same as a Flax NNX module.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from evaluators import kernels
+from evaluators.weights import Weights, initial_weights
+from search_spaces.architecture import Architecture
+from search_spaces.layers import (
+    Activation,
+    Add,
+    BatchNorm,
+    Concatenate,
+    Convolution,
+    Dense,
+    GlobalPool,
+    Multiply,
+    Operation,
+    Program,
+    padding_of,
+)
+
+Arrays = Mapping[str, jax.Array]
+FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+    "hswish": lambda x: x * (jnp.clip(x + 3, 0, 6) * (1 / 6)),
+    "swish": jax.nn.swish,
+    "sigmoid": jax.nn.sigmoid,
+    "hsigmoid": lambda x: jnp.clip(x + 3, 0, 6) * (1 / 6),
+}
+
+
+def run(program: Program, weights: Arrays, statistics: Arrays, x: jax.Array, train: bool
+        ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns the program's output for `x` `[B, H, W, C]`, and its running statistics after it.
+
+    In training, batch norm takes the statistics of the batch; otherwise the running ones, which then stay as they are.
+    Layers compute in the type of `x`, whatever the type of the weights.
+    """
+    values: dict[int, jax.Array] = {0: x}
+    after = dict(statistics)
+    for index, operation in enumerate(program.operations):
+        inputs = [values[value] for value in operation.inputs]
+        if isinstance(operation.layer, BatchNorm):
+            values[index + 1] = _batch_norm(operation, weights, after, inputs[0], train)
+        else:
+            values[index + 1] = _apply(operation, weights, inputs)
+        for value in operation.inputs:
+            if program.last_use[value] == index:
+                values.pop(value, None)
+    return values[program.output], after
+
+
+def forward(program: Program, arrays: Arrays, images: jax.Array) -> jax.Array:
+    """Returns logits `[B, classes]` of normalised images `[B, H, W, C]` with the running statistics."""
+    return run(program, arrays, arrays, images, train=False)[0].reshape(images.shape[0], -1)
+
+
+def _apply(operation: Operation, weights: Arrays, inputs: list[jax.Array]) -> jax.Array:
+    x, layer = inputs[0], operation.layer
+    match layer:
+        case Convolution():
+            y = _convolve(layer, x, weights[f"{operation.name}/kernel"].astype(x.dtype))
+            return y + weights[f"{operation.name}/bias"].astype(x.dtype) if layer.bias else y
+        case Activation():
+            return FUNCTIONS[layer.function](x)
+        case GlobalPool():
+            return jnp.mean(x, (1, 2), keepdims=True)
+        case Dense():
+            y = x.reshape(x.shape[0], 1, 1, -1) @ weights[f"{operation.name}/kernel"].astype(x.dtype)
+            return y + weights[f"{operation.name}/bias"].astype(x.dtype) if layer.bias else y
+        case Add():
+            return sum(inputs[1:], start=x)
+        case Multiply():
+            return x * inputs[1]
+        case Concatenate():
+            return jnp.concatenate(inputs, -1)
+    raise NotImplementedError(f"no interpretation of the layer {layer}")
+
+
+def _convolve(layer: Convolution, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    if layer.kernel == (1, 1) and layer.groups == 1:  # a matrix product of pixels
+        return x[:, ::layer.stride, ::layer.stride] @ kernel[0, 0]
+    pads = tuple(padding_of(size, extent, layer.stride, layer.padding)[1:]
+                 for size, extent in zip(x.shape[1:3], layer.kernel, strict=True))
+    if layer.is_depthwise(x.shape[-1]):
+        return kernels.depthwise(x, kernel, layer.stride, pads)
+    return kernels.convolution(x, kernel, layer.stride, pads, layer.groups)
+
+
+def _batch_norm(operation: Operation, weights: Arrays, statistics: dict[str, jax.Array], x: jax.Array, train: bool
+                ) -> jax.Array:
+    """Returns the normalised input; in training it also moves the running statistics, in place of the old ones.
+
+    Mean and variance are taken in float32 in one pass. The running variance is the unbiased one, as in PyTorch.
+    """
+    layer, name = operation.layer, operation.name
+    assert isinstance(layer, BatchNorm)
+    mean, var = statistics[f"{name}/mean"], statistics[f"{name}/var"]
+    if train:
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        count = wide.size // wide.shape[-1]
+        batch_mean = jnp.mean(wide, (0, 1, 2))
+        batch_var = jnp.maximum(jnp.mean(wide * wide, (0, 1, 2)) - batch_mean * batch_mean, 0)
+        keep = layer.momentum
+        statistics[f"{name}/mean"] = keep * mean + (1 - keep) * batch_mean
+        statistics[f"{name}/var"] = keep * var + (1 - keep) * batch_var * (count / max(count - 1, 1))
+        mean, var = batch_mean, batch_var
+    scale = weights[f"{name}/scale"] * jax.lax.rsqrt(var + layer.epsilon)
+    shift = weights[f"{name}/bias"] - mean * scale
+    return x * scale.astype(x.dtype) + shift.astype(x.dtype)
+
+
+class Network(nnx.Module):
+    """An architecture as a Flax NNX module: `network(images)` are the logits.
+
+    `network.eval()` and `network.train()` switch batch norm as they do in Flax; a new network is in evaluation mode.
+    """
+
+    def __init__(self, architecture: Architecture, *, seed: int = 0, arrays: Weights | None = None) -> None:
+        """Makes the module with weights drawn from the seed, or with the given arrays by name."""
+        self.architecture = architecture
+        weights, statistics = initial_weights(architecture.program, seed)
+        if arrays is not None:
+            weights, statistics = ({name: arrays[name] for name in part} for part in (weights, statistics))
+        self.weights = nnx.Dict({name: nnx.Param(jnp.asarray(array)) for name, array in weights.items()})
+        self.statistics = nnx.Dict({name: nnx.BatchStat(jnp.asarray(array)) for name, array in statistics.items()})
+        self.use_running_average = True
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Returns logits `[B, classes]` of normalised images `[B, H, W, C]`."""
+        weights = {name: variable[...] for name, variable in self.weights.items()}
+        statistics = {name: variable[...] for name, variable in self.statistics.items()}
+        train = not self.use_running_average
+        logits, after = run(self.architecture.program, weights, statistics, images, train)
+        if train:
+            for name, variable in self.statistics.items():
+                variable[...] = after[name]
+        return logits.reshape(images.shape[0], -1)
+
+    def arrays(self) -> Weights:
+        """Returns trainable weights and running statistics by name, as numpy arrays."""
+        return {name: np.asarray(variable[...]) for name, variable in {**self.weights, **self.statistics}.items()}
