@@ -26,12 +26,13 @@ from search_spaces.architecture import Architecture
 from search_spaces.zoo import ZOO
 
 CLASSES = 16
+GAINS = {"efficientnet_v2_s": 0.8}  # of the kernels, 1 where not named
 # network of the zoo: where its reference comes from, module and function there, resolution
 REFERENCES = {
     "mobilenet_v1_0.25": ("pytorchcv", "mobilenet", "mobilenet_wd4", 64),
     "mobilenet_v2": ("torchvision", "mobilenetv2", "mobilenet_v2", 64),
     "mobilenet_v3_small": ("torchvision", "mobilenetv3", "mobilenet_v3_small", 64),
-    "mobilenet_v3_large": ("timm", "", "mobilenetv3_large_100", 64),
+    "mobilenet_v3_large": ("torchvision", "mobilenetv3", "mobilenet_v3_large", 64),
     "mnasnet_b1_0.5": ("torchvision", "mnasnet", "mnasnet0_5", 64),
     "mnasnet_a1": ("timm", "", "semnasnet_100", 64),
     "mobilenext_0.5": ("transcribed", "", "", 64),
@@ -66,14 +67,17 @@ def reference_images(resolution: int) -> np.ndarray:
     return np.random.default_rng(resolution).standard_normal((2, resolution, resolution, 3), np.float32)
 
 
-def reference_arrays(architecture: Architecture) -> Weights:
-    """Returns deterministic arrays by name in which no bias, scale or running statistic has its neutral value."""
+def reference_arrays(architecture: Architecture, gain: float = 1.0) -> Weights:
+    """Returns deterministic arrays by name in which no bias, scale or running statistic has its neutral value.
+
+    The gain multiplies all kernels. It must keep the images apart in the logits without letting values explode.
+    """
     weights, statistics = initial_weights(architecture.program, seed=0)
     generator = np.random.default_rng(1)
     arrays = {}
     for name, array in (weights | statistics).items():
         if array.ndim > 1:
-            arrays[name] = array
+            arrays[name] = array * np.float32(gain)
         elif name.endswith(("/scale", "/var")):
             arrays[name] = generator.uniform(0.5, 1.5, array.shape).astype(np.float32)
         else:
@@ -180,19 +184,19 @@ def _reference(name: str) -> Any:
 
 
 def record(name: str) -> tuple[np.ndarray, dict[str, list[int]]]:
-    """Returns the reference's logits `[2, classes]` on our arrays, and its state dict's shapes by name."""
+    """Returns the reference's logits `[2, classes]` on our arrays in float64, and its tensors' shapes by name."""
     import torch
 
-    architecture, network = reference_network(name), _reference(name)
+    architecture, network = reference_network(name), _reference(name).double()
     state = network.state_dict()
     shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    arrays = reference_arrays(architecture)
+    arrays = reference_arrays(architecture, GAINS.get(name, 1.0))
     for own, (_, tensor) in match_tensors(architecture.program, shapes, ZOO[name].family).items():
         array = arrays[own].transpose(3, 2, 0, 1) if arrays[own].ndim == 4 else arrays[own].T
         state[tensor].copy_(torch.from_numpy(array.reshape(shapes[tensor]).copy()))
     images = reference_images(architecture.input.resolution)
     with torch.inference_mode():
-        logits = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+        logits = network(torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float64)))
     return logits.numpy(), {key: list(shape) for key, shape in shapes.items()}
 
 
