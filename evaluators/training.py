@@ -12,12 +12,12 @@ import numpy as np
 
 from evaluators.compilation import BlockState, Optimizer, inference, training_step, use_persistent_cache
 from evaluators.datasets import Dataset
+from evaluators.evaluator import AUGMENTATIONS, Fidelity, Score
 from evaluators.turns import training_turn
 from evaluators.weights import Weights, initial_weights
 from search_spaces.architecture import Architecture
 from search_spaces.errors import unknown
 
-AUGMENTATIONS = ("none", "shift", "shift-flip")
 EVALUATION_BATCH = 500
 
 
@@ -79,9 +79,9 @@ class Images:
                    tuple(map(float, dataset.std)))
 
 
-def train(architecture: Architecture, training: Images, validation: Images, recipe: Recipe, *, epochs: int, seed: int,
-          on_epoch: Callable[[int], None] = lambda epoch: None) -> Trained:
-    """Returns the architecture trained from scratch for some epochs, scored on the validation images.
+def train(architecture: Architecture, training: Images, validation: Images | None, recipe: Recipe, *, epochs: int,
+          seed: int, on_epoch: Callable[[int], None] = lambda epoch: None) -> Trained:
+    """Returns the architecture trained from scratch for some epochs, scored on the validation images if there are any.
 
     Raises:
         Diverged: the loss became infinite or not a number.
@@ -109,9 +109,9 @@ def train(architecture: Architecture, training: Images, validation: Images, reci
                 raise Diverged(f"the loss became infinite or not a number in epoch {epoch + 1}")
         on_epoch(epoch + 1)
     with training_turn():
-        correct = _correct(architecture, states, validation, whole)
+        correct = _correct(architecture, states, validation, whole) if validation else 0
     duration_s = time.perf_counter() - start
-    return Trained(_arrays(architecture, states), correct, len(validation.labels), epochs, duration_s,
+    return Trained(_arrays(architecture, states), correct, len(validation.labels) if validation else 0, epochs, duration_s,
                    epochs * per_epoch * batch / duration_s)
 
 
@@ -202,3 +202,17 @@ def _arrays(architecture: Architecture, states: list[BlockState]) -> Weights:
     return {f"{prefix}/{name}": np.asarray(array)
             for prefix, state in zip(architecture.block_names, states, strict=True)
             for name, array in {**state.weights, **state.statistics}.items()}
+
+
+def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:
+    """Returns the validation accuracy of the architecture after a brief training, with its arrays."""
+    recipe = Recipe(batch=fidelity.batch, augmentation=fidelity.augmentation)
+    training, validation = _on_device(data)
+    trained = train(architecture, training, validation, recipe, epochs=fidelity.epochs, seed=fidelity.seed)
+    return Score(trained.accuracy, trained.total, trained.arrays)
+
+
+@functools.lru_cache(maxsize=1)
+def _on_device(data: Dataset) -> tuple[Images, Images]:
+    return (Images.put(data.train.images, data.train.labels, data),
+            Images.put(data.validation.images, data.validation.labels, data))

@@ -22,7 +22,8 @@ def initial_weights(program: Program, seed: int) -> tuple[Weights, Weights]:
     statistics: Weights = {}
     for index, operation in enumerate(program.operations):
         generator = np.random.default_rng((seed, index))
-        for (name, shape), key in zip(operation.weights.items(), operation.layer.weights(*operation.input_shapes)):
+        for (name, shape), key in zip(
+                operation.weights.items(), operation.layer.weights(*operation.input_shapes), strict=True):
             weights[name] = _initial(operation, key, shape, generator)
         for name, shape in operation.statistics.items():
             statistics[name] = np.full(shape, float(name.endswith("/var")), np.float32)

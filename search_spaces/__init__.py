@@ -29,7 +29,7 @@ def load_space(name: str) -> Space:
     if path.suffix != ".toml":
         raise unknown("space", name, [*SPACES, "FILE.toml"])
     try:
-        keys = tomllib.loads(path.read_text())
+        keys = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidInput(f"a space file must be readable, but got '{name}': {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -40,6 +40,9 @@ def load_space(name: str) -> Space:
     stages = keys.get("stages")
     if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
         raise InvalidInput(f"`stages` must be a list of texts, but got {stages!r} in '{name}'")
+    for key in ("scale", "input"):
+        if not isinstance(keys.get(key, ""), str):
+            raise InvalidInput(f"`{key}` must be a text, but got {keys[key]!r} in '{name}'")
     scale = [keys["scale"]] if "scale" in keys else []
     try:
         return Space.parse("+".join([*scale, keys.get("input", "in"), *stages]))

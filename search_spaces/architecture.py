@@ -48,8 +48,8 @@ class Architecture:
 
     @cached_property
     def id(self) -> str:
-        """The first 12 hexadecimal digits of the SHA-256 of the canonical text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+        """What identifies the architecture in file names and records; see `identify`."""
+        return identify(self.text)
 
     @cached_property
     def block_programs(self) -> tuple[Program, ...]:
@@ -94,6 +94,11 @@ class Architecture:
     def memory_bytes(self) -> int:
         """Live float32 activations at their peak for one image, without weights."""
         return self.program.memory_bytes
+
+
+def identify(text: str) -> str:
+    """Returns the first 12 hexadecimal digits of the SHA-256 of a canonical text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def split(text: str) -> list[str]:

@@ -4,11 +4,14 @@ import difflib
 from collections.abc import Iterable
 
 
-class InvalidInput(ValueError):  # noqa: N818 - named for what it is, as StopIteration is
+class InvalidInput(ValueError):
     """A rule that some input breaks: one line that states the rule, then the value.
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(" ".join(rule.split()))  # what it quotes may hold line breaks
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InvalidInput:

@@ -14,7 +14,7 @@ from search_spaces.errors import InvalidInput, unknown
 
 Choices = Mapping[str, tuple[Any, ...]]
 
-_NUMBER = re.compile(r"([a-z]*)(\d+(?:\.\d+)?(?:e-?\d+)?)")
+_NUMBER = re.compile(r"([a-z]*)([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)")
 _REQUIRED: Any = dataclasses.MISSING
 
 
@@ -66,7 +66,7 @@ def write(kind: str, cls: type, choices: Choices) -> str:
             names = {value: name for name, value in field.metadata["words"].items()}
             parts.append("/".join(names[value] for value in values))
         else:
-            parts.append(field.metadata["key"] + "/".join(f"{value:.10g}" for value in values))
+            parts.append(field.metadata["key"] + "/".join(str(value).removesuffix(".0") for value in values))
     return "_".join(parts)
 
 
@@ -114,6 +114,8 @@ def _parse_number(text: str, field: dataclasses.Field, token: str) -> int | floa
     if not match or match[1]:
         raise InvalidInput(f"{form(field)} takes numbers, but got '{text}' in '{token}'")
     value = float(text)
+    if value >= 1e9:  # nothing in a network is that large, and products of what is smaller fit a float
+        raise InvalidInput(f"{form(field)} takes numbers below 1e9, but got '{text}' in '{token}'")
     if field.type is int:
         if not value.is_integer():
             raise InvalidInput(f"{form(field)} takes whole numbers, but got '{text}' in '{token}'")

@@ -8,6 +8,7 @@ multipliers. What the text leaves out of the input and the head (resolution, cha
 import dataclasses
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -23,6 +24,7 @@ from search_spaces.notation import Choices, build, number, parse, word, write
 
 KIND_SEPARATOR = "//"
 PER_STAGE = ("channels", "stride")  # options that the layers of a stage share, however the others are chosen
+MAXIMUM_DEPTH = 1000
 
 Value = int | float | str
 Assignment = dict[str, Value]
@@ -96,9 +98,10 @@ class Space:
             require(len(scale.get("per_stage", ())) < 2, "a space is either layerwise or stagewise, not both")
             require(all(value > 0 for name in ("width", "resolution") for value in scale.get(name, ())),
                     f"multipliers must be positive, but got '{text.split(SEPARATOR)[0]}'")
-        require(bool(tokens) and tokens[0].split("_")[0] == "in",
-                f"a space begins with 'in', after an optional 'scale', but got '{text}'")
-        given = parse(tokens[0], {"in": Input})[1]
+        first = tokens[0] if tokens else ""
+        require(first.split("_")[0] == "in", f"a space begins with 'in', after an optional 'scale', but got '{first}'")
+        given = parse(first, {"in": Input})[1]
+        _check(Input, {"resolution": (1,), "channels": (1,)} | given, first)
         require(len(tokens) > 1, "a space needs at least one stage after its input")
         return cls(_in_field_order(Scale, scale), _in_field_order(Input, given), tuple(map(_parse_stage, tokens[1:])))
 
@@ -116,17 +119,22 @@ class Space:
         return self.text
 
     def bind(self, resolution: int, channels: int, classes: int) -> "Space":
-        """Returns the space with what it leaves to the data filled in; a stated resolution is kept.
+        """Returns the space with what it leaves to the data filled in; a stated resolution goes before the data's.
+
+        The resolution multipliers are applied, rounding down.
 
         Raises:
-            InvalidInput: the space states other channels or classes than the data have.
+            InvalidInput: the space states other channels or classes than the data have, or is left without pixels.
         """
         given, scale = dict(self.input), dict(self.scale)
         stated = given.get("channels", (channels,))
-        require(stated == (channels,), f"the space's input has c{stated[0]}, but the data have {channels} channels")
+        require(stated == (channels,),
+                f"the space's input has c{'/'.join(map(str, stated))}, but the data have {channels} channels")
         multipliers = scale.pop("resolution", (1.0,))
-        sizes = [math.floor(base * multiplier) for base in given.get("resolution", (resolution,))
-                 for multiplier in multipliers]
+        sizes = [math.floor(round(base * multiplier, 6))  # 0.57 * 100 is 56.99999999999999
+                 for base in given.get("resolution", (resolution,)) for multiplier in multipliers]
+        require(min(sizes) >= 1, "resolution multipliers must leave at least one pixel, but got "
+                f"'{write('scale', Scale, dict(self.scale))}'")
         given |= {"resolution": tuple(dict.fromkeys(sizes)), "channels": (channels,)}
         return Space(_in_field_order(Scale, scale), _in_field_order(Input, given),
                      tuple(_bind_classes(stage, classes) for stage in self.stages))
@@ -138,7 +146,7 @@ class Space:
         for index, stage in enumerate(self.stages):
             found[f"stage{index}.depth"] = stage.depths
             for layer in range(1 if self.per_stage else max(stage.depths)):
-                found[f"{self._prefix(index, layer)}.kind"] = tuple(alternative.kind for alternative in stage.alternatives)
+                found[f"{self._prefix(index, layer)}.kind"] = tuple(a.kind for a in stage.alternatives)
                 for alternative in stage.alternatives:
                     for option, values in alternative.choices:
                         found[self._option_name(index, layer, alternative, option)] = values
@@ -158,6 +166,8 @@ class Space:
         Raises:
             InvalidInput: the architecture is impossible, or the space is not bound to data.
         """
+        require("resolution" not in dict(self.scale), "a space with resolution multipliers must be bound to data, "
+                f"but got '{write('scale', Scale, dict(self.scale))}'")
         given = build(Input, {name: (assignment.get(name, values[0]),) for name, values in self.input}, "in")
         width = float(assignment.get("width", self._scale("width")[0]))
         blocks = []
@@ -174,14 +184,14 @@ class Space:
 
     def encode(self, architecture: Architecture) -> Assignment | None:
         """Returns an assignment that decodes to the architecture, or None if the space does not contain it."""
+        given = {name: getattr(architecture.input, name) for name, _ in self.input}
+        if any(given[name] not in values for name, values in self.input):
+            return None
         for width in self._scale("width"):
-            assignment: Assignment = {name: values[0] for name, values in self.parameters.items()}
-            for name, _ in self.input:
-                assignment[name] = getattr(architecture.input, name)
-            assignment["width"] = width
+            assignment = {name: values[0] for name, values in self.parameters.items()} | given | {"width": width}
             for found in self._match(architecture.blocks, 0, width):
                 whole = {name: (assignment | found)[name] for name in self.parameters}
-                if self._decodes_to(whole, architecture):
+                if self._decode_possible(whole) == architecture:
                     return whole
         return None
 
@@ -194,14 +204,15 @@ class Space:
         for name, values in self.parameters.items():
             for value in values:
                 other = assignment | {name: value}
-                if value != assignment[name] and self.decode(other) != own:
+                if value != assignment[name] and self._decode_possible(other) not in (own, None):
                     yield other
 
     @cached_property
     def size(self) -> int:
         """The number of architectures, choices beyond a stage's depth not counted.
 
-        Widths that round to the same channels everywhere would be counted apart.
+        What comes about in two ways is counted twice: widths that round to the same channels everywhere, neighbouring
+        stages that list the same block at stride 1. Choices under which a layer would keep no pixel count too.
         """
         total = len(self._scale("width")) * math.prod(len(values) for _, values in self.input)
         for stage in self.stages:
@@ -225,18 +236,19 @@ class Space:
         return f"{at}.{option}" if len(self.stages[index].alternatives) == 1 else f"{at}.{alternative.kind}.{option}"
 
     def _stage_size(self, stage: Stage) -> int:
-        def count(alternative: Alternative, shared: bool) -> int:
-            return math.prod(len(values) for option, values in alternative.choices if (option in PER_STAGE) == shared)
-
         if self.per_stage:
-            return len(stage.depths) * sum(count(a, True) * count(a, False) for a in stage.alternatives)
-        if len(stage.alternatives) == 1:
-            own, shared = count(stage.alternatives[0], False), count(stage.alternatives[0], True)
-            return shared * sum(own**depth for depth in stage.depths)
+            return len(stage.depths) * sum(math.prod(map(len, a.options.values())) for a in stage.alternatives)
         total = 0
-        for depth in stage.depths:  # the shared options of a kind matter only where a layer is of that kind
-            for kinds in itertools.product(stage.alternatives, repeat=depth):
-                total += math.prod(count(a, False) for a in kinds) * math.prod(count(a, True) for a in set(kinds))
+        ways = {frozenset[str](): 1}  # by the kinds of the layers so far, which have settled their channels
+        for layer in range(max(stage.depths)):
+            longer: Counter[frozenset[str]] = Counter()
+            for kinds, count in ways.items():
+                for a in stage.alternatives:
+                    settled = [*(["stride"] if layer else []), *(["channels"] if a.kind in kinds else [])]
+                    free = math.prod(len(values) for option, values in a.choices if option not in settled)
+                    longer[kinds | {a.kind}] += count * free
+            ways = longer
+            total += sum(ways.values()) if layer + 1 in stage.depths else 0
         return total
 
     def _match(self, blocks: tuple[Block, ...], index: int, width: float) -> Iterator[Assignment]:
@@ -269,11 +281,11 @@ class Space:
                 for rest in self._match(blocks[depth:], index + 1, width):
                     yield own | rest
 
-    def _decodes_to(self, assignment: Assignment, architecture: Architecture) -> bool:
+    def _decode_possible(self, assignment: Assignment) -> Architecture | None:
         try:
-            return self.decode(assignment) == architecture
+            return self.decode(assignment)
         except InvalidInput:
-            return False
+            return None
 
 
 def _scaled_option(block: type[Block], option: str, value: Any, width: float, first: bool) -> Any:
@@ -299,9 +311,10 @@ def _bind_classes(stage: Stage, classes: int) -> Stage:
     alternatives = []
     for alternative in stage.alternatives:
         options = alternative.options
-        if any(field.name == "classes" for field in dataclasses.fields(alternative.block)):  # type: ignore[arg-type]
+        if _classifies(alternative.block):
             stated = options.setdefault("classes", (classes,))
-            require(stated == (classes,), f"the space's head has n{stated[0]}, but the data have {classes} classes")
+            require(stated == (classes,),
+                    f"the space's head has n{'/'.join(map(str, stated))}, but the data have {classes} classes")
         alternatives.append(Alternative(alternative.block, _in_field_order(alternative.block, options)))
     return Stage(stage.depths, tuple(alternatives))
 
@@ -312,16 +325,30 @@ def _parse_stage(token: str) -> Stage:
         kind, *options = text.split("_")
         repeats = [option for option in options if option[:1] == "x"]
         block, choices = parse("_".join([kind, *(option for option in options if option not in repeats)]), BLOCKS)
-        depths.add(parse("_".join(["stage", *repeats]), {"stage": Repeat})[1].get("depth", (1,)))
+        depths.add(parse("_".join([kind, *repeats]), {kind: Repeat})[1].get("depth", (1,)))
+        _check(block, ({"classes": (2,)} if _classifies(block) else {}) | choices, text)
         alternatives.append(Alternative(block, _in_field_order(block, choices)))
     require(len(depths) == 1, f"the kinds of a stage share their depths, but '{token}' gives {len(depths)} different x")
-    require(min(min(depth) for depth in depths) >= 1, f"a stage has at least one layer, but got '{token}'")
+    require(all(1 <= depth <= MAXIMUM_DEPTH for values in depths for depth in values),
+            f"a stage has 1 to {MAXIMUM_DEPTH} layers, but got '{token}'")
     require(len({a.block for a in alternatives}) == len(alternatives), f"a stage names a kind once, but got '{token}'")
     return Stage(depths.pop(), tuple(alternatives))
 
 
+def _check(cls: type, choices: Choices, token: str) -> None:
+    """Raises `InvalidInput` unless every combination of the listed values is possible."""
+    for values in itertools.product(*choices.values()):
+        build(cls, {name: (value,) for name, value in zip(choices, values, strict=True)}, token)
+
+
+def _classifies(block: type[Block]) -> bool:
+    return any(field.name == "classes" for field in dataclasses.fields(block))  # type: ignore[arg-type]
+
+
 def _in_field_order(cls: Any, choices: Choices) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    return tuple((field.name, choices[field.name]) for field in dataclasses.fields(cls) if field.name in choices)
+    """Returns the choices in the order that texts have, without those of a single value that is the default."""
+    return tuple((field.name, choices[field.name]) for field in dataclasses.fields(cls)
+                 if choices.get(field.name, (field.default,)) != (field.default,))
 
 
 def _write_stage(stage: Stage) -> str:

@@ -1,0 +1,208 @@
+"""Measured latency of model files: in a process of their own, in turns with training, with an interval.
+
+How time is told from noise is in `evaluators.runtimes.timing`; here is the isolation. The measuring process is spawned,
+pinned to its cores, lives as long as the meter and serves any number of files. A file that hangs or kills it costs an
+error and a restart.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+import evaluators
+from evaluators.runtimes import RUNTIMES, Target
+from evaluators.runtimes.measuring_process import REFERENCE, Station, noise
+from evaluators.runtimes.timing import DEFAULT_PRECISION, Latency, Precision
+from evaluators.turns import measuring_turn
+from evaluators.weights import initial_weights
+from search_spaces.errors import InvalidInput
+
+__all__ = ["Latency", "LatencyMeter", "MeasurementFailed", "Precision", "measure_once"]
+
+MODULE = "evaluators.runtimes.measuring_process"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class MeasurementFailed(RuntimeError):
+    """A model file could not be timed: one line that says why."""
+
+
+class LatencyMeter:
+    """Times the model files of one target. Use it in a `with` statement.
+
+    Where the process that trains owns the device, files are timed in this process, else in one of their own.
+    """
+
+    def __init__(self, target: Target, cores: tuple[int, ...] | None = None, timeout_s: float = 60.0,
+                 quiet_ms: float | None = None) -> None:
+        """Prepares a meter.
+
+        Args:
+            target: the runtime and its options.
+            cores: the cores that the measuring process is pinned to; by default the last ones that this process may
+                use, as many as the target has threads. Platforms without affinity pin nothing.
+            timeout_s: how long a file may take beyond the precision's own limit, for loading and compiling.
+            quiet_ms: the reference model's time on the quiet machine (`Latency.quiet_reference_ms`), if it is known.
+
+        Raises:
+            InvalidInput: more threads than cores.
+        """
+        self.target, self._timeout_s, self._quiet_ms = target, timeout_s, quiet_ms
+        self._cores = cores if cores is not None else _last_cores(target.options.threads)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._station: Station | None = None
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._directory = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="paretonas-")))
+        self._open.callback(self._stop)
+        runtime = RUNTIMES[self.target.runtime]
+        self._reference = self._directory / f"reference{runtime.suffix}"
+        weights, running = initial_weights(REFERENCE.program, seed=0)
+        runtime.write(REFERENCE, {**weights, **running}, self._reference, {})
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The measuring process, while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def measure(self, model: Path, shape: tuple[int, int, int], precision: Precision = DEFAULT_PRECISION,
+                images: np.ndarray | None = None) -> Latency:
+        """Returns the latency of one run of a model file, and waits for a turn first.
+
+        Args:
+            model: a file that the target's runtime has written.
+            shape: its input `(H, W, C)`.
+            precision: how exact the result is to be.
+            images: normalised float32 images `[B, H, W, C]` to run, repeated or cut to the target's batch; noise by
+                default.
+
+        Raises:
+            MeasurementFailed: the file cannot be run, kills its process or takes too long.
+        """
+        batch = self.target.options.batch
+        inputs = noise(batch, shape) if images is None else np.resize(images, (batch, *images.shape[1:]))
+        if inputs.shape[1:] != shape:
+            raise InvalidInput(f"images must have the model's shape {shape}, but got {inputs.shape[1:]}")
+        with measuring_turn():
+            if RUNTIMES[self.target.runtime].owns_device():
+                latency = self._measure_here(model, inputs, precision)
+            else:
+                latency = self._measure_apart(model, inputs, precision)
+        self._quiet_ms = latency.quiet_reference_ms
+        return latency
+
+    def _measure_here(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:
+        if self._station is None:
+            self._station = Station.open(self.target, self._reference, self._quiet_ms)
+        return self._station.measure(model, images, precision)
+
+    def _measure_apart(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:
+        if self._process is None or self._process.poll() is not None:
+            self._start()
+        path = self._directory / "images.npy"
+        np.save(path, images, allow_pickle=False)
+        request = {"model": str(model.absolute()), "images": str(path), "precision": dataclasses.asdict(precision)}
+        answer = self._ask(request, f"timed '{model}'", self._timeout_s + precision.at_most_s)
+        found = answer["latency"]
+        return Latency(**{**found, "flags": tuple(found["flags"])})
+
+    def _start(self) -> None:
+        self._stop()
+        packages = [str(Path(evaluators.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.target.options.threads))
+        environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(packages)}
+        self._errors = self._open.enter_context((self._directory / "errors.txt").open("w+b"))
+        self._process = subprocess.Popen([sys.executable, "-P", "-m", MODULE], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, stderr=self._errors, env=environment)
+        self._ask({"target": self.target.text, "reference": str(self._reference), "cores": self._cores,
+                   "quiet_ms": self._quiet_ms}, "started", self._timeout_s)
+
+    def _ask(self, request: dict[str, Any], doing: str, timeout_s: float) -> dict[str, Any]:
+        """Returns the answer to a request; a process that gives none is ended."""
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            line = _read_line(process.stdout.fileno(), timeout_s)
+        except BrokenPipeError:
+            line = b""
+        except TimeoutError:
+            self._stop()
+            raise MeasurementFailed(f"the measuring process was ended after {timeout_s:g} s while it {doing}") from None
+        if not line:
+            reason = _death(process.wait())
+            self._stop()
+            raise MeasurementFailed(f"the measuring process {reason} while it {doing}{self._last_words()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise MeasurementFailed(f"the measuring process failed while it {doing}: {answer['error']}")
+        return answer
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f": {lines[-1]}" if lines else ""
+
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()  # type: ignore[union-attr]  # both are pipes
+        self._process = None
+
+
+def measure_once(target: Target, model: Path, shape: tuple[int, int, int], precision: Precision = DEFAULT_PRECISION,
+                 images: np.ndarray | None = None, quiet_ms: float | None = None) -> Latency:
+    """Returns the latency of a model file from a fresh measuring process: what a certificate states.
+
+    The arguments are those of `LatencyMeter` and `LatencyMeter.measure`.
+    """
+    with LatencyMeter(target, quiet_ms=quiet_ms) as meter:
+        return meter.measure(model, shape, precision, images)
+
+
+def _last_cores(threads: int) -> tuple[int, ...]:
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < threads:
+        raise InvalidInput(f"`threads` must be at most the cores of this process, {len(cores)}, but got {threads}")
+    return tuple(cores[-threads:])
+
+
+def _read_line(handle: int, timeout_s: float) -> bytes:
+    """Returns what arrives up to the end of a line, or nothing if the other side has closed; raises `TimeoutError`."""
+    deadline = time.monotonic() + timeout_s
+    line = b""
+    while not line.endswith(b"\n"):
+        if not select.select([handle], [], [], max(deadline - time.monotonic(), 0))[0]:
+            raise TimeoutError
+        part = os.read(handle, 65536)
+        if not part:
+            return b""
+        line += part
+    return line
+
+
+def _death(status: int) -> str:
+    return f"died of {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

@@ -1,0 +1,86 @@
+"""The process in which model files are timed: one request a line on its input, one answer a line on its output.
+
+It is spawned by `evaluators.latency`, serves one target, and imports only what that target's runtime needs. A model
+file that cannot be run is answered with an error; one that kills the process kills nothing else.
+
+The first request is `{"target": text, "reference": path, "cores": [...], "quiet_ms": number or null}`, every other one
+`{"model": path, "images": path of an .npy file, "precision": {...}}`. Answers are `{"latency": {...}}` or
+`{"error": text}`.
+"""
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluators.runtimes import RUNTIMES, Target, parse_target
+from evaluators.runtimes.timing import Bench, Latency, Precision
+from search_spaces.architecture import Architecture
+
+REFERENCE = Architecture.parse(
+    "in_r14_c1+conv_k3_c16_s2_relu+mb_k3_e3_c16_s1_se0_relu+mb_k5_e3_c24_s2_se0.25_hswish+mb_k3_e3_c24_s1_se0_relu6"
+    "+head_c64_relu_n10")
+
+
+def noise(batch: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns normal noise `[B, H, W, C]`, always the same."""
+    return np.random.default_rng(0).standard_normal((batch, *shape), np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Station:
+    """A target, ready to time its model files in this process."""
+
+    target: Target
+    bench: Bench
+
+    @classmethod
+    def open(cls, target: Target, reference: Path, quiet_ms: float | None) -> "Station":
+        """Returns the station of a target, whose runtime has written `REFERENCE` to a file."""
+        session = RUNTIMES[target.runtime].load(reference, target.options)
+        images = noise(target.options.batch, REFERENCE.program.input_shape)
+        return cls(target, Bench(session.prepared(images), quiet_ms))
+
+    def measure(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:
+        """Returns the latency of a model file on images `[B, H, W, C]`."""
+        session = RUNTIMES[self.target.runtime].load(model, self.target.options)
+        return self.bench.measure(session.prepared(images), precision)
+
+
+def main() -> None:
+    """Serves requests until the input ends. What libraries print on the standard output goes to the error output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted search closes our input
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        station: Station | None = None
+        answer: dict[str, Any]
+        for line in sys.stdin:
+            try:
+                request = json.loads(line)
+                if station is None:
+                    station, answer = _open(request), {}
+                else:
+                    answer = {"latency": dataclasses.asdict(_measure(station, request))}
+            except Exception as error:  # whatever a model file or its runtime raises is the answer
+                answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
+            print(json.dumps(answer), file=answers, flush=True)
+
+
+def _open(request: dict[str, Any]) -> Station:
+    if request["cores"]:
+        os.sched_setaffinity(0, request["cores"])
+    return Station.open(parse_target(request["target"]), Path(request["reference"]), request["quiet_ms"])
+
+
+def _measure(station: Station, request: dict[str, Any]) -> Latency:
+    images = np.load(request["images"], allow_pickle=False)
+    return station.measure(Path(request["model"]), images, Precision(**request["precision"]))
+
+
+if __name__ == "__main__":
+    main()

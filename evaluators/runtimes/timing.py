@@ -1,0 +1,257 @@
+"""The measurement protocol: how the latency of one run is told from the noise of the machine.
+
+Machines slow down by a factor of up to two, for milliseconds or for seconds, when a neighbour uses the same physical
+core, the same cache or the same memory; nothing inside the machine shows it. So a small fixed *reference* model runs
+before and after every short burst of the model, and a burst counts only if the reference ran at its quiet level on
+both sides. The quiet level is learned and kept for as long as the process lives. What remains is the time on a quiet
+machine, in raw milliseconds: nothing is scaled by the reference.
+
+The interval has two parts: the spread of blocks of rounds within the measurement, and the drift between measurements
+that no single one can see.
+"""
+
+import gc
+import math
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Run = Callable[[], object]
+
+TOLERANCE = 1.05  # a reference this many times above its quiet level is slow
+VALUE_QUANTILE = 0.25  # of the quiet rounds: what the reference misses can only slow the model down
+LEVEL_QUANTILE = 0.02  # of the reference's times in one measurement: its quiet level, if it was quiet at all
+HISTORY_QUANTILE = 0.25  # of the levels of past measurements: up to three quarters of them may have seen no quiet
+HISTORY = 32  # measurements that are remembered
+BURST_MS = 0.25  # what a burst of the model takes, so that it fits between two slow spells
+REFERENCE_RUNS = 4
+MINIMUM_ROUNDS = 20
+CALIBRATION_S = 0.3
+WARM_UP_S = 2.0  # at most
+DRIFT = 0.007  # relative standard deviation between measurements that is assumed at least
+BLOCKS = 10
+RESAMPLES = 200
+CHECK_GROWTH = 1.2  # a running measurement is summarised each time it has grown by a fifth
+NORMAL_97_5 = 1.96
+STUDENT_97_5 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # for 1 to 9 degrees of freedom
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How exact a measurement is to be, and how long it may take."""
+
+    half_width: float = 0.03  # of the 95 % interval, relative to the median
+    at_least_s: float = 0.3
+    at_most_s: float = 5.0
+
+
+DEFAULT_PRECISION = Precision()
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The time of one run on a quiet machine, and how well it is known."""
+
+    median_ms: float
+    low_ms: float  # ends of the 95 % interval of the median
+    high_ms: float
+    p95_ms: float  # of single runs
+    runs: int  # that count
+    duration_s: float  # of the whole measurement
+    reference_ms: float  # the reference model, over the whole measurement
+    quiet_reference_ms: float  # and when the machine is quiet
+    load: float  # share of rounds that do not count, since the reference was slow
+    flags: tuple[str, ...] = ()  # what makes the result doubtful, in words
+
+
+@dataclass
+class Rounds:
+    """The bursts of a measurement: one entry for each round."""
+
+    bursts_ms: list[list[float]] = field(default_factory=list)
+    values_ms: list[float] = field(default_factory=list)  # the median run of the burst
+    references_ms: list[float] = field(default_factory=list)  # the slower of the references before and after
+
+    def append(self, burst_ms: list[float], reference_ms: float) -> None:
+        """Adds a round."""
+        self.bursts_ms.append(burst_ms)
+        self.values_ms.append(statistics.median(burst_ms))
+        self.references_ms.append(reference_ms)
+
+
+@dataclass
+class QuietLevel:
+    """What is known of the reference model's time on the quiet machine, from past measurements."""
+
+    levels_ms: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    medians_ms: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
+
+    def level_ms(self, references_ms: Sequence[float]) -> float:
+        """Returns the quiet level, given what the reference takes in the running measurement."""
+        own = float(np.quantile(references_ms, LEVEL_QUANTILE))
+        return float(np.quantile([*self.levels_ms, own], HISTORY_QUANTILE, method="lower"))
+
+    def drift(self) -> float:
+        """Returns the relative standard deviation between measurements, told from the reference's quiet medians."""
+        if len(self.medians_ms) < 8:
+            return DRIFT
+        center = statistics.median(self.medians_ms)
+        deviation = statistics.median(abs(value - center) for value in self.medians_ms)
+        return max(DRIFT, 1.4826 * deviation / center)
+
+    def learn(self, references_ms: Sequence[float]) -> None:
+        """Remembers a finished measurement."""
+        level = self.level_ms(references_ms)
+        self.levels_ms.append(float(np.quantile(references_ms, LEVEL_QUANTILE)))
+        quiet = [value for value in references_ms if value <= TOLERANCE * level]
+        if len(quiet) >= MINIMUM_ROUNDS:
+            self.medians_ms.append(statistics.median(quiet))
+
+
+def quiet_value(values: np.ndarray) -> np.ndarray:
+    """Returns the lower quartile along the last axis: the time of a round that nothing disturbed."""
+    return np.quantile(values, VALUE_QUANTILE, axis=-1)
+
+
+def half_width(values: np.ndarray, drift: float) -> float:
+    """Returns half of the 95 % interval of the quiet value of rounds, in their order of time.
+
+    It bootstraps consecutive blocks of rounds (Künsch 1989), so that slow changes within the measurement count, and
+    adds `drift`, the relative standard deviation between measurements.
+    """
+    if len(values) < 2:
+        return math.inf
+    blocks = min(BLOCKS, len(values))
+    whole = values[len(values) % blocks:].reshape(blocks, -1)
+    picks = np.random.default_rng(0).integers(blocks, size=(RESAMPLES, blocks))
+    resampled = quiet_value(whole[picks].reshape(RESAMPLES, -1))
+    within = STUDENT_97_5[blocks - 2] * float(np.std(resampled)) * math.sqrt(blocks / (blocks - 1))
+    return math.hypot(within, NORMAL_97_5 * drift * float(quiet_value(values)))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the rounds so far say."""
+
+    median_ms: float
+    low_ms: float
+    high_ms: float
+    rounds: np.ndarray  # the indices of those that count
+    slowdown: float  # of the reference in them, against its quiet level
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval, relative to the median."""
+        return (self.high_ms - self.low_ms) / 2 / self.median_ms
+
+
+def estimate(rounds: Rounds, level_ms: float, drift: float) -> Estimate:
+    """Returns the median of the quiet rounds with its interval.
+
+    Where there are too few of them, the quietest ones count, and the interval reaches down to what remains once the
+    reference's own slowdown is taken out.
+    """
+    references, values = np.asarray(rounds.references_ms), np.asarray(rounds.values_ms)
+    counting = np.flatnonzero(references <= TOLERANCE * level_ms)
+    if len(counting) < MINIMUM_ROUNDS:
+        counting = np.sort(np.argsort(references, kind="stable")[:MINIMUM_ROUNDS])
+    slowdown = max(float(np.median(references[counting])) / level_ms, 1.0)
+    median, half = float(quiet_value(values[counting])), half_width(values[counting], drift)
+    low = median - half if slowdown <= TOLERANCE else (median - half) / slowdown
+    return Estimate(median, max(low, 0.0), median + half, counting, slowdown)
+
+
+class Bench:
+    """Times models against a reference model; one at a time, in the process and thread that made it."""
+
+    def __init__(self, reference: Run, quiet_ms: float | None = None,
+                 clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+        """Warms the reference up and learns its quiet level, to which an earlier process may add what it knows."""
+        self._reference, self._clock_ns = reference, clock_ns
+        self._quiet = QuietLevel()
+        if quiet_ms is not None:
+            self._quiet.levels_ms.append(quiet_ms)
+        self._warm_up(reference)
+        deadline = self._clock_ns() + CALIBRATION_S * 1e9
+        references: list[float] = []
+        while self._clock_ns() < deadline:
+            references.append(self._reference_ms())
+        self._quiet.learn(references)
+
+    def measure(self, run: Run, precision: Precision = DEFAULT_PRECISION) -> Latency:
+        """Returns the latency of a model, of which `run` is one run."""
+        start = self._clock_ns()
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return self._measure(run, precision, start)
+        finally:
+            if enabled:
+                gc.enable()
+
+    def _measure(self, run: Run, precision: Precision, start: int) -> Latency:
+        run_ms = self._warm_up(run)
+        runs = min(max(round(BURST_MS / run_ms), 1), 50)
+        rounds, references = Rounds(), [self._reference_ms()]
+        begin, check_s = self._clock_ns(), precision.at_least_s
+        while True:
+            burst = self._burst(run, runs, primed=run_ms < 2 * BURST_MS)
+            references.append(self._reference_ms())
+            rounds.append(burst, max(references[-2:]))
+            elapsed_s = (self._clock_ns() - begin) / 1e9
+            if elapsed_s < min(check_s, precision.at_most_s):
+                continue
+            level = self._quiet.level_ms(references)
+            found = estimate(rounds, level, self._quiet.drift())
+            enough = len(found.rounds) >= MINIMUM_ROUNDS and found.half_width <= precision.half_width
+            if (enough and found.slowdown <= TOLERANCE) or elapsed_s >= precision.at_most_s:
+                break
+            check_s = CHECK_GROWTH * elapsed_s
+        self._quiet.learn(references)
+        times = np.concatenate([rounds.bursts_ms[index] for index in found.rounds])
+        return Latency(
+            found.median_ms, found.low_ms, found.high_ms, float(np.quantile(times, 0.95)), len(times),
+            (self._clock_ns() - start) / 1e9, statistics.median(references), level,
+            float(np.mean(np.asarray(rounds.references_ms) > TOLERANCE * level)),
+            _flags(found, precision, elapsed_s),
+        )
+
+    def _burst(self, run: Run, runs: int, primed: bool = True) -> list[float]:
+        """Returns the milliseconds of some runs; a run before them brings code and weights back into the caches."""
+        if primed:
+            run()
+        times = []
+        before = self._clock_ns()
+        for _ in range(runs):
+            run()
+            now = self._clock_ns()
+            times.append((now - before) / 1e6)
+            before = now
+        return times
+
+    def _reference_ms(self) -> float:
+        return statistics.median(self._burst(self._reference, REFERENCE_RUNS))
+
+    def _warm_up(self, run: Run) -> float:
+        """Runs until eight runs in a row bring no new best time; returns the best time in milliseconds."""
+        best, since = math.inf, 0
+        deadline = self._clock_ns() + WARM_UP_S * 1e9
+        while since < 8 and self._clock_ns() < deadline:
+            (value,) = self._burst(run, 1, primed=False)
+            since = 0 if value < 0.98 * best else since + 1
+            best = min(best, value)
+        return best
+
+
+def _flags(found: Estimate, precision: Precision, elapsed_s: float) -> tuple[str, ...]:
+    flags = []
+    if found.slowdown > TOLERANCE:
+        flags.append(f"the machine was never quiet: the reference ran {found.slowdown:.2f} times its quiet time")
+    if found.half_width > precision.half_width:
+        flags.append(f"precision not reached: {found.half_width:.1%} instead of {precision.half_width:.1%} after "
+                     f"{elapsed_s:.1f} s")
+    return tuple(flags)

@@ -1,0 +1,91 @@
+"""XLA: the network as a serialised `jax.export` module, run by JAX on its default device.
+
+The file is a zip archive of the module (`network.bin`, for `jax.export.deserialize`) and of `metadata.json`.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluators.runtimes.runtime import Arrays, Options, Session, write_whole
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput
+
+MODULE, METADATA = "network.bin", "metadata.json"
+
+
+@dataclass(frozen=True)
+class Xla:
+    """JAX's compiler, on the device that JAX takes by default."""
+
+    suffix: str = ".jax.zip"
+
+    def versions(self) -> dict[str, str]:
+        """Returns the versions of jax and jaxlib."""
+        import jax
+        import jaxlib
+
+        return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+
+    def owns_device(self) -> bool:
+        """Tells whether JAX's default device is a GPU or a TPU."""
+        import jax
+
+        return jax.default_backend() != "cpu"
+
+    def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str]) -> None:
+        """Writes the network with its weights as constants, for a batch of any size."""
+        import jax
+        import jax.numpy as jnp
+
+        from evaluators.network import forward
+
+        program = architecture.program
+        constants = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+        shape = jax.export.symbolic_shape("batch, " + ", ".join(map(str, program.input_shape)))
+        exported = jax.export.export(jax.jit(lambda images: forward(program, constants, images)))(
+            jax.ShapeDtypeStruct(shape, jnp.float32))
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr(MODULE, exported.serialize())
+            archive.writestr(METADATA, json.dumps(dict(metadata), indent=1))
+        write_whole(path, content.getvalue())
+
+    def load(self, path: Path, options: Options) -> Session:
+        """Returns the file, compiled for each batch on its first run.
+
+        On the CPU, threads are as many as the process has cores to run on; other devices have none to set.
+        """
+        import jax
+
+        if self.owns_device() and options.threads != Options.threads:
+            raise InvalidInput(f"xla takes `threads` on a CPU only, but got threads={options.threads} on "
+                               f"{jax.default_backend()}")
+        with zipfile.ZipFile(path) as archive:
+            exported = jax.export.deserialize(bytearray(archive.read(MODULE)))
+        return XlaSession(jax.jit(exported.call))
+
+
+@dataclass(frozen=True)
+class XlaSession:
+    """A compiled function from images to logits."""
+
+    call: Callable[[Any], Any]
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Returns logits `[B, classes]` of normalised float32 images `[B, H, W, C]`."""
+        return np.asarray(self.call(np.asarray(images, np.float32)))
+
+    def prepared(self, images: np.ndarray) -> Callable[[], None]:
+        """Returns a function that runs these images once, which lie on the device, and waits for the logits."""
+        import jax
+
+        placed = jax.device_put(np.asarray(images, np.float32))
+        compiled = self.call.lower(placed).compile()  # type: ignore[attr-defined]
+        return lambda: compiled(placed).block_until_ready()

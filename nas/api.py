@@ -1,0 +1,79 @@
+"""The Python interface: `search` returns a `Run`, which is asked for the front, the winner and the exported file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nas.budget import Budgets
+from nas.candidate import Candidate, distinct, front, winner
+from nas.config import SearchConfig
+from nas.engine import Monitor, run_search
+from nas.export import Exported, export_winner, judged
+from nas.run import RunDirectory
+
+
+@dataclass(frozen=True)
+class Run:
+    """A search, finished or not, in its directory.
+
+    >>> run = Run.open("runs/first")                # doctest: +SKIP
+    >>> run.best().architecture                     # doctest: +SKIP
+    """
+
+    directory: RunDirectory
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """Returns the run in a directory; raises `InvalidInput` if there is none."""
+        return cls(RunDirectory.existing(path))
+
+    @property
+    def path(self) -> Path:
+        """Where the run is."""
+        return self.directory.path
+
+    @property
+    def config(self) -> SearchConfig:
+        """What was searched for."""
+        return self.directory.config
+
+    @property
+    def budgets(self) -> Budgets:
+        """The limits of the search, a percentile resolved."""
+        return self.directory.budgets
+
+    def candidates(self) -> list[Candidate]:
+        """Returns every trial, in the order of their numbers."""
+        return self.directory.candidates()
+
+    def pareto(self) -> list[Candidate]:
+        """Returns the front: the feasible, fully trained candidates that no other one dominates, fastest first."""
+        return distinct(front(self.candidates(), self.config.objectives))
+
+    def best(self, budgets: Budgets | None = None) -> Candidate | None:
+        """Returns the feasible candidate of highest accuracy, under the run's or other budgets; None without any."""
+        return winner(judged(self.candidates(), budgets or self.budgets))
+
+    def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
+               out: str | Path | None = None, epochs: int = 20, monitor: Monitor | None = None) -> Exported:
+        """Returns the exported and certified winner; see `nas.export.export_winner`."""
+        return export_winner(self.directory, trial=trial, budgets=budgets, formats=formats,
+                             out=Path(out) if out else None, epochs=epochs, monitor=monitor)
+
+    def plot(self, path: str | Path) -> None:
+        """Draws the front into a PNG file."""
+        from nas.report.png import write_png
+
+        write_png(Path(path), self.candidates(), self.budgets, self.config.objectives)
+
+
+def search(config: SearchConfig, run: str | Path | None = None, **options: Any) -> Run:
+    """Returns the run of a search, begun in the directory `run` or resumed there; see `nas.engine.run_search`."""
+    return Run(run_search(config, run or new_run_directory(), **options))
+
+
+def new_run_directory() -> Path:
+    """Returns a path under `runs` that is named after the time."""
+    return Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")

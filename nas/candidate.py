@@ -1,0 +1,121 @@
+"""Candidate: all that a search knows of one trial, and which candidates are worth having."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+from nas.budget import Costs, is_feasible
+from nas.pareto import non_dominated
+from search_spaces.errors import unknown
+
+Interval = tuple[float, float]
+State = Literal["complete", "failed", "running"]
+
+_NORMAL_95 = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trial of a search.
+
+    Attributes:
+        trial: its number in the study.
+        architecture: the canonical text.
+        accuracy: the share of validation images that it classifies correctly, in [0, 1]; None before any training.
+        accuracy_ci: its 95 % interval.
+        epochs: the epochs it was trained for.
+        trained: whether that is all of them; a candidate stopped early is not.
+        latency_ms: the median; None where an earlier check failed.
+        latency_ci_ms: the 95 % interval of the median.
+        memory_bytes: live activations at their peak.
+        size_bytes: the size of the model file; None where none was written.
+        violations: `measured / limit - 1` for every budget.
+        reason: why it was rejected, stopped or failed.
+    """
+
+    trial: int
+    architecture: str
+    accuracy: float | None
+    accuracy_ci: Interval | None
+    epochs: int
+    trained: bool
+    latency_ms: float | None
+    latency_ci_ms: Interval | None
+    macs: int
+    params: int
+    memory_bytes: int
+    size_bytes: int | None
+    violations: Mapping[str, float]
+    state: State
+    reason: str | None = None
+
+    @property
+    def costs(self) -> Costs:
+        """What it costs, as budgets judge it."""
+        return Costs(self.macs, self.params, self.memory_bytes, self.size_bytes, self.latency_ms, self.latency_ci_ms)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether all its checks were made and no budget is exceeded."""
+        return self.state == "complete" and is_feasible(self.violations)
+
+    @property
+    def eligible(self) -> bool:
+        """Whether it may win or lie on the front: feasible and fully trained."""
+        return self.feasible and self.trained and self.accuracy is not None
+
+
+def _loss(candidate: Candidate) -> float:
+    return math.inf if candidate.accuracy is None else -candidate.accuracy
+
+
+def _latency(candidate: Candidate) -> float:
+    return math.inf if candidate.latency_ms is None else candidate.latency_ms
+
+
+OBJECTIVES: dict[str, Callable[[Candidate], float]] = {"accuracy": _loss, "latency": _latency}  # to be minimised
+
+
+def winner(candidates: Iterable[Candidate]) -> Candidate | None:
+    """Returns the eligible candidate of highest accuracy, ties by latency, then by trial; None if there is none."""
+    eligible = (candidate for candidate in candidates if candidate.eligible)
+    return min(eligible, key=lambda candidate: (_loss(candidate), _latency(candidate), candidate.trial), default=None)
+
+
+def front(candidates: Iterable[Candidate], objectives: Sequence[str] = tuple(OBJECTIVES)) -> list[Candidate]:
+    """Returns the eligible candidates that no other eligible one dominates, fastest first, then by trial.
+
+    Candidates of equal values are all returned, such as trials that came upon the same architecture; see `distinct`.
+
+    Raises:
+        InvalidInput: an objective that `OBJECTIVES` lacks.
+    """
+    for name in objectives:
+        if name not in OBJECTIVES:
+            raise unknown("objective", name, OBJECTIVES)
+    eligible = [candidate for candidate in candidates if candidate.eligible]
+    mask = non_dominated([[OBJECTIVES[name](candidate) for name in objectives] for candidate in eligible])
+    return sorted((candidate for candidate, kept in zip(eligible, mask, strict=True) if kept),
+                  key=lambda candidate: (_latency(candidate), _loss(candidate), candidate.trial))
+
+
+def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Returns the first candidate of each architecture, in the order given."""
+    first: dict[str, Candidate] = {}
+    for candidate in candidates:
+        first.setdefault(candidate.architecture, candidate)
+    return list(first.values())
+
+
+def accuracy_interval(correct: int, count: int) -> Interval:
+    """Returns the 95 % interval of an accuracy of `correct` out of `count`, count > 0.
+
+    Wilson's score interval (Wilson 1927, "Probable inference, the law of succession, and statistical inference"):
+    unlike the normal approximation it stays within [0, 1] and has width at 0 and 1.
+    """
+    rate, ratio = correct / count, _NORMAL_95**2 / count
+    centre = (rate + ratio / 2) / (1 + ratio)
+    half = math.sqrt(ratio * (rate * (1 - rate) + ratio / 4)) / (1 + ratio)
+    return max(0.0, centre - half), min(1.0, centre + half)

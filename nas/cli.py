@@ -1,0 +1,276 @@
+"""The command line: one short function a command. Nothing heavy is imported before a command needs it."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False,
+                  context_settings={"help_option_names": ["-h", "--help"]})
+
+Space = Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [mobile]", show_default=False)]
+Data = Annotated[str | None, typer.Option(
+    help="fashion-mnist, or a path: .npz, a folder of IDX files or of images  [fashion-mnist]", show_default=False)]
+Resolution = Annotated[int | None, typer.Option(help="resize the images to so many pixels", show_default=False)]
+TargetName = Annotated[str | None, typer.Option(
+    help="runtime the winner is shipped on, such as onnxruntime:threads=2  [onnxruntime]", show_default=False)]
+Latency = Annotated[str | None, typer.Option(
+    help="latency budget with its unit (0.1ms, 80us), or a percentile of the space (p30)", show_default=False)]
+Macs = Annotated[str | None, typer.Option(help="budget of multiply-adds (20M)", show_default=False)]
+Params = Annotated[str | None, typer.Option(help="budget of parameters (500k)", show_default=False)]
+Memory = Annotated[str | None, typer.Option(help="budget of live activations (1MB)", show_default=False)]
+Size = Annotated[str | None, typer.Option(help="budget of the model file (2MB)", show_default=False)]
+RunArgument = Annotated[str, typer.Argument(metavar="DIR", help="run directory")]
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False) -> None:
+    """Search for the network that is most accurate within a latency budget, and export it with a certificate."""
+
+
+@app.command()
+def search(
+    space: Space = None, data: Data = None, resolution: Resolution = None, target: TargetName = None,
+    latency: Latency = None, macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
+    objectives: Annotated[str | None, typer.Option(
+        help="accuracy, or accuracy,latency  [accuracy,latency]", show_default=False)] = None,
+    strategy: Annotated[str | None, typer.Option(help="random, tpe or nsga2  [tpe]", show_default=False)] = None,
+    evaluator: Annotated[str | None, typer.Option(
+        help="training, or a function of yours as module:function  [training]", show_default=False)] = None,
+    trials: Annotated[int | None, typer.Option(help="distinct candidates to train  [20]", show_default=False)] = None,
+    epochs: Annotated[int | None, typer.Option(help="epochs that each is trained for  [3]",
+                                               show_default=False)] = None,
+    batch: Annotated[int | None, typer.Option(help="images in a training step  [64]", show_default=False)] = None,
+    augmentation: Annotated[str | None, typer.Option(
+        help="none, shift or shift-flip  [shift-flip]", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="of data split, strategy and training  [0]",
+                                             show_default=False)] = None,
+    run: Annotated[str | None, typer.Option(
+        metavar="DIR", help="run directory; a search that is there goes on  [runs/TIME]", show_default=False)] = None,
+) -> None:
+    """Search a space under budgets; interrupt it at any time, the same command goes on."""
+    from nas.allocator import use_huge_pages
+    from nas.api import new_run_directory
+    from nas.config import SearchConfig
+    from nas.run import RunDirectory
+
+    directory = RunDirectory(Path(run) if run else new_run_directory())
+    given = {"space": space, "data": data, "resolution": resolution, "target": target, "strategy": strategy,
+             "evaluator": evaluator, "trials": trials, "epochs": epochs, "batch": batch, "augmentation": augmentation,
+             "seed": seed, "objectives": tuple(objectives.split(",")) if objectives is not None else None,
+             **_limits(latency, macs, params, memory, size)}
+    given = {name: value for name, value in given.items() if value is not None}
+    stored = vars(directory.config) if directory.exists else {}
+    config = SearchConfig(**{**stored, **given})
+    use_huge_pages()
+    _search(config, directory.path)
+
+
+def _search(config: Any, path: Path) -> None:
+    from nas.api import Run
+    from nas.engine import run_search
+    from nas.progress import Terminal
+
+    console = _console()
+    with Terminal(console, config.trials) as monitor:
+        monitor.say(f"run: {path}")
+        try:
+            run_search(config, path, monitor)
+        except KeyboardInterrupt:
+            monitor.say(f"interrupted; `nas search --run {path}` goes on")
+            raise
+    _print_front(Run.open(path), console)
+
+
+@app.command()
+def pareto(
+    run: RunArgument,
+    json: Annotated[bool, typer.Option("--json", help="print every candidate as JSON")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="print every candidate as CSV")] = False,
+    png: Annotated[Path | None, typer.Option(help="draw accuracy against latency", show_default=False)] = None,
+) -> None:
+    """Show the Pareto front of a run, finished or not."""
+    from nas.api import Run
+    from nas.report.records import rows, to_csv, to_json
+
+    found = Run.open(run)
+    if png is not None:
+        found.plot(png)
+    records = rows(found.candidates(), found.config.objectives)
+    if json or csv:
+        sys.stdout.write(to_json(records) if json else to_csv(records))
+    else:
+        _print_front(found, _console())
+
+
+@app.command()
+def show(
+    what: Annotated[str, typer.Argument(metavar="ARCHITECTURE|DIR", help="text of an architecture, or a run "
+                                                                         "directory, whose winner is shown")],
+    trial: Annotated[int | None, typer.Option(help="show this trial of the run", show_default=False)] = None,
+) -> None:
+    """Show the layers of an architecture: shapes, parameters, multiply-adds."""
+    from nas.report.layers import layer_table
+    from search_spaces.architecture import Architecture
+
+    text = _text_of(what, trial) if Path(what).is_dir() or trial is not None else what
+    architecture = Architecture.parse(text)
+    console = _console()
+    console.print(architecture.text, soft_wrap=True, highlight=False)
+    console.print(layer_table(architecture))
+
+
+@app.command()
+def space(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="ready space, or FILE.toml")],
+    data: Data = None, resolution: Resolution = None, target: TargetName = None,
+    latency: Latency = None, macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
+    seed: Annotated[int, typer.Option(help="of the members that are drawn")] = 0,
+) -> None:
+    """Show the size of a space and what its members cost, and whether budgets can be met."""
+    from nas.config import SearchConfig
+    from nas.costs import file_gauge
+    from nas.engine import bound_space
+    from nas.progress import Terminal
+    from nas.report.space import survey_table
+    from nas.survey import require_feasible, survey
+    from search_spaces.layers import require
+
+    limits = _limits(latency, macs, params, memory, size)
+    chosen = {"data": data, "resolution": resolution, "target": target}
+    config = SearchConfig(space=name, seed=seed, **{key: value for key, value in chosen.items() if value}, **limits)
+    require(config.latency_percentile is None, f"a budget is checked in milliseconds, but got '{latency}'")
+    bound, _ = bound_space(config)
+    console, budgets = _console(), config.budgets(config.latency_ms)
+    console.print(f"{name}: {float(bound.size):.3g} architectures, {len(bound.parameters)} choices", highlight=False)
+    with Terminal(console) as monitor, file_gauge(_target(config.target)) as gauge:
+        if budgets.limits:
+            member = require_feasible(bound, budgets, gauge, seed, monitor.progress)
+            monitor.say(f"{budgets}: can be met, e.g. by {member.text}")
+        found = survey(bound, gauge, seed, progress=monitor.progress)
+    console.print(survey_table(found))
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    trial: Annotated[int | None, typer.Option(help="export this trial instead of the winner",
+                                              show_default=False)] = None,
+    latency: Latency = None, macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
+    format: Annotated[str, typer.Option(help="further formats: onnx, stablehlo, flax, separated by commas")] = "flax",
+    out: Annotated[Path | None, typer.Option(help="where to  [DIR/export]", show_default=False)] = None,
+    epochs: Annotated[int, typer.Option(help="length of the final training")] = 20,
+) -> None:
+    """Train the winner to the end, write its files, prove that they meet the budget."""
+    import dataclasses
+
+    from nas.allocator import use_huge_pages
+    from nas.api import Run
+    from nas.progress import Terminal
+    from nas.report.certificate import certificate_report
+    from search_spaces.layers import require
+
+    found = Run.open(run)
+    limits = _limits(latency, macs, params, memory, size)
+    require(limits.pop("latency_percentile") is None, f"a budget of an export is in milliseconds, but got '{latency}'")
+    require(epochs >= 1, f"`epochs` must be at least 1, but got {epochs}")
+    given = {name: value for name, value in limits.items() if value is not None}
+    budgets = dataclasses.replace(found.budgets, **given) if given else None
+    use_huge_pages()
+    console = _console()
+    with Terminal(console) as monitor:
+        exported = found.export(trial=trial, budgets=budgets, formats=[name for name in format.split(",") if name],
+                                out=out, epochs=epochs, monitor=monitor)
+    console.print(certificate_report(exported.certificate, exported.directory))
+    if not exported.met:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Runs the command line: one line for what the user got wrong (status 2) or what failed (status 1)."""
+    try:
+        _require_own_packages()
+        sys.exit(app(standalone_mode=False) or 0)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        status, line = _failure(error)
+        print(f"nas: {line}", file=sys.stderr)
+        sys.exit(status)
+    except KeyboardInterrupt:
+        print("nas: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _failure(error: Exception) -> tuple[int, str]:
+    """Returns the exit status and the line of an error."""
+    from search_spaces.errors import InvalidInput
+
+    if isinstance(error, typer.TyperException):
+        return 2, error.format_message()
+    line = " ".join(str(error).split())
+    if isinstance(error, InvalidInput):
+        return 2, line
+    return 1, line if isinstance(error, RuntimeError) else f"{type(error).__name__}: {line} (--debug shows where)"
+
+
+def _require_own_packages() -> None:
+    """Raises `RuntimeError` if another package of the same name would be imported instead of ours."""
+    home = Path(__file__).resolve().parent.parent
+    for name in ("search_spaces", "evaluators"):
+        spec = find_spec(name)
+        if spec is None or spec.origin is None or Path(spec.origin).resolve().parent.parent != home:
+            raise RuntimeError(f"the package '{name}' must lie in '{home}', but python finds "
+                               f"'{spec.origin if spec else 'none'}'")
+
+
+def _limits(latency: str | None, macs: str | None, params: str | None, memory: str | None, size: str | None
+            ) -> dict[str, Any]:
+    """Returns the limits of a configuration by field, None where none is given."""
+    from nas.budget import Budgets, parse_percentile
+
+    percentile = parse_percentile(latency) if latency is not None else None
+    budgets: Budgets = Budgets.parse(latency if percentile is None else None, macs, params, memory, size)
+    return {**vars(budgets), "latency_percentile": percentile}
+
+
+def _target(text: str) -> Any:
+    from evaluators.runtimes import parse_target
+
+    return parse_target(text)
+
+
+def _text_of(run: str, trial: int | None) -> str:
+    from nas.api import Run
+    from search_spaces.errors import InvalidInput
+
+    found = Run.open(run)
+    chosen = found.best() if trial is None else next((c for c in found.candidates() if c.trial == trial), None)
+    if chosen is None:
+        raise InvalidInput(f"a run with such a trial is meant, but '{run}' has no "
+                           + ("winner yet" if trial is None else f"trial {trial}"))
+    return chosen.architecture
+
+
+def _print_front(run: Any, console: "Console") -> None:
+    from nas.report.table import front_report
+    from nas.report.terminal import plot_front
+
+    candidates, objectives = run.candidates(), run.config.objectives
+    console.print(plot_front(candidates, run.budgets, objectives, width=min(console.width, 100)))
+    console.print(front_report(candidates, run.budgets, objectives))
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 100)
+
+
+if __name__ == "__main__":
+    main()

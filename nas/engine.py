@@ -1,0 +1,323 @@
+"""The search: what an Optuna study is asked, and what it is told.
+
+    suggest -> architecture -> seen before? reuse -> counts -> size -> latency -> only then training
+"""
+
+import contextlib
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from evaluators.checkpoint import save_network
+from evaluators.datasets import Dataset, load_dataset
+from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.runtimes import parse_target
+from nas.budget import QUANTITIES, Budgets, Costs, is_feasible
+from nas.candidate import Candidate, front, winner
+from nas.config import SearchConfig, load_evaluator
+from nas.costs import Gauge, costs_within, file_gauge
+from nas.run import CANDIDATE, Resolved, RunDirectory
+from nas.strategies import STRATEGIES
+from nas.strategies.fresh import LOST, FreshSampler
+from nas.survey import percentile_latency_ms, require_feasible
+from search_spaces import load_space
+from search_spaces.architecture import Architecture, identify
+from search_spaces.errors import InvalidInput
+from search_spaces.layers import require
+from search_spaces.space import Space
+
+if TYPE_CHECKING:
+    import optuna
+
+PROPOSALS_PER_TRIAL = 50  # bounds rejected and duplicate proposals, each
+FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a candidate
+PERCENTILE_SAMPLE = 100
+
+
+class CandidateFailed(RuntimeError):
+    """A candidate that crashed or diverged; the search goes on."""
+
+
+class SearchFailed(RuntimeError):
+    """A search that cannot go on; what was found is kept."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many proposals came to what."""
+
+    trained: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    failed: int = 0
+
+
+class Monitor(Protocol):
+    """What a search reports to while it runs."""
+
+    def say(self, text: str) -> None:
+        """Takes a line that is worth keeping."""
+        ...
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Takes how far a preparation has come."""
+        ...
+
+    def phase(self, trial: int, what: str) -> None:
+        """Takes what is being done to a trial."""
+        ...
+
+    def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:
+        """Takes the state of the search after a trial."""
+        ...
+
+
+class Silent:
+    """A monitor that shows nothing."""
+
+    def say(self, text: str) -> None:
+        """Shows nothing."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Shows nothing."""
+
+    def phase(self, trial: int, what: str) -> None:
+        """Shows nothing."""
+
+    def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:
+        """Shows nothing."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that the objective needs, besides the trial."""
+
+    run: RunDirectory
+    space: Space
+    dataset: Dataset
+    budgets: Budgets
+    gauge: Gauge
+    evaluate: Evaluator
+    fidelity: Fidelity
+    objectives: tuple[str, ...]
+    monitor: Monitor
+
+
+def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None = None,
+               gauge: Gauge | None = None) -> RunDirectory:
+    """Returns the run directory of a search that has come to its end, begun or resumed.
+
+    Args:
+        config: what to search for.
+        path: the run directory; one that holds a search of the same configuration is resumed.
+        monitor: what to report to.
+        gauge: what measures size and latency; by default files timed on the configuration's target.
+
+    Raises:
+        InvalidInput: wrong input, budgets that the space cannot meet, or a directory of another search; nothing is
+            written.
+        SearchFailed: candidate after candidate failed.
+    """
+    monitor = monitor or Silent()
+    run = RunDirectory(Path(path))
+    evaluate = load_evaluator(config.evaluator)
+    target = parse_target(config.target)
+    space, dataset = bound_space(config)
+    if run.exists:
+        _require_same(run, config, space, dataset)
+    with contextlib.ExitStack() as stack:
+        if gauge is None:
+            gauge = stack.enter_context(file_gauge(target))
+        if not run.exists:
+            resolved = _resolve(config, space, dataset, gauge, monitor)
+            stack.enter_context(run.locked())
+            run.write(config, resolved)
+        else:
+            stack.enter_context(run.locked())
+            run.write(config, run.resolved)
+        fidelity = Fidelity(config.epochs, config.seed, config.batch, config.augmentation)
+        _optimize(Evaluation(run, space, dataset, run.budgets, gauge, evaluate, fidelity, config.objectives, monitor),
+                  config)
+    return run
+
+
+def bound_space(config: SearchConfig) -> tuple[Space, Dataset]:
+    """Returns the space of a configuration, bound to its data, and the data."""
+    space = load_space(config.space)
+    stated = dict(space.input).get("resolution")
+    require(stated is None or config.resolution is None,
+            f"`resolution` is for spaces that leave it open, but '{config.space}' states {stated}")
+    dataset = load_dataset(config.data, seed=config.seed, resolution=max(stated) if stated else config.resolution)
+    return space.bind(dataset.resolution, dataset.channels, len(dataset.classes)), dataset
+
+
+def tally(trials: "list[optuna.trial.FrozenTrial]") -> Tally:
+    """Returns how many finished trials came to what; lost ones count for nothing."""
+    counts = dict.fromkeys((field.name for field in dataclasses.fields(Tally)), 0)
+    for trial in trials:
+        if LOST in trial.user_attrs or not trial.state.is_finished():
+            continue
+        known = trial.user_attrs.get(CANDIDATE, {})
+        if "duplicate_of" in known:
+            counts["duplicates"] += 1
+        elif trial.state.name == "FAIL":
+            counts["failed"] += 1
+        else:
+            counts["trained" if known["trained"] else "rejected"] += 1
+    return Tally(**counts)
+
+
+def _resolve(config: SearchConfig, space: Space, dataset: Dataset, gauge: Gauge, monitor: Monitor) -> Resolved:
+    """Returns what the configuration comes to; measures the percentile, and that the budgets can be met."""
+    monitor.say(f"data: {dataset.name}, {len(dataset.classes)} classes, {dataset.resolution} pixels; {dataset.split}")
+    monitor.say(f"space: {config.space}, {float(space.size):.2g} architectures")
+    latency_ms = config.latency_ms
+    if config.latency_percentile is not None:
+        latency_ms = percentile_latency_ms(space, gauge, config.latency_percentile, config.seed, PERCENTILE_SAMPLE,
+                                           monitor.progress)
+        monitor.say(f"latency budget: {latency_ms:g} ms, percentile {config.latency_percentile:g} of "
+                    f"{PERCENTILE_SAMPLE} members of the space")
+    budgets = config.budgets(latency_ms)
+    if budgets.limits:
+        require_feasible(space, budgets, gauge, config.seed, monitor.progress)
+        monitor.say(f"budgets: {budgets}; a member of the space meets them")
+    return Resolved(space.text, dataset.resolution, dataset.channels, len(dataset.classes), dataset.fingerprint,
+                    dataset.split, latency_ms)
+
+
+def _require_same(run: RunDirectory, config: SearchConfig, space: Space, dataset: Dataset) -> None:
+    before = run.resolved
+    now = dataclasses.replace(before, space=space.text, resolution=dataset.resolution, channels=dataset.channels,
+                              classes=len(dataset.classes), data_fingerprint=dataset.fingerprint,
+                              data_split=dataset.split)
+    differences = run.config.differences(config) or before.differences(now)
+    if differences:
+        raise InvalidInput(f"a run directory is resumed with its own configuration, but '{run.path}' differs: "
+                           + "; ".join(differences))
+
+
+def _optimize(evaluation: Evaluation, config: SearchConfig) -> None:
+    sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, evaluation.space.parameters)
+    study = evaluation.run.study(sampler)
+    _fail_lost_trials(study)
+
+    def after(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | None" = None) -> None:
+        trials = study.get_trials(deepcopy=False)
+        counts, candidates = tally(trials), evaluation.run.candidates()
+        last = next((c for c in candidates if trial and c.trial == trial.number), None)
+        evaluation.monitor.told(counts, last, winner(candidates))
+        members = front(candidates, evaluation.objectives)
+        evaluation.run.keep_weights(identify(member.architecture) for member in members)
+        _require_progress(trials)
+        if _is_over(counts, config.trials, evaluation.monitor):
+            study.stop()
+
+    if _is_over(tally(study.get_trials(deepcopy=False)), config.trials, evaluation.monitor):
+        return
+    study.optimize(lambda trial: _objective(evaluation, study, trial), callbacks=[after], catch=(CandidateFailed,))
+
+
+def _is_over(counts: Tally, trials: int, monitor: Monitor) -> bool:
+    bound = PROPOSALS_PER_TRIAL * trials
+    for what, count in (("rejected", counts.rejected), ("duplicate", counts.duplicates)):
+        if count >= bound:
+            monitor.say(f"stopped after {count} {what} proposals, {PROPOSALS_PER_TRIAL} for each trial asked for: "
+                        f"{counts.trained} of {trials} candidates were trained")
+            return True
+    return counts.trained >= trials
+
+
+def _require_progress(trials: "list[optuna.trial.FrozenTrial]") -> None:
+    last = [trial for trial in trials if trial.state.is_finished()][-FAILURES_IN_A_ROW:]
+    reasons = [trial.user_attrs.get(CANDIDATE, {}).get("reason") for trial in last if trial.state.name == "FAIL"]
+    if len(reasons) == FAILURES_IN_A_ROW and all(LOST not in trial.user_attrs for trial in last):
+        raise SearchFailed(f"{FAILURES_IN_A_ROW} candidates failed one after the other, the last with: {reasons[-1]}")
+
+
+def _fail_lost_trials(study: "optuna.Study") -> None:
+    """Ends the trials that a dead worker left running; the directory's lock says that none is alive."""
+    import optuna
+
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        study._storage.set_trial_user_attr(trial._trial_id, LOST, True)  # Optuna has no public way to note it
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def _objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:
+    try:
+        return _evaluated(evaluation, study, trial)
+    except KeyboardInterrupt:
+        trial.set_user_attr(LOST, True)
+        raise
+
+
+def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:
+    """Returns the objectives of a trial, having recorded all that was found on the way."""
+    architecture = evaluation.space.decode(evaluation.space.suggest(trial))
+    earlier = _earlier(study, architecture.id)
+    if earlier is not None:
+        return _reused(evaluation, trial, earlier)
+    evaluation.monitor.phase(trial.number, "measuring")
+    known: dict[str, Any] = {"architecture": architecture.text, "trained": False}
+    costs, latency = costs_within(architecture, evaluation.budgets, evaluation.gauge, timed=True)
+    violations = evaluation.budgets.violations(costs)
+    known |= dataclasses.asdict(costs) | {"latency": dataclasses.asdict(latency) if latency else None}
+    for name, violation in violations.items():
+        trial.set_constraint(name, violation)
+    if not is_feasible(violations):
+        known["reason"] = _excess(evaluation.budgets, costs)
+        trial.set_user_attr(CANDIDATE, known)
+        return _values(evaluation, 0.0, costs.latency_ms)
+    evaluation.monitor.phase(trial.number, "training")
+    try:
+        score = _score(evaluation, architecture)
+    except Exception as error:
+        trial.set_user_attr(CANDIDATE, known | {"reason": f"{type(error).__name__}: {error}"})
+        raise CandidateFailed(str(error)) from error
+    known |= {"accuracy": score.accuracy, "total": score.total, "trained": True, "epochs": evaluation.fidelity.epochs}
+    if score.arrays:
+        save_network(architecture, score.arrays, evaluation.run.weights_path(architecture.id))
+    trial.set_user_attr(CANDIDATE, known)
+    return _values(evaluation, score.accuracy, costs.latency_ms)
+
+
+def _score(evaluation: Evaluation, architecture: Architecture) -> Score:
+    score = evaluation.evaluate(architecture, evaluation.dataset, evaluation.fidelity)
+    return score if isinstance(score, Score) else Score(float(score))
+
+
+def _values(evaluation: Evaluation, accuracy: float, latency_ms: float | None) -> tuple[float, ...]:
+    """Returns the objectives; a latency that was not reached is 0, in a trial that its constraints rule out."""
+    values = {"accuracy": accuracy, "latency": latency_ms or 0.0}
+    return tuple(values[name] for name in evaluation.objectives)
+
+
+def _earlier(study: "optuna.Study", architecture_id: str) -> "optuna.trial.FrozenTrial | None":
+    """Returns the finished trial in which an architecture was first met."""
+    for trial in study.get_trials(deepcopy=False):
+        known = trial.user_attrs.get(CANDIDATE)
+        if (known and trial.state.is_finished() and LOST not in trial.user_attrs
+                and identify(known["architecture"]) == architecture_id):
+            return trial
+    return None
+
+
+def _reused(evaluation: Evaluation, trial: "optuna.Trial", earlier: "optuna.trial.FrozenTrial") -> tuple[float, ...]:
+    """Returns the objectives that the architecture had before; fails again where it failed."""
+    known = earlier.user_attrs[CANDIDATE]
+    trial.set_user_attr(CANDIDATE, {"duplicate_of": earlier.number} | known)
+    for name, violation in earlier.constraints.items():
+        trial.set_constraint(name, violation)
+    if earlier.values is None:
+        raise CandidateFailed(known["reason"])
+    return tuple(earlier.values)
+
+
+def _excess(budgets: Budgets, costs: Costs) -> str:
+    """Returns which budgets are exceeded and by how much."""
+    return ", ".join(
+        f"{name} {QUANTITIES[name].format(getattr(costs, QUANTITIES[name].field))} is {violation:.1%} over its budget"
+        for name, violation in budgets.violations(costs).items() if violation > 0)
+
+

@@ -1,0 +1,274 @@
+"""The winner leaves: trained to the end, written for each format, compared, timed in a fresh process, certified."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluators.checkpoint import save_network
+from evaluators.datasets import Dataset, Split
+from evaluators.files import write_whole
+from evaluators.latency import Latency, Precision, measure_once
+from evaluators.runtimes import RUNTIMES, Target, parse_target
+from evaluators.weights import Weights, initial_weights
+from nas.budget import QUANTITIES, Budgets, Costs, is_feasible
+from nas.candidate import Candidate, accuracy_interval, winner
+from nas.engine import Monitor, Silent, bound_space
+from nas.run import RunDirectory, environment
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput, unknown
+
+FLAX = "flax"
+FORMATS: dict[str, str | None] = {runtime.suffix.removeprefix("."): name for name, runtime in RUNTIMES.items()} | {
+    FLAX: None}
+COMPARED_IMAGES = 200
+DECIDING = Precision(half_width=0.01, at_least_s=2.0, at_most_s=20.0)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export directory and what its certificate says."""
+
+    directory: Path
+    certificate: dict[str, Any]
+
+    @property
+    def met(self) -> bool:
+        """Whether the target's file was shown to meet every budget."""
+        return self.certificate["verdict"] == "met"
+
+
+def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budgets | None = None,
+                  formats: Sequence[str] = (), out: Path | None = None, epochs: int = 20,
+                  monitor: Monitor | None = None) -> Exported:
+    """Returns the exported winner of a run.
+
+    Args:
+        run: the run directory.
+        trial: another candidate than the winner.
+        budgets: other budgets than the run's; they may pick another winner.
+        formats: names of `FORMATS`; the target's own is always written.
+        out: where to; by default `export` in the run directory, named after the budgets if they are not the run's.
+        epochs: the length of the final training.
+        monitor: what to report to.
+
+    Raises:
+        InvalidInput: unknown format or trial, or no candidate within the budgets.
+    """
+    monitor = monitor or Silent()
+    config, target = run.config, parse_target(run.config.target)
+    judged_by = budgets or run.budgets
+    own = _format_of(target.runtime)
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+    _, dataset = bound_space(config)
+    if dataset.fingerprint != run.resolved.data_fingerprint:
+        raise InvalidInput(f"an export needs the data of the search, but '{config.data}' has changed since")
+    chosen = _of_trial(run, trial) if trial is not None else _confirmed_winner(run, judged_by, target, monitor)
+    architecture = Architecture.parse(chosen.architecture)
+
+    monitor.say(f"trial {chosen.trial}: training for {epochs} epochs on training and validation images")
+    arrays, training = _train_to_the_end(architecture, dataset, run, epochs, monitor)
+    directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
+    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=_parent(directory)))
+    try:
+        metadata = _metadata(architecture, dataset)
+        files = [_write(name, architecture, arrays, dataset, temporary, metadata, target, monitor)
+                 for name in dict.fromkeys([own, *formats])]
+        certificate = _certificate(chosen, architecture, dataset, arrays, judged_by, files, target, run, training)
+        write_whole(temporary / "certificate.json", (json.dumps(certificate, indent=2) + "\n").encode())
+        temporary.chmod(0o755)
+        if directory.exists():
+            shutil.rmtree(directory)
+        temporary.replace(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Exported(directory, certificate)
+
+
+def judged(candidates: Sequence[Candidate], budgets: Budgets) -> list[Candidate]:
+    """Returns the candidates as other budgets judge them."""
+    return [dataclasses.replace(candidate, violations=budgets.violations(candidate.costs)) for candidate in candidates]
+
+
+def _of_trial(run: RunDirectory, number: int) -> Candidate:
+    for candidate in run.candidates():
+        if candidate.trial == number:
+            return candidate
+    raise InvalidInput(f"a trial of the run is meant, but '{run.path}' has no trial {number}")
+
+
+def _confirmed_winner(run: RunDirectory, budgets: Budgets, target: Target, monitor: Monitor) -> Candidate:
+    """Returns the best candidate that still meets the budgets when it is timed anew, before the long training.
+
+    The fastest of many noisy timings is partly lucky; a candidate that falls out is recorded with its later timing.
+    """
+    while True:
+        best = winner(judged(run.candidates(), budgets))
+        if best is None:
+            raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
+        if budgets.latency_ms is None:
+            return best
+        latency = _time_untrained(Architecture.parse(best.architecture), target)
+        later = dataclasses.replace(best.costs, latency_ms=latency.median_ms,
+                                    latency_ci_ms=(latency.low_ms, latency.high_ms))
+        if is_feasible(budgets.violations(later)):
+            return best
+        run.note_latency(best.trial, latency)
+        monitor.say(f"trial {best.trial} was timed again at {_interval(latency)}: over the budget, so the next best "
+                    "is taken")
+
+
+def _time_untrained(architecture: Architecture, target: Target) -> Latency:
+    weights, statistics = initial_weights(architecture.program, seed=0)
+    with tempfile.TemporaryDirectory(prefix="paretonas-") as directory:
+        runtime = RUNTIMES[target.runtime]
+        path = Path(directory) / f"model{runtime.suffix}"
+        runtime.write(architecture, {**weights, **statistics}, path, {})
+        return measure_once(target, path, _shape(architecture), DECIDING)
+
+
+def _train_to_the_end(architecture: Architecture, dataset: Dataset, run: RunDirectory, epochs: int, monitor: Monitor
+                      ) -> tuple[Weights, dict[str, Any]]:
+    """Returns the arrays of the architecture after training on training and validation images."""
+    from evaluators.training import Images, Recipe, train
+
+    recipe = Recipe(batch=run.config.batch, augmentation=run.config.augmentation)
+    both = _joined(dataset)
+    images = Images.put(both.images, both.labels, dataset)
+    trained = train(architecture, images, None, recipe, epochs=epochs, seed=run.config.seed,
+                    on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, epochs))
+    return trained.arrays, {"images": len(both), "epochs": epochs, "duration_s": round(trained.duration_s, 1)}
+
+
+def _joined(dataset: Dataset) -> Split:
+    return Split(np.concatenate([dataset.train.images, dataset.validation.images]),
+                 np.concatenate([dataset.train.labels, dataset.validation.labels]))
+
+
+def _metadata(architecture: Architecture, dataset: Dataset) -> dict[str, str]:
+    """Returns what whoever runs the file must know."""
+    return {
+        "architecture": architecture.text,
+        "classes": json.dumps(dataset.classes),
+        "mean": json.dumps([round(float(value), 6) for value in dataset.mean]),
+        "std": json.dumps([round(float(value), 6) for value in dataset.std]),
+        "preprocessing": f"resize to {architecture.input.resolution}x{architecture.input.resolution} (bilinear, "
+                         "antialiased), scale to [0, 1], subtract mean, divide by std",
+    }
+
+
+def _write(name: str, architecture: Architecture, arrays: Weights, dataset: Dataset, directory: Path,
+           metadata: dict[str, str], target: Target, monitor: Monitor) -> dict[str, Any]:
+    """Returns the certificate's entry of one format, having written, loaded, compared and timed its file."""
+    monitor.phase(0, f"writing and checking {name}")
+    runtime_name = FORMATS[name]
+    if runtime_name is None:
+        path = directory / "model.safetensors"
+        save_network(architecture, arrays, path, metadata)
+        return _described(name, path) | _compared_flax(path, architecture, arrays, dataset)
+    runtime = RUNTIMES[runtime_name]
+    path = directory / f"model{runtime.suffix}"
+    runtime.write(architecture, arrays, path, metadata)
+    options = dataclasses.replace(target, runtime=runtime_name)
+    session = runtime.load(path, options.options)
+    latency = measure_once(options, path, _shape(architecture), DECIDING)
+    return _described(name, path) | {"target": options.text, "versions": runtime.versions()} | _compared(
+        session.run, architecture, arrays, dataset) | {"latency": dataclasses.asdict(latency)}
+
+
+def _described(name: str, path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"format": name, "file": path.name, "size_bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _compared_flax(path: Path, architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
+    from evaluators.checkpoint import load_network
+
+    network = load_network(path)
+    return _compared(lambda images: np.asarray(network(images)), architecture, arrays, dataset)
+
+
+def _compared(run_file: Any, architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
+    """Returns how far the file's logits are from the Flax module's on real images."""
+    from evaluators.network import Network
+    from evaluators.training import prepare
+
+    images = dataset.test.images[:COMPARED_IMAGES]
+    inputs = np.asarray(prepare(images, tuple(map(float, dataset.mean)), tuple(map(float, dataset.std)),
+                                architecture.input.resolution))
+    expected = np.asarray(Network(architecture, arrays=arrays)(inputs))
+    found = run_file(inputs)
+    return {"compared_images": len(images),
+            "max_abs_difference": float(np.abs(found - expected).max()),
+            "top_class_agreement": float(np.mean(found.argmax(-1) == expected.argmax(-1)))}
+
+
+def _certificate(chosen: Candidate, architecture: Architecture, dataset: Dataset, arrays: Weights, budgets: Budgets,
+                 files: list[dict[str, Any]], target: Target, run: RunDirectory, training: dict[str, Any]
+                 ) -> dict[str, Any]:
+    from evaluators.baseline import logistic_regression
+    from evaluators.training import Images, count_correct
+
+    own = files[0]
+    latency = own["latency"]
+    costs = Costs(architecture.macs, architecture.params, architecture.memory_bytes, own["size_bytes"],
+                  latency["median_ms"], (latency["low_ms"], latency["high_ms"]))
+    violations = budgets.violations(costs)
+    correct = count_correct(architecture, arrays, Images.put(dataset.test.images, dataset.test.labels, dataset))
+    return {
+        "verdict": "met" if is_feasible(violations) else "missed",
+        "budgets": {name: {"limit": limit, "measured": _judged_value(name, costs), "unit": _unit(name),
+                           "met": violations[name] <= 0} for name, limit in budgets.limits.items()},
+        "target": target.text,
+        "architecture": architecture.text,
+        "id": architecture.id,
+        "trial": chosen.trial,
+        "accuracy": {
+            "test": correct / len(dataset.test), "test_ci": accuracy_interval(correct, len(dataset.test)),
+            "images": len(dataset.test),
+            "logistic_regression": logistic_regression(_joined(dataset), dataset.test, dataset),
+            "validation_in_search": chosen.accuracy,
+        },
+        "costs": {"macs": costs.macs, "params": costs.params, "memory_bytes": costs.memory_bytes},
+        "files": files,
+        "preprocessing": _metadata(architecture, dataset),
+        "training": training,
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split},
+        "environment": environment(),
+    }
+
+
+def _judged_value(name: str, costs: Costs) -> float | int | None:
+    return costs.latency_ci_ms[1] if name == "latency" and costs.latency_ci_ms else getattr(
+        costs, QUANTITIES[name].field)
+
+
+def _unit(name: str) -> str:
+    return {"latency": "ms, upper end of the 95 % interval", "memory": "bytes", "size": "bytes"}.get(name, "count")
+
+
+def _format_of(runtime: str) -> str:
+    return next(name for name, of in FORMATS.items() if of == runtime)
+
+
+def _shape(architecture: Architecture) -> tuple[int, int, int]:
+    return architecture.program.input_shape
+
+
+def _interval(latency: Latency) -> str:
+    return f"{latency.median_ms:.4f} ms ({latency.low_ms:.4f} to {latency.high_ms:.4f})"
+
+
+def _parent(directory: Path) -> Path:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    return directory.parent

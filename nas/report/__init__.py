@@ -1,0 +1,1 @@
+"""Reports: tables, rows for files, and plots, each a pure function of a list of candidates."""

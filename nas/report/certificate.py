@@ -1,0 +1,45 @@
+"""A certificate for the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from nas.budget import QUANTITIES, format_bytes
+from nas.report.measured import accuracy_text, latency_text
+
+_EXACT = 4
+
+
+def certificate_report(certificate: dict[str, Any], directory: Path) -> Group:
+    """Returns the verdict, the budgets, the accuracy and the files of an export."""
+    met = certificate["verdict"] == "met"
+    accuracy = certificate["accuracy"]
+    lines = [
+        Text(f"{directory}: {'certified' if met else 'NOT certified'} for {certificate['target']}",
+             style="bold green" if met else "bold red"),
+        *(_budget_line(name, entry) for name, entry in certificate["budgets"].items()),
+        Text(f"accuracy on {accuracy['images']:,} test images: {accuracy_text(accuracy['test'], accuracy['test_ci'])} %"
+             f" (logistic regression: {accuracy_text(accuracy['logistic_regression'])} %)"),
+    ]
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("file", "runtime", "size", "latency (ms)", "logits differ by", "same class"):
+        table.add_column(name, justify="left" if name in ("file", "runtime") else "right")
+    for entry in certificate["files"]:
+        latency = entry.get("latency")
+        table.add_row(
+            entry["file"], entry.get("target", "flax"), format_bytes(entry["size_bytes"]),
+            latency_text(latency["median_ms"], (latency["low_ms"], latency["high_ms"])) if latency else "-",
+            f"{entry['max_abs_difference']:.1e}", f"{entry['top_class_agreement']:.1%}")
+    return Group(*lines, table)
+
+
+def _budget_line(name: str, entry: dict[str, Any]) -> Text:
+    quantity = QUANTITIES[name]
+    sign = "<=" if entry["met"] else ">"
+    return Text(f"{name}: {quantity.format(entry['measured'], _EXACT)} {sign} {quantity.format(entry['limit'], _EXACT)}"
+                + (" (upper end of the 95 % interval)" if name == "latency" else ""),
+                style="" if entry["met"] else "red")

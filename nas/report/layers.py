@@ -1,0 +1,50 @@
+"""The layers of an architecture as a table: shapes, parameters and multiply-adds."""
+
+from rich import box
+from rich.table import Table
+
+from nas.budget import format_bytes
+from search_spaces.architecture import Architecture, write_block
+from search_spaces.layers import Convolution, Operation
+
+
+def layer_table(architecture: Architecture) -> Table:
+    """Returns a line for each operation in execution order, block by block, and the totals."""
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True)
+    table.add_column("layer", footer="total", no_wrap=True)
+    table.add_column("what", no_wrap=True)
+    table.add_column("output", justify="right", no_wrap=True,
+                     footer=f"peak {format_bytes(architecture.memory_bytes)}")
+    table.add_column("params", justify="right", footer=f"{architecture.params:,}")
+    table.add_column("MACs", justify="right", footer=f"{architecture.macs:,}")
+    size = architecture.input.resolution
+    table.add_row("input", "", f"{size}x{size}x{architecture.input.channels}", "", "")
+    for index, (block, program) in enumerate(zip(architecture.blocks, architecture.block_programs, strict=True)):
+        table.add_section()
+        table.add_row(f"[bold]{index}[/bold]", f"[bold]{write_block(block)}[/bold]",
+                      _shape(program.output_shape), f"{program.params:,}", f"{program.macs:,}", style="bold")
+        for operation in program.operations:
+            table.add_row(f"  {operation.name.rpartition('/')[0] or '-'}", _described(operation),
+                          _shape(operation.output_shape), _count(operation.params), _count(operation.macs))
+    return table
+
+
+def _described(operation: Operation) -> str:
+    match operation.layer:
+        case Convolution() as layer:
+            depthwise = layer.is_depthwise(operation.input_shapes[0][2])
+            groups = " depthwise" if depthwise else f" groups {layer.groups}" if layer.groups > 1 else ""
+            stride = f" stride {layer.stride}" if layer.stride > 1 else ""
+            return f"convolution {layer.kernel[0]}x{layer.kernel[1]}{groups}{stride}"
+        case layer if hasattr(layer, "function"):
+            return layer.function
+        case layer:
+            return layer.label.replace("_", " ")
+
+
+def _shape(shape: tuple[int, int, int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _count(count: int) -> str:
+    return f"{count:,}" if count else ""

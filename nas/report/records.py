@@ -1,0 +1,47 @@
+"""Candidates as rows for other programs: JSON and CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nas.candidate import OBJECTIVES, Candidate, front
+
+Row = dict[str, Any]
+
+COLUMNS = ("trial", "architecture", "accuracy", "accuracy_ci", "epochs", "trained", "latency_ms", "latency_ci_ms",
+           "macs", "params", "memory_bytes", "size_bytes", "feasible", "on_front")
+
+
+def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = tuple(OBJECTIVES)) -> list[Row]:
+    """Returns a row of `COLUMNS` for each candidate, by trial; intervals are `[low, high]`, unknown values None."""
+    ordered = sorted(candidates, key=lambda candidate: candidate.trial)
+    on_front = {candidate.trial for candidate in front(ordered, objectives)}
+    return [_row(candidate, candidate.trial in on_front) for candidate in ordered]
+
+
+def to_json(records: Sequence[Row]) -> str:
+    """Returns a JSON array with one row a line."""
+    lines = ",\n".join("  " + json.dumps(row, allow_nan=False) for row in records)
+    return f"[\n{lines}\n]\n" if records else "[]\n"
+
+
+def to_csv(records: Sequence[Row]) -> str:
+    """Returns a table with a header; cells are as in JSON, but text has no quotes and unknown values are empty."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in records)
+    return text.getvalue()
+
+
+def _row(candidate: Candidate, on_front: bool) -> Row:
+    values = {name: getattr(candidate, name) for name in COLUMNS if name != "on_front"} | {"on_front": on_front}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, allow_nan=False)

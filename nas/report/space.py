@@ -1,0 +1,19 @@
+"""What the members of a space cost, as a table."""
+
+from rich import box
+from rich.table import Table
+
+from nas.budget import QUANTITIES
+from nas.survey import PERCENTILES, Survey
+
+
+def survey_table(survey: Survey) -> Table:
+    """Returns a line for each quantity and a column for each percentile of it over the sample."""
+    count = len(next(iter(survey.values.values())))
+    table = Table(box=box.SIMPLE_HEAD, caption=f"percentiles of {count} random members", caption_justify="left")
+    table.add_column("cost")
+    for percentile in PERCENTILES:
+        table.add_column({0: "least", 50: "median", 100: "most"}.get(percentile, f"p{percentile}"), justify="right")
+    for name in survey.values:
+        table.add_row(name, *(QUANTITIES[name].format(value) for value in survey.percentiles(name)))
+    return table

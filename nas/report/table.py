@@ -1,0 +1,104 @@
+"""The front as a table for the terminal."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from nas.budget import QUANTITIES, Budgets, format_bytes, format_count
+from nas.candidate import OBJECTIVES, Candidate, distinct, front, winner
+from nas.report.measured import UNKNOWN, accuracy_text, latency_text
+from search_spaces.architecture import SEPARATOR
+
+ELLIPSIS = "…"
+
+
+def front_report(candidates: Sequence[Candidate], budgets: Budgets,
+                 objectives: Sequence[str] = tuple(OBJECTIVES)) -> Group:
+    """Returns a heading, the table of the front and, below it, the architectures."""
+    members = distinct(front(candidates, objectives))
+    heading = Text(_heading(candidates, members), style="bold")
+    if not members:
+        return Group(heading)
+    return Group(heading, front_table(candidates, budgets, objectives), "", architecture_table(members))
+
+
+def front_table(candidates: Sequence[Candidate], budgets: Budgets,
+                objectives: Sequence[str] = tuple(OBJECTIVES)) -> Table:
+    """Returns a line for each architecture of the front, fastest first, 95 % intervals in brackets.
+
+    The winner is bold and has a star; limits are under the names of what they limit. It fits into 100 columns.
+    """
+    best = winner(candidates)
+    members = distinct(front(candidates, objectives))
+    table = Table(box=box.SIMPLE_HEAD, caption="* winner; brackets are 95 % intervals", caption_justify="left")
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column("accuracy (%)", justify="right", no_wrap=True)
+    limits = budgets.limits
+    titles = {"latency": "latency (ms)", "macs": "MACs", "params": "params", "memory": "memory", "size": "size"}
+    for name, title in titles.items():
+        limit = f"\n≤ {QUANTITIES[name].format(limits[name])}" if name in limits else ""
+        table.add_column(title + limit, justify="right", no_wrap=True)
+    for candidate in members:
+        wins = best is not None and candidate.architecture == best.architecture
+        cells = [f"{'* ' if wins else ''}{candidate.trial}",
+                 accuracy_text(candidate.accuracy, candidate.accuracy_ci),
+                 latency_text(candidate.latency_ms, candidate.latency_ci_ms),
+                 format_count(candidate.macs), format_count(candidate.params), format_bytes(candidate.memory_bytes),
+                 UNKNOWN if candidate.size_bytes is None else format_bytes(candidate.size_bytes)]
+        table.add_row(*map(Text, cells), style="bold" if wins else None)
+    return table
+
+
+def architecture_table(candidates: Sequence[Candidate]) -> Table:
+    """Returns the architecture of each candidate, folded between blocks; what all share is said once, in the title."""
+    texts = [candidate.architecture for candidate in candidates]
+    short, prefix, suffix = shorten(texts)
+    ends = [words for words, end in ((f"begins with {prefix}", prefix), (f"ends with {suffix}", suffix)) if end]
+    title = f"architectures; each {' and '.join(ends)}" if ends else "architectures"
+    table = Table(box=None, show_header=False, title=Text(title, overflow="fold"), title_justify="left", pad_edge=True)
+    table.add_column(justify="right", vertical="top", no_wrap=True)
+    table.add_column(overflow="fold")
+    for candidate, text in zip(candidates, short, strict=True):
+        # rich folds at white space, so there is a blank after each sign, which the notation allows
+        table.add_row(str(candidate.trial), Text(text.replace(SEPARATOR, f"{SEPARATOR} ")))
+    return table
+
+
+def shorten(texts: Sequence[str]) -> tuple[list[str], str, str]:
+    """Returns the texts with an ellipsis for the blocks that all begin and end with, and these two parts.
+
+    A single text stays whole.
+
+    >>> shorten(["in+a+b+head", "in+c+head"])
+    (['…+a+b+…', '…+c+…'], 'in', 'head')
+    """
+    tokens = [text.split(SEPARATOR) for text in texts]
+    begin = _shared(tokens) if len(texts) > 1 else 0
+    end = _shared([list(reversed(own[begin:])) for own in tokens]) if len(texts) > 1 else 0
+    short = []
+    for own in tokens:
+        middle = own[begin:len(own) - end]
+        short.append(SEPARATOR.join([*([ELLIPSIS] if begin else []), *middle, *([ELLIPSIS] if end else [])]))
+    first = tokens[0] if tokens else []
+    return short, SEPARATOR.join(first[:begin]), SEPARATOR.join(first[len(first) - end:])
+
+
+def _shared(tokens: Sequence[Sequence[str]]) -> int:
+    """Returns how many tokens all lists begin with."""
+    count = 0
+    for column in zip(*tokens, strict=False):
+        if len(set(column)) > 1:
+            break
+        count += 1
+    return count
+
+
+def _heading(candidates: Sequence[Candidate], members: Sequence[Candidate]) -> str:
+    eligible = sum(candidate.eligible for candidate in candidates)
+    if not eligible:
+        return f"No front yet: of {len(candidates)} candidates, none is within the budget and fully trained"
+    return (f"Pareto front: {len(members)} of {len(candidates)} candidates "
+            f"({eligible} within the budget and fully trained)")

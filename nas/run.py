@@ -1,0 +1,236 @@
+"""A run directory: the resolved configuration, the study's storage, the weights, and where they came from.
+
+    run.toml         the configuration, what it was resolved to, versions and machine
+    study.db         the Optuna study: the only record of the trials
+    weights/ID.safetensors   the trained weights of the members of the front
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import sqlite3
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluators.files import write_whole
+from evaluators.latency import Latency
+from nas.budget import Budgets
+from nas.candidate import Candidate, accuracy_interval
+from nas.config import SearchConfig
+from nas.strategies.fresh import LOST
+from search_spaces.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import optuna
+
+CANDIDATE = "candidate"  # the attribute of a trial that holds what is known of its architecture
+VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a configuration came to on its data and target."""
+
+    space: str
+    resolution: int
+    channels: int
+    classes: int
+    data_fingerprint: str
+    data_split: str
+    latency_ms: float | None
+
+    def differences(self, other: "Resolved") -> list[str]:
+        """Returns a line for each field that differs from the other's."""
+        return [f"{field.name} is {getattr(self, field.name)!r} there, {getattr(other, field.name)!r} here"
+                for field in dataclasses.fields(self) if getattr(self, field.name) != getattr(other, field.name)]
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A directory that holds one search."""
+
+    path: Path
+
+    @property
+    def exists(self) -> bool:
+        """Whether a search was begun here."""
+        return (self.path / "run.toml").is_file()
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "RunDirectory":
+        """Returns the run directory at a path; raises `InvalidInput` if no search was begun there."""
+        run = cls(Path(path))
+        if not run.exists:
+            raise InvalidInput(f"a run directory holds run.toml, but '{path}' does not")
+        return run
+
+    @property
+    def config(self) -> SearchConfig:
+        """The configuration that the search was begun with."""
+        values = dict(self._read()["config"])
+        values["objectives"] = tuple(values["objectives"])
+        known = {field.name for field in dataclasses.fields(SearchConfig)}
+        return SearchConfig(**{name: value for name, value in values.items() if name in known})
+
+    @property
+    def resolved(self) -> Resolved:
+        """What the configuration came to."""
+        values = {"latency_ms": None} | self._read()["resolved"]
+        return Resolved(**values)
+
+    @property
+    def budgets(self) -> Budgets:
+        """The budgets of the search."""
+        return self.config.budgets(self.resolved.latency_ms)
+
+    def write(self, config: SearchConfig, resolved: Resolved) -> None:
+        """Writes run.toml, whole or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        sections = {"config": dataclasses.asdict(config), "resolved": dataclasses.asdict(resolved),
+                    "environment": environment()}
+        text = "\n".join(f"[{name}]\n{_toml(values)}" for name, values in sections.items())
+        write_whole(self.path / "run.toml", text.encode())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory against other processes; raises `InvalidInput` if one searches in it already."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InvalidInput(f"one process searches in a run directory, but another has '{self.path}'") from None
+            yield
+
+    def study(self, sampler: "optuna.samplers.BaseSampler | None" = None) -> "optuna.Study":
+        """Returns the study of the run, made where there is none."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        directions = ["maximize", "minimize"][:len(self.config.objectives)]
+        return optuna.create_study(storage=_sqlite(self.path / "study.db"), sampler=sampler, study_name="search",
+                                   directions=directions, load_if_exists=True)
+
+    def candidates(self) -> list[Candidate]:
+        """Returns what is known of every trial, in the order of their numbers; lost trials are left out.
+
+        What was learned after a trial had ended, such as a later timing, takes the place of what it was told.
+        """
+        study = self.study()
+        later, budgets = study.user_attrs, self.budgets
+        return [_corrected(candidate_of(trial), later.get(f"after:{trial.number}:latency"), budgets)
+                for trial in study.get_trials(deepcopy=False)
+                if CANDIDATE in trial.user_attrs and LOST not in trial.user_attrs]
+
+    def note_latency(self, trial: int, latency: Latency) -> None:
+        """Records a later timing of a trial's architecture beside the trial, which Optuna keeps as it was told."""
+        self.study().set_user_attr(f"after:{trial}:latency", dataclasses.asdict(latency))
+
+    def weights_path(self, architecture_id: str) -> Path:
+        """Returns where the trained network of an architecture is kept."""
+        return self.path / "weights" / f"{architecture_id}.safetensors"
+
+    def keep_weights(self, architecture_ids: Iterable[str]) -> None:
+        """Removes the weights of all other architectures."""
+        kept = {self.weights_path(architecture_id) for architecture_id in architecture_ids}
+        for path in (self.path / "weights").glob("*.safetensors"):
+            if path not in kept:
+                path.unlink()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads((self.path / "run.toml").read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise InvalidInput(f"run.toml must be a readable TOML file, but got '{self.path}': {error}") from None
+
+
+def candidate_of(trial: "optuna.trial.FrozenTrial") -> Candidate:
+    """Returns what is known of a trial."""
+    known: dict[str, Any] = trial.user_attrs[CANDIDATE]
+    total, interval = known.get("total"), known.get("latency_ci_ms")
+    state = {"COMPLETE": "complete", "FAIL": "failed"}.get(trial.state.name, "running")
+    return Candidate(
+        trial=trial.number,
+        architecture=known["architecture"],
+        accuracy=known.get("accuracy"),
+        accuracy_ci=accuracy_interval(round(known["accuracy"] * total), total) if total else None,
+        epochs=known.get("epochs", 0),
+        trained=known.get("trained", False),
+        latency_ms=known.get("latency_ms"),
+        latency_ci_ms=tuple(interval) if interval else None,
+        macs=known["macs"],
+        params=known["params"],
+        memory_bytes=known["memory_bytes"],
+        size_bytes=known.get("size_bytes"),
+        violations=dict(trial.constraints),
+        state=state,  # type: ignore[arg-type]
+        reason=known.get("reason"),
+    )
+
+
+def _corrected(candidate: Candidate, latency: Mapping[str, Any] | None, budgets: Budgets) -> Candidate:
+    if latency is None:
+        return candidate
+    timed = dataclasses.replace(candidate, latency_ms=latency["median_ms"],
+                                latency_ci_ms=(latency["low_ms"], latency["high_ms"]))
+    return dataclasses.replace(timed, violations=budgets.violations(timed.costs))
+
+
+def environment() -> dict[str, Any]:
+    """Returns versions, machine and time: what is needed to understand a result later."""
+    from datetime import UTC, datetime
+
+    versions = {}
+    for name in VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count() or 1,
+        **versions,
+    }
+
+
+def processor() -> str:
+    """Returns the name of the processor."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _sqlite(path: Path) -> "optuna.storages.RDBStorage":
+    """Returns a storage in a SQLite file with write-ahead logging; a file system that lacks it does without, slower."""
+    import optuna
+    import sqlalchemy
+
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if mode != "wal":
+        print(f"nas: the file system of '{path}' has no write-ahead logging, so trials are recorded slower",
+              file=sys.stderr)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+
+    def connect(connection: Any, record: Any) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    sqlalchemy.event.listen(storage.engine, "connect", connect)
+    storage.engine.dispose()
+    return storage
+
+
+def _toml(values: Mapping[str, Any]) -> str:
+    """Returns lines of TOML for texts, numbers, booleans and lists of them; None is left out."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items() if value is not None)

@@ -1,0 +1,27 @@
+"""Optuna's own samplers, with the settings that suit spaces of many categorical choices."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+
+def random(seed: int) -> "BaseSampler":
+    """Returns uniform random search."""
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+def tpe(seed: int) -> "BaseSampler":
+    """Returns the multivariate tree-structured Parzen estimator (Falkner et al. 2018, section 3)."""
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed, multivariate=True, n_startup_trials=10, warn_independent_sampling=False)
+
+
+def nsga2(seed: int) -> "BaseSampler":
+    """Returns NSGA-II (Deb et al. 2002) with constraints, in generations of 20."""
+    from optuna.samplers import NSGAIISampler
+
+    return NSGAIISampler(seed=seed, population_size=20)

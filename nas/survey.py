@@ -1,0 +1,118 @@
+"""What the members of a space cost, and whether budgets can be met at all, before anything is trained."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.budget import QUANTITIES, Budgets, Costs, format_latency_ms, is_feasible
+from nas.costs import Gauge, costs_within, counted
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput
+from search_spaces.space import Assignment, Space
+
+PERCENTILES = (0, 10, 30, 50, 70, 100)
+SAMPLE = 200
+SMALLEST = 20
+NEIGHBOURS_TIMED = 40
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Costs of random members of a space: for each quantity a value per member, in the unit it is stored in."""
+
+    values: dict[str, list[float]]
+
+    def percentiles(self, name: str) -> list[float]:
+        """Returns the `PERCENTILES` of a quantity."""
+        return [float(value) for value in np.percentile(self.values[name], PERCENTILES)]
+
+
+def members(space: Space, count: int, seed: int) -> list[Assignment]:
+    """Returns assignments of random members, no two of one architecture, as far as the space has so many."""
+    generator = np.random.default_rng((seed, 2))
+    found: dict[str, Assignment] = {}
+    for _ in range(20 * count):
+        assignment = space.sample(generator)
+        found.setdefault(space.decode(assignment).id, assignment)
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def survey(space: Space, gauge: Gauge | None, seed: int, count: int = SAMPLE,
+           progress: Progress = lambda what, done, total: None) -> Survey:
+    """Returns the costs of random members; without a gauge only those that follow from the text."""
+    values: dict[str, list[float]] = {name: [] for name in QUANTITIES if gauge or name not in ("latency", "size")}
+    sample = members(space, count, seed)
+    for index, assignment in enumerate(sample):
+        architecture = space.decode(assignment)
+        costs = costs_within(architecture, Budgets(), gauge, timed=True)[0] if gauge else counted(architecture)
+        for name in values:
+            values[name].append(getattr(costs, QUANTITIES[name].field))
+        progress("measuring members of the space", index + 1, len(sample))
+    return Survey(values)
+
+
+def require_feasible(space: Space, budgets: Budgets, gauge: Gauge, seed: int,
+                     progress: Progress = lambda what, done, total: None) -> Architecture:
+    """Returns a small member that meets the budgets.
+
+    The members of least MACs among random ones and their descendants are measured, then the neighbours of the best.
+
+    Raises:
+        InvalidInput: none of them meets the budgets; says the least that was found of every cost that is limited.
+    """
+    found: dict[str, float] = {}
+
+    def first_within(assignments: Iterable[Assignment], total: int) -> Architecture | None:
+        for index, assignment in enumerate(assignments):
+            architecture = space.decode(assignment)
+            costs, _ = costs_within(architecture, budgets, gauge, timed=budgets.latency_ms is not None)
+            violations = budgets.violations(costs)
+            if is_feasible(violations):
+                return architecture
+            _note_least(found, budgets, costs)
+            progress("looking for a member within the budgets", index + 1, total)
+        return None
+
+    smallest = least_macs(space, seed)
+    near = [neighbour for assignment in smallest[:2] for neighbour in space.neighbours(assignment)]
+    near.sort(key=lambda assignment: space.decode(assignment).macs)
+    within = first_within(smallest, SMALLEST) or first_within(near[:NEIGHBOURS_TIMED], NEIGHBOURS_TIMED)
+    if within:
+        return within
+    least = ", ".join(f"{name} {QUANTITIES[name].format(value)}" for name, value in found.items())
+    raise InvalidInput(f"the space must have a member within {budgets}, but the least found among its smallest is "
+                       f"{least}")
+
+
+def least_macs(space: Space, seed: int) -> list[Assignment]:
+    """Returns the `SMALLEST` members of least MACs among random ones and a descent from the least of them."""
+    pool = members(space, SAMPLE, seed)
+
+    def macs(assignment: Assignment) -> int:
+        return space.decode(assignment).macs
+
+    current = min(pool, key=macs)
+    for name, values in space.parameters.items():
+        current = min(({**current, name: value} for value in values), key=macs)
+        pool.append(current)
+    unique = {space.decode(assignment).id: assignment for assignment in pool}
+    return sorted(unique.values(), key=macs)[:SMALLEST]
+
+
+def percentile_latency_ms(space: Space, gauge: Gauge, percentile: float, seed: int, count: int,
+                          progress: Progress) -> float:
+    """Returns a percentile of the latencies of random members, in milliseconds, to three significant digits."""
+    measured = survey(space, gauge, seed, count, progress).values["latency"]
+    return float(format_latency_ms(float(np.percentile(measured, percentile))).removesuffix(" ms"))
+
+
+def _note_least(found: dict[str, float], budgets: Budgets, costs: Costs) -> None:
+    for name in budgets.limits:
+        value = getattr(costs, QUANTITIES[name].field)
+        if value is not None:
+            found[name] = min(found.get(name, value), value)

@@ -1,0 +1,146 @@
+import dataclasses
+import io
+import itertools
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.text import Annotation
+from PIL import Image
+
+from nas.budget import Budgets
+from nas.report.png import DPI, SIZE_INCHES, draw_front, write_png
+from nas.report.scene import build_scene
+from nas.report.terminal import plot_front
+
+
+def marks(figure, sign):
+    return [line for line in figure.axes[0].lines if line.get_marker() == sign]
+
+
+def test_a_scene_puts_every_candidate_of_known_latency_in_its_place(candidates, budgets):
+    scene = build_scene(candidates, budgets)
+    places = {name: [one.trial for one in getattr(scene, name)] for name in ("front", "others", "partial", "untrained")}
+    assert places == {"front": [4, 1, 7], "others": [0, 5], "partial": [3, 10], "untrained": [2]}
+    assert scene.winner.trial == 7
+    assert scene.stairs() == ([0.060, 0.070, 0.085, 0.09], [0.870, 0.890, 0.9125, 0.9125])
+
+
+def test_the_limits_of_a_scene_show_the_budget_and_the_intervals_of_the_front(candidates, budgets):
+    scene = build_scene(candidates, budgets)
+    low, high = scene.latency_limits_ms
+    assert low < 0.060 * 0.98 < 0.120 * 1.02 < high
+    for candidate in scene.front:
+        bottom, top = candidate.accuracy_ci
+        assert scene.accuracy_limits[0] < bottom < top < scene.accuracy_limits[1]
+    assert scene.accuracy_limits[0] > candidates[3].accuracy  # far below, it would squeeze the front to a line
+
+
+def test_a_wide_range_of_latencies_gets_a_logarithmic_axis(candidates, budgets):
+    assert not build_scene(candidates, budgets).logarithmic
+    slow = dataclasses.replace(candidates[2], latency_ms=6.0, latency_ci_ms=None)
+    scene = build_scene([*candidates, slow], budgets)
+    assert scene.logarithmic
+    places = [scene.horizontal(latency_ms) for latency_ms in (0.06, 0.6, 6.0)]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1])
+
+
+def test_the_figure_draws_front_budget_winner_and_the_rest(candidates, budgets):
+    figure = draw_front(candidates, budgets, title="a title")
+    axes = figure.axes[0]
+    (star,) = marks(figure, "*")
+    assert star.get_xydata().tolist() == [[0.085, 0.9125]]
+    (rejected,) = [line for line in axes.lines if str(line.get_label()).startswith("rejected")]
+    assert rejected.get_xdata().tolist() == [0.120]
+    (steps,) = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    assert steps.get_xydata().tolist() == [[0.06, 0.87], [0.07, 0.89], [0.085, 0.9125], [0.09, 0.9125]]
+    (errors,) = axes.containers
+    assert errors.has_xerr
+    assert errors.has_yerr
+    low, high = candidates[4].accuracy_ci
+    segments = [segment for bars in errors[2] for segment in bars.get_segments()]
+    assert any(np.allclose(segment, [[0.06, low], [0.06, high]]) for segment in segments)
+    assert any(line.get_xdata() == [0.09, 0.09] and line.get_linestyle() == "--" for line in axes.lines)
+    assert axes.get_title(loc="left") == "a title"
+    assert {"budget 0.09 ms", "4", "1", "7"} <= {text.get_text() for text in axes.texts}
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "winner: trial 7, 91.25 %, 0.0850 ms" in legend
+    assert "rejected before training (1)" in legend
+
+
+def test_labels_do_not_overlap_even_in_a_crowd(candidates, budgets):
+    crowd = [dataclasses.replace(candidates[4], trial=100 + index, architecture=f"in+{index}",
+                                 latency_ms=0.06 + index * 2e-4, accuracy=0.87 + index * 2e-4) for index in range(60)]
+    figure = draw_front([*candidates, *crowd], budgets)
+    renderer = figure.canvas.get_renderer()
+    texts = [text for text in (*figure.axes[0].texts, *figure.legends[0].get_texts()) if isinstance(text, Annotation)]
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    assert len(boxes) > 3
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    whole = figure.get_window_extent()
+    assert all(whole.contains(*box.min) and whole.contains(*box.max) for box in boxes)
+
+
+def test_a_png_is_written_whole_at_twice_the_usual_resolution(tmp_path, candidates, budgets):
+    path = tmp_path / "front.png"
+    write_png(path, candidates, budgets)
+    assert [found.name for found in tmp_path.iterdir()] == ["front.png"]
+    image = Image.open(path)
+    assert image.size == tuple(round(size * DPI) for size in SIZE_INCHES)
+    pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    for colour in ("#0072B2", "#E69F00", "#D55E00", "white"):  # front, winner, budget, paper
+        assert np.any(np.all(pixels == np.round(np.array(to_rgb(colour)) * 255), axis=1)), colour
+
+
+def test_a_png_that_cannot_be_drawn_leaves_the_old_one(tmp_path, candidates, budgets, monkeypatch):
+    path = tmp_path / "front.png"
+    path.write_bytes(b"old")
+
+    def full(self, data):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="no space"):
+        write_png(path, candidates, budgets)
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["front.png"]
+
+
+def test_drawing_is_repeatable_and_leaves_pyplot_alone(candidates, budgets):
+    images = [io.BytesIO(), io.BytesIO()]
+    for image in images:
+        draw_front(candidates, budgets).savefig(image, format="png")
+    assert images[0].getvalue() == images[1].getvalue()
+    if "matplotlib.pyplot" in sys.modules:
+        assert not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+@pytest.mark.parametrize("chosen", [[], [6], [2], [3], [7], [0, 5]])
+def test_plots_of_few_candidates_are_drawn_all_the_same(tmp_path, candidates, budgets, chosen):
+    few = [candidates[index] for index in chosen]
+    for limits in (budgets, Budgets()):
+        write_png(tmp_path / "few.png", few, limits)
+        assert plot_front(few, limits).plain.count("\n") >= 17
+
+
+def test_the_terminal_plot_shows_the_same_scene(candidates, budgets):
+    lines = plot_front(candidates, budgets, width=60, height=20).plain.splitlines()
+    plot, legend = lines[:18], " ".join(lines[20:])
+    assert all(len(line) <= 60 for line in lines)
+    signs = "".join(plot)
+    assert (signs.count("★"), signs.count("●"), signs.count("o"), signs.count("·"), signs.count("'")) == (1, 2, 2, 2, 1)
+    star, other = (next((line.index(sign), number) for number, line in enumerate(plot) if sign in line)
+                   for sign in "★●")
+    assert star[0] > other[0]  # to the right of the next on the front, and above it
+    assert star[1] < other[1]
+    for words in ("winner (trial 7)", "front (3)", "dominated (2)", "rejected before training (1)", "budget 0.09 ms"):
+        assert words in legend
+
+
+def test_the_budget_of_the_terminal_plot_parts_the_feasible_from_the_rest(candidates, budgets):
+    plot = plot_front(candidates, budgets, width=90).plain.splitlines()[:16]
+    column = plot[-2].index("┆")
+    assert all(line[column] in "┆─·" for line in plot)
+    assert all(max(line.rfind(sign) for sign in "★●o") < column for line in plot)
+    assert plot[-1].index("'") > column
