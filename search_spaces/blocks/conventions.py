@@ -8,6 +8,7 @@ from search_spaces.notation import number, word
 
 ACTIVATION_WORDS = {name: name for name in ACTIVATIONS}
 PADDING_WORDS = {name: name for name in PADDINGS}
+OWN_PADDING_WORDS = {"inherit": "", **PADDING_WORDS}
 NORMS = ("bn", "bias", "bare")  # batch norm and no bias, a bias and no batch norm, neither
 NORM_WORDS = {name: name for name in NORMS}
 FORMS = ("direct", "stacked", "separable")

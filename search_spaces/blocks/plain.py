@@ -6,7 +6,7 @@ from search_spaces.blocks.conventions import (
     ACTIVATION_WORDS,
     FORM_WORDS,
     NORM_WORDS,
-    PADDING_WORDS,
+    OWN_PADDING_WORDS,
     Block,
     Input,
     conv_bn_act,
@@ -35,7 +35,7 @@ class PlainConvolution:
     groups: int = number("g", "groups of channels that do not see each other", 1)
     norm: str = word(NORM_WORDS, "batch norm, or a bias instead, or neither", "bn")
     form: str = word(FORM_WORDS, "one convolution, a stack of 3x3, or depthwise and pointwise", "direct")
-    padding: str = word(PADDING_WORDS, "how it pads where not as the network does", "")
+    padding: str = word(OWN_PADDING_WORDS, "how it pads where not as the network does", "")
 
     def __post_init__(self) -> None:
         require_kernel(self.kernel)
@@ -58,7 +58,7 @@ class Pooling:
     stride: int = number("s", "stride")
     ceil: bool = word({"floor": False, "ceil": True}, "whether a last window may hang over the edge", False)
     count_padding: bool = word({"realpixels": False, "allpixels": True}, "whether averages count padded pixels", False)
-    padding: str = word(PADDING_WORDS, "how it pads where not as the network does", "")
+    padding: str = word(OWN_PADDING_WORDS, "how it pads where not as the network does", "")
 
     def __post_init__(self) -> None:
         require(self.kernel >= 1, f"`kernel` must be at least 1, but got k{self.kernel}")
