@@ -73,8 +73,8 @@ def read_weights(path: Path) -> Weights:
     """
     if path.suffix != ".safetensors":
         convert = CONVERSION.format(path, path.with_suffix(".safetensors"))
-        raise InvalidInput(f"weights must be a .safetensors file, since other checkpoints can run code, but got '{path}'; "
-                           f"convert one that you trust: {convert}")
+        raise InvalidInput(f"weights must be a .safetensors file, since other checkpoints can run code, but got "
+                           f"'{path}'; convert one that you trust: {convert}")
     try:
         return {name: np.asarray(tensor, np.float32) for name, tensor in load_file(path).items()}
     except (OSError, SafetensorError, KeyError, TypeError) as error:
@@ -126,7 +126,7 @@ def output_difference(architecture: Architecture, arrays: Weights, images: np.nd
     """
     from evaluators.network import forward  # reading weights needs no jax
 
-    logits = np.asarray(forward(architecture.program, arrays, images))  # type: ignore[arg-type]
+    logits = np.asarray(forward(architecture.program, arrays, images))
     return float(np.abs(logits - outputs).max() / np.abs(outputs).max())
 
 
@@ -162,7 +162,8 @@ def _match(operation: Operation | None, module: _Module | None, missing: int
         leaf = leaves[name.rpartition("/")[2]]
         given = module.shapes.get(leaf) if module else None
         if module is None or given is None or _converted(given, shape) != shape:
-            theirs = ("has no tensor for it" if module is None else f"has no '{module.name}.{leaf}'" if given is None else
+            theirs = ("has no tensor for it" if module is None else
+                      f"has no '{module.name}.{leaf}'" if given is None else
                       f"has '{module.name}.{leaf}' of {_text(given)} in its place")
             count = f" ({abs(missing)} layers too {'few' if missing > 0 else 'many'})" if missing else ""
             raise InvalidInput(f"the layer '{name}' needs {_text(_theirs(shape))}, but the file {theirs}{count}")
@@ -180,7 +181,7 @@ def _to_ours(tensor: np.ndarray, rank: int) -> np.ndarray:
 
 
 def _converted(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns what a tensor's shape becomes in our layout; 1x1 convolutions and dense layers may stand for each other."""
+    """Returns what a shape becomes in our layout; 1x1 convolutions and dense layers may stand for each other."""
     ours = (*shape[2:], shape[1], shape[0]) if len(shape) == 4 else shape[::-1]
     if len(ours) == 4 and len(wanted) == 2 and ours[:2] == (1, 1):
         return ours[2:]

@@ -109,19 +109,18 @@ def _torchvision(sources: Path) -> None:
 def _timm() -> None:
     """Makes timm importable without its data pipeline, whose dependencies the models do not need."""
     class Constants(types.ModuleType):
-        __path__: list[str] = []
-
         def __getattr__(self, name: str) -> Any:
             if name.isupper():
                 return (0.5, 0.5, 0.5)
             raise AttributeError(name)
 
-    sys.modules["timm.data"] = Constants("timm.data")
+    sys.modules["timm.data"] = constants = Constants("timm.data")
+    constants.__path__ = []
 
 
 def _sand_glass(channels_in: int, channels: int, reduction: int, stride: int) -> Any:
     """Returns MobileNeXt's block as its paper draws it (Zhou et al. 2020, figure 3b and table 1), in PyTorch."""
-    from torch import nn
+    from torch import nn  # type: ignore[import-not-found]
 
     narrow = channels_in // reduction
     if narrow < channels / 6:
@@ -169,9 +168,9 @@ def _reference(name: str) -> Any:
     if origin == "transcribed":
         return _mobilenext().eval()
     if origin == "timm":
-        import timm
+        import timm  # type: ignore[import-not-found]
         return timm.create_model(function, num_classes=CLASSES).eval()
-    found = importlib.import_module(f"{'torchvision.models' if origin == 'torchvision' else 'pytorchcv.models'}.{module}")
+    found = importlib.import_module(f"{origin}.models.{module}")
     options: dict[str, Any] = {"init_weights": False} if module in ("googlenet", "inception") else {}
     network = getattr(found, function)(num_classes=CLASSES, **options).eval()
     if origin == "pytorchcv":  # its pools have the size that 224 pixels leave

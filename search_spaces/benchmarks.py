@@ -44,5 +44,6 @@ def accel_nasbench(row: Mapping[str, str]) -> Architecture:
     for index, (channels, stride) in enumerate(_ACCEL_STAGES):
         expansion, kernel, depth, squeezes = (int(row[f"block{index}_{name}"]) for name in ("e", "k", "l", "se"))
         squeeze = "se0.25_relu_sein_sigmoid_sediv1" if squeezes else "se0_relu"
-        tokens += [f"mb_k{kernel}_e{expansion}_c{channels}_s{1 if layer else stride}_{squeeze}" for layer in range(depth)]
+        tokens += [f"mb_k{kernel}_e{expansion}_c{channels}_s{1 if layer else stride}_{squeeze}"
+                   for layer in range(depth)]
     return Architecture.parse(SEPARATOR.join([*tokens, "head_c1280_relu_n1000"]))

@@ -29,7 +29,7 @@ class DenseBlock:
     """
 
     growth: int = number("g", "channels that each layer adds", scaled=True)
-    depth: int = number("n", "layers")
+    count: int = number("n", "layers")
     activation: str = word(ACTIVATION_WORDS, "activation")
     channels: int = number("c", "channels out of the transition, 0 for no transition", 0, scaled=True)
     stride: int = number("s", "stride of the transition's pool", 1)
@@ -41,13 +41,13 @@ class DenseBlock:
         require_kernel(self.kernel)
         require_stride(self.stride)
         require(self.growth >= 1, f"`growth` must be at least 1, but got g{self.growth}")
-        require(self.depth >= 1, f"`depth` must be at least 1, but got n{self.depth}")
+        require(self.count >= 1, f"`count` must be at least 1, but got n{self.count}")
         require(self.channels > 0 or self.stride == 1, "a dense block without a transition (c0) has no stride, but got "
                 f"s{self.stride}")
 
     def layers(self, channels: int, conventions: Input) -> Layer:
         """Returns the expression of the block."""
-        dense = (self._layer(channels + index * self.growth, index, conventions) for index in range(self.depth))
+        dense = (self._layer(channels + index * self.growth, index, conventions) for index in range(self.count))
         transition = Sequence((
             norm_act(conventions, self.activation),
             conv_bn_act("", conventions, self.channels, norm="bare"),

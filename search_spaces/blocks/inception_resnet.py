@@ -130,7 +130,8 @@ class ResidualReductionB:
             return conv_bn_act(name, conventions, filters, 3, 2, activation=self.activation, padding="valid")
 
         return Branches(Concatenate(), (
-            Sequence((_convolutions(self, conventions, ("first_reduce", self.reduce, 1)), strided("first", self.first))),
+            Sequence((_convolutions(self, conventions, ("first_reduce", self.reduce, 1)),
+                      strided("first", self.first))),
             Sequence((_convolutions(self, conventions, ("second_reduce", self.reduce, 1)),
                       strided("second", self.second))),
             Sequence((_convolutions(self, conventions, ("double_reduce", self.reduce, 1), ("middle", self.second, 3)),

@@ -87,7 +87,8 @@ class InvertedBottleneck:
     se_activation: str = word(SE_ACTIVATION_WORDS, "activation after the squeeze", "relu")
     se_divisor: int = number("sediv", "the squeeze width is rounded to a multiple of it", 8)
     skip: bool = word({"skip": True, "noskip": False}, "whether there is a skip where shapes agree", True)
-    expand_always: bool = word({"expandalways": True, "expandmore": False}, "whether an expansion of 1 convolves", False)
+    expand_always: bool = word({"expandmore": False, "expandalways": True}, "whether an expansion of 1 convolves",
+                               False)
 
     def __post_init__(self) -> None:
         _require_inverted(self)

@@ -108,7 +108,8 @@ class Head:
 
     def __post_init__(self) -> None:
         require_channels(self.channels)
-        require(self.hidden > 0 or self.hidden_bias, "a head without a hidden layer (d0) has no bias to leave out of it")
+        require(self.hidden > 0 or self.hidden_bias, "a head without a hidden layer (d0) has no bias of it to "
+                "leave out")
         _require_classes(self.classes)
 
     def layers(self, channels: int, conventions: Input) -> Layer:

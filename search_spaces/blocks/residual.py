@@ -17,6 +17,7 @@ from search_spaces.blocks.conventions import (
 from search_spaces.layers import IDENTITY, Activation, Add, Branches, Convolution, Layer, Sequence, require
 from search_spaces.notation import number, word
 
+MIDDLE_FORM = "the middle convolution as one, as a stack of 3x3, or depthwise and pointwise"
 STRIDE_WORDS = {"stride3": "3x3", "stride1": "1x1"}
 
 
@@ -63,7 +64,7 @@ class BottleneckResidual:
     ratio: float = number("r", "channels out per channel in the middle", 4.0)
     groups: int = number("g", "groups of the middle convolution", 1)
     strided: str = word(STRIDE_WORDS, "which convolution has the stride", "3x3")
-    form: str = word(FORM_WORDS, "the middle convolution as one, as a stack of 3x3, or depthwise and pointwise", "direct")
+    form: str = word(FORM_WORDS, MIDDLE_FORM, "direct")
 
     def __post_init__(self) -> None:
         _require_bottleneck(self)
@@ -103,7 +104,8 @@ class PreactivatedBasic:
     def layers(self, channels: int, conventions: Input) -> Layer:
         """Returns the expression of the block."""
         body = Sequence((
-            conv_in_form(self.form, "first", conventions, channels, self.channels, self.kernel, self.stride, norm="bare"),
+            conv_in_form(self.form, "first", conventions, channels, self.channels, self.kernel, self.stride,
+                         norm="bare"),
             norm_act(conventions, self.activation),
             conv_in_form(self.form, "second", conventions, self.channels, self.channels, self.kernel, norm="bare"),
         ))
@@ -124,7 +126,7 @@ class PreactivatedBottleneck:
     ratio: float = number("r", "channels out per channel in the middle", 4.0)
     groups: int = number("g", "groups of the middle convolution", 1)
     strided: str = word(STRIDE_WORDS, "which convolution has the stride", "3x3")
-    form: str = word(FORM_WORDS, "the middle convolution as one, as a stack of 3x3, or depthwise and pointwise", "direct")
+    form: str = word(FORM_WORDS, MIDDLE_FORM, "direct")
 
     def __post_init__(self) -> None:
         _require_bottleneck(self)
@@ -136,7 +138,8 @@ class PreactivatedBottleneck:
         body = Sequence((
             conv_bn_act("reduce", conventions, middle, 1, first, norm="bare"),
             norm_act(conventions, self.activation),
-            conv_in_form(self.form, "middle", conventions, middle, middle, self.kernel, second, self.groups, norm="bare"),
+            conv_in_form(self.form, "middle", conventions, middle, middle, self.kernel, second, self.groups,
+                         norm="bare"),
             norm_act(conventions, self.activation),
             conv_bn_act("expand", conventions, self.channels, norm="bare"),
         ))

@@ -58,8 +58,8 @@ class ShuffleUnit1:
         """Returns the expression of the block."""
         middle = max(1, round(self.channels / self.ratio))
         adds = self.stride == 1 and channels == self.channels
-        require(adds or channels < self.channels, "a ShuffleNet unit that joins its input must leave more channels than "
-                f"it reads, but got {channels} -> {self.channels}")
+        require(adds or channels < self.channels, "a ShuffleNet unit that joins its input must leave more channels "
+                f"than it reads, but got {channels} -> {self.channels}")
         first = 1 if self.plain_first else self.groups
         body = Sequence((
             conv_bn_act("reduce", conventions, middle, groups=first, activation=self.activation),

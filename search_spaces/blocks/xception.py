@@ -29,7 +29,7 @@ class XceptionUnit:
     channels: int = number("c", "channels out", scaled=True)
     stride: int = number("s", "stride of the pool")
     activation: str = word(ACTIVATION_WORDS, "activation")
-    depth: int = number("n", "separable convolutions", 2)
+    count: int = number("n", "separable convolutions", 2)
     kernel: int = number("k", "height and width of the depthwise kernels", 3)
     starts: str = word({"active": "activation", "inactive": "convolution"}, "what the unit begins with", "activation")
     grows: str = word({"growfirst": "first", "growlast": "last"}, "which convolution changes the channels", "first")
@@ -38,14 +38,14 @@ class XceptionUnit:
         require_kernel(self.kernel)
         require_channels(self.channels)
         require_stride(self.stride)
-        require(self.depth >= 1, f"`depth` must be at least 1, but got n{self.depth}")
+        require(self.count >= 1, f"`count` must be at least 1, but got n{self.count}")
 
     def layers(self, channels: int, conventions: Input) -> Layer:
         """Returns the expression of the block."""
         body: list[Layer] = []
-        for index in range(self.depth):
+        for index in range(self.count):
             reads = channels if index == 0 or self.grows == "last" else self.channels
-            leaves = channels if self.grows == "last" and index < self.depth - 1 else self.channels
+            leaves = channels if self.grows == "last" and index < self.count - 1 else self.channels
             if index or self.starts == "activation":
                 body.append(Activation(self.activation))
             body.append(conv_in_form("separable", f"separable{index + 1}", conventions, reads, leaves, self.kernel))

@@ -14,12 +14,13 @@ _OLDER_SMALL = ("the table keeps the figures of an earlier network: the publishe
                 "mobilenet_v3.py) and torchvision have {}")
 NOT_REPRODUCED: dict[str, str] = {
     "tf-slim:mobilenet_v3 small 1": _OLDER_SMALL.format("2.54 M parameters and 56.5 M multiply-adds, not 2.9 and 66"),
-    "tf-slim:mobilenet_v3 small 0.75": _OLDER_SMALL.format("2.04 M parameters and 43.4 M multiply-adds, not 2.4 and 44"),
+    "tf-slim:mobilenet_v3 small 0.75": _OLDER_SMALL.format(
+        "2.04 M parameters and 43.4 M multiply-adds, not 2.4 and 44"),
     "tf-slim:mobilenet_v3 small_minimalistic 1": _OLDER_SMALL.format("52.3 M multiply-adds, not 65; parameters agree"),
     "mobilenext:0.75": "the authors' code has 2.74 M parameters, not 2.5 M, and no rule of rounding channels gives 2.5",
     "mobilenext:0.35": "the authors' code has 1.90 M parameters, not 1.8 M, and no rule of rounding channels gives 1.8",
-    "torchvision:Inception_V3": "the row counts the auxiliary classifier, which only training uses: 3,326,696 parameters "
-                                "more than the 23,834,568 of inception_v3",
+    "torchvision:Inception_V3": "the row counts the auxiliary classifier, which only training uses: 3,326,696 "
+                                "parameters more than the 23,834,568 of inception_v3",
 }
 
 __all__ = ["NOT_REPRODUCED", "ZOO", "Published", "adapted", "load_network"]

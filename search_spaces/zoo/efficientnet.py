@@ -31,8 +31,8 @@ _SQUEEZE = "se0.25_swish_sein_sigmoid_seswish_sediv1"
 def _b(width: float, depth: float, resolution: int, conventions: str) -> str:
     blocks = [f"mb_k{kernel}_e{expansion}_c{round_channels(channels * width)}_s{1 if layer else stride}_{_SQUEEZE}"
               for kernel, expansion, channels, layers, stride in _B0 for layer in range(math.ceil(layers * depth))]
-    return join(f"in_r{resolution}_c3_symmetric{conventions}", f"conv_k3_c{round_channels(32 * width)}_s2_swish", *blocks,
-                f"head_c{round_channels(1280 * width)}_swish_n1000")
+    return join(f"in_r{resolution}_c3_symmetric{conventions}", f"conv_k3_c{round_channels(32 * width)}_s2_swish",
+                *blocks, f"head_c{round_channels(1280 * width)}_swish_n1000")
 
 
 def _lite(width: float, depth: float, resolution: int) -> str:
@@ -49,16 +49,19 @@ def _edge(width: float, depth: float, resolution: int) -> str:
     blocks = []
     for index, (kind, kernel, expansion, channels, layers, stride) in enumerate(_EDGE):
         first = "" if index else "_noskip_expandout"
-        blocks += [f"{kind}_k{kernel}_e{expansion}_c{round_channels(channels * width)}_s{1 if layer else stride}_se0_relu"
-                   f"{first}" for layer in range(math.ceil(layers * depth))]
+        scaled = round_channels(channels * width)
+        blocks += [f"{kind}_k{kernel}_e{expansion}_c{scaled}_s{1 if layer else stride}_se0_relu{first}"
+                   for layer in range(math.ceil(layers * depth))]
     return join(f"in_r{resolution}_c3_symmetric_eps0.001_mom0.99", f"conv_k3_c{round_channels(32 * width)}_s2_relu",
                 *blocks, f"head_c{round_channels(1280 * width)}_relu_n1000")
 
 
 def _v2(stem: int, resolution: int, table: tuple[tuple[str, int, int, int, int], ...]) -> str:
-    blocks = [f"{kind}_k3_e{expansion}_c{channels}_s{1 if layer else stride}_{'se0_swish' if kind == 'fused' else _SQUEEZE}"
+    squeezes = {"fused": "se0_swish", "mb": _SQUEEZE}
+    blocks = [f"{kind}_k3_e{expansion}_c{channels}_s{1 if layer else stride}_{squeezes[kind]}"
               for kind, expansion, channels, layers, stride in table for layer in range(layers)]
-    return join(f"in_r{resolution}_c3_symmetric_eps0.001", f"conv_k3_c{stem}_s2_swish", *blocks, "head_c1280_swish_n1000")
+    return join(f"in_r{resolution}_c3_symmetric_eps0.001", f"conv_k3_c{stem}_s2_swish", *blocks,
+                "head_c1280_swish_n1000")
 
 
 def _published() -> dict[str, Published]:
@@ -73,10 +76,10 @@ def _published() -> dict[str, Published]:
     for number, scales in enumerate(_LITE_SCALES):
         found[f"efficientnet_lite{number}"] = Published(
             _lite(*scales), "efficientnet", "Liu 2020, EfficientNet-Lite (TensorFlow blog)")
-    for name, *edge in _EDGE_SCALES:
+    for name, width, depth, resolution in _EDGE_SCALES:
         found[f"efficientnet_edge_{name}"] = Published(
-            _edge(*edge), "efficientnet", "Gupta and Akin 2020, section 4",
-            (f"imgclsmob:EfficientNet-Edge-{str(name).capitalize()}-b*",))
+            _edge(width, depth, resolution), "efficientnet", "Gupta and Akin 2020, section 4",
+            (f"imgclsmob:EfficientNet-Edge-{name.capitalize()}-b*",))
     for size, (stem, resolution, table) in _V2.items():
         found[f"efficientnet_v2_{size}"] = Published(
             _v2(stem, resolution, table), "efficientnet", "Tan and Le 2021, table 4",

@@ -14,13 +14,13 @@ def _googlenet(kernel: str) -> str:
     blocks = [part if isinstance(part, str) else
               "inception_o{0}_t{2}_f{4}_relu_tr{1}_fr{3}_p{5}".format(*part) + kernel for part in _GOOGLENET]
     pool = "pool_max_k3_s2_ceil_valid"
-    return join("in_r224_c3_symmetric_eps0.001", "conv_k7_c64_s2_relu", pool, "conv_k1_c64_s1_relu", "conv_k3_c192_s1_relu",
-                pool, *blocks, "fc_n1000")
+    return join("in_r224_c3_symmetric_eps0.001", "conv_k7_c64_s2_relu", pool, "conv_k1_c64_s1_relu",
+                "conv_k3_c192_s1_relu", pool, *blocks, "fc_n1000")
 
 
 def _inception_v3() -> str:
-    stem = ("conv_k3_c32_s2_relu_valid", "conv_k3_c32_s1_relu_valid", "conv_k3_c64_s1_relu", _POOL, "conv_k1_c80_s1_relu",
-            "conv_k3_c192_s1_relu_valid", _POOL)
+    stem = ("conv_k3_c32_s2_relu_valid", "conv_k3_c32_s1_relu_valid", "conv_k3_c64_s1_relu", _POOL,
+            "conv_k1_c80_s1_relu", "conv_k3_c192_s1_relu_valid", _POOL)
     largest = [f"inceptiona_o64_f64_d96_p{pool}_fr48_dr64_relu_allpixels" for pool in (32, 64, 64)]
     middle = [f"inceptionb_o192_r{count}_m{count}_c192_p192_relu_allpixels" for count in (128, 160, 160, 192)]
     smallest = ["inceptionc_o320_c384_r384_dr448_d384_p192_relu_allpixels"] * 2
@@ -38,8 +38,8 @@ def _inception_v4() -> str:
 
 
 def _inception_resnet_v1() -> str:
-    stem = ("conv_k3_c32_s2_relu_valid", "conv_k3_c32_s1_relu_valid", "conv_k3_c64_s1_relu", _POOL, "conv_k1_c80_s1_relu",
-            "conv_k3_c192_s1_relu_valid", "conv_k3_c256_s2_relu_valid")
+    stem = ("conv_k3_c32_s2_relu_valid", "conv_k3_c32_s1_relu_valid", "conv_k3_c64_s1_relu", _POOL,
+            "conv_k1_c80_s1_relu", "conv_k3_c192_s1_relu_valid", "conv_k3_c256_s2_relu_valid")
     return join("in_r299_c3_symmetric_eps0.001", *stem, *["inceptionresa_o32_m32_d32_relu"] * 5,
                 "reductiona_c384_r192_m192_d256_relu", *["inceptionresb_o128_r128_m128_c128_relu"] * 10,
                 "reductionresb_r256_a384_b256_d256_relu", *["inceptionresc_o192_m192_c192_relu"] * 5,
@@ -47,8 +47,8 @@ def _inception_resnet_v1() -> str:
 
 
 def _inception_resnet_v2() -> str:
-    stem = ("conv_k3_c32_s2_relu_valid", "conv_k3_c32_s1_relu_valid", "conv_k3_c64_s1_relu", _POOL, "conv_k1_c80_s1_relu",
-            "conv_k3_c192_s1_relu_valid", _POOL, "inceptiona_o96_f64_d96_p64_fr48_dr64_relu")
+    stem = ("conv_k3_c32_s2_relu_valid", "conv_k3_c32_s1_relu_valid", "conv_k3_c64_s1_relu", _POOL,
+            "conv_k1_c80_s1_relu", "conv_k3_c192_s1_relu_valid", _POOL, "inceptiona_o96_f64_d96_p64_fr48_dr64_relu")
     return join("in_r299_c3_symmetric_eps0.001", *stem, *["inceptionresa_o32_m48_d64_relu"] * 10,
                 "reductiona_c384_r256_m256_d384_relu", *["inceptionresb_o192_r128_m160_c192_relu"] * 20,
                 "reductionresb_r256_a384_b288_d320_relu", *["inceptionresc_o192_m224_c256_relu"] * 9,
@@ -67,7 +67,8 @@ PUBLISHED = {
                            ("torchvision:GoogLeNet",)),
     "googlenet_5x5": Published(_googlenet(""), "inception", "Szegedy et al. 2015, table 1, with batch norm"),
     "inception_v3": Published(_inception_v3(), "inception", "Szegedy et al. 2016, table 1", ("imgclsmob:InceptionV3",)),
-    "inception_v4": Published(_inception_v4(), "inception", "Szegedy et al. 2017, figure 9", ("imgclsmob:InceptionV4",)),
+    "inception_v4": Published(_inception_v4(), "inception", "Szegedy et al. 2017, figure 9",
+                              ("imgclsmob:InceptionV4",)),
     "inception_resnet_v1": Published(_inception_resnet_v1(), "inception", "Szegedy et al. 2017, figure 15",
                                      ("imgclsmob:InceptionResNetV1",)),
     "inception_resnet_v2": Published(_inception_resnet_v2(), "inception", "Szegedy et al. 2017, figure 15",

@@ -13,15 +13,16 @@ _V3_LARGE = ((3, 16, 16, 0, "relu", 1), (3, 64, 24, 0, "relu", 2), (3, 72, 24, 0
              (3, 200, 80, 0, "hswish", 1), (3, 184, 80, 0, "hswish", 1), (3, 184, 80, 0, "hswish", 1),
              (3, 480, 112, 1, "hswish", 1), (3, 672, 112, 1, "hswish", 1), (5, 672, 160, 1, "hswish", 2),
              (5, 960, 160, 1, "hswish", 1), (5, 960, 160, 1, "hswish", 1))
-_V3_SMALL = ((3, 16, 16, 1, "relu", 2), (3, 72, 24, 0, "relu", 2), (3, 88, 24, 0, "relu", 1), (5, 96, 40, 1, "hswish", 2),
-             (5, 240, 40, 1, "hswish", 1), (5, 240, 40, 1, "hswish", 1), (5, 120, 48, 1, "hswish", 1),
+_V3_SMALL = ((3, 16, 16, 1, "relu", 2), (3, 72, 24, 0, "relu", 2), (3, 88, 24, 0, "relu", 1),
+             (5, 96, 40, 1, "hswish", 2), (5, 240, 40, 1, "hswish", 1), (5, 240, 40, 1, "hswish", 1),
+             (5, 120, 48, 1, "hswish", 1),
              (5, 144, 48, 1, "hswish", 1), (5, 288, 96, 1, "hswish", 2), (5, 576, 96, 1, "hswish", 1),
              (5, 576, 96, 1, "hswish", 1))
 # kernel, expansion, channels, layers, stride, squeeze-and-excitation
 _MNASNET_B1 = ((3, 3, 24, 3, 2, 0), (5, 3, 40, 3, 2, 0), (5, 6, 80, 3, 2, 0), (3, 6, 96, 2, 1, 0), (5, 6, 192, 4, 2, 0),
                (3, 6, 320, 1, 1, 0))
-_MNASNET_A1 = ((3, 6, 24, 2, 2, 0), (5, 3, 40, 3, 2, 1), (3, 6, 80, 4, 2, 0), (3, 6, 112, 2, 1, 1), (5, 6, 160, 3, 2, 1),
-               (3, 6, 320, 1, 1, 0))
+_MNASNET_A1 = ((3, 6, 24, 2, 2, 0), (5, 3, 40, 3, 2, 1), (3, 6, 80, 4, 2, 0), (3, 6, 112, 2, 1, 1),
+               (5, 6, 160, 3, 2, 1), (3, 6, 320, 1, 1, 0))
 
 
 def _v1(width: float, depthwise_norm: str = "") -> str:
@@ -41,7 +42,8 @@ def _v2_truncated(width: float, first: str) -> str:
     """Returns MobileNetV2 with channels cut to whole numbers and a classifier without bias."""
     blocks = [f"mb_k3_e{expansion}_c{int(channels * width)}_s{1 if layer else stride}_se0_relu6{first * (not index)}"
               for index, (expansion, channels, depth, stride) in enumerate(_V2) for layer in range(depth)]
-    return join("in_r224_c3_symmetric", f"conv_k3_c{int(32 * width)}_s2_relu6", *blocks, "head_c1280_relu6_n1000_nobias")
+    return join("in_r224_c3_symmetric", f"conv_k3_c{int(32 * width)}_s2_relu6", *blocks,
+                "head_c1280_relu6_n1000_nobias")
 
 
 def _v3(table: tuple[tuple[int, int, int, int, str, int], ...], last: int, hidden: int, width: float = 1,

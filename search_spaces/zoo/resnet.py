@@ -54,7 +54,8 @@ def _published(version: int) -> dict[str, Published]:
                                                    f"imgclsmob:{title}-{layers}")
     if version == 2:
         for layers, depths in _DEEP_BOTTLENECK.items():
-            found[f"{prefix}{layers}"] = entry(_network("bottleneck", depths, 4, version=2), f"imgclsmob:{title}-{layers}b")
+            found[f"{prefix}{layers}"] = entry(_network("bottleneck", depths, 4, version=2),
+                                               f"imgclsmob:{title}-{layers}b")
     for width in (0.75, 0.5, 0.25):
         found[f"{prefix}18_{width:g}"] = entry(_narrow18(width, version), f"imgclsmob:{title}-18 x{width:g}")
     return found
