@@ -1,6 +1,8 @@
 """One space per family: the published skeleton with choices around it, so that published networks are members.
 
-A stem of stride 1 suits images of 28 to 64 pixels, one of stride 2 larger ones.
+A stem of stride 1 suits images of 28 to 64 pixels, one of stride 2 larger ones. The pools of `densenet` and `inception`
+keep the edge where the published ones drop it, since images of 28 pixels would vanish otherwise; at 224 pixels there is
+no odd size, and the figures are the published ones.
 """
 
 from search_spaces.architecture import SEPARATOR
@@ -80,7 +82,7 @@ RESNET = _space(
 
 DENSENET = _space(
     "scale_w0.5/1", "in_symmetric", "conv_k3/7_c64_s1/2_relu", "pool_max_k3_s1/2",
-    *(f"dense_g16/24/32_n{counts}_relu_c{channels}_s2_b2/4_direct/separable"
+    *(f"dense_g16/24/32_n{counts}_relu_c{channels}_s2_b2/4_ceil_direct/separable"
       for counts, channels in (("3/6", 128), ("6/12", 256), ("12/24", 512))),
     "dense_g16/24/32_n8/16_relu_b2/4_direct/separable", "norm_relu", "fc",
 )
@@ -89,10 +91,10 @@ _GOOGLENET = ((64, 128, 32, 96, 16, 32), (128, 192, 96, 128, 32, 64), (), (192, 
               (160, 224, 64, 112, 24, 64), (128, 256, 64, 128, 24, 64), (112, 288, 64, 144, 32, 64),
               (256, 320, 128, 160, 32, 128), (), (256, 320, 128, 160, 32, 128), (384, 384, 128, 192, 48, 128))
 INCEPTION = _space(
-    "scale_w0.25/0.5/1", "in_symmetric_eps0.001", "conv_k3/7_c64_s1/2_relu", "pool_max_k3_s1/2_ceil_valid",
-    "conv_k1_c64_s1_relu", "conv_k3_c192_s1_relu", "pool_max_k3_s2_ceil_valid",
+    "scale_w0.25/0.5/1", "in_symmetric_eps0.001", "conv_k3/7_c64_s1/2_relu", "pool_max_k3_s1/2",
+    "conv_k1_c64_s1_relu", "conv_k3_c192_s1_relu", "pool_max_k3_s2",
     *("inception_o{}_t{}_f{}_relu_tr{}_fr{}_p{}_k3/5_direct/stacked/separable".format(*module)
       + "//inceptiona_o{0}_f{2}_d{1}_p{5}_fr{4}_dr{3}_relu_k3/5".format(*module)
-      if module else "pool_max_k2/3_s2_ceil_valid" for module in _GOOGLENET),
+      if module else "pool_max_k3_s2" for module in _GOOGLENET),
     "fc",
 )

@@ -401,12 +401,12 @@ class Program:
         """The shape of what leaves the program."""
         return self.operations[-1].output_shape if self.operations else self.input_shape
 
-    @property
+    @cached_property
     def params(self) -> int:
         """The number of trainable parameters: batch-norm scales and biases count, running statistics do not."""
         return sum(operation.params for operation in self.operations)
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """The multiply-adds of convolutions and dense layers for one example, taps on the padding included."""
         return sum(operation.macs for operation in self.operations)

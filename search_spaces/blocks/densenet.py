@@ -35,6 +35,7 @@ class DenseBlock:
     stride: int = number("s", "stride of the transition's pool", 1)
     kernel: int = number("k", "height and width of the kernels", 3)
     bottleneck: int = number("b", "channels out of the 1x1 convolutions per `growth`, 0 for none of them", 4)
+    ceil: bool = word({"floor": False, "ceil": True}, "whether the transition's pool keeps a last odd pixel", False)
     form: str = word(FORM_WORDS, "each 3x3 as one, as a stack of 3x3, or depthwise and pointwise", "direct")
 
     def __post_init__(self) -> None:
@@ -42,6 +43,7 @@ class DenseBlock:
         require_stride(self.stride)
         require(self.growth >= 1, f"`growth` must be at least 1, but got g{self.growth}")
         require(self.count >= 1, f"`count` must be at least 1, but got n{self.count}")
+        require(self.stride == 2 or not self.ceil, "a dense block without a stride has no pool to keep a pixel (`ceil`)")
         require(self.channels > 0 or self.stride == 1, "a dense block without a transition (c0) has no stride, but got "
                 f"s{self.stride}")
 
@@ -51,7 +53,7 @@ class DenseBlock:
         transition = Sequence((
             norm_act(conventions, self.activation),
             conv_bn_act("", conventions, self.channels, norm="bare"),
-            *((Pool("average", 2, 2, "valid"),) if self.stride == 2 else ()),
+            *((Pool("average", 2, 2, "valid", self.ceil),) if self.stride == 2 else ()),
         ), "transition")
         return Sequence((*dense, *((transition,) if self.channels else ())))
 
