@@ -112,10 +112,12 @@ def match_tensors(program: Program, shapes: Mapping[str, tuple[int, ...]], famil
         layers = (BatchNorm,) if is_norm else (Convolution, Dense)
         operations = [operation for operation in program.operations if isinstance(operation.layer, layers)]
         own = [module for module in modules if module.is_norm == is_norm]
+        differ = len(own) != len(operations)
+        counts = f" (it has {len(own)} such layers, the network {len(operations)})" if differ else ""
         for index in range(max(len(operations), len(own))):
             operation = operations[index] if index < len(operations) else None
             module = own[index] if index < len(own) else None
-            matched |= _match(operation, module, len(operations) - len(own))
+            matched |= _match(operation, module, counts)
     return matched
 
 
@@ -149,12 +151,12 @@ def _in_execution_order(shapes: Mapping[str, tuple[int, ...]], family: str) -> l
     return [_Module(name, grouped[name]) for name in sorted(grouped, key=order)]
 
 
-def _match(operation: Operation | None, module: _Module | None, missing: int
+def _match(operation: Operation | None, module: _Module | None, counts: str
            ) -> dict[str, tuple[tuple[int, ...], str]]:
     if operation is None:
         assert module is not None
-        raise InvalidInput(f"every tensor of the file must belong to a layer, but '{module.name}' of shape "
-                           f"{_text(module.shapes.get('weight', ()))} is one too many")
+        raise InvalidInput(f"every tensor of the file must belong to a layer, but '{module.name}' of "
+                           f"{_text(module.shapes.get('weight', ()))} is one too many{counts}")
     arrays = operation.weights | operation.statistics
     leaves = _NORM if isinstance(operation.layer, BatchNorm) else _KERNEL
     matched = {}
@@ -165,8 +167,7 @@ def _match(operation: Operation | None, module: _Module | None, missing: int
             theirs = ("has no tensor for it" if module is None else
                       f"has no '{module.name}.{leaf}'" if given is None else
                       f"has '{module.name}.{leaf}' of {_text(given)} in its place")
-            count = f" ({abs(missing)} layers too {'few' if missing > 0 else 'many'})" if missing else ""
-            raise InvalidInput(f"the layer '{name}' needs {_text(_theirs(shape))}, but the file {theirs}{count}")
+            raise InvalidInput(f"the layer '{name}' needs {_text(_theirs(shape))}, but the file {theirs}{counts}")
         matched[name] = (shape, f"{module.name}.{leaf}")
     extra = sorted(set(module.shapes) - {leaves[name.rpartition('/')[2]] for name in arrays}) if module else []
     if module and extra:

@@ -6,17 +6,20 @@ from search_spaces import Architecture, InvalidInput
 from search_spaces.zoo import ZOO, adapted, load_network
 
 EVERY_NETWORK = pytest.mark.parametrize("name", ZOO)
-PROMISED = """
-mobilenet_v1 mobilenet_v1_0.75 mobilenet_v1_0.5 mobilenet_v1_0.25 mobilenet_v2 mobilenet_v2_0.35 mobilenet_v2_0.5
-mobilenet_v2_0.75 mobilenet_v2_1.3 mobilenet_v2_1.4 mobilenet_v3_small mobilenet_v3_large
-mobilenet_v3_small_minimalistic mobilenet_v3_large_minimalistic mnasnet_b1 mnasnet_a1 mobilenext mobilenext_0.35
-mobilenext_0.5 mobilenext_0.75 mobilenext_1.4 efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3
-efficientnet_b4 efficientnet_b5 efficientnet_b6 efficientnet_b7 efficientnet_lite0 efficientnet_lite1
-efficientnet_lite2 efficientnet_lite3 efficientnet_lite4 shufflenet_v1_g1 shufflenet_v1_g2 shufflenet_v1_g3
-shufflenet_v1_g4 shufflenet_v1_g8 shufflenet_v2 shufflenet_v2_0.5 shufflenet_v2_1.5 shufflenet_v2_2 squeezenet_1.0
-squeezenet_1.1 resnet18 resnet34 resnet50 resnet101 resnet152 resnetv2_50 resnetv2_101 resnetv2_152 densenet121
-densenet161 densenet169 densenet201 googlenet inception_v3 inception_v4 inception_resnet_v2 xception
-""".split()
+PROMISED = [
+    "mobilenet_v1", "mobilenet_v1_0.75", "mobilenet_v1_0.5", "mobilenet_v1_0.25", "mobilenet_v2",
+    "mobilenet_v2_0.35", "mobilenet_v2_0.5", "mobilenet_v2_0.75", "mobilenet_v2_1.3", "mobilenet_v2_1.4",
+    "mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v3_small_minimalistic",
+    "mobilenet_v3_large_minimalistic", "mnasnet_b1", "mnasnet_a1", "mobilenext", "mobilenext_0.35",
+    "mobilenext_0.5", "mobilenext_0.75", "mobilenext_1.4", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2",
+    "efficientnet_b3", "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
+    "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "efficientnet_lite3", "efficientnet_lite4",
+    "shufflenet_v1_g1", "shufflenet_v1_g2", "shufflenet_v1_g3", "shufflenet_v1_g4", "shufflenet_v1_g8",
+    "shufflenet_v2", "shufflenet_v2_0.5", "shufflenet_v2_1.5", "shufflenet_v2_2", "squeezenet_1.0",
+    "squeezenet_1.1", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnetv2_50", "resnetv2_101",
+    "resnetv2_152", "densenet121", "densenet161", "densenet169", "densenet201", "googlenet", "inception_v3",
+    "inception_v4", "inception_resnet_v2", "xception",
+]
 
 
 def test_the_promised_networks_are_there():
