@@ -1,99 +1,151 @@
-"""Compile once per distinct block, use in every candidate.
+"""Compile once per distinct piece of a network, use in every candidate.
 
-A training step is a chain of small compiled functions, one pair for each block: the forward pass leaves the block's
-output and what its backward pass needs; the backward pass applies the optimizer's update to the block's own weights.
-A candidate made of blocks that were seen before, on inputs of the same shape, compiles nothing. The same step compiled
-as one program (`whole=True`) gives the same numbers; accelerators, where launching small pieces costs more than
-compiling, use that.
+A training step is a chain of small compiled functions, two for each piece (see `evaluators.pieces`): the forward pass
+leaves the piece's output; the backward pass computes from the piece's inputs again what it needs, and applies the
+optimizer's update to the piece's own weights. A candidate made of pieces that were seen before compiles nothing. The
+same step compiled as one program (`whole=True`) gives the same numbers; accelerators, where launching small pieces
+costs more than compiling, use that.
 """
 
 import functools
 import importlib.metadata
+import itertools
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from evaluators.network import run
-from search_spaces.layers import Program
+from evaluators.network import Moments, batch_moments, execute, moved
+from evaluators.pieces import Piece, Shapes, Use, cut, is_kernel
+from evaluators.weights import Weights
+from search_spaces.layers import Operation, Program
 
-Arrays = dict[str, jax.Array]
+PIECES = 2048  # compiled pieces kept in memory; a search over `mobile` meets a few hundred
 
 
-class BlockState(NamedTuple):
-    """What training changes in one block."""
+class PieceState(NamedTuple):
+    """What training changes in one piece, each array flat: `weights [n]`, `moments [2, n]`, `statistics [m]`.
 
-    weights: Arrays
-    statistics: Arrays
-    optimizer: Any
+    Pieces without weights or without batch norm have None in their place.
+    """
+
+    weights: jax.Array | None
+    moments: jax.Array | None
+    statistics: jax.Array | None
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW (Loshchilov and Hutter 2019); weight decay is for kernels only. The learning rate is given at each step."""
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2); weight decay is for kernels only.
+
+    Epsilon is larger than usual, so that weights whose gradient is zero but for rounding (a bias that the next batch
+    norm takes away again) stay where they are.
+    """
 
     weight_decay: float = 0.05
     momentum: float = 0.9
     second_momentum: float = 0.99
     label_smoothing: float = 0.1
+    epsilon: float = 1e-5
 
-    def transformation(self) -> optax.GradientTransformation:
-        """Returns the update for a learning rate of 1, of the opposite sign."""
-        return optax.chain(
-            optax.scale_by_adam(self.momentum, self.second_momentum),
-            optax.add_decayed_weights(self.weight_decay, lambda weights: {
-                name: name.endswith("/kernel") for name in weights}))
+    def coefficients(self, rate: float, count: int) -> np.ndarray:
+        """Returns what a step needs to know: the learning rate and the bias corrections of step `count`, from 1."""
+        return np.array([rate, 1 / (1 - self.momentum**count), 1 / (1 - self.second_momentum**count)], np.float32)
 
-    def init(self, weights: Arrays) -> Any:
-        """Returns the optimizer's state for the weights of a block."""
-        return self.transformation().init(weights)
-
-    def update(self, gradients: Arrays, weights: Arrays, state: Any, rate: jax.Array) -> tuple[Arrays, Any]:
-        """Returns the weights and the state after a step."""
-        updates, state = self.transformation().update(gradients, state, weights)
-        return {name: weights[name] - rate * updates[name] for name in weights}, state
-
-
-Step = Callable[[list[BlockState], jax.Array, jax.Array, jax.Array], tuple[list[BlockState], jax.Array]]
-Inference = Callable[[list[BlockState], jax.Array], jax.Array]
+    def update(self, weights: jax.Array, moments: jax.Array, gradient: jax.Array, coefficients: jax.Array,
+               decayed: int) -> tuple[jax.Array, jax.Array]:
+        """Returns flat weights and moments after a step; the first `decayed` weights are subject to weight decay."""
+        rate, correction, second_correction = coefficients.astype(weights.dtype)
+        first = self.momentum * moments[0] + (1 - self.momentum) * gradient
+        second = self.second_momentum * moments[1] + (1 - self.second_momentum) * gradient * gradient
+        direction = first * correction / (jnp.sqrt(second * second_correction) + self.epsilon)
+        decay = jnp.where(jnp.arange(weights.size) < decayed, self.weight_decay, 0).astype(weights.dtype)
+        return weights - rate * (direction + decay * weights), jnp.stack([first, second])
 
 
-def training_step(programs: tuple[Program, ...], optimizer: Optimizer, whole: bool) -> Step:
-    """Returns `step(states, images [B, H, W, C], labels [B], rate) -> (states, loss)`; the old states are consumed."""
-    body = [_block(program, optimizer, first=index == 0) for index, program in enumerate(programs[:-1])]
-    last = _last_block(programs[-1], optimizer, first=len(programs) == 1)
+States = list[PieceState]
+Step = Callable[[States, jax.Array, jax.Array, np.ndarray], tuple[States, jax.Array]]
+Inference = Callable[[States, jax.Array], jax.Array]
 
-    def step(states: list[BlockState], images: jax.Array, labels: jax.Array, rate: jax.Array
-             ) -> tuple[list[BlockState], jax.Array]:
-        x, pullbacks, statistics = images, [], []
-        for (forward, _), state in zip(body, states, strict=False):
-            x, pullback, after = forward(state.weights, state.statistics, x)
-            pullbacks.append(pullback)
-            statistics.append(after)
-        updated, gradient, loss = last(states[-1], x, labels, rate)
-        stepped = [updated]
-        for (_, backward), state in zip(reversed(body), reversed(states[:-1]), strict=True):
-            weights, moments, gradient = backward(pullbacks.pop(), state.weights, state.optimizer, gradient, rate)
-            stepped.append(BlockState(weights, statistics.pop(), moments))
+
+def pack(program: Program, weights: Weights, statistics: Weights) -> States:
+    """Returns the state of an untrained optimizer, from arrays by name."""
+    def flat(arrays: Weights, names: tuple[str, ...]) -> jax.Array | None:
+        return jnp.asarray(np.concatenate([arrays[name].ravel() for name in names])) if names else None
+
+    states = []
+    for use in cut(program):
+        own = flat(weights, use.weights)
+        moments = None if own is None else jnp.zeros((2, *own.shape), own.dtype)
+        states.append(PieceState(own, moments, flat(statistics, use.statistics)))
+    return states
+
+
+def unpack(program: Program, states: States) -> Weights:
+    """Returns the weights and running statistics by name."""
+    arrays: Weights = {}
+    for use, state in zip(cut(program), states, strict=True):
+        for names, shapes, flat in ((use.weights, use.piece.weights, state.weights),
+                                    (use.statistics, use.piece.statistics, state.statistics)):
+            if flat is not None:
+                arrays |= zip(names, _split(np.asarray(flat), shapes).values(), strict=True)
+    return arrays
+
+
+def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
+    """Returns `step(states, images [B, H, W, C], labels [B], coefficients) -> (states, loss)`.
+
+    `coefficients` are `optimizer.coefficients(...)` of the step. The whole network's step consumes the old states.
+    """
+    uses = cut(program)
+    forward = [_forward(use.piece) for use in uses]
+    backward = [_backward(use.piece, optimizer, tuple(value > 0 for value in use.inputs)) for use in uses]
+    loss_of = _loss(optimizer.label_smoothing)
+
+    def step(states: States, images: jax.Array, labels: jax.Array, coefficients: np.ndarray
+             ) -> tuple[States, jax.Array]:
+        values, tape = {0: images}, []
+        for index, (use, state) in enumerate(zip(uses, states, strict=True)):
+            inputs = [values[value] for value in use.inputs]
+            values[use.output], batch, after = forward[index](state.weights, state.statistics, True, *inputs)
+            tape.append((inputs, batch, after))
+            _forget(values, _ended(uses, index))
+        loss, gradient = loss_of(values.pop(program.output), labels)
+        gradients, stepped = {program.output: gradient}, []
+        for use, state, back in zip(reversed(uses), reversed(states), reversed(backward), strict=True):
+            inputs, batch, after = tape.pop()
+            weights, moments, below = back(state.weights, state.moments, batch, gradients.pop(use.output),
+                                           coefficients, *inputs)
+            stepped.append(PieceState(weights, moments, after))
+            for value, gradient in zip((value for value in use.inputs if value > 0), below, strict=True):
+                gradients[value] = _add(gradients[value], gradient) if value in gradients else gradient
         return stepped[::-1], loss
 
     return jax.jit(step, donate_argnums=0) if whole else step
 
 
-def inference(programs: tuple[Program, ...], whole: bool) -> Inference:
-    """Returns `infer(states, images [B, H, W, C]) -> logits [B, classes]`."""
-    blocks = [_block_inference(program) for program in programs]
+def inference(program: Program, whole: bool) -> Inference:
+    """Returns `infer(states, images [B, H, W, C]) -> logits [B, classes]`, by the running statistics.
 
-    def infer(states: list[BlockState], images: jax.Array) -> jax.Array:
-        x = images
-        for block, state in zip(blocks, states, strict=True):
-            x = block(state.weights, state.statistics, x)
-        return x.reshape(x.shape[0], -1)
+    Pieces run the forward pass that training compiled, so batches of training's size compile nothing.
+    """
+    uses = cut(program)
+    forward = [_forward(use.piece) for use in uses]
+
+    def infer(states: States, images: jax.Array) -> jax.Array:
+        values = {0: images}
+        for index, (use, state) in enumerate(zip(uses, states, strict=True)):
+            inputs = [values[value] for value in use.inputs]
+            values[use.output] = forward[index](state.weights, state.statistics, False, *inputs)[0]
+            _forget(values, _ended(uses, index))
+        return values[program.output].reshape(images.shape[0], -1)
 
     return jax.jit(infer) if whole else infer
 
@@ -108,46 +160,94 @@ def use_persistent_cache() -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-@functools.lru_cache(maxsize=1024)
-def _block(program: Program, optimizer: Optimizer, first: bool) -> tuple[Callable, Callable]:
-    """Returns the compiled forward and backward pass; the first block of a network leaves no input gradient."""
+@functools.lru_cache(maxsize=PIECES)
+def _forward(piece: Piece) -> Callable:
+    """Returns the compiled `(weights, statistics, train, *inputs) -> (output, batch statistics, statistics after)`.
+
+    Whether batch norm takes the statistics of the batch or the running ones is an argument, so that one program serves
+    training and evaluation.
+    """
+    @jax.jit
+    def forward(weights: jax.Array | None, statistics: jax.Array | None, train: jax.Array, *inputs: jax.Array
+                ) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+        running = _split(statistics, piece.statistics)
+        used, after = {}, {}
+
+        def normalisation(operation: Operation, x: jax.Array) -> Moments:
+            batch = batch_moments(x)
+            after.update(moved(operation, running, batch, x.size // x.shape[-1]))
+            names = f"{operation.name}/mean", f"{operation.name}/var"
+            used.update({name: jnp.where(train, moment, running[name])
+                         for name, moment in zip(names, batch, strict=True)})
+            return used[names[0]], used[names[1]]
+
+        y = execute(piece.operations, inputs, _split(weights, piece.weights), normalisation)
+        return y, _join(used), _join(after)
+
+    return forward
+
+
+@functools.lru_cache(maxsize=PIECES)
+def _backward(piece: Piece, optimizer: Optimizer, wanted: tuple[bool, ...]) -> Callable:
+    """Returns the compiled backward pass and update; `wanted` tells which inputs have a gradient.
+
+    It is `(weights, moments, batch statistics, output gradient, coefficients, *inputs) -> (weights, moments, gradients
+    of the wanted inputs)`.
+    """
+    decayed = sum(math.prod(shape) for name, shape in piece.weights.items() if is_kernel(name))
 
     @jax.jit
-    def forward(weights: Arrays, statistics: Arrays, x: jax.Array) -> tuple:
-        if first:
-            return jax.vjp(lambda weights: run(program, weights, statistics, x, train=True), weights, has_aux=True)
-        return jax.vjp(lambda weights, x: run(program, weights, statistics, x, train=True), weights, x, has_aux=True)
+    def backward(weights: jax.Array | None, moments: jax.Array | None, batch: jax.Array | None, gradient: jax.Array,
+                 coefficients: jax.Array, *inputs: jax.Array) -> tuple:
+        known = _split(batch, piece.statistics)
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
-    def backward(pullback: Callable, weights: Arrays, moments: Any, gradient: jax.Array, rate: jax.Array) -> tuple:
-        gradients, *below = pullback(gradient)
-        return *optimizer.update(gradients, weights, moments, rate), below[0] if below else None
+        def output(weights: jax.Array | None, *inputs: jax.Array) -> jax.Array:
+            return execute(piece.operations, inputs, _split(weights, piece.weights), lambda operation, x: (
+                known[f"{operation.name}/mean"], known[f"{operation.name}/var"]))
 
-    return forward, backward
+        own, *below = jax.vjp(output, weights, *inputs)[1](gradient)
+        below = list(itertools.compress(below, wanted))
+        if weights is None:
+            return None, None, below
+        return *optimizer.update(weights, moments, own, coefficients, decayed), below
 
-
-@functools.lru_cache(maxsize=1024)
-def _last_block(program: Program, optimizer: Optimizer, first: bool) -> Callable:
-    """Returns the compiled forward pass, loss, backward pass and update of the classifier."""
-
-    @functools.partial(jax.jit, donate_argnums=0)
-    def step(state: BlockState, x: jax.Array, labels: jax.Array, rate: jax.Array) -> tuple:
-        def loss_of(weights: Arrays, x: jax.Array) -> tuple[jax.Array, Arrays]:
-            y, after = run(program, weights, state.statistics, x, train=True)
-            logits = y.reshape(x.shape[0], -1).astype(jnp.promote_types(y.dtype, jnp.float32))
-            targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype),
-                                          optimizer.label_smoothing)
-            return optax.softmax_cross_entropy(logits, targets).mean(), after
-
-        argnums = 0 if first else (0, 1)
-        (loss, after), gradients = jax.value_and_grad(loss_of, argnums, has_aux=True)(state.weights, x)
-        own, below = (gradients, None) if first else gradients
-        weights, moments = optimizer.update(own, state.weights, state.optimizer, rate)
-        return BlockState(weights, after, moments), below, loss
-
-    return step
+    return backward
 
 
-@functools.lru_cache(maxsize=1024)
-def _block_inference(program: Program) -> Callable:
-    return jax.jit(lambda weights, statistics, x: run(program, weights, statistics, x, train=False)[0])
+@functools.lru_cache
+def _loss(label_smoothing: float) -> Callable:
+    """Returns the compiled `(logits [B, 1, 1, classes], labels [B]) -> (loss, gradient of the logits)`."""
+    def loss_of(logits: jax.Array, labels: jax.Array) -> jax.Array:
+        logits = logits.reshape(labels.size, -1).astype(jnp.promote_types(logits.dtype, jnp.float32))
+        targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+        return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing)).mean()
+
+    return jax.jit(jax.value_and_grad(loss_of))
+
+
+_add = jax.jit(jnp.add)
+
+
+def _ended(uses: tuple[Use, ...], index: int) -> set[int]:
+    """Returns the values that no piece after this one reads."""
+    later = {value for use in uses[index + 1:] for value in use.inputs}
+    return set(uses[index].inputs) - later
+
+
+def _forget(values: dict[int, jax.Array], ended: Iterable[int]) -> None:
+    for value in ended:
+        del values[value]
+
+
+def _split(flat: jax.Array | np.ndarray | None, shapes: Shapes) -> dict:
+    """Returns the arrays that lie one after the other in a flat one."""
+    arrays, start = {}, 0
+    for name, shape in shapes.items():
+        assert flat is not None
+        arrays[name] = flat[start:start + math.prod(shape)].reshape(shape)
+        start += math.prod(shape)
+    return arrays
+
+
+def _join(arrays: dict[str, jax.Array]) -> jax.Array | None:
+    return jnp.concatenate([array.ravel() for array in arrays.values()]) if arrays else None

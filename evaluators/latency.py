@@ -20,7 +20,6 @@ from typing import Any, Self
 
 import numpy as np
 
-import evaluators
 from evaluators.runtimes import RUNTIMES, Target
 from evaluators.runtimes.measuring_process import REFERENCE, Station, noise
 from evaluators.runtimes.timing import DEFAULT_PRECISION, Latency, Precision
@@ -31,6 +30,7 @@ from search_spaces.errors import InvalidInput
 __all__ = ["Latency", "LatencyMeter", "MeasurementFailed", "Precision", "measure_once"]
 
 MODULE = "evaluators.runtimes.measuring_process"
+ERRORS = "errors.txt"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -58,7 +58,7 @@ class LatencyMeter:
         Raises:
             InvalidInput: more threads than cores.
         """
-        self.target, self._timeout_s, self._quiet_ms = target, timeout_s, quiet_ms
+        self.target, self.timeout_s, self._quiet_ms = target, timeout_s, quiet_ms
         self._cores = cores if cores is not None else _last_cores(target.options.threads)
         self._process: subprocess.Popen[bytes] | None = None
         self._station: Station | None = None
@@ -118,46 +118,39 @@ class LatencyMeter:
         path = self._directory / "images.npy"
         np.save(path, images, allow_pickle=False)
         request = {"model": str(model.absolute()), "images": str(path), "precision": dataclasses.asdict(precision)}
-        answer = self._ask(request, f"timed '{model}'", self._timeout_s + precision.at_most_s)
+        answer = self._ask(request, f"timed '{model}'", self.timeout_s + precision.at_most_s)
         found = answer["latency"]
         return Latency(**{**found, "flags": tuple(found["flags"])})
 
     def _start(self) -> None:
         self._stop()
-        packages = [str(Path(evaluators.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        start = f"import sys; sys.path[:] = {sys.path!r}; from {MODULE} import main; main()"
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.target.options.threads))
-        environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(packages)}
-        self._errors = self._open.enter_context((self._directory / "errors.txt").open("w+b"))
-        self._process = subprocess.Popen([sys.executable, "-P", "-m", MODULE], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, stderr=self._errors, env=environment)
+        with (self._directory / ERRORS).open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                env=environment | {"JAX_PLATFORMS": "cpu"})
         self._ask({"target": self.target.text, "reference": str(self._reference), "cores": self._cores,
-                   "quiet_ms": self._quiet_ms}, "started", self._timeout_s)
+                   "quiet_ms": self._quiet_ms}, "started", self.timeout_s)
 
     def _ask(self, request: dict[str, Any], doing: str, timeout_s: float) -> dict[str, Any]:
         """Returns the answer to a request; a process that gives none is ended."""
-        process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None
+        assert self._process is not None
         try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-            line = _read_line(process.stdout.fileno(), timeout_s)
-        except BrokenPipeError:
-            line = b""
-        except TimeoutError:
+            answer = json.loads(_exchange(self._process, json.dumps(request).encode() + b"\n", timeout_s))
+        except BaseException as error:  # even an interrupt, or the next request would get this one's answer
+            reason = f"was ended after {timeout_s:g} s" if isinstance(error, TimeoutError) else _death(self._process)
             self._stop()
-            raise MeasurementFailed(f"the measuring process was ended after {timeout_s:g} s while it {doing}") from None
-        if not line:
-            reason = _death(process.wait())
-            self._stop()
-            raise MeasurementFailed(f"the measuring process {reason} while it {doing}{self._last_words()}")
-        answer = json.loads(line)
+            if isinstance(error, TimeoutError | BrokenPipeError | EOFError):
+                words = self._last_words()
+                raise MeasurementFailed(f"the measuring process {reason} while it {doing}{words}") from None
+            raise
         if "error" in answer:
             raise MeasurementFailed(f"the measuring process failed while it {doing}: {answer['error']}")
         return answer
 
     def _last_words(self) -> str:
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        lines = (self._directory / ERRORS).read_text(errors="replace").strip().splitlines()
         return f": {lines[-1]}" if lines else ""
 
     def _stop(self) -> None:
@@ -190,19 +183,26 @@ def _last_cores(threads: int) -> tuple[int, ...]:
     return tuple(cores[-threads:])
 
 
-def _read_line(handle: int, timeout_s: float) -> bytes:
-    """Returns what arrives up to the end of a line, or nothing if the other side has closed; raises `TimeoutError`."""
+def _exchange(process: subprocess.Popen[bytes], request: bytes, timeout_s: float) -> bytes:
+    """Returns the line that answers a request; raises `TimeoutError`, or `EOFError` where the process ends instead."""
+    assert process.stdin is not None and process.stdout is not None
     deadline = time.monotonic() + timeout_s
+    process.stdin.write(request)
+    process.stdin.flush()
     line = b""
     while not line.endswith(b"\n"):
-        if not select.select([handle], [], [], max(deadline - time.monotonic(), 0))[0]:
+        if not select.select([process.stdout], [], [], max(deadline - time.monotonic(), 0))[0]:
             raise TimeoutError
-        part = os.read(handle, 65536)
+        part = os.read(process.stdout.fileno(), 65536)
         if not part:
-            return b""
+            raise EOFError
         line += part
     return line
 
 
-def _death(status: int) -> str:
+def _death(process: subprocess.Popen[bytes]) -> str:
+    try:
+        status = process.wait(timeout=1.0)
+    except subprocess.TimeoutExpired:
+        return "fell silent"
     return f"died of {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

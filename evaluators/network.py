@@ -4,7 +4,7 @@
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,7 @@ from search_spaces.layers import (
 )
 
 Arrays = Mapping[str, jax.Array]
+Moments = tuple[jax.Array, jax.Array]
 FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
     "relu6": jax.nn.relu6,
@@ -50,18 +51,56 @@ def run(program: Program, weights: Arrays, statistics: Arrays, x: jax.Array, tra
     In training, batch norm takes the statistics of the batch; otherwise the running ones, which then stay as they are.
     Layers compute in the type of `x`, whatever the type of the weights.
     """
-    values: dict[int, jax.Array] = {0: x}
     after = dict(statistics)
-    for index, operation in enumerate(program.operations):
-        inputs = [values[value] for value in operation.inputs]
+
+    def normalisation(operation: Operation, x: jax.Array) -> Moments:
+        if not train:
+            return after[f"{operation.name}/mean"], after[f"{operation.name}/var"]
+        batch = batch_moments(x)
+        after.update(moved(operation, after, batch, x.size // x.shape[-1]))
+        return batch
+
+    return execute(program.operations, (x,), weights, normalisation), after
+
+
+def execute(operations: Sequence[Operation], inputs: Sequence[jax.Array], weights: Arrays,
+            normalisation: Callable[[Operation, jax.Array], Moments]) -> jax.Array:
+    """Returns the value of the last operation; value `n` is input `n`, or what operation `n - len(inputs)` leaves.
+
+    `normalisation` gives mean and variance `[C]` for a batch norm and its input.
+    """
+    values = dict(enumerate(inputs))
+    done = 0
+    while done < len(operations):
+        operation = operations[done]
+        arguments = [values[value] for value in operation.inputs]
         if isinstance(operation.layer, BatchNorm):
-            values[index + 1] = _batch_norm(operation, weights, after, inputs[0], train)
+            activation = _fusible_activation(operations, done, len(inputs))
+            done += 1 if activation else 0
+            values[len(inputs) + done] = _batch_norm(
+                operation, weights, arguments[0], normalisation(operation, arguments[0]), activation)
         else:
-            values[index + 1] = _apply(operation, weights, inputs)
-        for value in operation.inputs:
-            if program.last_use[value] == index:
-                values.pop(value, None)
-    return values[program.output], after
+            values[len(inputs) + done] = _apply(operation, weights, arguments)
+        done += 1
+    return values[len(inputs) + done - 1]
+
+
+def batch_moments(x: jax.Array) -> Moments:
+    """Returns mean and variance `[C]` of a batch `[B, H, W, C]`, in one pass and at least in float32."""
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = jnp.mean(wide, (0, 1, 2))
+    return mean, jnp.maximum(jnp.mean(wide * wide, (0, 1, 2)) - mean * mean, 0)
+
+
+def moved(operation: Operation, statistics: Arrays, batch: Moments, count: int) -> dict[str, jax.Array]:
+    """Returns the running statistics of a batch norm, moved towards those of a batch of `count` pixels.
+
+    The running variance is the unbiased one, as in PyTorch.
+    """
+    assert isinstance(operation.layer, BatchNorm)
+    keep, (mean, var) = operation.layer.momentum, batch
+    targets = {f"{operation.name}/mean": mean, f"{operation.name}/var": var * (count / max(count - 1, 1))}
+    return {name: keep * statistics[name] + (1 - keep) * target for name, target in targets.items()}
 
 
 def forward(program: Program, arrays: Arrays, images: jax.Array) -> jax.Array:
@@ -103,8 +142,9 @@ def _apply(operation: Operation, weights: Arrays, inputs: list[jax.Array]) -> ja
 def _convolve(layer: Convolution, x: jax.Array, kernel: jax.Array) -> jax.Array:
     if layer.kernel == (1, 1) and layer.groups == 1:  # a matrix product of pixels
         return x[:, ::layer.stride, ::layer.stride] @ kernel[0, 0]
-    pads = tuple(padding_of(size, extent, layer.stride, layer.padding)[1:]
-                 for size, extent in zip(x.shape[1:3], layer.kernel, strict=True))
+    rows, columns = (padding_of(size, extent, layer.stride, layer.padding)[1:]
+                     for size, extent in zip(x.shape[1:3], layer.kernel, strict=True))
+    pads = rows, columns
     if layer.is_depthwise(x.shape[-1]):
         return kernels.depthwise(x, kernel, layer.stride, pads)
     return kernels.convolution(x, kernel, layer.stride, pads, layer.groups)
@@ -129,27 +169,24 @@ def _pool(layer: Pool, x: jax.Array) -> jax.Array:
     return sum(windows(x, 0.0)) / counts
 
 
-def _batch_norm(operation: Operation, weights: Arrays, statistics: dict[str, jax.Array], x: jax.Array, train: bool
-                ) -> jax.Array:
-    """Returns the normalised input; in training it also moves the running statistics, in place of the old ones.
+def _fusible_activation(operations: Sequence[Operation], index: int, inputs: int) -> str:
+    """Returns the activation that alone reads the result of an operation and comes next, or none."""
+    value = inputs + index
+    readers = [place for place, operation in enumerate(operations) if value in operation.inputs]
+    if readers == [index + 1] and isinstance(layer := operations[index + 1].layer, Activation):
+        return layer.function
+    return ""
 
-    Mean and variance are taken in float32 in one pass. The running variance is the unbiased one, as in PyTorch.
-    """
-    layer, name = operation.layer, operation.name
-    assert isinstance(layer, BatchNorm)
-    mean, var = statistics[f"{name}/mean"], statistics[f"{name}/var"]
-    if train:
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        count = wide.size // wide.shape[-1]
-        batch_mean = jnp.mean(wide, (0, 1, 2))
-        batch_var = jnp.maximum(jnp.mean(wide * wide, (0, 1, 2)) - batch_mean * batch_mean, 0)
-        keep = layer.momentum
-        statistics[f"{name}/mean"] = keep * mean + (1 - keep) * batch_mean
-        statistics[f"{name}/var"] = keep * var + (1 - keep) * batch_var * (count / max(count - 1, 1))
-        mean, var = batch_mean, batch_var
-    scale = weights[f"{name}/scale"] * jax.lax.rsqrt(var + layer.epsilon)
-    shift = weights[f"{name}/bias"] - mean * scale
-    return x * scale.astype(x.dtype) + shift.astype(x.dtype)
+
+def _batch_norm(operation: Operation, weights: Arrays, x: jax.Array, moments: Moments, activation: str) -> jax.Array:
+    assert isinstance(operation.layer, BatchNorm)
+    scale, bias = weights[f"{operation.name}/scale"], weights[f"{operation.name}/bias"]
+    function = FUNCTIONS[activation] if activation else _identity
+    return kernels.batch_norm(x, scale, bias, *moments, operation.layer.epsilon, function)
+
+
+def _identity(x: jax.Array) -> jax.Array:
+    return x
 
 
 class Network(nnx.Module):

@@ -4,13 +4,13 @@ import functools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evaluators.compilation import BlockState, Optimizer, inference, training_step, use_persistent_cache
+from evaluators.compilation import Optimizer, States, inference, pack, training_step, unpack, use_persistent_cache
 from evaluators.datasets import Dataset
 from evaluators.evaluator import AUGMENTATIONS, Fidelity, Score
 from evaluators.turns import training_turn
@@ -33,7 +33,7 @@ class Recipe:
     peak_rate: float = 6e-3
     warm_up: float = 0.25
     augmentation: str = "shift-flip"
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = field(default_factory=Optimizer)
 
     def __post_init__(self) -> None:
         if self.augmentation not in AUGMENTATIONS:
@@ -89,9 +89,9 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     use_persistent_cache()
     start = time.perf_counter()
     whole = jax.default_backend() != "cpu"
-    programs, resolution = architecture.block_programs, architecture.input.resolution
-    step = training_step(programs, recipe.optimizer, whole)
-    states = _initial_states(architecture, recipe.optimizer, seed)
+    program, resolution = architecture.program, architecture.input.resolution
+    step = training_step(program, recipe.optimizer, whole)
+    states = pack(program, *initial_weights(program, seed))
     generator = np.random.default_rng((seed, 1))
     batch = min(recipe.batch, len(training.labels))
     per_epoch = len(training.labels) // batch
@@ -100,27 +100,28 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         with training_turn():
             order = generator.permutation(len(training.labels))[:per_epoch * batch].reshape(per_epoch, batch)
             for index, chosen in enumerate(order):
-                key = jax.random.key(generator.integers(2**32))
-                images, labels = _training_batch(training, jnp.asarray(chosen), key, resolution, recipe.augmentation)
-                rate = recipe.rate((epoch * per_epoch + index) / (epochs * per_epoch))
-                states, loss = step(states, images, labels, jnp.float32(rate))
+                images, labels = _augmented(training.images, training.labels, chosen, generator.integers(2**32),
+                                            training.mean, training.std, resolution, recipe.augmentation)
+                done = epoch * per_epoch + index
+                rate = recipe.rate(done / (epochs * per_epoch))
+                states, loss = step(states, images, labels, recipe.optimizer.coefficients(rate, done + 1))
                 losses.append(loss)
             if not math.isfinite(float(jnp.stack(losses).sum())):
                 raise Diverged(f"the loss became infinite or not a number in epoch {epoch + 1}")
         on_epoch(epoch + 1)
     with training_turn():
-        correct = _correct(architecture, states, validation, whole) if validation else 0
+        correct = _correct(architecture, states, validation, batch, whole) if validation else 0
     duration_s = time.perf_counter() - start
-    return Trained(_arrays(architecture, states), correct, len(validation.labels) if validation else 0, epochs, duration_s,
+    return Trained(unpack(program, states), correct, len(validation.labels) if validation else 0, epochs, duration_s,
                    epochs * per_epoch * batch / duration_s)
 
 
 def count_correct(architecture: Architecture, arrays: Weights, images: Images) -> int:
     """Returns how many images a network with the given arrays classifies rightly."""
-    states = [BlockState({name: jnp.asarray(arrays[f"{prefix}/{name}"]) for name in weights},
-                         {name: jnp.asarray(arrays[f"{prefix}/{name}"]) for name in statistics}, None)
-              for prefix, weights, statistics in _names(architecture)]
-    return _correct(architecture, states, images, jax.default_backend() != "cpu")
+    program, whole = architecture.program, jax.default_backend() != "cpu"
+    weights, statistics = ({name: arrays[name] for operation in program.operations for name in names(operation)}
+                           for names in (lambda operation: operation.weights, lambda operation: operation.statistics))
+    return _correct(architecture, pack(program, weights, statistics), images, Recipe().batch, whole)
 
 
 def prepare(images: jax.Array, mean: tuple[float, ...], std: tuple[float, ...], resolution: int) -> jax.Array:
@@ -137,13 +138,14 @@ def compute_type() -> jnp.dtype:
 
 
 @functools.partial(jax.jit, static_argnames=("mean", "std", "resolution", "augmentation"))
-def _augmented(images: jax.Array, labels: jax.Array, chosen: jax.Array, key: jax.Array, mean: tuple[float, ...],
-               std: tuple[float, ...], resolution: int, augmentation: str) -> tuple[jax.Array, jax.Array]:
+def _augmented(images: jax.Array, labels: jax.Array, chosen: np.ndarray, seed: np.integer,
+               mean: tuple[float, ...], std: tuple[float, ...], resolution: int, augmentation: str
+               ) -> tuple[jax.Array, jax.Array]:
     x = images[chosen]
     count, height, width, _ = x.shape
     if augmentation != "none":
-        shift_key, flip_key = jax.random.split(key)
-        reach = max(1, round(0.1 * height))
+        shift_key, flip_key = jax.random.split(jax.random.key(seed))
+        reach = max(1, round(0.04 * height))
         padded = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
         corners = jax.random.randint(shift_key, (count, 2), 0, 2 * reach + 1)
         x = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(
@@ -154,54 +156,27 @@ def _augmented(images: jax.Array, labels: jax.Array, chosen: jax.Array, key: jax
     return prepare(x, mean, std, resolution).astype(compute_type()), labels[chosen]
 
 
-def _training_batch(data: Images, chosen: jax.Array, key: jax.Array, resolution: int, augmentation: str
-                    ) -> tuple[jax.Array, jax.Array]:
-    return _augmented(data.images, data.labels, chosen, key, data.mean, data.std, resolution, augmentation)
-
-
 @functools.partial(jax.jit, static_argnames=("mean", "std", "resolution"))
-def _prepared(images: jax.Array, mean: tuple[float, ...], std: tuple[float, ...], resolution: int) -> jax.Array:
-    return prepare(images, mean, std, resolution).astype(compute_type())
+def _prepared(images: jax.Array, chosen: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], resolution: int
+              ) -> jax.Array:
+    return prepare(images[chosen], mean, std, resolution).astype(compute_type())
 
 
-def _correct(architecture: Architecture, states: list[BlockState], data: Images, whole: bool) -> int:
-    """Evaluates in batches of one size, the last one filled up with its first image, so that one program serves all."""
-    infer = inference(architecture.block_programs, whole)
+def _correct(architecture: Architecture, states: States, data: Images, batch: int, whole: bool) -> int:
+    """Evaluates in batches of one size, the last one filled up with its first image, so that one program serves all.
+
+    Pieces are compiled for the batch of training; a whole network takes large batches.
+    """
+    infer = inference(architecture.program, whole)
     total = len(data.labels)
-    size = min(EVALUATION_BATCH, total)
-    correct = 0
+    size = min(EVALUATION_BATCH, total) if whole else batch
+    predicted = []
     for start in range(0, total, size):
         chosen = np.arange(start, start + size)
-        real = chosen < total
-        chosen = np.where(real, chosen, start)
-        x = _prepared(data.images[chosen], data.mean, data.std, architecture.input.resolution)
-        right = jnp.argmax(infer(states, x), -1) == data.labels[chosen]
-        correct += int(jnp.sum(right & jnp.asarray(real)))
-    return correct
-
-
-def _names(architecture: Architecture) -> list[tuple[str, list[str], list[str]]]:
-    """Returns for each block its name and the names of its weights and statistics within it."""
-    return [(prefix,
-             [name for operation in program.operations for name in operation.weights],
-             [name for operation in program.operations for name in operation.statistics])
-            for prefix, program in zip(architecture.block_names, architecture.block_programs, strict=True)]
-
-
-def _initial_states(architecture: Architecture, optimizer: Optimizer, seed: int) -> list[BlockState]:
-    weights, statistics = initial_weights(architecture.program, seed)
-    states = []
-    for prefix, own, running in _names(architecture):
-        block = {name: jnp.asarray(weights[f"{prefix}/{name}"]) for name in own}
-        states.append(BlockState(block, {name: jnp.asarray(statistics[f"{prefix}/{name}"]) for name in running},
-                                 optimizer.init(block)))
-    return states
-
-
-def _arrays(architecture: Architecture, states: list[BlockState]) -> Weights:
-    return {f"{prefix}/{name}": np.asarray(array)
-            for prefix, state in zip(architecture.block_names, states, strict=True)
-            for name, array in {**state.weights, **state.statistics}.items()}
+        x = _prepared(data.images, np.where(chosen < total, chosen, start), data.mean, data.std,
+                      architecture.input.resolution)
+        predicted.append(jnp.argmax(infer(states, x), -1))
+    return int(np.sum(np.concatenate(predicted)[:total] == np.asarray(data.labels)))
 
 
 def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:

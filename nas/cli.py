@@ -1,5 +1,6 @@
 """The command line: one short function a command. Nothing heavy is imported before a command needs it."""
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,7 +66,9 @@ def search(
              "seed": seed, "objectives": tuple(objectives.split(",")) if objectives is not None else None,
              **_limits(latency, macs, params, memory, size)}
     given = {name: value for name, value in given.items() if value is not None}
-    stored = vars(directory.config) if directory.exists else {}
+    stored = dict(vars(directory.config)) if directory.exists else {}
+    if latency is not None:  # a budget in milliseconds takes the place of a percentile, and the other way round
+        stored |= {"latency_ms": None, "latency_percentile": None}
     config = SearchConfig(**{**stored, **given})
     use_huge_pages()
     _search(config, directory.path)
@@ -91,10 +94,12 @@ def _search(config: Any, path: Path) -> None:
 def pareto(
     run: RunArgument,
     json: Annotated[bool, typer.Option("--json", help="print every candidate as JSON")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="print every candidate as CSV")] = False,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="write every candidate to a CSV file",
+                                             show_default=False)] = None,
     png: Annotated[Path | None, typer.Option(help="draw accuracy against latency", show_default=False)] = None,
 ) -> None:
     """Show the Pareto front of a run, finished or not."""
+    from evaluators.files import write_whole
     from nas.api import Run
     from nas.report.records import rows, to_csv, to_json
 
@@ -102,8 +107,10 @@ def pareto(
     if png is not None:
         found.plot(png)
     records = rows(found.candidates(), found.config.objectives)
-    if json or csv:
-        sys.stdout.write(to_json(records) if json else to_csv(records))
+    if csv is not None:
+        write_whole(csv, to_csv(records).encode())
+    if json:
+        sys.stdout.write(to_json(records))
     else:
         _print_front(found, _console())
 
@@ -118,7 +125,8 @@ def show(
     from nas.report.layers import layer_table
     from search_spaces.architecture import Architecture
 
-    text = _text_of(what, trial) if Path(what).is_dir() or trial is not None else what
+    is_run = trial is not None or os.path.isdir(what)  # noqa: PTH112 - Path.is_dir raises where a text is too long
+    text = _text_of(what, trial) if is_run else what
     architecture = Architecture.parse(text)
     console = _console()
     console.print(architecture.text, soft_wrap=True, highlight=False)
@@ -141,9 +149,9 @@ def space(
     from nas.survey import require_feasible, survey
     from search_spaces.layers import require
 
-    limits = _limits(latency, macs, params, memory, size)
-    chosen = {"data": data, "resolution": resolution, "target": target}
-    config = SearchConfig(space=name, seed=seed, **{key: value for key, value in chosen.items() if value}, **limits)
+    given: dict[str, Any] = {"data": data, "resolution": resolution, "target": target,
+                             **_limits(latency, macs, params, memory, size)}
+    config = SearchConfig(space=name, seed=seed, **{key: value for key, value in given.items() if value is not None})
     require(config.latency_percentile is None, f"a budget is checked in milliseconds, but got '{latency}'")
     bound, _ = bound_space(config)
     console, budgets = _console(), config.budgets(config.latency_ms)

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from evaluators.latency import Latency, LatencyMeter
+from evaluators.latency import Latency, LatencyMeter, Precision
 from evaluators.runtimes import RUNTIMES, Target
 from evaluators.weights import initial_weights
 from nas.budget import Budgets, Costs, is_feasible
 from search_spaces.architecture import Architecture
+
+
+CAREFUL = Precision()
+ROUGH = Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0)
 
 
 class Gauge(Protocol):
@@ -23,8 +27,8 @@ class Gauge(Protocol):
         """Returns the size of its model file."""
         ...
 
-    def latency(self, architecture: Architecture) -> Latency:
-        """Returns its measured latency."""
+    def latency(self, architecture: Architecture, precision: Precision) -> Latency:
+        """Returns its measured latency, as exactly as asked."""
         ...
 
 
@@ -40,10 +44,10 @@ class FileGauge:
         """Returns the size of the model file that the target's runtime writes."""
         return self._file(architecture).stat().st_size
 
-    def latency(self, architecture: Architecture) -> Latency:
-        """Returns the latency measured on the target."""
+    def latency(self, architecture: Architecture, precision: Precision) -> Latency:
+        """Returns the latency measured on the target, as exactly as asked."""
         shape = (architecture.input.resolution, architecture.input.resolution, architecture.input.channels)
-        return self.meter.measure(self._file(architecture), shape)
+        return self.meter.measure(self._file(architecture), shape, precision)
 
     def _file(self, architecture: Architecture) -> Path:
         runtime = RUNTIMES[self.target.runtime]
@@ -72,8 +76,8 @@ def counted(architecture: Architecture) -> Costs:
     return Costs(macs=architecture.macs, params=architecture.params, memory_bytes=architecture.memory_bytes)
 
 
-def costs_within(architecture: Architecture, budgets: Budgets, gauge: Gauge, timed: bool
-                 ) -> tuple[Costs, Latency | None]:
+def costs_within(architecture: Architecture, budgets: Budgets, gauge: Gauge, timed: bool,
+                 precision: Precision = CAREFUL) -> tuple[Costs, Latency | None]:
     """Returns the costs of an architecture, found one after the other until one breaks its budget.
 
     Args:
@@ -81,12 +85,13 @@ def costs_within(architecture: Architecture, budgets: Budgets, gauge: Gauge, tim
         budgets: the limits; nothing dearer is measured once one is exceeded.
         gauge: what measures.
         timed: whether the latency is wanted even without a budget for it.
+        precision: how exact the latency is to be.
     """
     costs = counted(architecture)
     if is_feasible(budgets.violations(costs)):
         costs = dataclasses.replace(costs, size_bytes=gauge.size_bytes(architecture))
     if is_feasible(budgets.violations(costs)) and timed:
-        latency = gauge.latency(architecture)
+        latency = gauge.latency(architecture, precision)
         return dataclasses.replace(costs, latency_ms=latency.median_ms,
                                    latency_ci_ms=(latency.low_ms, latency.high_ms)), latency
     return costs, None

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.latency import MeasurementFailed
 from evaluators.runtimes import parse_target
 from nas.budget import QUANTITIES, Budgets, Costs, is_feasible
 from nas.candidate import Candidate, front, winner
 from nas.config import SearchConfig, load_evaluator
-from nas.costs import Gauge, costs_within, file_gauge
+from nas.costs import Gauge, costs_within, counted, file_gauge
 from nas.run import CANDIDATE, Resolved, RunDirectory
 from nas.strategies import STRATEGIES
 from nas.strategies.fresh import LOST, FreshSampler
@@ -121,6 +122,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     """
     monitor = monitor or Silent()
     run = RunDirectory(Path(path))
+    require(run.path.is_dir() or not run.path.exists(), f"a run directory must be a directory, but got '{run.path}'")
     evaluate = load_evaluator(config.evaluator)
     target = parse_target(config.target)
     space, dataset = bound_space(config)
@@ -132,6 +134,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         if not run.exists:
             resolved = _resolve(config, space, dataset, gauge, monitor)
             stack.enter_context(run.locked())
+            require(not run.exists, f"one process begins a search, but another has just begun one in '{run.path}'")
             run.write(config, resolved)
         else:
             stack.enter_context(run.locked())
@@ -204,7 +207,7 @@ def _optimize(evaluation: Evaluation, config: SearchConfig) -> None:
 
     def after(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | None" = None) -> None:
         trials = study.get_trials(deepcopy=False)
-        counts, candidates = tally(trials), evaluation.run.candidates()
+        counts, candidates = tally(trials), evaluation.run.candidates(study)
         last = next((c for c in candidates if trial and c.trial == trial.number), None)
         evaluation.monitor.told(counts, last, winner(candidates))
         members = front(candidates, evaluation.objectives)
@@ -260,7 +263,10 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
         return _reused(evaluation, trial, earlier)
     evaluation.monitor.phase(trial.number, "measuring")
     known: dict[str, Any] = {"architecture": architecture.text, "trained": False}
-    costs, latency = costs_within(architecture, evaluation.budgets, evaluation.gauge, timed=True)
+    try:
+        costs, latency = costs_within(architecture, evaluation.budgets, evaluation.gauge, timed=True)
+    except MeasurementFailed as error:
+        raise _failed(trial, known | dataclasses.asdict(counted(architecture)), error) from error
     violations = evaluation.budgets.violations(costs)
     known |= dataclasses.asdict(costs) | {"latency": dataclasses.asdict(latency) if latency else None}
     for name, violation in violations.items():
@@ -273,8 +279,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
     try:
         score = _score(evaluation, architecture)
     except Exception as error:
-        trial.set_user_attr(CANDIDATE, known | {"reason": f"{type(error).__name__}: {error}"})
-        raise CandidateFailed(str(error)) from error
+        raise _failed(trial, known, error) from error
     known |= {"accuracy": score.accuracy, "total": score.total, "trained": True, "epochs": evaluation.fidelity.epochs}
     if score.arrays:
         save_network(architecture, score.arrays, evaluation.run.weights_path(architecture.id))
@@ -282,9 +287,18 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
     return _values(evaluation, score.accuracy, costs.latency_ms)
 
 
+def _failed(trial: "optuna.Trial", known: dict[str, Any], error: Exception) -> CandidateFailed:
+    """Returns the error that ends a trial, having recorded its reason."""
+    reason = f"{type(error).__name__}: {error}"
+    trial.set_user_attr(CANDIDATE, known | {"reason": reason})
+    return CandidateFailed(reason)
+
+
 def _score(evaluation: Evaluation, architecture: Architecture) -> Score:
     score = evaluation.evaluate(architecture, evaluation.dataset, evaluation.fidelity)
-    return score if isinstance(score, Score) else Score(float(score))
+    if not isinstance(score, Score):
+        return Score(float(score))
+    return dataclasses.replace(score, accuracy=float(score.accuracy), total=int(score.total))  # numpy's are not stored
 
 
 def _values(evaluation: Evaluation, accuracy: float, latency_ms: float | None) -> tuple[float, ...]:

@@ -26,8 +26,8 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, unknown
 
 FLAX = "flax"
-FORMATS: dict[str, str | None] = {runtime.suffix.removeprefix("."): name for name, runtime in RUNTIMES.items()} | {
-    FLAX: None}
+CERTIFICATE = "certificate.json"
+FORMATS: dict[str, str | None] = {"onnx": "onnxruntime", "stablehlo": "xla", FLAX: None}  # and the runtime of each
 COMPARED_IMAGES = 200
 DECIDING = Precision(half_width=0.01, at_least_s=2.0, at_most_s=20.0)
 
@@ -60,7 +60,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         monitor: what to report to.
 
     Raises:
-        InvalidInput: unknown format or trial, or no candidate within the budgets.
+        InvalidInput: unknown format or trial, no candidate within the budgets, or a directory of something else.
     """
     monitor = monitor or Silent()
     config, target = run.config, parse_target(run.config.target)
@@ -69,26 +69,25 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
+    _require_replaceable(out or run.path / "export")
     _, dataset = bound_space(config)
     if dataset.fingerprint != run.resolved.data_fingerprint:
         raise InvalidInput(f"an export needs the data of the search, but '{config.data}' has changed since")
     chosen = _of_trial(run, trial) if trial is not None else _confirmed_winner(run, judged_by, target, monitor)
     architecture = Architecture.parse(chosen.architecture)
 
-    monitor.say(f"trial {chosen.trial}: training for {epochs} epochs on training and validation images")
-    arrays, training = _train_to_the_end(architecture, dataset, run, epochs, monitor)
     directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=_parent(directory)))
     try:
+        monitor.say(f"trial {chosen.trial}: training for {epochs} epochs on training and validation images")
+        arrays, training = _train_to_the_end(architecture, dataset, run, epochs, monitor)
         metadata = _metadata(architecture, dataset)
         files = [_write(name, architecture, arrays, dataset, temporary, metadata, target, monitor)
                  for name in dict.fromkeys([own, *formats])]
         certificate = _certificate(chosen, architecture, dataset, arrays, judged_by, files, target, run, training)
-        write_whole(temporary / "certificate.json", (json.dumps(certificate, indent=2) + "\n").encode())
+        write_whole(temporary / CERTIFICATE, (json.dumps(certificate, indent=2) + "\n").encode())
         temporary.chmod(0o755)
-        if directory.exists():
-            shutil.rmtree(directory)
-        temporary.replace(directory)
+        _replace(directory, temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Exported(directory, certificate)
@@ -267,6 +266,22 @@ def _shape(architecture: Architecture) -> tuple[int, int, int]:
 
 def _interval(latency: Latency) -> str:
     return f"{latency.median_ms:.4f} ms ({latency.low_ms:.4f} to {latency.high_ms:.4f})"
+
+
+def _require_replaceable(directory: Path) -> None:
+    """Raises `InvalidInput` if an export to the directory would remove something else than an earlier export."""
+    if directory.exists() and not (directory / CERTIFICATE).is_file():
+        raise InvalidInput("an export goes to a new directory or takes the place of another export, but got "
+                           f"'{directory}'")
+
+
+def _replace(directory: Path, new: Path) -> None:
+    """Moves an export to its place; what was there before is removed last."""
+    old = new.with_name(f"{new.name}.old")
+    if directory.exists():
+        directory.replace(old)
+    new.replace(directory)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _parent(directory: Path) -> Path:

@@ -45,7 +45,7 @@ class Resolved:
     classes: int
     data_fingerprint: str
     data_split: str
-    latency_ms: float | None
+    latency_ms: float | None = None
 
     def differences(self, other: "Resolved") -> list[str]:
         """Returns a line for each field that differs from the other's."""
@@ -75,16 +75,12 @@ class RunDirectory:
     @property
     def config(self) -> SearchConfig:
         """The configuration that the search was begun with."""
-        values = dict(self._read()["config"])
-        values["objectives"] = tuple(values["objectives"])
-        known = {field.name for field in dataclasses.fields(SearchConfig)}
-        return SearchConfig(**{name: value for name, value in values.items() if name in known})
+        return self._read("config", SearchConfig)
 
     @property
     def resolved(self) -> Resolved:
         """What the configuration came to."""
-        values = {"latency_ms": None} | self._read()["resolved"]
-        return Resolved(**values)
+        return self._read("resolved", Resolved)
 
     @property
     def budgets(self) -> Budgets:
@@ -119,16 +115,22 @@ class RunDirectory:
         return optuna.create_study(storage=_sqlite(self.path / "study.db"), sampler=sampler, study_name="search",
                                    directions=directions, load_if_exists=True)
 
-    def candidates(self) -> list[Candidate]:
+    def candidates(self, study: "optuna.Study | None" = None) -> list[Candidate]:
         """Returns what is known of every trial, in the order of their numbers; lost trials are left out.
 
-        What was learned after a trial had ended, such as a later timing, takes the place of what it was told.
+        What was learned after a trial had ended, such as a later timing, takes the place of what it and the other
+        trials of its architecture were told.
+
+        Args:
+            study: the study of the run, where it is open already.
         """
-        study = self.study()
-        later, budgets = study.user_attrs, self.budgets
-        return [_corrected(candidate_of(trial), later.get(f"after:{trial.number}:latency"), budgets)
-                for trial in study.get_trials(deepcopy=False)
-                if CANDIDATE in trial.user_attrs and LOST not in trial.user_attrs]
+        study = study or self.study()
+        found = [candidate_of(trial) for trial in study.get_trials(deepcopy=False)
+                 if CANDIDATE in trial.user_attrs and LOST not in trial.user_attrs]
+        notes, budgets = study.user_attrs, self.budgets
+        later = {candidate.architecture: notes[note] for candidate in found
+                 if (note := f"after:{candidate.trial}:latency") in notes}
+        return [_corrected(candidate, later.get(candidate.architecture), budgets) for candidate in found]
 
     def note_latency(self, trial: int, latency: Latency) -> None:
         """Records a later timing of a trial's architecture beside the trial, which Optuna keeps as it was told."""
@@ -145,11 +147,16 @@ class RunDirectory:
             if path not in kept:
                 path.unlink()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self, section: str, kind: Any) -> Any:
+        """Returns a section of run.toml as a dataclass; fields that another version has written are ignored."""
+        path, known = self.path / "run.toml", {field.name for field in dataclasses.fields(kind)}
         try:
-            return tomllib.loads((self.path / "run.toml").read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise InvalidInput(f"run.toml must be a readable TOML file, but got '{self.path}': {error}") from None
+            values = tomllib.loads(path.read_text(encoding="utf-8"))[section]
+            return kind(**{name: tuple(value) if isinstance(value, list) else value
+                           for name, value in values.items() if name in known})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidInput(f"run.toml must be as a search has written it, but '{path}' is not: "
+                               f"{type(error).__name__}: {error}") from None
 
 
 def candidate_of(trial: "optuna.trial.FrozenTrial") -> Candidate:
@@ -233,4 +240,5 @@ def _sqlite(path: Path) -> "optuna.storages.RDBStorage":
 
 def _toml(values: Mapping[str, Any]) -> str:
     """Returns lines of TOML for texts, numbers, booleans and lists of them; None is left out."""
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items() if value is not None)
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items()
+                   if value is not None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.budget import QUANTITIES, Budgets, Costs, format_latency_ms, is_feasible
-from nas.costs import Gauge, costs_within, counted
+from nas.costs import ROUGH, Gauge, costs_within, counted
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
 from search_spaces.space import Assignment, Space
@@ -34,9 +34,12 @@ def members(space: Space, count: int, seed: int) -> list[Assignment]:
     """Returns assignments of random members, no two of one architecture, as far as the space has so many."""
     generator = np.random.default_rng((seed, 2))
     found: dict[str, Assignment] = {}
+    drawn = set()
     for _ in range(20 * count):
         assignment = space.sample(generator)
-        found.setdefault(space.decode(assignment).id, assignment)
+        if (values := tuple(assignment.values())) not in drawn:
+            drawn.add(values)
+            found.setdefault(space.decode(assignment).id, assignment)
         if len(found) == count:
             break
     return list(found.values())
@@ -49,7 +52,7 @@ def survey(space: Space, gauge: Gauge | None, seed: int, count: int = SAMPLE,
     sample = members(space, count, seed)
     for index, assignment in enumerate(sample):
         architecture = space.decode(assignment)
-        costs = costs_within(architecture, Budgets(), gauge, timed=True)[0] if gauge else counted(architecture)
+        costs = costs_within(architecture, Budgets(), gauge, timed=True, precision=ROUGH)[0] if gauge else counted(architecture)
         for name in values:
             values[name].append(getattr(costs, QUANTITIES[name].field))
         progress("measuring members of the space", index + 1, len(sample))
@@ -70,7 +73,7 @@ def require_feasible(space: Space, budgets: Budgets, gauge: Gauge, seed: int,
     def first_within(assignments: Iterable[Assignment], total: int) -> Architecture | None:
         for index, assignment in enumerate(assignments):
             architecture = space.decode(assignment)
-            costs, _ = costs_within(architecture, budgets, gauge, timed=budgets.latency_ms is not None)
+            costs, _ = costs_within(architecture, budgets, gauge, budgets.latency_ms is not None, ROUGH)
             violations = budgets.violations(costs)
             if is_feasible(violations):
                 return architecture

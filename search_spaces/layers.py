@@ -432,8 +432,7 @@ class Program:
         live, peak = {0}, sizes[0]
         for index, operation in enumerate(self.operations):
             ended = {value for value in operation.inputs if self.last_use[value] == index}
-            in_place = isinstance(operation.layer, BatchNorm | Activation | Scale) and bool(ended)
-            during = live - ended if in_place else live
+            during = live - ended if isinstance(operation.layer, BatchNorm | Activation | Scale) else live
             peak = max(peak, sum(sizes[value] for value in during) + sizes[index + 1])
             live = (live - ended) | {index + 1}
         return peak * FLOAT32_BYTES

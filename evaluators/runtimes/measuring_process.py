@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,10 @@ class Station:
     @classmethod
     def open(cls, target: Target, reference: Path, quiet_ms: float | None) -> "Station":
         """Returns the station of a target, whose runtime has written `REFERENCE` to a file."""
-        session = RUNTIMES[target.runtime].load(reference, target.options)
-        images = noise(target.options.batch, REFERENCE.program.input_shape)
-        return cls(target, Bench(session.prepared(images), quiet_ms))
+        runtime = RUNTIMES[target.runtime]
+        run = runtime.load(reference, target.options).prepared(
+            noise(target.options.batch, REFERENCE.program.input_shape))
+        return cls(target, Bench(run, quiet_ms, None if runtime.owns_device() else time.process_time_ns))
 
     def measure(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:
         """Returns the latency of a model file on images `[B, H, W, C]`."""

@@ -3,11 +3,12 @@
 Machines slow down by a factor of up to two, for milliseconds or for seconds, when a neighbour uses the same physical
 core, the same cache or the same memory; nothing inside the machine shows it. So a small fixed *reference* model runs
 before and after every short burst of the model, and a burst counts only if the reference ran at its quiet level on
-both sides. The quiet level is learned and kept for as long as the process lives. What remains is the time on a quiet
-machine, in raw milliseconds: nothing is scaled by the reference.
+both sides and the process kept its core. The quiet level is learned and kept for as long as the process lives. What
+remains is the time on a quiet machine, in raw milliseconds: nothing is scaled by the reference.
 
 The interval has two parts: the spread of blocks of rounds within the measurement, and the drift between measurements
-that no single one can see.
+that no single one can see. Where other processes had the core in between, their traces in caches and predictors slow
+even undisturbed rounds; then the interval reaches further down.
 """
 
 import gc
@@ -21,17 +22,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 Run = Callable[[], object]
+Clock = Callable[[], int]
 
 TOLERANCE = 1.05  # a reference this many times above its quiet level is slow
+LOST = 1.02  # time on the clock per time on a core, above which somebody else had the core
+FASTEST_QUANTILE = 0.05
 VALUE_QUANTILE = 0.25  # of the quiet rounds: what the reference misses can only slow the model down
 LEVEL_QUANTILE = 0.02  # of the reference's times in one measurement: its quiet level, if it was quiet at all
 HISTORY_QUANTILE = 0.25  # of the levels of past measurements: up to three quarters of them may have seen no quiet
 HISTORY = 32  # measurements that are remembered
 BURST_MS = 0.25  # what a burst of the model takes, so that it fits between two slow spells
 REFERENCE_RUNS = 4
-MINIMUM_ROUNDS = 20
+MINIMUM_ROUNDS = 30
 CALIBRATION_S = 0.3
 WARM_UP_S = 2.0  # at most
+STOLEN = 0.2  # share of time in which others had the core, from which on it is worth a word
+TRACES = 0.05  # by how much of itself a time grows at most when others had the core just before
 DRIFT = 0.007  # relative standard deviation between measurements that is assumed at least
 BLOCKS = 10
 RESAMPLES = 200
@@ -46,7 +52,7 @@ class Precision:
 
     half_width: float = 0.03  # of the 95 % interval, relative to the median
     at_least_s: float = 0.3
-    at_most_s: float = 5.0
+    at_most_s: float = 3.0
 
 
 DEFAULT_PRECISION = Precision()
@@ -56,7 +62,7 @@ DEFAULT_PRECISION = Precision()
 class Latency:
     """The time of one run on a quiet machine, and how well it is known."""
 
-    median_ms: float
+    median_ms: float  # of the runs of a round, in the rounds that nothing disturbed
     low_ms: float  # ends of the 95 % interval of the median
     high_ms: float
     p95_ms: float  # of single runs
@@ -64,7 +70,7 @@ class Latency:
     duration_s: float  # of the whole measurement
     reference_ms: float  # the reference model, over the whole measurement
     quiet_reference_ms: float  # and when the machine is quiet
-    load: float  # share of rounds that do not count, since the reference was slow
+    load: float  # share of rounds that do not count, since the machine was not quiet
     flags: tuple[str, ...] = ()  # what makes the result doubtful, in words
 
 
@@ -75,12 +81,14 @@ class Rounds:
     bursts_ms: list[list[float]] = field(default_factory=list)
     values_ms: list[float] = field(default_factory=list)  # the median run of the burst
     references_ms: list[float] = field(default_factory=list)  # the slower of the references before and after
+    lost: list[float] = field(default_factory=list)  # time on the clock per time on a core
 
-    def append(self, burst_ms: list[float], reference_ms: float) -> None:
+    def append(self, burst_ms: list[float], reference_ms: float, lost: float) -> None:
         """Adds a round."""
         self.bursts_ms.append(burst_ms)
         self.values_ms.append(statistics.median(burst_ms))
         self.references_ms.append(reference_ms)
+        self.lost.append(lost)
 
 
 @dataclass
@@ -88,7 +96,7 @@ class QuietLevel:
     """What is known of the reference model's time on the quiet machine, from past measurements."""
 
     levels_ms: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    medians_ms: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    values_ms: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
     def level_ms(self, references_ms: Sequence[float]) -> float:
         """Returns the quiet level, given what the reference takes in the running measurement."""
@@ -96,20 +104,20 @@ class QuietLevel:
         return float(np.quantile([*self.levels_ms, own], HISTORY_QUANTILE, method="lower"))
 
     def drift(self) -> float:
-        """Returns the relative standard deviation between measurements, told from the reference's quiet medians."""
-        if len(self.medians_ms) < 8:
+        """Returns the relative standard deviation between measurements, told from those of the reference."""
+        if len(self.values_ms) < 8:
             return DRIFT
-        center = statistics.median(self.medians_ms)
-        deviation = statistics.median(abs(value - center) for value in self.medians_ms)
+        center = statistics.median(self.values_ms)
+        deviation = statistics.median(abs(value - center) for value in self.values_ms)
         return max(DRIFT, 1.4826 * deviation / center)
 
     def learn(self, references_ms: Sequence[float]) -> None:
         """Remembers a finished measurement."""
         level = self.level_ms(references_ms)
         self.levels_ms.append(float(np.quantile(references_ms, LEVEL_QUANTILE)))
-        quiet = [value for value in references_ms if value <= TOLERANCE * level]
+        quiet = np.asarray([value for value in references_ms if value <= TOLERANCE * level])
         if len(quiet) >= MINIMUM_ROUNDS:
-            self.medians_ms.append(statistics.median(quiet))
+            self.values_ms.append(float(quiet_value(quiet)))
 
 
 def quiet_value(values: np.ndarray) -> np.ndarray:
@@ -141,7 +149,9 @@ class Estimate:
     low_ms: float
     high_ms: float
     rounds: np.ndarray  # the indices of those that count
-    slowdown: float  # of the reference in them, against its quiet level
+    load: float  # the share of rounds that are not quiet
+    slowdown: float  # by how much the machine was slower than when it is quiet, in the rounds that count
+    stolen: float  # the share of time in which other processes had the core
 
     @property
     def half_width(self) -> float:
@@ -149,38 +159,51 @@ class Estimate:
         return (self.high_ms - self.low_ms) / 2 / self.median_ms
 
 
-def estimate(rounds: Rounds, level_ms: float, drift: float) -> Estimate:
-    """Returns the median of the quiet rounds with its interval.
+def estimate(rounds: Rounds, level_ms: float, drift: float, stolen: float = 0.0) -> Estimate:
+    """Returns the quiet value of the quiet rounds with its interval; `stolen` is the share of time others had the core.
 
-    Where there are too few of them, the quietest ones count, and the interval reaches down to what remains once the
-    reference's own slowdown is taken out.
+    The interval reaches down to the fastest rounds at least. Where too few rounds are quiet, the quietest ones count,
+    and it reaches down to what remains once the slowdown of the machine is taken out.
     """
-    references, values = np.asarray(rounds.references_ms), np.asarray(rounds.values_ms)
-    counting = np.flatnonzero(references <= TOLERANCE * level_ms)
+    values, lost = np.asarray(rounds.values_ms), np.asarray(rounds.lost)
+    slowdowns = np.asarray(rounds.references_ms) / level_ms
+    quiet = (slowdowns <= TOLERANCE) & (lost <= LOST)
+    counting, slowdown = np.flatnonzero(quiet), 1.0
     if len(counting) < MINIMUM_ROUNDS:
-        counting = np.sort(np.argsort(references, kind="stable")[:MINIMUM_ROUNDS])
-    slowdown = max(float(np.median(references[counting])) / level_ms, 1.0)
-    median, half = float(quiet_value(values[counting])), half_width(values[counting], drift)
-    low = median - half if slowdown <= TOLERANCE else (median - half) / slowdown
-    return Estimate(median, max(low, 0.0), median + half, counting, slowdown)
+        slowdowns = np.maximum(slowdowns, 1) * np.maximum(lost, 1)
+        counting = np.sort(np.argsort(slowdowns, kind="stable")[:MINIMUM_ROUNDS])
+        median = float(np.median(slowdowns[counting]))
+        slowdown = median if median > TOLERANCE else 1.0
+    load = 1 - float(np.mean(quiet))  # a loaded machine leaves traces in its quiet rounds too
+    value, half = float(quiet_value(values[counting])), half_width(values[counting], drift * (1 + load))
+    low = min(value - half, float(np.quantile(values[counting], FASTEST_QUANTILE))) - TRACES * stolen * value
+    return Estimate(value, max(low / slowdown, 0.0), value + half, counting, load, slowdown, stolen)
 
 
 class Bench:
     """Times models against a reference model; one at a time, in the process and thread that made it."""
 
-    def __init__(self, reference: Run, quiet_ms: float | None = None,
-                 clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
-        """Warms the reference up and learns its quiet level, to which an earlier process may add what it knows."""
-        self._reference, self._clock_ns = reference, clock_ns
+    def __init__(self, reference: Run, quiet_ms: float | None = None, core_ns: Clock | None = time.process_time_ns,
+                 clock_ns: Clock = time.perf_counter_ns) -> None:
+        """Warms the reference up and learns its quiet level.
+
+        Args:
+            reference: one run of the reference model.
+            quiet_ms: its quiet level as another process has found it. It counts if this process finds a slower one
+                than the layout of its memory explains.
+            core_ns: the time that this process has spent on cores; None where a run waits for another device.
+            clock_ns: the time.
+        """
+        self._reference, self._core_ns, self._clock_ns = reference, core_ns, clock_ns
         self._quiet = QuietLevel()
-        if quiet_ms is not None:
-            self._quiet.levels_ms.append(quiet_ms)
         self._warm_up(reference)
         deadline = self._clock_ns() + CALIBRATION_S * 1e9
         references: list[float] = []
         while self._clock_ns() < deadline:
             references.append(self._reference_ms())
         self._quiet.learn(references)
+        if quiet_ms is not None and self._quiet.levels_ms[0] > TOLERANCE * quiet_ms:
+            self._quiet = QuietLevel(deque([quiet_ms], HISTORY))
 
     def measure(self, run: Run, precision: Precision = DEFAULT_PRECISION) -> Latency:
         """Returns the latency of a model, of which `run` is one run."""
@@ -197,18 +220,19 @@ class Bench:
         run_ms = self._warm_up(run)
         runs = min(max(round(BURST_MS / run_ms), 1), 50)
         rounds, references = Rounds(), [self._reference_ms()]
-        begin, check_s = self._clock_ns(), precision.at_least_s
+        begin, begin_core, check_s = self._clock_ns(), self._core(), precision.at_least_s
         while True:
-            burst = self._burst(run, runs, primed=run_ms < 2 * BURST_MS)
+            burst, lost = self._burst(run, runs, primed=run_ms < 2 * BURST_MS)
             references.append(self._reference_ms())
-            rounds.append(burst, max(references[-2:]))
-            elapsed_s = (self._clock_ns() - begin) / 1e9
+            rounds.append(burst, max(references[-2:]), lost)
+            elapsed_s, core_s = (self._clock_ns() - begin) / 1e9, (self._core() - begin_core) / 1e9
             if elapsed_s < min(check_s, precision.at_most_s):
                 continue
             level = self._quiet.level_ms(references)
-            found = estimate(rounds, level, self._quiet.drift())
+            stolen = max(1 - core_s / elapsed_s, 0.0) if self._core_ns is not None else 0.0
+            found = estimate(rounds, level, self._quiet.drift(), stolen)
             enough = len(found.rounds) >= MINIMUM_ROUNDS and found.half_width <= precision.half_width
-            if (enough and found.slowdown <= TOLERANCE) or elapsed_s >= precision.at_most_s:
+            if (enough and found.slowdown == 1) or elapsed_s >= precision.at_most_s:
                 break
             check_s = CHECK_GROWTH * elapsed_s
         self._quiet.learn(references)
@@ -216,32 +240,40 @@ class Bench:
         return Latency(
             found.median_ms, found.low_ms, found.high_ms, float(np.quantile(times, 0.95)), len(times),
             (self._clock_ns() - start) / 1e9, statistics.median(references), level,
-            float(np.mean(np.asarray(rounds.references_ms) > TOLERANCE * level)),
-            _flags(found, precision, elapsed_s),
+            found.load, _flags(found, precision, elapsed_s),
         )
 
-    def _burst(self, run: Run, runs: int, primed: bool = True) -> list[float]:
-        """Returns the milliseconds of some runs; a run before them brings code and weights back into the caches."""
+    def _burst(self, run: Run, runs: int, primed: bool = True) -> tuple[list[float], float]:
+        """Returns the milliseconds of some runs, and the time on the clock per time on a core while they took it.
+
+        A run before them brings code and weights back into the caches.
+        """
         if primed:
             run()
         times = []
-        before = self._clock_ns()
+        core = self._core()
+        start = before = self._clock_ns()
         for _ in range(runs):
             run()
             now = self._clock_ns()
             times.append((now - before) / 1e6)
             before = now
-        return times
+        if self._core_ns is None:
+            return times, 1.0
+        return times, (before - start) / max(self._core() - core, 1)
+
+    def _core(self) -> int:
+        return self._core_ns() if self._core_ns is not None else 0
 
     def _reference_ms(self) -> float:
-        return statistics.median(self._burst(self._reference, REFERENCE_RUNS))
+        return statistics.median(self._burst(self._reference, REFERENCE_RUNS)[0])
 
     def _warm_up(self, run: Run) -> float:
         """Runs until eight runs in a row bring no new best time; returns the best time in milliseconds."""
         best, since = math.inf, 0
         deadline = self._clock_ns() + WARM_UP_S * 1e9
         while since < 8 and self._clock_ns() < deadline:
-            (value,) = self._burst(run, 1, primed=False)
+            (value,), _ = self._burst(run, 1, primed=False)
             since = 0 if value < 0.98 * best else since + 1
             best = min(best, value)
         return best
@@ -249,8 +281,10 @@ class Bench:
 
 def _flags(found: Estimate, precision: Precision, elapsed_s: float) -> tuple[str, ...]:
     flags = []
-    if found.slowdown > TOLERANCE:
-        flags.append(f"the machine was never quiet: the reference ran {found.slowdown:.2f} times its quiet time")
+    if found.slowdown > 1:
+        flags.append(f"the machine was not quiet: it was {found.slowdown:.2f} times slower than at its best")
+    if found.stolen > STOLEN:
+        flags.append(f"other processes had the core for {found.stolen:.0%} of the time")
     if found.half_width > precision.half_width:
         flags.append(f"precision not reached: {found.half_width:.1%} instead of {precision.half_width:.1%} after "
                      f"{elapsed_s:.1f} s")

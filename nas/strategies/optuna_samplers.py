@@ -17,7 +17,7 @@ def tpe(seed: int) -> "BaseSampler":
     """Returns the multivariate tree-structured Parzen estimator (Falkner et al. 2018, section 3)."""
     from optuna.samplers import TPESampler
 
-    return TPESampler(seed=seed, multivariate=True, n_startup_trials=10, warn_independent_sampling=False)
+    return TPESampler(seed=seed, multivariate=True, n_startup_trials=10)
 
 
 def nsga2(seed: int) -> "BaseSampler":

@@ -43,6 +43,10 @@ class Block(Protocol):
         """Returns the expression of the block for so many channels in."""
         ...
 
+    def __hash__(self) -> int:
+        """Equal options have equal hashes, as frozen dataclasses give them."""
+        ...
+
 
 def round_channels(channels: float, divisor: int = 8) -> int:
     """Returns the multiple of `divisor` nearest to `channels`, at least `divisor`, and never below 90 % of it.
@@ -97,6 +101,11 @@ def norm_act(conventions: Input, activation: str) -> Sequence:
 def _norm_act(conventions: Input, activation: str, norm: str) -> tuple[Layer, ...]:
     normalised = (BatchNorm(conventions.bn_epsilon, conventions.bn_momentum),) if norm == "bn" else ()
     return (*normalised, *((Activation(activation),) if activation else ()))
+
+
+def keeps_size(kernel: int, stride: int, conventions: Input) -> bool:
+    """Tells whether a convolution leaves height and width as they are, so that a skip can go around it."""
+    return stride == 1 and (kernel == 1 or conventions.padding != "valid")
 
 
 def require_kernel(kernel: int) -> None:

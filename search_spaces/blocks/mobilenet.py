@@ -10,6 +10,7 @@ from search_spaces.blocks.conventions import (
     Input,
     conv_bn_act,
     conv_in_form,
+    keeps_size,
     require_channels,
     require_kernel,
     require_stride,
@@ -103,7 +104,7 @@ class InvertedBottleneck:
             *_squeeze_excite(self, channels, expanded),
             conv_bn_act("project", conventions, self.channels),
         ))
-        skips = self.skip and self.stride == 1 and channels == self.channels
+        skips = self.skip and keeps_size(self.kernel, self.stride, conventions) and channels == self.channels
         return Branches(Add(), (IDENTITY, body)) if skips else body
 
 
@@ -147,7 +148,7 @@ class FusedBottleneck:
             *_squeeze_excite(self, channels, expanded if projects else self.channels),
             *((conv_bn_act("project", conventions, self.channels),) if projects else ()),
         ))
-        skips = self.skip and self.stride == 1 and channels == self.channels
+        skips = self.skip and keeps_size(self.kernel, self.stride, conventions) and channels == self.channels
         return Branches(Add(), (IDENTITY, body)) if skips else body
 
 
@@ -218,7 +219,7 @@ class SandGlass:
             conv_bn_act("expand", conventions, self.channels, activation=self.activation),
             *((last,) if whole or self.stride == 2 else ()),
         ))
-        if self.stride != 1 or channels != self.channels:
+        if channels != self.channels or not keeps_size(self.kernel, self.stride, conventions):
             return body
         added = max(1, round(channels * self.identity))
         if added == channels:

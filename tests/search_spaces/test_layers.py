@@ -175,11 +175,9 @@ def test_names_are_unique_and_come_from_the_expression():
                      "gate/multiply"]
 
 
+elementwise = st.one_of(st.just(BatchNorm()), st.sampled_from(ACTIVATIONS + GATES).map(Activation))
 same_shape = st.one_of(
-    st.sampled_from((1, 3)).map(lambda kernel: Convolution(CHANNELS, (kernel, kernel))),
-    st.just(BatchNorm()),
-    st.sampled_from(ACTIVATIONS + GATES).map(Activation),
-)
+    elementwise, st.sampled_from((1, 3)).map(lambda kernel: Convolution(CHANNELS, (kernel, kernel))))
 
 
 def _compositions(layers):
@@ -189,7 +187,7 @@ def _compositions(layers):
         st.lists(layers, min_size=2, max_size=3).map(
             lambda parts: Sequence((Branches(Concatenate(), tuple(parts)), Convolution(CHANNELS)))),
         layers.map(lambda gate: Branches(Multiply(), (IDENTITY, Sequence((GlobalPool(), gate))))),
-        layers.map(lambda wide: Sequence((Convolution(9), Convolution(CHANNELS), wide))),
+        elementwise.map(lambda wide: Sequence((Convolution(9), wide, Convolution(CHANNELS)))),
     )
 
 
@@ -228,9 +226,16 @@ def test_programs_are_in_execution_order_with_unique_names(program):
     assert len(set(names)) == len(names)
 
 
+@given(programs)
+def test_the_last_use_of_a_value_is_its_last_reader_and_the_output_outlives_all(program):
+    for value, last in enumerate(program.last_use):
+        readers = [index for index, operation in enumerate(program.operations) if value in operation.inputs]
+        assert last == (len(program.operations) if value == program.output else readers[-1])
+
+
 def test_memory_of_a_residual_block_by_hand():
-    # 2x2 pixels: the input has 4 floats, the wide layer 12 (its batch norm works in place), the result 4.
-    body = Sequence((Convolution(3), BatchNorm(), Convolution(1)))
+    # 2x2 pixels: the input has 4 floats, the wide layer 12 (what follows it works in place), the result 4.
+    body = Sequence((Convolution(3), BatchNorm(), Activation("relu"), Convolution(1)))
     assert trace(body, (2, 2, 1)).memory_bytes == (12 + 4) * 4
     assert trace(Branches(Add(), (IDENTITY, body)), (2, 2, 1)).memory_bytes == (4 + 12 + 4) * 4
 

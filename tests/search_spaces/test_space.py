@@ -90,6 +90,12 @@ def test_the_width_multiplier_gives_the_published_mnasnets(width, params):
     assert space.decode({"width": width}).params == params
 
 
+@pytest.mark.parametrize(("width", "channels"), [(1, 12), (0.75, 16), (0.5, 8), (0.01, 8), (1.5, 24)])
+def test_channels_are_rounded_only_where_a_multiplier_changes_them(width, channels):
+    space = Space.parse("scale_w0.01/0.5/0.75/1/1.5+in_r8_c1+conv_k3_c12_s1_relu+head_c12_relu_n3")
+    assert space.decode({"width": width}).text == f"in_r8_c1+conv_k3_c{channels}_s1_relu+head_c12_relu_n3"
+
+
 class FakeTrial:
     """Answers every question with the choice of one rank and remembers what it was asked."""
 

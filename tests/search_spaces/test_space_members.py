@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import Architecture, Space
@@ -69,8 +69,8 @@ def _wide(channels: str, width: str) -> str:
 
 
 def _some(*values, most=2):
-    return st.sampled_from([list(chosen) for size in range(1, most + 1)
-                            for chosen in itertools.permutations(values, size)])
+    return st.sampled_from([chosen for size in range(1, most + 1)
+                            for chosen in itertools.permutations(values, size)]).map(list)
 
 
 @st.composite
@@ -88,7 +88,10 @@ def descriptions(draw):
             }
         stages.append((draw(_some(1, 2, 3)), kinds))
     found = Description(draw(_some("0.5", "1")), draw(_some("5", "8")), draw(st.booleans()), stages)
-    assume(math.prod(map(len, Space.parse(found.text).parameters.values())) <= 200)
+    while math.prod(map(len, Space.parse(found.text).parameters.values())) > 200:
+        lists = [*(depths for depths, _ in stages), *(values for _, kinds in stages for options in kinds.values()
+                                                      for values in options.values())]
+        draw(st.sampled_from([values for values in lists if len(values) > 1])).pop()
     return found
 
 

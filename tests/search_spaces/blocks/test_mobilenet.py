@@ -53,6 +53,11 @@ def test_a_bottleneck_costs_what_mobilenet_v2_says(size, channels, filters, kern
     assert program.macs == size * size * channels * expansion * (channels + kernel * kernel + filters)
 
 
+def test_expanded_channels_are_rounded_to_the_nearest():
+    # MobileNetV3-Small, third row of table 2: 24 in, 88 expanded
+    assert _layer(_bottleneck(24, expansion=3.6666), "expand/convolution").output_shape[2] == 88
+
+
 @given(sizes, strides)
 def test_a_bottleneck_at_stride_two_halves_the_size_in_its_depthwise_layer(size, stride):
     program = trace(InvertedBottleneck(3, 6.0, 24, stride, 0.0, "relu6").layers(16, CONVENTIONS), (size, size, 16))
@@ -66,6 +71,14 @@ def test_a_bottleneck_skips_exactly_where_the_shapes_agree(channels, stride, ski
     operations = _bottleneck(channels, stride=stride).operations
     assert isinstance(operations[-1].layer, Add) == skips
     assert not skips or 0 in operations[-1].inputs
+
+
+@pytest.mark.parametrize(("padding", "kernel", "skips"), [
+    ("symmetric", 3, True), ("valid", 3, False), ("valid", 1, True)])
+def test_a_bottleneck_that_loses_its_border_has_no_skip(padding, kernel, skips):
+    block = InvertedBottleneck(kernel, 6.0, 24, 1, 0.0, "relu6")
+    program = trace(block.layers(24, Input(28, 3, padding)), (14, 14, 24))
+    assert isinstance(program.operations[-1].layer, Add) == skips
 
 
 def test_the_projection_is_linear():

@@ -1,0 +1,212 @@
+"""One contract check for each kind of plug-in: an evaluator, a strategy, a runtime.
+
+Each takes a plug-in and raises `AssertionError` with the rule that it breaks. They are written for the tests of whoever
+adds one:
+
+    def test_my_evaluator():
+        check_evaluator(my_evaluator)
+"""
+
+import dataclasses
+import functools
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evaluators.datasets import Dataset, Parts, Split
+from evaluators.datasets.dataset import complete
+from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.runtimes import Options, Runtime
+from evaluators.weights import Weights
+from nas.strategies import Strategy
+from search_spaces.architecture import Architecture
+from search_spaces.space import Assignment, Space
+
+if TYPE_CHECKING:
+    import optuna
+
+ARCHITECTURES = tuple(map(Architecture.parse, (
+    "in_r12_c1+conv_k3_c8_s2_relu+mb_k5_e3_c8_s1_se0.25_hswish+head_c16_relu_n2",
+    "in_r12_c1+conv_k3_c8_s1_swish+sep_k3_c16_s2_relu6+mb_k3_e6_c16_s2_se0_swish+head_c16_relu_n2",
+)))
+SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5_e3/6_c8_s1_se0_relu/hswish_x1+head_c16_relu_n2")
+LARGEST_DIFFERENCE = 1e-4  # of logits, from those of the Flax module
+
+
+def check_evaluator(evaluate: Evaluator, data: Dataset | None = None, deterministic: bool = True) -> None:
+    """Checks an evaluator on two small architectures.
+
+    Args:
+        evaluate: takes an architecture, data and a fidelity; returns a score.
+        data: 12x12 grey images of two classes; by default a few random ones.
+        deterministic: whether it promises equal scores for equal arguments.
+    """
+    data = data or two_classes()
+    fidelity = Fidelity(epochs=1, batch=8)
+    before = data.train.images.copy(), data.validation.images.copy()
+    for architecture in ARCHITECTURES:
+        score = _checked_score(evaluate(architecture, data, fidelity), architecture)
+        if deterministic:
+            again = _checked_score(evaluate(architecture, data, fidelity), architecture)
+            _require(_equal(score, again), "equal arguments must give equal scores", score.accuracy, again.accuracy)
+            other = dataclasses.replace(data, test=Split(255 - data.test.images, data.test.labels[::-1].copy()))
+            unseen = _checked_score(evaluate(architecture, other, fidelity), architecture)
+            _require(_equal(score, unseen), "a score must not depend on the test images", score.accuracy,
+                     unseen.accuracy)
+    after = data.train.images, data.validation.images
+    _require(all(map(np.array_equal, before, after)), "an evaluator must leave the images as they are")
+
+
+def check_strategy(strategy: Strategy, trials: int = 30) -> None:
+    """Checks a strategy on a space of 8 members, with more trials than members.
+
+    It must propose members of the space whatever became of the earlier trials, and the same ones from the same seed,
+    also if the study is opened anew before each trial, as after an interruption.
+    """
+    for name, outcome in OUTCOMES.items():
+        for directions in (["maximize", "minimize"], ["maximize"]):
+            proposals = _proposals(strategy, outcome, directions, trials, reopened=False)
+            for proposal in proposals:
+                _require(set(proposal) == set(SPACE.parameters) and SPACE.decode(proposal) in SPACE,
+                         f"proposals must be members of the space ({name})", proposal)
+            again = _proposals(strategy, outcome, directions, trials, reopened=False)
+            _require(proposals == again, f"one seed must give the same proposals each time ({name})")
+            resumed = _proposals(strategy, outcome, directions, trials, reopened=True)
+            _require(proposals == resumed, f"a study that is opened anew must go on as before ({name})")
+
+
+def check_runtime(runtime: Runtime) -> None:
+    """Checks a runtime on two small architectures, against their Flax modules on batches of different sizes."""
+    from evaluators.network import Network
+
+    _require(runtime.suffix.startswith("."), "the suffix must begin with a dot", runtime.suffix)
+    _require(bool(runtime.versions()), "versions must name the libraries that run the file", runtime.versions())
+    for architecture in ARCHITECTURES:
+        arrays = random_arrays(architecture, seed=1)
+        network = Network(architecture, arrays=arrays)
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / f"model{runtime.suffix}"
+            _check_writing(runtime, architecture, arrays, path)
+            session = runtime.load(path, Options())
+            for batch in (1, 3):
+                images = np.random.default_rng(batch).standard_normal(
+                    (batch, *architecture.program.input_shape), np.float32)
+                expected, found = np.asarray(network(images)), session.run(images)
+                _require(found.shape == expected.shape, "logits must be `[B, classes]`", found.shape)
+                difference = float(np.abs(found - expected).max())
+                _require(difference <= LARGEST_DIFFERENCE, "logits must be those of the Flax module", difference)
+                session.prepared(images)()
+
+
+def _check_writing(runtime: Runtime, architecture: Architecture, arrays: Weights, path: Path) -> None:
+    path.write_bytes(b"an older file")
+    runtime.write(architecture, arrays, path, {"architecture": architecture.text})
+    _require(list(path.parent.iterdir()) == [path], "writing must leave one file", *path.parent.iterdir())
+    content = path.read_bytes()
+    _require(content != b"an older file", "writing must replace an older file")
+    try:
+        runtime.write(architecture, {}, path, {})
+    except Exception:  # whichever: what it leaves behind matters
+        whole = path.read_bytes() == content and list(path.parent.iterdir()) == [path]
+        _require(whole, "a failed write must leave the old file whole and nothing beside it")
+    else:
+        _require(False, "a network without its weights must not be written")
+
+
+@functools.cache
+def two_classes() -> Dataset:
+    """Returns 12x12 images of two classes, dark and bright."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(96, dtype=np.int32) % 2
+    images = (generator.integers(0, 128, (96, 12, 12, 1)) + 100 * labels[:, None, None, None]).astype(np.uint8)
+    return complete("two classes", Parts(("dark", "bright"), Split(images, labels)), seed=0)
+
+
+def random_arrays(architecture: Architecture, seed: int) -> Weights:
+    """Returns weights and running statistics of a trained kind: no bias or mean is 0, no variance 1."""
+    generator = np.random.default_rng(seed)
+    arrays = {}
+    for operation in architecture.program.operations:
+        for name, shape in (operation.weights | operation.statistics).items():
+            values = generator.standard_normal(shape)
+            if name.endswith("/kernel"):
+                values *= (2 / np.prod(shape[:-1])) ** 0.5
+            elif name.endswith(("/var", "/scale")):
+                values = 0.5 + np.abs(values)
+            arrays[name] = values.astype(np.float32)
+    return arrays
+
+
+Outcome = Callable[["optuna.Trial", Mapping[str, object]], list[float] | None]
+
+
+def _complete(trial: "optuna.Trial", assignment: Mapping[str, object]) -> list[float] | None:
+    architecture = SPACE.decode(assignment)  # type: ignore[arg-type]  # the values come from the space
+    trial.set_constraint("macs", architecture.macs / 100_000 - 1)
+    return [int(architecture.id, 16) % 1000 / 1000, architecture.macs / 1e6]
+
+
+def _infeasible(trial: "optuna.Trial", assignment: Mapping[str, object]) -> list[float] | None:
+    trial.set_constraint("macs", 1.0)
+    return [0.0, 0.0]
+
+
+def _failed(trial: "optuna.Trial", assignment: Mapping[str, object]) -> list[float] | None:
+    return None
+
+
+OUTCOMES: dict[str, Outcome] = {
+    "measured trials": _complete, "infeasible trials only": _infeasible, "failed trials only": _failed}
+
+
+def _proposals(strategy: Strategy, outcome: Outcome, directions: list[str], trials: int, reopened: bool
+               ) -> list[Assignment]:
+    import optuna
+
+    from nas.strategies.fresh import FreshSampler
+
+    def sampler() -> FreshSampler:
+        return FreshSampler(strategy, 7, SPACE.parameters)
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(directions=directions, sampler=sampler())
+    found = []
+    for _ in range(trials):
+        if reopened:
+            study = optuna.load_study(study_name=study.study_name, storage=study._storage, sampler=sampler())
+        trial = study.ask()
+        found.append(SPACE.suggest(trial))
+        values = outcome(trial, found[-1])
+        if values is None:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, values[:len(directions)])
+    return found
+
+
+def _checked_score(result: Score | float, architecture: Architecture) -> Score:
+    _require(isinstance(result, Score | float), "an evaluator must return a Score or a float", type(result).__name__)
+    score = result if isinstance(result, Score) else Score(result)
+    if score.total:
+        _require(abs(score.accuracy * score.total - round(score.accuracy * score.total)) < 1e-6,
+                 "an accuracy must be a share of `total` images", score.accuracy, score.total)
+    if score.arrays:
+        operations = architecture.program.operations
+        expected = {name: shape for operation in operations
+                    for name, shape in (operation.weights | operation.statistics).items()}
+        found = {name: array.shape for name, array in score.arrays.items()}
+        _require(found == expected, "arrays must be those of the architecture", *found.items() ^ expected.items())
+    return score
+
+
+def _equal(first: Score, second: Score) -> bool:
+    return (first.accuracy, first.total) == (second.accuracy, second.total) and all(
+        np.array_equal(array, second.arrays[name]) for name, array in first.arrays.items())
+
+
+def _require(condition: bool, rule: str, *values: object) -> None:
+    if not condition:
+        raise AssertionError(f"{rule}, but got {', '.join(map(str, values))}" if values else rule)

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluators.runtimes import RUNTIMES, Options, Target, parse_target
+from evaluators.runtimes.runtime import write_whole
+from search_spaces.errors import InvalidInput
+
+
+@given(st.sampled_from(sorted(RUNTIMES)), st.integers(1, 64), st.integers(1, 64))
+def test_the_text_of_a_target_names_it_again(runtime, threads, batch):
+    target = Target(runtime, Options(threads, batch))
+    assert parse_target(target.text) == target
+
+
+@pytest.mark.parametrize(("text", "canonical"), [
+    ("onnxruntime", "onnxruntime"),
+    ("onnxruntime:threads=1", "onnxruntime"),
+    ("onnxruntime:batch=8,threads=2", "onnxruntime:threads=2,batch=8"),
+    ("xla:batch=8", "xla:batch=8"),
+])
+def test_the_text_of_a_target_is_canonical(text, canonical):
+    assert parse_target(text).text == canonical
+
+
+@pytest.mark.parametrize(("text", "complaint"), [
+    ("onnxrun", "unknown runtime 'onnxrun'; did you mean 'onnxruntime'"),
+    ("onnxruntime:", "name=value"),
+    ("onnxruntime:threads", "name=value"),
+    ("onnxruntime:thread=2", "unknown option of a target 'thread'; did you mean 'threads'"),
+    ("onnxruntime:threads=2,threads=2", "given once"),
+    ("onnxruntime:threads=two", "whole numbers, but got 'two'"),
+    ("onnxruntime:threads=-1", "whole numbers, but got '-1'"),
+    ("onnxruntime:threads=1,", "name=value"),
+    ("onnxruntime:batch=0", "at least 1, but got batch=0"),
+])
+def test_a_wrong_target_is_refused_with_what_is_wrong(text, complaint):
+    with pytest.raises(InvalidInput, match=complaint):
+        parse_target(text)
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind_and_the_old_one_whole(tmp_path: Path):
+    path = tmp_path / "model"
+    write_whole(path, b"old")
+    with pytest.raises(TypeError):
+        write_whole(path, "not bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_written_file_has_the_usual_permissions(tmp_path: Path):
+    write_whole(tmp_path / "ours", b"")
+    (tmp_path / "usual").write_bytes(b"")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_every_runtime_names_its_files_and_versions(name):
+    assert RUNTIMES[name].suffix.startswith(".")
+    versions = RUNTIMES[name].versions()
+    assert versions
+    assert all(version[0].isdigit() for version in versions.values())

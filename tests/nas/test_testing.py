@@ -1,0 +1,151 @@
+"""Every entry of every registry keeps its contract, and the contract checks find what breaks it."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from evaluators.evaluator import EVALUATORS, Score
+from evaluators.runtimes import RUNTIMES
+from nas.export import FORMATS
+from nas.strategies import STRATEGIES
+from nas.testing import check_evaluator, check_runtime, check_strategy, random_arrays
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_every_evaluator_keeps_the_contract(name):
+    check_evaluator(EVALUATORS[name])
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_keeps_the_contract(name):
+    check_strategy(STRATEGIES[name])
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_every_runtime_keeps_the_contract(name):
+    check_runtime(RUNTIMES[name])
+
+
+def test_every_runtime_has_a_format_of_its_own():
+    runtimes = [name for name in FORMATS.values() if name is not None]
+    assert sorted(runtimes) == sorted(RUNTIMES)
+
+
+def by_size(architecture, data, fidelity):
+    return 1 / (1 + architecture.params)
+
+
+def peeping(architecture, data, fidelity):
+    return float(data.test.images.mean() / 255)
+
+
+def forgetful(architecture, data, fidelity, calls=iter(range(100))):  # noqa: B008 - shared on purpose
+    return next(calls) / 100
+
+
+def partial(architecture, data, fidelity):
+    return Score(0.5, 3)
+
+
+def strange_arrays(architecture, data, fidelity):
+    arrays = random_arrays(architecture, 0)
+    return Score(0.5, arrays={**arrays, next(iter(arrays)): np.zeros(1, np.float32)})
+
+
+def scribbling(architecture, data, fidelity):
+    data.train.images[0] = 0
+    return 0.5
+
+
+def test_a_function_of_a_user_that_keeps_the_contract_passes():
+    check_evaluator(by_size)
+    check_evaluator(forgetful, deterministic=False)
+
+
+@pytest.mark.parametrize(("evaluate", "rule"), [
+    (forgetful, "equal scores"),
+    (peeping, "test images"),
+    (partial, "share of `total`"),
+    (strange_arrays, "those of the architecture"),
+    (scribbling, "leave the images"),
+    (lambda architecture, data, fidelity: "high", "Score or a float"),
+    (lambda architecture, data, fidelity: 95.0, r"in \[0, 1\]"),
+])
+def test_an_evaluator_that_breaks_a_rule_is_found(evaluate, rule):
+    with pytest.raises((AssertionError, ValueError), match=rule):
+        check_evaluator(evaluate)
+
+
+class Stubborn(optuna.samplers.RandomSampler):
+    """Fails where no trial has succeeded."""
+
+    def sample_relative(self, study, trial, search_space):
+        assert trial.number < 5 or study.best_trials
+        return super().sample_relative(study, trial, search_space)
+
+
+class Outside(optuna.samplers.RandomSampler):
+    """Proposes what the space lacks."""
+
+    def sample_relative(self, study, trial, search_space):
+        return {"stage1.layer0.kernel": 9}
+
+
+@pytest.mark.parametrize(("strategy", "error"), [
+    (lambda seed: optuna.samplers.RandomSampler(), "one seed"), (Outside, ""), (Stubborn, "")])
+def test_a_strategy_that_breaks_a_rule_is_found(strategy, error):
+    with pytest.raises((AssertionError, ValueError, KeyError), match=error or None):
+        check_strategy(strategy, trials=10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Changed:
+    """ONNX Runtime, except for what a test changes."""
+
+    writes: object = None
+    suffix: str = ".onnx"
+
+    def versions(self):
+        return {"mine": "1"}
+
+    def owns_device(self):
+        return False
+
+    def write(self, architecture, arrays, path, metadata):
+        (self.writes or RUNTIMES["onnxruntime"].write)(architecture, arrays, path, metadata)
+
+    def load(self, path, options):
+        return RUNTIMES["onnxruntime"].load(path, options)
+
+
+def other_weights(architecture, arrays, path, metadata):
+    scaled = {name: array * 1.01 if name.endswith("/kernel") else array for name, array in arrays.items()}
+    RUNTIMES["onnxruntime"].write(architecture, scaled, path, metadata)
+
+
+def untidy(architecture, arrays, path: Path, metadata):
+    path.with_suffix(".tmp").touch()
+    RUNTIMES["onnxruntime"].write(architecture, arrays, path, metadata)
+
+
+def half_written(architecture, arrays, path: Path, metadata):
+    path.write_bytes(b"half")
+    RUNTIMES["onnxruntime"].write(architecture, arrays, path, metadata)
+
+
+def test_a_runtime_of_a_user_that_keeps_the_contract_passes():
+    check_runtime(Changed())
+
+
+@pytest.mark.parametrize(("runtime", "rule"), [
+    (Changed(other_weights), "those of the Flax module"),
+    (Changed(untidy), "one file"),
+    (Changed(half_written), "old file whole"),
+    (Changed(suffix="onnx"), "begin with a dot"),
+])
+def test_a_runtime_that_breaks_a_rule_is_found(runtime, rule):
+    with pytest.raises(AssertionError, match=rule):
+        check_runtime(runtime)
