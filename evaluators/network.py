@@ -3,6 +3,7 @@
 `run` is a pure function of arrays by name; `Network` is the same as a Flax NNX module.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -23,7 +24,11 @@ from search_spaces.layers import (
     GlobalPool,
     Multiply,
     Operation,
+    Pool,
     Program,
+    Scale,
+    Shuffle,
+    Slice,
     padding_of,
 )
 
@@ -111,8 +116,17 @@ def _apply(operation: Operation, weights: Arrays, inputs: list[jax.Array]) -> ja
             return y + weights[f"{operation.name}/bias"].astype(x.dtype) if layer.bias else y
         case Activation():
             return FUNCTIONS[layer.function](x)
+        case Pool():
+            return _pool(layer, x)
         case GlobalPool():
             return jnp.mean(x, (1, 2), keepdims=True)
+        case Slice():
+            return x[..., layer.begin:layer.end]
+        case Shuffle():
+            grouped = x.reshape(*x.shape[:3], layer.groups, -1)
+            return jnp.swapaxes(grouped, 3, 4).reshape(x.shape)
+        case Scale():
+            return x * layer.factor
         case Dense():
             y = x.reshape(x.shape[0], 1, 1, -1) @ weights[f"{operation.name}/kernel"].astype(x.dtype)
             return y + weights[f"{operation.name}/bias"].astype(x.dtype) if layer.bias else y
@@ -134,6 +148,25 @@ def _convolve(layer: Convolution, x: jax.Array, kernel: jax.Array) -> jax.Array:
     if layer.is_depthwise(x.shape[-1]):
         return kernels.depthwise(x, kernel, layer.stride, pads)
     return kernels.convolution(x, kernel, layer.stride, pads, layer.groups)
+
+
+def _pool(layer: Pool, x: jax.Array) -> jax.Array:
+    """Returns the pool as `kernel**2` strided views, largest or summed: on CPU faster than a windowed reduction."""
+    height, width, _ = layer.output_shape(x.shape[1:])
+    pads = ((0, 0), *layer.pads(x.shape[1:]), (0, 0))
+
+    def windows(values: jax.Array, padding: float) -> list[jax.Array]:
+        padded = jnp.pad(values, pads, constant_values=padding)
+        rows, columns = ((size - 1) * layer.stride + 1 for size in (height, width))
+        return [padded[:, row:row + rows:layer.stride, column:column + columns:layer.stride]
+                for row in range(layer.kernel) for column in range(layer.kernel)]
+
+    if layer.function == "max":
+        return functools.reduce(jnp.maximum, windows(x, -jnp.inf))
+    if layer.count_padding:
+        return sum(windows(x, 0.0)) / layer.kernel**2
+    counts = sum(windows(jnp.ones((1, *x.shape[1:3], 1), x.dtype), 0.0))
+    return sum(windows(x, 0.0)) / counts
 
 
 def _fusible_activation(operations: Sequence[Operation], index: int, inputs: int) -> str:

@@ -5,12 +5,40 @@ from pathlib import Path
 
 from search_spaces.architecture import Architecture
 from search_spaces.blocks import BLOCKS
+from search_spaces.documented import DOCUMENTED
 from search_spaces.errors import InvalidInput, unknown
+from search_spaces.families import (
+    DENSENET,
+    EFFICIENTNET,
+    INCEPTION,
+    MOBILENET_V1,
+    MOBILENET_V2,
+    MOBILENET_V3,
+    MOBILENEXT,
+    RESNET,
+    SHUFFLENET_V2,
+    SQUEEZENET,
+)
 from search_spaces.mobile import MOBILE, MOBILE_CELL
 from search_spaces.mobile_224 import MOBILE_224
 from search_spaces.space import Space
 
-SPACES: dict[str, Space] = {"mobile": MOBILE, "mobile-cell": MOBILE_CELL, "mobile-224": MOBILE_224}
+SPACES: dict[str, Space] = {
+    "mobile": MOBILE,
+    "mobile-cell": MOBILE_CELL,
+    "mobile-224": MOBILE_224,
+    "documented": DOCUMENTED,
+    "mobilenet-v1": MOBILENET_V1,
+    "mobilenet-v2": MOBILENET_V2,
+    "mobilenet-v3": MOBILENET_V3,
+    "mobilenext": MOBILENEXT,
+    "shufflenet-v2": SHUFFLENET_V2,
+    "efficientnet": EFFICIENTNET,
+    "squeezenet": SQUEEZENET,
+    "resnet": RESNET,
+    "densenet": DENSENET,
+    "inception": INCEPTION,
+}
 
 __all__ = ["BLOCKS", "SPACES", "Architecture", "InvalidInput", "Space", "load_space"]
 

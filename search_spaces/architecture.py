@@ -3,12 +3,12 @@
 import dataclasses
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from search_spaces.blocks import BLOCKS, KIND_OF, Block, Input
 from search_spaces.errors import InvalidInput
-from search_spaces.layers import Program, chain, require, trace
+from search_spaces.layers import Program, Shape, chain, require, trace
 from search_spaces.notation import build, parse, write
 
 SEPARATOR = "+"
@@ -25,7 +25,7 @@ class Architecture:
     blocks: tuple[Block, ...]
 
     def __post_init__(self) -> None:
-        height, width, _ = self.program.output_shape
+        height, width, _ = self.block_programs[-1].output_shape
         require((height, width) == (1, 1), "an architecture ends in a classifier of one pixel (a `head`), but "
                 f"'{write_block(self.blocks[-1])}' leaves {height}x{width}")
 
@@ -59,7 +59,7 @@ class Architecture:
         shape = (self.input.resolution, self.input.resolution, self.input.channels)
         for block in self.blocks:
             try:
-                programs.append(trace(block.layers(shape[2], self.input), shape))
+                programs.append(_program(block, self.input, shape))
             except InvalidInput as error:
                 raise InvalidInput(f"{error} in '{write_block(block)}'") from None
             shape = programs[-1].output_shape
@@ -78,17 +78,17 @@ class Architecture:
     @property
     def classes(self) -> int:
         """The number of classes that the network tells apart."""
-        return self.program.output_shape[2]
+        return self.block_programs[-1].output_shape[2]
 
     @property
     def macs(self) -> int:
         """Multiply-adds of convolutions and dense layers for one image."""
-        return self.program.macs
+        return sum(program.macs for program in self.block_programs)
 
     @property
     def params(self) -> int:
         """Trainable parameters."""
-        return self.program.params
+        return sum(program.params for program in self.block_programs)
 
     @property
     def memory_bytes(self) -> int:
@@ -99,6 +99,12 @@ class Architecture:
 def identify(text: str) -> str:
     """Returns the first 12 hexadecimal digits of the SHA-256 of a canonical text."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@lru_cache(maxsize=2048)
+def _program(block: Block, conventions: Input, shape: Shape) -> Program:
+    """Returns the operations of a block; kept, since the candidates of a search share most of their blocks."""
+    return trace(block.layers(shape[2], conventions), shape)
 
 
 def split(text: str) -> list[str]:

@@ -22,6 +22,7 @@ Shape = tuple[int, int, int]
 PADDINGS = ("same", "symmetric", "valid")
 ACTIVATIONS = ("relu", "relu6", "hswish", "swish")
 GATES = ("sigmoid", "hsigmoid")
+POOLS = ("max", "average")
 FLOAT32_BYTES = 4
 
 
@@ -50,9 +51,13 @@ def padding_of(size: int, kernel: int, stride: int, mode: str) -> tuple[int, int
 
 def _window(shape: Shape, kernel: tuple[int, int], stride: int, padding: str) -> tuple[int, int]:
     height, width = (padding_of(shape[axis], kernel[axis], stride, padding)[0] for axis in (0, 1))
+    _require_pixels(shape, height, width, kernel, stride)
+    return height, width
+
+
+def _require_pixels(shape: Shape, height: int, width: int, kernel: tuple[int, int], stride: int) -> None:
     require(height > 0 and width > 0, f"a layer's output must keep at least one pixel, but {kernel[0]}x{kernel[1]} "
             f"stride {stride} on {shape[0]}x{shape[1]} leaves {height}x{width}")
-    return height, width
 
 
 class Primitive(Protocol):
@@ -141,6 +146,50 @@ class Activation:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Largest or average value of a window. An average counts real pixels only, unless it counts the padding too.
+
+    `ceil` keeps a last window that hangs over the edge, as long as it begins on a real or padded pixel (PyTorch's
+    `ceil_mode`); `same` padding always does.
+    """
+
+    label: ClassVar[str] = "pool"
+    function: str
+    kernel: int
+    stride: int
+    padding: str = "same"
+    ceil: bool = False
+    count_padding: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.function in POOLS, f"`pool` must be one of {', '.join(POOLS)}, but got '{self.function}'")
+        require(not (self.ceil and self.count_padding), "an average that counts its padding cannot hang over the edge")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns `(height, width, channels)`."""
+        height, width = (self._along(size)[0] for size in shapes[0][:2])
+        _require_pixels(shapes[0], height, width, (self.kernel, self.kernel), self.stride)
+        return (height, width, shapes[0][2])
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns none."""
+        return {}
+
+    def pads(self, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Returns the padding `(before, after)` of height and of width for an input shape."""
+        height, width = (self._along(size)[1:] for size in shape[:2])
+        return height, width
+
+    def _along(self, size: int) -> tuple[int, int, int]:
+        """Returns `(output size, padding before, padding after)` along one axis."""
+        out, before, after = padding_of(size, self.kernel, self.stride, self.padding)
+        over = size + before + after - self.kernel - (out - 1) * self.stride
+        if self.ceil and over > 0 and out * self.stride < size + before:
+            return out + 1, before, after + self.stride - over
+        return out, before, after
+
+
+@dataclass(frozen=True)
 class GlobalPool:
     """Average over height and width, which stay as axes of one pixel."""
 
@@ -149,6 +198,59 @@ class GlobalPool:
     def output_shape(self, *shapes: Shape) -> Shape:
         """Returns `(1, 1, channels)`."""
         return (1, 1, shapes[0][2])
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns none."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The channels from `begin` up to, but not including, `end`."""
+
+    label: ClassVar[str] = "slice"
+    begin: int
+    end: int
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns `(height, width, end - begin)`."""
+        require(0 <= self.begin < self.end <= shapes[0][2], f"a slice must keep some of the channels, but got "
+                f"{self.begin} to {self.end} of {shapes[0][2]}")
+        return (*shapes[0][:2], self.end - self.begin)
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns none."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Channels interleaved: the first of every group, then the second of every group, and so on."""
+
+    label: ClassVar[str] = "shuffle"
+    groups: int
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns the input's shape."""
+        require(shapes[0][2] % self.groups == 0, f"`groups` must divide the channels, but got groups={self.groups} for "
+                f"{shapes[0][2]} channels")
+        return shapes[0]
+
+    def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
+        """Returns none."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Product with a constant."""
+
+    label: ClassVar[str] = "scale"
+    factor: float
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Returns the input's shape."""
+        return shapes[0]
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
         """Returns none."""
@@ -299,12 +401,12 @@ class Program:
         """The shape of what leaves the program."""
         return self.operations[-1].output_shape if self.operations else self.input_shape
 
-    @property
+    @cached_property
     def params(self) -> int:
         """The number of trainable parameters: batch-norm scales and biases count, running statistics do not."""
         return sum(operation.params for operation in self.operations)
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """The multiply-adds of convolutions and dense layers for one example, taps on the padding included."""
         return sum(operation.macs for operation in self.operations)
@@ -323,14 +425,14 @@ class Program:
     def memory_bytes(self) -> int:
         """The bytes of live activations at their peak: float32, one example, weights not counted.
 
-        Operations run in the written order. Batch norm and activations write over their input where nothing else
-        reads it later.
+        Operations run in the written order. Batch norm, activations and scaling write over their input where
+        nothing else reads it later.
         """
         sizes = [math.prod(self.input_shape), *(math.prod(op.output_shape) for op in self.operations)]
         live, peak = {0}, sizes[0]
         for index, operation in enumerate(self.operations):
             ended = {value for value in operation.inputs if self.last_use[value] == index}
-            during = live - ended if isinstance(operation.layer, BatchNorm | Activation) else live
+            during = live - ended if isinstance(operation.layer, BatchNorm | Activation | Scale) else live
             peak = max(peak, sum(sizes[value] for value in during) + sizes[index + 1])
             live = (live - ended) | {index + 1}
         return peak * FLOAT32_BYTES

@@ -18,9 +18,12 @@ _NUMBER = re.compile(r"([a-z]*)([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)")
 _REQUIRED: Any = dataclasses.MISSING
 
 
-def number(key: str, what: str, default: float = _REQUIRED) -> Any:
-    """Declares a field that is written as a key and a number, e.g. `k3`; `what` describes it in error messages."""
-    return dataclasses.field(default=default, metadata={"key": key, "what": what})
+def number(key: str, what: str, default: float = _REQUIRED, *, scaled: bool = False) -> Any:
+    """Declares a field that is written as a key and a number, e.g. `k3`; `what` describes it in error messages.
+
+    The width multiplier of a space scales the fields that are declared `scaled`.
+    """
+    return dataclasses.field(default=default, metadata={"key": key, "what": what, "scaled": scaled})
 
 
 def word(words: Mapping[str, Any], what: str, default: Any = _REQUIRED) -> Any:

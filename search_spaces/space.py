@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -289,11 +289,17 @@ class Space:
 
 
 def _scaled_option(block: type[Block], option: str, value: Any, width: float, first: bool) -> Any:
-    if option == "channels" and width != 1 and getattr(block, "width_scaled", True):
+    if value and width != 1 and option in _scaled_fields(block):
         return round_channels(value * width)
     if option == "stride" and not first:
         return 1
     return value
+
+
+@cache
+def _scaled_fields(block: type[Block]) -> frozenset[str]:
+    fields = dataclasses.fields(block)  # type: ignore[arg-type]
+    return frozenset(field.name for field in fields if field.metadata.get("scaled"))
 
 
 def _scaled(block: type[Block], options: Choices, width: float, first: bool) -> Block:

@@ -28,7 +28,11 @@ from search_spaces.layers import (
     GlobalPool,
     Multiply,
     Operation,
+    Pool,
     Program,
+    Scale,
+    Shuffle,
+    Slice,
     padding_of,
 )
 
@@ -209,6 +213,43 @@ def _global_pool(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
     return Tensor(graph.node("GlobalAveragePool", [graph.pixels(x)], operation.name))
 
 
+def _pool(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    layer = operation.layer
+    assert isinstance(layer, Pool)
+    (top, bottom), (left, right) = layer.pads(operation.input_shapes[0])
+    window = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2, "pads": [top, left, bottom, right]}
+    if layer.function == "max":
+        return Tensor(graph.node("MaxPool", [graph.pixels(x)], operation.name, **window))
+    return Tensor(graph.node("AveragePool", [graph.pixels(x)], operation.name, **window,
+                             count_include_pad=int(layer.count_padding)))
+
+
+def _slice(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    layer = operation.layer
+    assert isinstance(layer, Slice)
+    bounds = [graph.constant(f"constant/{bound}_channel", np.array([bound])) for bound in (layer.begin, layer.end)]
+    axis = graph.constant("constant/channel_axis", np.array([1]))
+    return Tensor(graph.node("Slice", [graph.pixels(x), *bounds, axis], operation.name))
+
+
+def _shuffle(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    layer, name = operation.layer, operation.name
+    assert isinstance(layer, Shuffle)
+    height, width, channels = operation.output_shape
+    grouped = graph.constant(f"{name}/grouped_shape",
+                             np.array([0, layer.groups, channels // layer.groups, height, width]))  # 0: the batch's own
+    flat = graph.constant(f"{name}/shape", np.array([0, channels, height, width]))
+    groups = graph.node("Reshape", [graph.pixels(x), grouped], f"{name}/groups")
+    mixed = graph.node("Transpose", [groups], f"{name}/mixed", perm=[0, 2, 1, 3, 4])
+    return Tensor(graph.node("Reshape", [mixed, flat], name))
+
+
+def _scale(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    assert isinstance(operation.layer, Scale)
+    factor = graph.constant(f"{operation.name}/factor", np.array(operation.layer.factor, np.float32))
+    return Tensor(graph.node("Mul", [x.name, factor], operation.name), x.flat)
+
+
 def _dense(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
     layer = operation.layer
     assert isinstance(layer, Dense)
@@ -237,7 +278,11 @@ EMITTERS: dict[type, Callable[..., Tensor]] = {
     Convolution: _convolution,
     BatchNorm: _batch_norm,
     Activation: _activation,
+    Pool: _pool,
     GlobalPool: _global_pool,
+    Slice: _slice,
+    Shuffle: _shuffle,
+    Scale: _scale,
     Dense: _dense,
     Add: _add,
     Multiply: _multiply,

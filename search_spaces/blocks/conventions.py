@@ -7,6 +7,12 @@ from search_spaces.layers import ACTIVATIONS, PADDINGS, Activation, BatchNorm, C
 from search_spaces.notation import number, word
 
 ACTIVATION_WORDS = {name: name for name in ACTIVATIONS}
+PADDING_WORDS = {name: name for name in PADDINGS}
+OWN_PADDING_WORDS = {"inherit": "", **PADDING_WORDS}
+NORMS = ("bn", "bias", "bare")  # batch norm and no bias, a bias and no batch norm, neither
+NORM_WORDS = {name: name for name in NORMS}
+FORMS = ("direct", "stacked", "separable")
+FORM_WORDS = {name: name for name in FORMS}
 
 
 @dataclass(frozen=True)
@@ -15,7 +21,7 @@ class Input:
 
     resolution: int = number("r", "height and width of the image in pixels")
     channels: int = number("c", "channels of the image")
-    padding: str = word({name: name for name in PADDINGS}, "how convolutions pad", "same")
+    padding: str = word(PADDING_WORDS, "how convolutions and pools pad", "same")
     bn_epsilon: float = number("eps", "batch norm's epsilon", 1e-5)
     bn_momentum: float = number("mom", "share of the old running statistics that a step keeps", 0.9)
 
@@ -29,13 +35,16 @@ class Input:
 class Block(Protocol):
     """A documented block: a frozen dataclass whose fields are its options.
 
-    Two field names have a meaning of their own: `channels` are the channels that leave the block (the width
-    multiplier scales them unless the class says `width_scaled = False`), and `stride` belongs to the first layer of
-    a stage (the others have 1).
+    A field called `stride` belongs to the first layer of a stage, the others have 1; `channels` and `stride` are
+    shared by the layers of a stage. The width multiplier scales the fields declared with `scaled=True`.
     """
 
     def layers(self, channels: int, conventions: Input) -> Layer:
         """Returns the expression of the block for so many channels in."""
+        ...
+
+    def __hash__(self) -> int:
+        """Equal options have equal hashes, as frozen dataclasses give them."""
         ...
 
 
@@ -51,14 +60,52 @@ def round_channels(channels: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
-def conv_bn_act(name: str, conventions: Input, filters: int, kernel: int = 1, stride: int = 1, groups: int = 1,
-                activation: str = "") -> Sequence:
-    """Returns convolution, batch norm and, if one is named, activation."""
-    parts: tuple[Layer, ...] = (
-        Convolution(filters, (kernel, kernel), stride, groups, conventions.padding),
-        BatchNorm(conventions.bn_epsilon, conventions.bn_momentum),
-    )
-    return Sequence((*parts, Activation(activation)) if activation else parts, name)
+def conv_bn_act(name: str, conventions: Input, filters: int, kernel: int | tuple[int, int] = 1, stride: int = 1,
+                groups: int = 1, activation: str = "", norm: str = "bn", padding: str = "") -> Sequence:
+    """Returns convolution, batch norm and, if one is named, activation.
+
+    `norm` is one of `NORMS`; an empty `padding` is the network's own.
+    """
+    size = (kernel, kernel) if isinstance(kernel, int) else kernel
+    convolution = Convolution(filters, size, stride, groups, padding or conventions.padding, bias=norm == "bias")
+    return Sequence((convolution, *_norm_act(conventions, activation, norm)), name)
+
+
+def conv_in_form(form: str, name: str, conventions: Input, channels: int, filters: int, kernel: int, stride: int = 1,
+                 groups: int = 1, activation: str = "", norm: str = "bn", padding: str = "") -> Sequence:
+    """Returns `conv_bn_act` of so many channels in, in one of the `FORMS`.
+
+    A stacked convolution is `kernel // 2` of 3x3 that see the same pixels, the stride in the first (Szegedy et al.
+    2016, figure 1: one 5x5 or two 3x3). A separable one is a depthwise and a pointwise convolution, batch norm and
+    activation after the second only (Chollet 2017, section 3); with `norm="bias"` both have one.
+    """
+    if form == "stacked" and kernel > 3:
+        return Sequence(tuple(
+            conv_bn_act("", conventions, filters, 3, 1 if index else stride, groups, activation, norm, padding)
+            for index in range(kernel // 2)), name)
+    if form == "separable" and kernel > 1:
+        bias, pads = norm == "bias", padding or conventions.padding
+        return Sequence((
+            Sequence((Convolution(channels, (kernel, kernel), stride, channels, pads, bias),), "depthwise"),
+            Sequence((Convolution(filters, groups=groups, bias=bias),), "pointwise"),
+            *_norm_act(conventions, activation, norm),
+        ), name)
+    return conv_bn_act(name, conventions, filters, kernel, stride, groups, activation, norm, padding)
+
+
+def norm_act(conventions: Input, activation: str) -> Sequence:
+    """Returns batch norm and activation, as they stand before the convolutions of pre-activated blocks."""
+    return Sequence(_norm_act(conventions, activation, "bn"))
+
+
+def _norm_act(conventions: Input, activation: str, norm: str) -> tuple[Layer, ...]:
+    normalised = (BatchNorm(conventions.bn_epsilon, conventions.bn_momentum),) if norm == "bn" else ()
+    return (*normalised, *((Activation(activation),) if activation else ()))
+
+
+def keeps_size(kernel: int, stride: int, conventions: Input) -> bool:
+    """Tells whether a convolution leaves height and width as they are, so that a skip can go around it."""
+    return stride == 1 and (kernel == 1 or conventions.padding != "valid")
 
 
 def require_kernel(kernel: int) -> None:

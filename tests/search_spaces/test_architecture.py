@@ -138,7 +138,7 @@ def test_the_padding_mode_changes_shapes_but_never_parameters(architecture, padd
         other = Architecture(replace(architecture.input, padding=padding), architecture.blocks)
     except InvalidInput as error:
         assert padding == "valid"
-        assert "at least one pixel" in str(error)
+        assert "at least one pixel" in str(error) or "must have one shape" in str(error)  # of a skip
     else:
         assert other.params == architecture.params
 
