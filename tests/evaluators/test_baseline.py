@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from evaluators.baseline import logistic_regression
+from evaluators.baseline import PENALTIES, easy_accuracy, logistic_regression
 from evaluators.datasets import Dataset, Split
 
 
@@ -20,8 +20,8 @@ def dataset_of(classes, resolution, count, seed, spread=60, channels=1):
     return Dataset("made", names, split(count), split(8), split(400), "made")
 
 
-def by_scipy(train, test, classes):
-    """Returns the predictions of scikit-learn's default objective (C=1, no penalty on biases), minimised by scipy."""
+def by_scipy(train, test, classes, penalty=1.0):
+    """Returns the predictions of scikit-learn's objective (C = 1 / penalty, biases free), minimised by scipy."""
     x, y = (train.images.reshape(len(train), -1) / 255).astype(np.float64), np.eye(classes)[train.labels]
     features = x.shape[1]
 
@@ -29,8 +29,8 @@ def by_scipy(train, test, classes):
         kernel, bias = flat[:-classes].reshape(features, classes), flat[-classes:]
         log_p = log_softmax(x @ kernel + bias, axis=1)
         error = (np.exp(log_p) - y) / len(x)
-        value = -(y * log_p).sum() / len(x) + (kernel**2).sum() / (2 * len(x))
-        return value, np.concatenate([(x.T @ error + kernel / len(x)).ravel(), error.sum(0)])
+        value = -(y * log_p).sum() / len(x) + penalty * (kernel**2).sum() / (2 * len(x))
+        return value, np.concatenate([(x.T @ error + penalty * kernel / len(x)).ravel(), error.sum(0)])
 
     found = minimize(loss, np.zeros((features + 1) * classes), jac=True, method="L-BFGS-B",
                      options={"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-9}).x
@@ -55,3 +55,17 @@ def test_labels_that_have_nothing_to_do_with_the_images_are_guessed():
 def test_large_images_are_shrunk_before():
     data = dataset_of(2, 48, 60, seed=1, spread=5)
     assert logistic_regression(data.train, data.test, data) == 1.0
+
+
+def test_the_easy_accuracy_is_that_of_the_penalty_that_is_best_on_validation():
+    data = dataset_of(3, 8, 40, seed=4, spread=150)
+    found = {penalty: logistic_regression(data.train, data.validation, data, penalty) for penalty in PENALTIES}
+    best = max(found, key=found.get)
+    assert easy_accuracy(data) == logistic_regression(data.train_and_validation, data.test, data, best)
+
+
+def test_a_penalty_divides_the_c_of_scikit_learn():
+    data = dataset_of(2, 4, 40, seed=7, spread=120)
+    expected = np.mean(by_scipy(data.train, data.test, 2, penalty=100) == data.test.labels)
+    assert expected != np.mean(by_scipy(data.train, data.test, 2) == data.test.labels)
+    assert logistic_regression(data.train, data.test, data, 100.0) == pytest.approx(expected, abs=1.5 / 400)

@@ -51,7 +51,8 @@ class Bottleneck(nnx.Module):
             self.squeeze = nnx.Linear(expanded, squeezed, rngs=rngs)
             self.excite = nnx.Linear(squeezed, expanded, rngs=rngs)
         self.project = ConvBnAct(rngs, expanded, filters, **conventions)
-        self.skips, self.gate, self.se_activation = stride == 1 and channels == filters, gate, se_activation
+        self.skips = stride == 1 and channels == filters and conventions.get("padding") != "valid"
+        self.gate, self.se_activation = gate, se_activation
 
     def __call__(self, x):
         y = self.depthwise(self.expand(x) if hasattr(self, "expand") else x)
@@ -116,8 +117,8 @@ def efficientnet(rngs):
 CASES = {
     "v3": (v3, "in_r13_c3+conv_k3_c8_s2_hswish+mb_k5_e3_c8_s1_se0.25_hswish+mb_k3_e6_c16_s2_se0_relu6"
                "+head_c32_hswish_n5_d24"),
-    "v1, symmetric padding": (v1_symmetric, "in_r13_c3_symmetric_eps0.001_mom0.75+conv_k5_c8_s2_relu+sep_k7_c16_s2_swish"
-                                            "+head_c24_relu_n4"),
+    "v1, symmetric padding": (v1_symmetric, "in_r13_c3_symmetric_eps0.001_mom0.75+conv_k5_c8_s2_relu"
+                                            "+sep_k7_c16_s2_swish+head_c24_relu_n4"),
     "EfficientNet, valid padding": (efficientnet, "in_r13_c3_valid+conv_k3_c8_s1_swish"
                                                   "+mb_k3_e1_c8_s1_se0.25_swish_sein_sigmoid_seswish_sediv1"
                                                   "+head_c16_swish_n3"),
@@ -129,8 +130,8 @@ def leaves(module):
     if isinstance(module, nnx.Sequential):
         return [leaf for layer in module.layers for leaf in leaves(layer)]
     found = []
-    for name in ("expand", "convolution", "batch_norm", "depthwise", "squeeze", "excite", "pointwise", "project", "last",
-                 "hidden", "classifier"):
+    for name in ("expand", "convolution", "batch_norm", "depthwise", "squeeze", "excite", "pointwise", "project",
+                 "last", "hidden", "classifier"):
         child = getattr(module, name, None)
         if isinstance(child, nnx.Conv):
             found.append(("kernel", child.kernel))
@@ -161,13 +162,18 @@ def matched(case):
     return model, Network(architecture, arrays=arrays)
 
 
+@nnx.jit
+def call(module, images):
+    return module(images)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_logits_are_those_of_flax_with_the_running_statistics(case):
     model, network = matched(case)
     model.eval()
-    expected = model(IMAGES)
+    expected = call(model, IMAGES)
     assert np.abs(expected).max() > 0.1
-    np.testing.assert_allclose(network(IMAGES), expected, atol=2e-5, rtol=1e-4)
+    np.testing.assert_allclose(call(network, IMAGES), expected, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -180,14 +186,15 @@ def test_training_has_the_logits_and_gradients_of_flax(case):
     def loss(module):
         return optax.softmax_cross_entropy_with_integer_labels(module(IMAGES), labels).mean()
 
-    expected, gradients = nnx.value_and_grad(loss)(model)
-    found, ours = nnx.value_and_grad(loss)(network)
+    expected, gradients = nnx.jit(nnx.value_and_grad(loss))(model)
+    found, ours = nnx.jit(nnx.value_and_grad(loss))(network)
     assert float(found) == pytest.approx(float(expected), abs=1e-5)
     named = nnx.merge(nnx.graphdef(model), gradients, nnx.state(model, nnx.BatchStat))
     ours = nnx.to_pure_dict(ours)["weights"]
-    trainable = [(name, variable) for name, variable in leaves(named) if name not in ("mean", "var")]
-    for (_, variable), array in zip(trainable, ours.values(), strict=True):
-        np.testing.assert_allclose(np.asarray(array).reshape(variable.shape), variable[...], atol=2e-4, rtol=2e-3)
+    trainable = [variable[...] for key, variable in leaves(named) if key not in ("mean", "var")]
+    names = [name for operation in network.architecture.program.operations for name in operation.weights]
+    for name, gradient in zip(names, trainable, strict=True):
+        np.testing.assert_allclose(np.asarray(ours[name]).reshape(gradient.shape), gradient, atol=2e-4, rtol=2e-3)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -197,8 +204,8 @@ def test_running_statistics_move_as_in_flax_but_with_the_unbiased_variance(case)
     before = network.arrays()
     model.train()
     network.train()
-    model(IMAGES)
-    network(IMAGES)
+    call(model, IMAGES)
+    call(network, IMAGES)
     after = network.arrays()
     counts = {f"{operation.name}/var": 6 * math.prod(operation.output_shape[:2])
               for operation in network.architecture.program.operations if operation.statistics}
@@ -217,13 +224,13 @@ def test_running_statistics_move_as_in_flax_but_with_the_unbiased_variance(case)
 def test_evaluation_leaves_the_running_statistics_alone():
     _, network = matched("v3")
     before = network.arrays()
-    network(IMAGES)
+    call(network, IMAGES)
     assert all(np.array_equal(before[name], array) for name, array in network.arrays().items())
 
 
 def test_evaluation_of_an_image_does_not_depend_on_the_others():
     _, network = matched("v3")
-    np.testing.assert_allclose(network(IMAGES[2:3]), network(IMAGES)[2:3], atol=1e-6)
+    np.testing.assert_allclose(call(network, IMAGES[2:3]), call(network, IMAGES)[2:3], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -232,28 +239,33 @@ def test_activations_are_flaxs(name):
     np.testing.assert_allclose(FUNCTIONS[name](x), ACTIVATIONS[name](x), atol=1e-6)
 
 
-def members(name, count):
-    space = SPACES[name].bind(28, 1, 10) if name != "mobile-224" else SPACES[name].bind(224, 3, 100)
-    generator = np.random.default_rng(3)
-    return [space.decode(space.sample(generator)) for _ in range(count)]
-
-
-def specs(arrays):
-    return {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in arrays.items()}
+def member(name):
+    """Returns a random member of a ready space, on data that it can be bound to."""
+    given = dict(SPACES[name].input)
+    space = SPACES[name].bind(28, given.get("channels", (1,))[0], 10)
+    return space.decode(space.sample(np.random.default_rng(3)))
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_every_value_has_the_shape_that_the_arithmetic_gives_it(name):
-    for architecture in members(name, 2):
-        program = architecture.program
-        weights, statistics = (specs(part) for part in initial_weights(program, 0))
-        images = jax.ShapeDtypeStruct((2, *program.input_shape), jnp.float32)
-        for end in sorted({*range(1, len(program.operations), 7), len(program.operations)}):
-            beginning = Program(program.input_shape, program.operations[:end])
-            found = jax.eval_shape(lambda w, s, x, part=beginning: run(part, w, s, x, train=False)[0],
-                                   weights, statistics, images)
-            assert found.shape == (2, *beginning.output_shape)
-            assert found.dtype == jnp.float32
+def test_every_block_has_the_output_that_the_arithmetic_gives_it(name):
+    x = jax.ShapeDtypeStruct((2, *member(name).program.input_shape), jnp.float32)
+    for program in member(name).block_programs:
+        weights, statistics = (
+            {key: jax.ShapeDtypeStruct(shape, jnp.float32) for operation in program.operations
+             for key, shape in getattr(operation, kind).items()} for kind in ("weights", "statistics"))
+        x, after = jax.eval_shape(lambda w, s, x, program=program: run(program, w, s, x, train=True),
+                                  weights, statistics, x)
+        assert (x.shape, x.dtype) == ((2, *program.output_shape), jnp.float32)
+        assert after == statistics
+
+
+def test_every_value_has_the_shape_that_the_arithmetic_gives_it():
+    program = matched("v3")[1].architecture.program
+    weights, statistics = initial_weights(program, 0)
+    for end in range(1, len(program.operations) + 1):
+        beginning = Program(program.input_shape, program.operations[:end])
+        found = jax.eval_shape(lambda part=beginning: run(part, weights, statistics, jnp.asarray(IMAGES), False)[0])
+        assert found.shape == (6, *beginning.output_shape)
 
 
 def counted_macs(jaxpr):
@@ -286,12 +298,12 @@ def test_macs_are_those_of_the_traced_program(name, monkeypatch):
                                             dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
     monkeypatch.setattr(kernels, "depthwise", depthwise)
-    for architecture in members(name, 3):
-        program = architecture.program
-        weights, statistics = initial_weights(program, 0)
-        traced = jax.make_jaxpr(lambda arrays, images, program=program: forward(program, arrays, images))(
-            specs(weights | statistics), jax.ShapeDtypeStruct((1, *program.input_shape), jnp.float32))
-        assert counted_macs(traced.jaxpr) == architecture.macs
+    program = member(name).program
+    arrays = {key: jax.ShapeDtypeStruct(shape, jnp.float32) for operation in program.operations
+              for key, shape in (operation.weights | operation.statistics).items()}
+    images = jax.ShapeDtypeStruct((1, *program.input_shape), jnp.float32)
+    traced = jax.make_jaxpr(lambda arrays, images: forward(program, arrays, images))(arrays, images)
+    assert counted_macs(traced.jaxpr) == member(name).macs
 
 
 def test_a_network_is_a_module_that_splits_merges_and_compiles():
@@ -300,7 +312,7 @@ def test_a_network_is_a_module_that_splits_merges_and_compiles():
     graph, weights, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
     assert sum(leaf.size for leaf in jax.tree.leaves(weights)) == network.architecture.params
     assert np.array_equal(nnx.merge(graph, weights, statistics)(IMAGES), expected)
-    np.testing.assert_allclose(nnx.jit(lambda module, x: module(x))(network, IMAGES), expected, atol=1e-5)
+    np.testing.assert_allclose(call(network, IMAGES), expected, atol=1e-5)
 
     @jax.jit
     def infer(state, x):
@@ -341,9 +353,9 @@ def test_a_new_network_evaluates_until_it_is_told_to_train():
 
 def test_layers_compute_in_the_type_of_the_images():
     _, network = matched("v3")
-    half = network(jnp.asarray(IMAGES, jnp.bfloat16))
+    half = call(network, jnp.asarray(IMAGES, jnp.bfloat16))
     assert half.dtype == jnp.bfloat16
-    np.testing.assert_allclose(half.astype(np.float32), network(IMAGES), atol=0.15)
+    np.testing.assert_allclose(half.astype(np.float32), call(network, IMAGES), atol=0.15)
 
 
 def test_the_seed_gives_the_weights_and_arrays_take_their_place():
