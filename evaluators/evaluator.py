@@ -30,7 +30,7 @@ class Fidelity:
     epochs: int
     seed: int = 0
     batch: int = 64
-    augmentation: str = "shift-flip"
+    augmentation: str = "shift"
 
     def __post_init__(self) -> None:
         if self.augmentation not in AUGMENTATIONS:

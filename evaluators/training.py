@@ -32,7 +32,7 @@ class Recipe:
     batch: int = 64
     peak_rate: float = 6e-3
     warm_up: float = 0.25
-    augmentation: str = "shift-flip"
+    augmentation: str = "shift"
     optimizer: Optimizer = field(default_factory=Optimizer)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+INTERRUPTED = 130  # the exit status of programs that SIGINT ends
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False,
                   context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -48,7 +50,7 @@ def search(
                                                show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="images in a training step  [64]", show_default=False)] = None,
     augmentation: Annotated[str | None, typer.Option(
-        help="none, shift or shift-flip  [shift-flip]", show_default=False)] = None,
+        help="none, shift or shift-flip  [shift]", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="of data split, strategy and training  [0]",
                                              show_default=False)] = None,
     run: Annotated[str | None, typer.Option(
@@ -203,24 +205,25 @@ def main() -> None:
     """Runs the command line: one line for what the user got wrong (status 2) or what failed (status 1)."""
     try:
         _require_own_packages()
-        sys.exit(app(standalone_mode=False) or 0)
+        status = app(prog_name="nas", standalone_mode=False) or 0
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
     except Exception as error:
         if "--debug" in sys.argv:
             raise
         status, line = _failure(error)
         print(f"nas: {line}", file=sys.stderr)
-        sys.exit(status)
-    except KeyboardInterrupt:
+    if status == INTERRUPTED:  # typer makes this status out of an interruption
         print("nas: interrupted", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(status)
 
 
 def _failure(error: Exception) -> tuple[int, str]:
     """Returns the exit status and the line of an error."""
     from search_spaces.errors import InvalidInput
 
-    if isinstance(error, typer.TyperException):
-        return 2, error.format_message()
+    if hasattr(error, "format_message"):  # typer's own, whose classes differ between its versions
+        return 2, " ".join(error.format_message().split())
     line = " ".join(str(error).split())
     if isinstance(error, InvalidInput):
         return 2, line

@@ -55,7 +55,7 @@ class SearchConfig:
     trials: int = 20
     epochs: int = 3
     batch: int = 64
-    augmentation: str = "shift-flip"
+    augmentation: str = "shift"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -15,7 +15,6 @@ from evaluators.weights import initial_weights
 from nas.budget import Budgets, Costs, is_feasible
 from search_spaces.architecture import Architecture
 
-
 CAREFUL = Precision()
 ROUGH = Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0)
 
@@ -61,11 +60,14 @@ class FileGauge:
 
 
 @contextmanager
-def file_gauge(target: Target) -> Iterator[FileGauge]:
-    """Yields the gauge of a target; its process and files end with the context."""
+def file_gauge(target: Target, quiet_ms: float | None = None) -> Iterator[FileGauge]:
+    """Yields the gauge of a target; its process and files end with the context.
+
+    `quiet_ms` is what the reference model takes when the machine is quiet, if that is known from before.
+    """
     directory = Path(tempfile.mkdtemp(prefix="paretonas-"))
     try:
-        with LatencyMeter(target) as meter:
+        with LatencyMeter(target, quiet_ms=quiet_ms) as meter:
             yield FileGauge(target, meter, directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -130,7 +130,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         _require_same(run, config, space, dataset)
     with contextlib.ExitStack() as stack:
         if gauge is None:
-            gauge = stack.enter_context(file_gauge(target))
+            gauge = stack.enter_context(file_gauge(target, run.quiet_ms() if run.exists else None))
         if not run.exists:
             resolved = _resolve(config, space, dataset, gauge, monitor)
             stack.enter_context(run.locked())

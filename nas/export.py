@@ -29,7 +29,7 @@ FLAX = "flax"
 CERTIFICATE = "certificate.json"
 FORMATS: dict[str, str | None] = {"onnx": "onnxruntime", "stablehlo": "xla", FLAX: None}  # and the runtime of each
 COMPARED_IMAGES = 200
-DECIDING = Precision(half_width=0.01, at_least_s=2.0, at_most_s=20.0)
+DECIDING = Precision(half_width=0.02, at_least_s=2.0, at_most_s=10.0)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         monitor.say(f"trial {chosen.trial}: training for {epochs} epochs on training and validation images")
         arrays, training = _train_to_the_end(architecture, dataset, run, epochs, monitor)
         metadata = _metadata(architecture, dataset)
-        files = [_write(name, architecture, arrays, dataset, temporary, metadata, target, monitor)
+        files = [_write(name, architecture, arrays, dataset, temporary, metadata, target, run, monitor)
                  for name in dict.fromkeys([own, *formats])]
         certificate = _certificate(chosen, architecture, dataset, arrays, judged_by, files, target, run, training)
         write_whole(temporary / CERTIFICATE, (json.dumps(certificate, indent=2) + "\n").encode())
@@ -116,7 +116,7 @@ def _confirmed_winner(run: RunDirectory, budgets: Budgets, target: Target, monit
             raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
         if budgets.latency_ms is None:
             return best
-        latency = _time_untrained(Architecture.parse(best.architecture), target)
+        latency = _time_untrained(Architecture.parse(best.architecture), target, run.quiet_ms())
         later = dataclasses.replace(best.costs, latency_ms=latency.median_ms,
                                     latency_ci_ms=(latency.low_ms, latency.high_ms))
         if is_feasible(budgets.violations(later)):
@@ -126,13 +126,13 @@ def _confirmed_winner(run: RunDirectory, budgets: Budgets, target: Target, monit
                     "is taken")
 
 
-def _time_untrained(architecture: Architecture, target: Target) -> Latency:
+def _time_untrained(architecture: Architecture, target: Target, quiet_ms: float | None) -> Latency:
     weights, statistics = initial_weights(architecture.program, seed=0)
     with tempfile.TemporaryDirectory(prefix="paretonas-") as directory:
         runtime = RUNTIMES[target.runtime]
         path = Path(directory) / f"model{runtime.suffix}"
         runtime.write(architecture, {**weights, **statistics}, path, {})
-        return measure_once(target, path, _shape(architecture), DECIDING)
+        return measure_once(target, path, _shape(architecture), DECIDING, quiet_ms=quiet_ms)
 
 
 def _train_to_the_end(architecture: Architecture, dataset: Dataset, run: RunDirectory, epochs: int, monitor: Monitor
@@ -166,7 +166,7 @@ def _metadata(architecture: Architecture, dataset: Dataset) -> dict[str, str]:
 
 
 def _write(name: str, architecture: Architecture, arrays: Weights, dataset: Dataset, directory: Path,
-           metadata: dict[str, str], target: Target, monitor: Monitor) -> dict[str, Any]:
+           metadata: dict[str, str], target: Target, run: RunDirectory, monitor: Monitor) -> dict[str, Any]:
     """Returns the certificate's entry of one format, having written, loaded, compared and timed its file."""
     monitor.phase(0, f"writing and checking {name}")
     runtime_name = FORMATS[name]
@@ -179,7 +179,8 @@ def _write(name: str, architecture: Architecture, arrays: Weights, dataset: Data
     runtime.write(architecture, arrays, path, metadata)
     options = dataclasses.replace(target, runtime=runtime_name)
     session = runtime.load(path, options.options)
-    latency = measure_once(options, path, _shape(architecture), DECIDING)
+    quiet_ms = run.quiet_ms() if options == target else None
+    latency = measure_once(options, path, _shape(architecture), DECIDING, quiet_ms=quiet_ms)
     return _described(name, path) | {"target": options.text, "versions": runtime.versions()} | _compared(
         session.run, architecture, arrays, dataset) | {"latency": dataclasses.asdict(latency)}
 

@@ -136,6 +136,12 @@ class RunDirectory:
         """Records a later timing of a trial's architecture beside the trial, which Optuna keeps as it was told."""
         self.study().set_user_attr(f"after:{trial}:latency", dataclasses.asdict(latency))
 
+    def quiet_ms(self) -> float | None:
+        """Returns what the reference model took when the machine was quiet, or None before any timing."""
+        latencies = [trial.user_attrs.get(CANDIDATE, {}).get("latency")
+                     for trial in self.study().get_trials(deepcopy=False)]
+        return min((latency["quiet_reference_ms"] for latency in latencies if latency), default=None)
+
     def weights_path(self, architecture_id: str) -> Path:
         """Returns where the trained network of an architecture is kept."""
         return self.path / "weights" / f"{architecture_id}.safetensors"

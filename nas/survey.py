@@ -52,7 +52,9 @@ def survey(space: Space, gauge: Gauge | None, seed: int, count: int = SAMPLE,
     sample = members(space, count, seed)
     for index, assignment in enumerate(sample):
         architecture = space.decode(assignment)
-        costs = costs_within(architecture, Budgets(), gauge, timed=True, precision=ROUGH)[0] if gauge else counted(architecture)
+        costs = counted(architecture)
+        if gauge:
+            costs, _ = costs_within(architecture, Budgets(), gauge, timed=True, precision=ROUGH)
         for name in values:
             values[name].append(getattr(costs, QUANTITIES[name].field))
         progress("measuring members of the space", index + 1, len(sample))

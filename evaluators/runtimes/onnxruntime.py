@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from evaluators.files import write_whole
 from evaluators.runtimes.folding import fold_batch_norm
-from evaluators.runtimes.runtime import Arrays, Options, Session, write_whole
+from evaluators.runtimes.runtime import Arrays, Options, Session
 from search_spaces.architecture import Architecture
 from search_spaces.layers import (
     Activation,

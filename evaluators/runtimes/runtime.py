@@ -1,8 +1,6 @@
 """What a runtime must do: write a network as a model file of its own, and load that file to run it."""
 
 import dataclasses
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,22 +113,3 @@ def parse_options(text: str) -> Options:
             raise InvalidInput(f"`{name}` takes whole numbers, but got '{value}' in '{text}'")
         values[name] = int(value)
     return Options(**values)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that appears whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,11 +1,8 @@
-"""XLA: the network as a serialised `jax.export` module, run by JAX on its default device.
+"""XLA: the network as StableHLO, serialised by `jax.export` and run by JAX on its default device.
 
-The file is a zip archive of the module (`network.bin`, for `jax.export.deserialize`) and of `metadata.json`.
+The file is for `jax.export.deserialize`. It has no place for texts, so the metadata stay out of it.
 """
 
-import io
-import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.runtimes.runtime import Arrays, Options, Session, write_whole
+from evaluators.files import write_whole
+from evaluators.runtimes.runtime import Arrays, Options, Session
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
-
-MODULE, METADATA = "network.bin", "metadata.json"
 
 
 @dataclass(frozen=True)
 class Xla:
     """JAX's compiler, on the device that JAX takes by default."""
 
-    suffix: str = ".jax.zip"
+    suffix: str = ".stablehlo"
 
     def versions(self) -> dict[str, str]:
         """Returns the versions of jax and jaxlib."""
@@ -51,11 +47,7 @@ class Xla:
         shape = jax.export.symbolic_shape("batch, " + ", ".join(map(str, program.input_shape)))
         exported = jax.export.export(jax.jit(lambda images: forward(program, constants, images)))(
             jax.ShapeDtypeStruct(shape, jnp.float32))
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w") as archive:
-            archive.writestr(MODULE, exported.serialize())
-            archive.writestr(METADATA, json.dumps(dict(metadata), indent=1))
-        write_whole(path, content.getvalue())
+        write_whole(path, bytes(exported.serialize()))
 
     def load(self, path: Path, options: Options) -> Session:
         """Returns the file, compiled for each batch on its first run.
@@ -67,8 +59,7 @@ class Xla:
         if self.owns_device() and options.threads != Options.threads:
             raise InvalidInput(f"xla takes `threads` on a CPU only, but got threads={options.threads} on "
                                f"{jax.default_backend()}")
-        with zipfile.ZipFile(path) as archive:
-            exported = jax.export.deserialize(bytearray(archive.read(MODULE)))
+        exported = jax.export.deserialize(bytearray(path.read_bytes()))
         return XlaSession(jax.jit(exported.call))
 
 

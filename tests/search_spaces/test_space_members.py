@@ -88,10 +88,12 @@ def descriptions(draw):
             }
         stages.append((draw(_some(1, 2, 3)), kinds))
     found = Description(draw(_some("0.5", "1")), draw(_some("5", "8")), draw(st.booleans()), stages)
-    while math.prod(map(len, Space.parse(found.text).parameters.values())) > 200:
-        lists = [*(depths for depths, _ in stages), *(values for _, kinds in stages for options in kinds.values()
-                                                      for values in options.values())]
-        draw(st.sampled_from([values for values in lists if len(values) > 1])).pop()
+    while math.prod(map(len, Space.parse(found.text).parameters.values())) > 120:
+        lists = [depths for depths, _ in stages]
+        lists += [values for _, kinds in stages for options in kinds.values() for values in options.values()]
+        shortenings = [values.pop for values in lists if len(values) > 1]
+        shortenings += [kinds.popitem for _, kinds in stages if len(kinds) > 1]
+        draw(st.sampled_from(shortenings))()
     return found
 
 

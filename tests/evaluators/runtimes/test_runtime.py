@@ -1,11 +1,8 @@
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators.runtimes import RUNTIMES, Options, Target, parse_target
-from evaluators.runtimes.runtime import write_whole
 from search_spaces.errors import InvalidInput
 
 
@@ -39,21 +36,6 @@ def test_the_text_of_a_target_is_canonical(text, canonical):
 def test_a_wrong_target_is_refused_with_what_is_wrong(text, complaint):
     with pytest.raises(InvalidInput, match=complaint):
         parse_target(text)
-
-
-def test_a_file_that_cannot_be_written_leaves_nothing_behind_and_the_old_one_whole(tmp_path: Path):
-    path = tmp_path / "model"
-    write_whole(path, b"old")
-    with pytest.raises(TypeError):
-        write_whole(path, "not bytes")  # type: ignore[arg-type]
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_written_file_has_the_usual_permissions(tmp_path: Path):
-    write_whole(tmp_path / "ours", b"")
-    (tmp_path / "usual").write_bytes(b"")
-    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 @pytest.mark.parametrize("name", RUNTIMES)

@@ -148,15 +148,23 @@ def test_a_measurement_takes_as_long_as_its_precision_asks():
     simulated = machine(0, quiet_ms=20, slow_ms=20)
     bench = simulated.bench()
     rough = bench.measure(simulated.run(MODEL_MS), Precision(half_width=0.1, at_least_s=0.01))
-    exact = bench.measure(simulated.run(MODEL_MS), Precision(half_width=0.0165, at_least_s=0.01))
+    exact = bench.measure(simulated.run(MODEL_MS), Precision(half_width=0.016, at_least_s=0.01))
     assert rough.flags == exact.flags == ()
     assert 0.01 <= rough.duration_s < exact.duration_s
 
 
-def test_a_precision_that_cannot_be_reached_ends_in_time_and_is_flagged():
+def test_a_precision_that_the_machine_does_not_allow_ends_in_time_and_is_flagged():
+    simulated = machine(0, quiet_ms=5, slow_ms=50)
+    latency = simulated.bench().measure(simulated.run(10.0), Precision(at_most_s=1.0))
+    assert 1.0 <= latency.duration_s < 1.5
+    assert "precision not reached" in latency.flags[-1]
+
+
+def test_a_precision_that_no_process_reaches_ends_when_more_rounds_no_longer_help():
     simulated = machine(0)
-    latency = simulated.bench().measure(simulated.run(MODEL_MS), Precision(half_width=0.001, at_most_s=1.0))
-    assert latency.duration_s < 1.1
+    latency = simulated.bench().measure(simulated.run(MODEL_MS), Precision(half_width=0.001, at_most_s=100.0))
+    assert latency.duration_s < 10
+    assert latency.high_ms < 1.016 * latency.median_ms
     assert "precision not reached" in latency.flags[0]
 
 
