@@ -10,14 +10,25 @@ import optax
 from evaluators.datasets import Dataset, Split
 
 PIXELS = 32  # larger images are shrunk to it
-STEPS = 200
+STEPS = 100
+PENALTIES = (1.0, 10.0, 100.0)
 
 
-def logistic_regression(train: Split, test: Split, dataset: Dataset) -> float:
+def easy_accuracy(dataset: Dataset) -> float:
+    """Returns the share of the test images that logistic regression gets right.
+
+    It is fitted on training and validation images, with the penalty of `PENALTIES` that was best on validation.
+    """
+    scores = {penalty: logistic_regression(dataset.train, dataset.validation, dataset, penalty)
+              for penalty in PENALTIES}
+    return logistic_regression(dataset.train_and_validation, dataset.test, dataset, max(scores, key=scores.__getitem__))
+
+
+def logistic_regression(train: Split, test: Split, dataset: Dataset, penalty: float = 1.0) -> float:
     """Returns the share of the test images that multinomial logistic regression, fitted on the others, gets right.
 
-    Fitted by L-BFGS on pixels in [0, 1] with the L2 penalty of scikit-learn's default (half the squared weights over
-    the number of images).
+    Fitted by L-BFGS on pixels in [0, 1]; the L2 penalty is half the squared weights over the number of images, as in
+    scikit-learn with `C = 1 / penalty`.
     """
     classes = len(dataset.classes)
     x, test_x = _pixels(train.images), _pixels(test.images)
@@ -25,7 +36,7 @@ def logistic_regression(train: Split, test: Split, dataset: Dataset) -> float:
 
     def loss(weights: tuple[jax.Array, jax.Array]) -> jax.Array:
         logits = x @ weights[0] + weights[1]
-        return optax.softmax_cross_entropy(logits, targets).mean() + (weights[0] ** 2).sum() / (2 * len(x))
+        return optax.softmax_cross_entropy(logits, targets).mean() + penalty * (weights[0] ** 2).sum() / (2 * len(x))
 
     optimizer = optax.lbfgs()
     value_and_grad = optax.value_and_grad_from_state(loss)

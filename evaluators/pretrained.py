@@ -197,3 +197,21 @@ def _theirs(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "no shape"
+
+
+def read_reference(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns normalised images `[B, H, W, C]` and the logits `[B, classes]` that a reference gave for them.
+
+    Raises:
+        InvalidInput: no readable npz file with the arrays `images` and `logits` of as many rows.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images, logits = np.asarray(file["images"], np.float32), np.asarray(file["logits"], np.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise InvalidInput(f"a reference must be an npz file with `images` and `logits`, but got '{path}': {error}"
+                           ) from None
+    if images.ndim != 4 or logits.ndim != 2 or len(images) != len(logits):
+        raise InvalidInput(f"a reference has images [B, H, W, C] and logits [B, classes], but '{path}' has "
+                           f"{images.shape} and {logits.shape}")
+    return images, logits

@@ -1,6 +1,5 @@
 """The command line: one short function a command. Nothing heavy is imported before a command needs it."""
 
-import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,6 +41,8 @@ def search(
     latency: Latency = None, macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
     objectives: Annotated[str | None, typer.Option(
         help="accuracy, or accuracy,latency  [accuracy,latency]", show_default=False)] = None,
+    start: Annotated[str | None, typer.Option(
+        help="published networks or architectures to try first, separated by commas", show_default=False)] = None,
     strategy: Annotated[str | None, typer.Option(help="random, tpe or nsga2  [tpe]", show_default=False)] = None,
     evaluator: Annotated[str | None, typer.Option(
         help="training, or a function of yours as module:function  [training]", show_default=False)] = None,
@@ -66,6 +67,7 @@ def search(
     given = {"space": space, "data": data, "resolution": resolution, "target": target, "strategy": strategy,
              "evaluator": evaluator, "trials": trials, "epochs": epochs, "batch": batch, "augmentation": augmentation,
              "seed": seed, "objectives": tuple(objectives.split(",")) if objectives is not None else None,
+             "start": tuple(start.split(",")) if start is not None else None,
              **_limits(latency, macs, params, memory, size)}
     given = {name: value for name, value in given.items() if value is not None}
     stored = dict(vars(directory.config)) if directory.exists else {}
@@ -119,20 +121,59 @@ def pareto(
 
 @app.command()
 def show(
-    what: Annotated[str, typer.Argument(metavar="ARCHITECTURE|DIR", help="text of an architecture, or a run "
-                                                                         "directory, whose winner is shown")],
+    what: Annotated[str, typer.Argument(metavar="ARCHITECTURE|NAME|DIR", help="text of an architecture, published "
+                                        "network, or run directory, whose winner is shown")],
     trial: Annotated[int | None, typer.Option(help="show this trial of the run", show_default=False)] = None,
 ) -> None:
     """Show the layers of an architecture: shapes, parameters, multiply-adds."""
     from nas.report.layers import layer_table
-    from search_spaces.architecture import Architecture
+    from search_spaces.architecture import SEPARATOR, Architecture
+    from search_spaces.zoo import load_network
 
-    is_run = trial is not None or os.path.isdir(what)  # noqa: PTH112 - Path.is_dir raises where a text is too long
-    text = _text_of(what, trial) if is_run else what
-    architecture = Architecture.parse(text)
+    if SEPARATOR in what:
+        architecture = Architecture.parse(what)
+    elif trial is not None or Path(what).is_dir():
+        architecture = Architecture.parse(_text_of(what, trial))
+    else:
+        architecture = load_network(what)
     console = _console()
     console.print(architecture.text, soft_wrap=True, highlight=False)
     console.print(layer_table(architecture))
+
+
+@app.command()
+def zoo(family: Annotated[str | None, typer.Option(help="only networks of this family", show_default=False)] = None
+        ) -> None:
+    """List the published networks with their parameters, multiply-adds and sources."""
+    from nas.report.zoo import zoo_table
+
+    _console().print(zoo_table(family))
+
+
+@app.command("import-weights")
+def import_weights(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="published network, see `nas zoo`")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="state dict of torchvision or timm")],
+    out: Annotated[Path | None, typer.Option(help="where to  [NAME.safetensors]", show_default=False)] = None,
+    reference: Annotated[Path | None, typer.Option(
+        help="npz file with images [B, H, W, C] and the logits that they should give", show_default=False)] = None,
+    classes: Annotated[int | None, typer.Option(help="classes of the state dict", show_default=False)] = None,
+) -> None:
+    """Read pretrained weights into a published network."""
+    from evaluators.checkpoint import save_network
+    from evaluators.pretrained import import_weights, output_difference, read_reference, read_weights
+    from search_spaces.zoo import ZOO, load_network
+
+    architecture = load_network(name, classes=classes)
+    arrays = import_weights(architecture, read_weights(file), ZOO[name].family)
+    console = _console()
+    if reference is not None:
+        difference = output_difference(architecture, arrays, *read_reference(reference))
+        console.print(f"logits differ from the reference by at most {difference:.1e}, relative to the largest",
+                      highlight=False)
+    path = out or Path(f"{name}.safetensors")
+    save_network(architecture, arrays, path)
+    console.print(f"{path}: {name}, {architecture.params:,} parameters", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -30,6 +30,7 @@ class SearchConfig:
         memory_bytes: budget of live activations at their peak.
         size_bytes: budget of the model file.
         objectives: `accuracy`, or `accuracy` and `latency`.
+        start: names of published networks, or texts of architectures, to evaluate first; see `nas.engine.starts`.
         strategy: name of a sampler.
         evaluator: `training`, or a function of your own as `module:function`.
         trials: distinct candidates to train.
@@ -50,6 +51,7 @@ class SearchConfig:
     memory_bytes: int | None = None
     size_bytes: int | None = None
     objectives: tuple[str, ...] = ("accuracy", "latency")
+    start: tuple[str, ...] = ()
     strategy: str = "tpe"
     evaluator: str = "training"
     trials: int = 20

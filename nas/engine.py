@@ -20,13 +20,14 @@ from nas.config import SearchConfig, load_evaluator
 from nas.costs import Gauge, costs_within, counted, file_gauge
 from nas.run import CANDIDATE, Resolved, RunDirectory
 from nas.strategies import STRATEGIES
-from nas.strategies.fresh import LOST, FreshSampler
+from nas.strategies.fresh import LOST, OUTSIDE, FreshSampler
 from nas.survey import percentile_latency_ms, require_feasible
 from search_spaces import load_space
-from search_spaces.architecture import Architecture, identify
+from search_spaces.architecture import SEPARATOR, Architecture, identify
 from search_spaces.errors import InvalidInput
 from search_spaces.layers import require
 from search_spaces.space import Space
+from search_spaces.zoo import load_network
 
 if TYPE_CHECKING:
     import optuna
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 PROPOSALS_PER_TRIAL = 50  # bounds rejected and duplicate proposals, each
 FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a candidate
 PERCENTILE_SAMPLE = 100
+START = "start"  # the attribute of a trial that was asked for: the text of its architecture
 
 
 class CandidateFailed(RuntimeError):
@@ -126,6 +128,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     evaluate = load_evaluator(config.evaluator)
     target = parse_target(config.target)
     space, dataset = bound_space(config)
+    first = starts(config, dataset)
     if run.exists:
         _require_same(run, config, space, dataset)
     with contextlib.ExitStack() as stack:
@@ -141,7 +144,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             run.write(config, run.resolved)
         fidelity = Fidelity(config.epochs, config.seed, config.batch, config.augmentation)
         _optimize(Evaluation(run, space, dataset, run.budgets, gauge, evaluate, fidelity, config.objectives, monitor),
-                  config)
+                  config, first)
     return run
 
 
@@ -153,6 +156,23 @@ def bound_space(config: SearchConfig) -> tuple[Space, Dataset]:
             f"`resolution` is for spaces that leave it open, but '{config.space}' states {stated}")
     dataset = load_dataset(config.data, seed=config.seed, resolution=max(stated) if stated else config.resolution)
     return space.bind(dataset.resolution, dataset.channels, len(dataset.classes)), dataset
+
+
+def starts(config: SearchConfig, dataset: Dataset) -> list[Architecture]:
+    """Returns the architectures to evaluate first: published networks put to the data, and texts as they are.
+
+    Raises:
+        InvalidInput: unknown name, wrong text, or an architecture that does not fit the data.
+    """
+    found = []
+    for name in config.start:
+        fitted = {"resolution": dataset.resolution, "channels": dataset.channels, "classes": len(dataset.classes)}
+        architecture = Architecture.parse(name) if SEPARATOR in name else load_network(name, **fitted)
+        require((architecture.input.channels, architecture.classes) == (dataset.channels, len(dataset.classes)),
+                f"a start must take {dataset.channels} channels and tell {len(dataset.classes)} classes apart, but got "
+                f"{architecture.input.channels} and {architecture.classes} in '{name}'")
+        found.append(architecture)
+    return found
 
 
 def tally(trials: "list[optuna.trial.FrozenTrial]") -> Tally:
@@ -200,10 +220,11 @@ def _require_same(run: RunDirectory, config: SearchConfig, space: Space, dataset
                            + "; ".join(differences))
 
 
-def _optimize(evaluation: Evaluation, config: SearchConfig) -> None:
+def _optimize(evaluation: Evaluation, config: SearchConfig, first: list[Architecture]) -> None:
     sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, evaluation.space.parameters)
     study = evaluation.run.study(sampler)
     _fail_lost_trials(study)
+    _enqueue(study, evaluation.space, first)
 
     def after(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | None" = None) -> None:
         trials = study.get_trials(deepcopy=False)
@@ -247,6 +268,16 @@ def _fail_lost_trials(study: "optuna.Study") -> None:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
+def _enqueue(study: "optuna.Study", space: Space, first: list[Architecture]) -> None:
+    """Asks for the starts that have not been tried yet, by their choices if the space has them."""
+    tried = {trial.user_attrs.get(START) for trial in study.get_trials(deepcopy=False) if LOST not in trial.user_attrs}
+    for architecture in first:
+        if architecture.text not in tried:
+            choices = space.encode(architecture)
+            outside = {} if choices is not None else {OUTSIDE: True}
+            study.enqueue_trial(choices or {}, user_attrs={START: architecture.text, **outside})
+
+
 def _objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:
     try:
         return _evaluated(evaluation, study, trial)
@@ -257,7 +288,10 @@ def _objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
 
 def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:
     """Returns the objectives of a trial, having recorded all that was found on the way."""
-    architecture = evaluation.space.decode(evaluation.space.suggest(trial))
+    if OUTSIDE in trial.user_attrs:
+        architecture = Architecture.parse(trial.user_attrs[START])
+    else:
+        architecture = evaluation.space.decode(evaluation.space.suggest(trial))
     earlier = _earlier(study, architecture.id)
     if earlier is not None:
         return _reused(evaluation, trial, earlier)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.checkpoint import save_network
-from evaluators.datasets import Dataset, Split
+from evaluators.datasets import Dataset
 from evaluators.files import write_whole
 from evaluators.latency import Latency, Precision, measure_once
 from evaluators.runtimes import RUNTIMES, Target, parse_target
@@ -141,16 +141,11 @@ def _train_to_the_end(architecture: Architecture, dataset: Dataset, run: RunDire
     from evaluators.training import Images, Recipe, train
 
     recipe = Recipe(batch=run.config.batch, augmentation=run.config.augmentation)
-    both = _joined(dataset)
+    both = dataset.train_and_validation
     images = Images.put(both.images, both.labels, dataset)
     trained = train(architecture, images, None, recipe, epochs=epochs, seed=run.config.seed,
                     on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, epochs))
     return trained.arrays, {"images": len(both), "epochs": epochs, "duration_s": round(trained.duration_s, 1)}
-
-
-def _joined(dataset: Dataset) -> Split:
-    return Split(np.concatenate([dataset.train.images, dataset.validation.images]),
-                 np.concatenate([dataset.train.labels, dataset.validation.labels]))
 
 
 def _metadata(architecture: Architecture, dataset: Dataset) -> dict[str, str]:
@@ -216,7 +211,7 @@ def _compared(run_file: Any, architecture: Architecture, arrays: Weights, datase
 def _certificate(chosen: Candidate, architecture: Architecture, dataset: Dataset, arrays: Weights, budgets: Budgets,
                  files: list[dict[str, Any]], target: Target, run: RunDirectory, training: dict[str, Any]
                  ) -> dict[str, Any]:
-    from evaluators.baseline import logistic_regression
+    from evaluators.baseline import easy_accuracy
     from evaluators.training import Images, count_correct
 
     own = files[0]
@@ -236,7 +231,7 @@ def _certificate(chosen: Candidate, architecture: Architecture, dataset: Dataset
         "accuracy": {
             "test": correct / len(dataset.test), "test_ci": accuracy_interval(correct, len(dataset.test)),
             "images": len(dataset.test),
-            "logistic_regression": logistic_regression(_joined(dataset), dataset.test, dataset),
+            "logistic_regression": easy_accuracy(dataset),
             "validation_in_search": chosen.accuracy,
         },
         "costs": {"macs": costs.macs, "params": costs.params, "memory_bytes": costs.memory_bytes},

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+MOST_LISTED = 40  # names that a message lists; of more it gives the nearest
+
 
 class InvalidInput(ValueError):
     """A rule that some input breaks: one line that states the rule, then the value.
@@ -21,6 +23,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InvalidInput:
     "unknown strategy 'randon'; did you mean 'random'? known: random, tpe"
     """
     names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=1)
+    nearest = difflib.get_close_matches(name, names, n=3)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else ";"
-    return InvalidInput(f"unknown {what} '{name}'{hint} known: {', '.join(names) or 'none'}")
+    listed = names if len(names) <= MOST_LISTED else [*(nearest or names[:3]), f"and {len(names)} in all"]
+    return InvalidInput(f"unknown {what} '{name}'{hint} known: {', '.join(listed) or 'none'}")

@@ -71,6 +71,12 @@ class Dataset:
         return self.train.images.shape[3]
 
     @property
+    def train_and_validation(self) -> Split:
+        """All images but the test images."""
+        return Split(np.concatenate([self.train.images, self.validation.images]),
+                     np.concatenate([self.train.labels, self.validation.labels]))
+
+    @property
     def mean(self) -> NDArray[np.float32]:
         """The mean `[C]` of the training images scaled to [0, 1]."""
         return self._moments[0]

@@ -10,13 +10,13 @@ from search_spaces.layers import Convolution, Operation
 
 def layer_table(architecture: Architecture) -> Table:
     """Returns a line for each operation in execution order, block by block, and the totals."""
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True)
-    table.add_column("layer", footer="total", no_wrap=True)
-    table.add_column("what", no_wrap=True)
-    table.add_column("output", justify="right", no_wrap=True,
-                     footer=f"peak {format_bytes(architecture.memory_bytes)}")
-    table.add_column("params", justify="right", footer=f"{architecture.params:,}")
-    table.add_column("MACs", justify="right", footer=f"{architecture.macs:,}")
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, caption_justify="left",
+                  caption=f"live activations at their peak: {format_bytes(architecture.memory_bytes)}")
+    table.add_column("layer", footer="total", no_wrap=True, max_width=24)
+    table.add_column("what", no_wrap=True, max_width=30)
+    table.add_column("output", justify="right", no_wrap=True)
+    table.add_column("params", justify="right", no_wrap=True, footer=f"{architecture.params:,}")
+    table.add_column("MACs", justify="right", no_wrap=True, footer=f"{architecture.macs:,}")
     size = architecture.input.resolution
     table.add_row("input", "", f"{size}x{size}x{architecture.input.channels}", "", "")
     for index, (block, program) in enumerate(zip(architecture.blocks, architecture.block_programs, strict=True)):

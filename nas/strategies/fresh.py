@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.strategies import Strategy
 
 LOST = "lost"  # the attribute of a trial whose worker died or was interrupted
+OUTSIDE = "outside"  # the attribute of a trial whose architecture is not of the space: it has no parameters
 
 
 class FreshSampler(BaseSampler):
@@ -38,11 +39,13 @@ class FreshSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of the space."""
-        return self._distributions
+        return {} if OUTSIDE in trial.user_attrs else self._distributions
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
                         ) -> dict[str, Any]:
         """Returns what the inner sampler proposes for all parameters together."""
+        if not search_space:
+            return {}
         return self._inner.sample_relative(study, trial, search_space)
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
@@ -52,4 +55,5 @@ class FreshSampler(BaseSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Lets the inner sampler note the result."""
-        self._inner.after_trial(study, trial, state, values)
+        if OUTSIDE not in trial.user_attrs:
+            self._inner.after_trial(study, trial, state, values)

@@ -1,0 +1,68 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+import nas
+from nas.api import Run, new_run_directory
+from nas.budget import Budgets
+from nas.candidate import distinct, front, winner
+from search_spaces import InvalidInput
+
+
+@pytest.fixture
+def run(make_config, gauge, tmp_path):
+    return nas.search(make_config(trials=6, latency_ms=1.0), tmp_path / "run", gauge=gauge)
+
+
+def test_importing_the_package_loads_nothing_else():
+    script = "import nas, sys\nprint(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True
+                                ).stdout.split())
+    assert "nas" in loaded
+    assert not loaded & {"numpy", "jax", "optuna", "typer", "evaluators", "search_spaces"}
+
+
+def test_the_package_offers_what_it_lists_and_nothing_unknown():
+    assert {name: getattr(nas, name).__name__ for name in nas.__all__} == {name: name for name in nas.__all__}
+    with pytest.raises(AttributeError, match="has no attribute 'serch'"):
+        _ = nas.serch
+
+
+def test_a_run_is_opened_again_as_it_was(run):
+    again = Run.open(str(run.path))
+    assert again.candidates() == run.candidates()
+    assert (again.config, again.budgets) == (run.config, Budgets(latency_ms=1.0))
+    with pytest.raises(InvalidInput, match="holds run"):
+        Run.open(run.path.parent)
+
+
+def test_the_front_lists_each_architecture_once_and_the_best_is_on_it(run):
+    assert run.pareto() == distinct(front(run.candidates()))
+    assert run.best() in run.pareto()
+    assert run.best() == winner(run.candidates())
+
+
+def test_other_budgets_pick_another_winner_from_the_same_search(run):
+    best = run.best()
+    smaller = run.best(Budgets(macs=best.macs - 1))
+    fitting = [candidate for candidate in run.candidates() if candidate.macs < best.macs]
+    assert smaller.accuracy == max(candidate.accuracy for candidate in fitting)
+    assert run.best(Budgets(macs=1)) is None
+    assert run.best(Budgets(latency_ms=1e9)) == dataclasses.replace(best, violations=run.best(
+        Budgets(latency_ms=1e9)).violations)
+
+
+def test_a_search_without_a_directory_goes_to_one_named_after_the_time(make_config, gauge, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = nas.search(make_config(trials=1), gauge=gauge)
+    assert run.path.parent.name == "runs" == new_run_directory().parent.name
+    assert (tmp_path / run.path / "run.toml").is_file()
+
+
+def test_the_front_is_drawn_into_a_file(run, tmp_path):
+    run.plot(tmp_path / "front.png")
+    with Image.open(tmp_path / "front.png") as image:
+        assert image.format == "PNG"

@@ -1,0 +1,327 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nas import cli
+from nas.allocator import TUNABLES
+from nas.report.records import COLUMNS
+
+MINE = '''\
+"""Prefers few parameters: a score of one's own, for a test."""
+
+import os
+import time
+from pathlib import Path
+
+from evaluators.evaluator import Score
+
+
+def score(architecture, data, fidelity):
+    """Returns a made-up accuracy; waits where a test asks it to."""
+    if os.environ.get("WAIT"):
+        Path("waiting").touch()
+        time.sleep(600)
+    correct = 1000 - architecture.params // 10 % 1000
+    return Score(correct / 1000, 1000)
+'''
+NAS = Path(sysconfig.get_path("scripts")) / "nas"
+ARCHITECTURE = "in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e3_c8_s1_se0_relu+head_c16_relu_n2"
+BUILTIN = ("--space", "space.toml", "--data", "data.npz", "--evaluator", "mine:score", "--latency", "50ms")
+
+
+@pytest.fixture(scope="module")
+def workplace(inputs, tmp_path_factory):
+    """A directory of a user: a space, data, and an evaluator."""
+    directory = tmp_path_factory.mktemp("workplace")
+    for name in ("space.toml", "data.npz"):
+        (directory / name).write_bytes((inputs / name).read_bytes())
+    (directory / "mine.py").write_text(MINE)
+    return directory
+
+
+def in_a_process(*arguments, cwd, **environment):
+    return subprocess.run([NAS, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False,
+                          env=os.environ | environment)
+
+
+@pytest.fixture(scope="module")
+def run(workplace):
+    """A search with the user's evaluator, on real timings."""
+    done = in_a_process("search", *BUILTIN, "--trials", 3, "--run", "run", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    assert "3 trained" in done.stdout
+    assert "Pareto front" in done.stdout
+    return workplace / "run"
+
+
+@pytest.fixture
+def nas(monkeypatch, capfd):
+    """Runs the command line in this process: `nas(*arguments)` are the exit status, the output and the errors."""
+    monkeypatch.setenv(TUNABLES, os.environ.get(TUNABLES, ""))  # so that the process is not replaced
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        return ended.value.code, out, err
+    return call
+
+
+def content(directory):
+    """Returns the files under a directory, except for those that imports and open data bases leave."""
+    return {path: path.read_bytes() for path in directory.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts and ".db-" not in path.name}
+
+
+def test_help_imports_nothing_heavy():
+    script = ("import sys\nfrom nas.cli import main\nsys.argv = ['nas', '--help']\ntry:\n    main()\n"
+              "finally:\n    print(*sorted({name.partition('.')[0] for name in sys.modules}))")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "Usage: nas" in done.stdout
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "typer" in loaded
+    assert not loaded & {"jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "matplotlib"}
+
+
+@pytest.mark.parametrize("command", ["search", "pareto", "show", "space", "export"])
+def test_every_command_explains_itself(command, nas):
+    status, out, err = nas(command, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"Usage: nas {command}")
+
+
+SEARCHES = [
+    (("--space", "mobil"), "unknown space 'mobil'; did you mean 'mobile'"),
+    (("--space", "missing.toml"), "'missing.toml'"),
+    (("--space", "even.toml"), "`kernel` must be odd, but got kernel=4"),
+    (("--space", "option.toml"), "unknown option 'q5'"),
+    (("--data", "fashion-mnst"), "did you mean 'fashion-mnist'"),
+    (("--data", "missing.npz"), "missing.npz"),
+    (("--data", "broken.npz"), "intact archive"),
+    (("--data", "images"), "broken.png"),
+    (("--target", "onnxruntim"), "unknown runtime 'onnxruntim'; did you mean 'onnxruntime'"),
+    (("--target", "onnxruntime:cores=1"), "unknown option of a target 'cores'"),
+    (("--target", "onnxruntime:threads=9999"), "`threads` must be at most"),
+    (("--latency", "0.1"), "latency needs a unit: 0.1ms, 80us or 0.0001s, but got '0.1'"),
+    (("--latency", "0.1min"), "unknown unit of latency 'min'"),
+    (("--latency", "fast"), "latency is written like"),
+    (("--latency", "-1ms"), "latency must be positive"),
+    (("--latency", "0us"), "latency must be positive"),
+    (("--latency", "p0"), "percentile must lie in (0, 100]"),
+    (("--latency", "p101"), "percentile must lie in (0, 100]"),
+    (("--latency", "0.0001ms"), "least found among its smallest is latency"),
+    (("--macs", "20X"), "unknown unit of macs 'X'"),
+    (("--macs", "5"), "least found among its smallest is macs"),
+    (("--params", "many"), "params is written like"),
+    (("--memory", "1000"), "memory needs a unit"),
+    (("--size", "0B"), "size must be positive"),
+    (("--strategy", "tpee"), "unknown strategy 'tpee'; did you mean 'tpe'"),
+    (("--evaluator", "trainin"), "unknown evaluator 'trainin'; did you mean 'training'"),
+    (("--evaluator", "nowhere:score"), "No module named 'nowhere'"),
+    (("--evaluator", "mine:scores"), "'mine' has no 'scores'"),
+    (("--evaluator", "mine:os"), "is a module"),
+    (("--evaluator", ":score"), "an evaluator must name a module"),
+    (("--objectives", "speed"), "unknown objective 'speed'"),
+    (("--objectives", "latency"), "must be accuracy or accuracy,latency"),
+    (("--objectives", ""), "unknown objective ''"),
+    (("--trials", "0"), "`trials` must be at least 1"),
+    (("--trials", "few"), "Invalid value for '--trials'"),
+    (("--epochs", "0"), "`epochs` must be at least 1"),
+    (("--batch", "0"), "`batch` must be at least 1"),
+    (("--augmentation", "zoom"), "unknown augmentation 'zoom'"),
+    (("--seed", "-1"), "`seed` must not be negative"),
+    (("--resolution", "0"), "`resolution` must be at least 1"),
+    (("--trails", "5"), "No such option: --trails"),
+    (("--space",), "requires an argument"),
+    (("extra",), "unexpected extra argument"),
+    (("--run", "mine.py"), "a run directory must be a directory, but got 'mine.py'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "rule"), SEARCHES, ids=[" ".join(arguments) for arguments, _ in SEARCHES])
+def test_a_search_for_something_wrong_is_one_line_and_writes_nothing(
+        arguments, rule, nas, workplace, tmp_path, monkeypatch):
+    for path in workplace.glob("*.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "even.toml").write_text('stages = ["conv_k4_c8_s2_relu", "head_c16_relu"]')
+    (tmp_path / "option.toml").write_text('stages = ["conv_k3_c8_s2_q5_relu", "head_c16_relu"]')
+    (tmp_path / "broken.npz").write_bytes((workplace / "data.npz").read_bytes()[:1000])
+    for name in ("cat/a", "cat/b", "cat/c", "dog/a", "dog/b", "dog/c"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (12, 12)).save(tmp_path / "images" / f"{name}.png")
+    (tmp_path / "images" / "cat" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing else")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    before = content(tmp_path)
+    given = {name: value for name, value in zip(BUILTIN[::2], BUILTIN[1::2], strict=True) if name not in arguments}
+    status, _, err = nas("search", *[part for pair in given.items() for part in pair], *arguments)
+    assert status == 2
+    assert rule in err
+    assert err.startswith("nas: ")
+    assert err.count("\n") == 1
+    assert content(tmp_path) == before
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {
+        path.relative_to(tmp_path).parts[0] for path in before}
+
+
+OTHERS = [
+    (("show", "in_r12_c1+conv_k4_c8_s2_relu+head_c16_relu_n2"), "`kernel` must be odd, but got kernel=4"),
+    (("show", "in_r12_c1+conv_k3_c8_relu+head_c16_relu_n2"), "conv_k3_c8_relu"),
+    (("show", "in_r12_c1+conv_k3_c8_s2_gelu+head_c16_relu_n2"), "gelu"),
+    (("show", "in_r12_c1+cnv_k3_c8_s2_relu+head_c16_relu_n2"), "did you mean 'conv'"),
+    (("show", "in_r12_c1++head_c16_relu_n2"), "joined by single '+' signs"),
+    (("show", "in_r12_c1+conv_k3_c8_s2_relu"), "ends in a classifier"),
+    (("show", "nowhere"), "begins with its input"),
+    (("show",), "Missing argument"),
+    (("show", "nowhere", "--trial", "1"), "a run directory holds run.toml, but 'nowhere' does not"),
+    (("pareto", "nowhere"), "a run directory holds run.toml, but 'nowhere' does not"),
+    (("export", "nowhere"), "a run directory holds run.toml, but 'nowhere' does not"),
+    (("space", "mobil"), "did you mean 'mobile'"),
+    (("space", "mobile", "--latency", "1"), "latency needs a unit"),
+    (("space", "mobile", "--latency", "p30"), "a budget is checked in milliseconds, but got 'p30'"),
+    (("space", "mobile", "--data", "nowhere"), "nowhere"),
+    (("space", "mobile", "--macs", "1k"), "least found among its smallest is macs"),
+    (("serch",), "No such command 'serch'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "rule"), OTHERS, ids=[" ".join(arguments)[:60] for arguments, _ in OTHERS])
+def test_anything_else_that_is_wrong_is_one_line_too(arguments, rule, nas, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = nas(*arguments)
+    assert status == 2
+    assert rule in err
+    assert err.startswith("nas: ")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+WITH_RUN = [
+    (("show", "run", "--trial", "99"), "has no trial 99"),
+    (("export", "run", "--trial", "99"), "has no trial 99"),
+    (("export", "run", "--format", "tflite"), "unknown format 'tflite'; known: flax, onnx, stablehlo"),
+    (("export", "run", "--epochs", "0"), "`epochs` must be at least 1"),
+    (("export", "run", "--latency", "p30"), "in milliseconds, but got 'p30'"),
+    (("export", "run", "--macs", "1"), "a trained candidate within"),
+    (("export", "run", "--out", "."), "an export goes to a new directory"),
+    (("export", "run", "--out", "run"), "an export goes to a new directory"),
+    (("search", *BUILTIN, "--run", "run", "--space", "mobile"), "space is 'space.toml' there, 'mobile' here"),
+    (("search", "--run", "run", "--latency", "40ms", "--seed", "3"), "latency_ms is 50.0 there, 40.0 here; seed is 0"),
+    (("search", "--run", "run", "--latency", "p30"), "latency_ms is 50.0 there, None here; latency_percentile is None"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "rule"), WITH_RUN, ids=[" ".join(arguments)[:60] for arguments, _ in WITH_RUN])
+def test_what_does_not_fit_a_run_is_one_line_and_leaves_it_as_it_was(arguments, rule, nas, run, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    before = content(run.parent)
+    status, _, err = nas(*arguments)
+    assert (status, err.count("\n")) == (2, 1)
+    assert rule in err
+    assert content(run.parent) == before
+
+
+def test_the_front_as_json_has_a_row_for_every_trial(nas, run):
+    status, out, err = nas("pareto", run, "--json")
+    assert (status, err) == (0, "")
+    rows = json.loads(out)
+    assert all(list(row) == list(COLUMNS) for row in rows)
+    trained = {row["architecture"]: row for row in rows if row["trained"]}
+    assert len(trained) == 3
+    for row in trained.values():
+        assert row["accuracy"] == (1000 - row["params"] // 10 % 1000) / 1000
+        assert row["accuracy_ci"][0] < row["accuracy"] < row["accuracy_ci"][1]
+        assert 0 < row["latency_ci_ms"][0] <= row["latency_ms"] <= row["latency_ci_ms"][1] <= 50
+        assert row["feasible"]
+    best = max(rows, key=lambda row: (row["accuracy"], -row["latency_ms"]))
+    assert best["on_front"]
+
+
+def test_the_front_as_csv_and_png_are_files(nas, run, tmp_path):
+    status, out, _ = nas("pareto", run, "--csv", tmp_path / "front.csv", "--png", tmp_path / "front.png")
+    assert status == 0
+    assert "Pareto front" in out
+    with (tmp_path / "front.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == [str(row["trial"]) for row in json.loads(nas("pareto", run, "--json")[1])]
+    with Image.open(tmp_path / "front.png") as image:
+        assert image.size[0] > 1000
+    assert {path.name for path in tmp_path.iterdir()} == {"front.csv", "front.png"}
+
+
+def test_an_architecture_is_shown_by_its_text_and_by_its_run(nas, run):
+    status, out, _ = nas("show", ARCHITECTURE)
+    assert status == 0
+    assert ARCHITECTURE in out.replace("\n", "")
+    for text in ("convolution 3x3 depthwise", "12x12x1", "6x6x24"):
+        assert text in out
+    winner = nas("show", run)[1].splitlines()[0]
+    rows = json.loads(nas("pareto", run, "--json")[1])
+    best = max((row for row in rows if row["trained"]), key=lambda row: (row["accuracy"], -row["latency_ms"]))
+    assert winner == best["architecture"]
+    assert nas("show", run, "--trial", rows[0]["trial"])[1].splitlines()[0] == rows[0]["architecture"]
+
+
+def test_a_text_longer_than_any_path_is_shown(nas):
+    text = ARCHITECTURE.replace("+head", 40 * "+mb_k3_e3_c8_s1_se0.25_hswish" + "+head")
+    status, out, err = nas("show", text)
+    assert (status, err) == (0, "")
+    assert out.startswith(text)
+
+
+def test_a_space_is_described_and_its_budget_checked(nas, workplace, tmp_path):
+    (tmp_path / "two.toml").write_text('stages = ["conv_k3/5_c8_s2_relu", "head_c16_relu"]')
+    status, out, err = nas("space", tmp_path / "two.toml", "--data", workplace / "data.npz", "--latency", "50ms")
+    assert (status, err) == (0, "")
+    for text in ("2 architectures, 1 choices", "latency 50 ms: can be met, e.g. by in_r12_c1", "least", "p30", "most",
+                 "percentiles of 2 random members"):
+        assert text in out
+
+
+def test_the_same_command_on_a_finished_search_trains_nothing(nas, run, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    rows = nas("pareto", run, "--json")[1]
+    done = in_a_process("search", "--run", "run", cwd=run.parent)  # the rest is in the run directory
+    assert done.returncode == 0, done.stderr
+    assert nas("pareto", run, "--json")[1] == rows
+
+
+def test_an_interrupted_search_says_so_and_goes_on(workplace):
+    command = [NAS, "search", *BUILTIN, "--trials", "3", "--run", "interrupted"]
+    process = subprocess.Popen(command, cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=os.environ | {"WAIT": "yes", "PYTHONUNBUFFERED": "1"})
+    deadline = time.monotonic() + 120
+    while not (workplace / "waiting").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "nas: interrupted"
+    assert "goes on" in out
+    done = in_a_process(*command[1:], cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    assert "3 trained" in done.stdout
+
+
+def test_what_fails_is_one_line_with_status_one_and_debug_shows_where(nas, workplace, monkeypatch, tmp_path):
+    (tmp_path / "bad.py").write_text("def score(architecture, data, fidelity):\n    return undefined\n")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["search", "--space", workplace / "space.toml", "--data", workplace / "data.npz",
+                 "--evaluator", "bad:score", "--run", "run"]
+    status, _, err = nas(*arguments)
+    assert status == 1
+    assert err == ("nas: 5 candidates failed one after the other, the last with: NameError: name 'undefined' is not "
+                   "defined\n")
+    monkeypatch.setattr(sys, "argv", ["nas", "--debug", *map(str, arguments)])
+    with pytest.raises(Exception, match="5 candidates failed"):
+        cli.main()
