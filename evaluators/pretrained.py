@@ -40,14 +40,16 @@ _INSIDE = (
     (r"\bsqueeze\b", "!squeeze"),
     (r"\.denseblock(\d+)\b", r".\1.0"),
     (r"\.transition(\d+)\b", r".\1.1"),
-    (r"^(Mixed_5\w)\.branch3x3dbl", r"\1.branch6"),
-    (r"^repeat\.", "mixed_5c."),
-    (r"^repeat_1\.", "mixed_6b."),
-    (r"^repeat_2\.", "mixed_7b."),
-    (r"^block8\.", "mixed_7c."),
-    (r"^conv2d_7b\.", "~conv2d_7b."),
 )
 _OF_FAMILY = {
+    "inception": (
+        (r"^(Mixed_5\w)\.branch3x3dbl", r"\1.branch6"),
+        (r"^repeat\.", "mixed_5c."),
+        (r"^repeat_1\.", "mixed_6b."),
+        (r"^repeat_2\.", "mixed_7b."),
+        (r"^block8\.", "mixed_7c."),
+        (r"^conv2d_7b\.", "~conv2d_7b."),
+    ),
     "xception": ((r"^(conv1|conv2|bn1|bn2)\b", r"!\1"), (r"^(conv3|conv4|bn3|bn4)\b", r"~\1")),
 }
 

@@ -26,6 +26,18 @@ from search_spaces.architecture import Architecture
 from search_spaces.zoo import ZOO
 
 CLASSES = 16
+# networks that timm has too, with other names of the same tensors, and the options that make them the same
+TIMM: dict[str, tuple[str, dict[str, Any]]] = {
+    "mobilenet_v2": ("mobilenetv2_100", {}),
+    "mobilenet_v3_small": ("mobilenetv3_small_100", {"bn_eps": 0.001}),
+    "mnasnet_b1_0.5": ("mnasnet_050", {}),
+    "efficientnet_b0": ("efficientnet_b0", {}),
+    "efficientnet_v2_s": ("tf_efficientnetv2_s", {"bn_eps": 0.001, "pad_type": ""}),
+    "resnet50": ("resnet50", {}),
+    "densenet121": ("densenet121", {}),
+    "inception_v3": ("inception_v3", {}),
+    "xception": ("legacy_xception", {}),
+}
 GAINS = {"efficientnet_v2_s": 0.8}  # of the kernels, 1 where not named
 # network of the zoo: where its reference comes from, module and function there, resolution
 REFERENCES = {
@@ -182,11 +194,11 @@ def _reference(name: str) -> Any:
     return network
 
 
-def record(name: str) -> tuple[np.ndarray, dict[str, list[int]]]:
-    """Returns the reference's logits `[2, classes]` on our arrays in float64, and its tensors' shapes by name."""
+def record(name: str, network: Any) -> tuple[np.ndarray, dict[str, list[int]]]:
+    """Returns a PyTorch network's logits `[2, classes]` on our arrays in float64, and its tensors' shapes by name."""
     import torch
 
-    architecture, network = reference_network(name), _reference(name).double()
+    architecture, network = reference_network(name), network.double().eval()
     state = network.state_dict()
     shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
     arrays = reference_arrays(architecture, GAINS.get(name, 1.0))
@@ -210,8 +222,15 @@ def main() -> None:
     _timm()
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names or REFERENCES:
-        logits, shapes = record(name)
-        text = json.dumps({"logits": logits.astype(float).round(9).tolist(), "tensors": shapes})
+        logits, shapes = record(name, _reference(name))
+        recorded: dict[str, Any] = {"logits": logits.astype(float).round(9).tolist(), "tensors": shapes}
+        if name in TIMM:
+            import timm
+
+            function, choices = TIMM[name]
+            same, recorded["timm_tensors"] = record(name, timm.create_model(function, num_classes=CLASSES, **choices))
+            np.testing.assert_allclose(same, logits, rtol=1e-6)
+        text = json.dumps(recorded)
         (options.out / f"{name}.json").write_text(text + "\n")
         print(f"{name}: {len(shapes)} tensors, largest logit {np.abs(logits).max():.4g}")
 

@@ -11,7 +11,14 @@ import pytest
 from evaluators.network import forward
 from evaluators.pretrained import match_tensors
 from evaluators.runtimes.onnxruntime import onnx_model
-from experiments.reference_logits import GAINS, REFERENCES, reference_arrays, reference_images, reference_network
+from experiments.reference_logits import (
+    GAINS,
+    REFERENCES,
+    TIMM,
+    reference_arrays,
+    reference_images,
+    reference_network,
+)
 from search_spaces.zoo import ZOO
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -61,10 +68,11 @@ def test_flax_logits_are_those_of_the_reference(name):
     jax.clear_caches()
 
 
-@EVERY_REFERENCE
-def test_the_tensors_of_the_reference_fill_every_array_once(name):
+@pytest.mark.parametrize(("name", "layout"), [*((name, "tensors") for name in REFERENCES),
+                                              *((name, "timm_tensors") for name in TIMM)])
+def test_the_tensors_of_the_reference_fill_every_array_once(name, layout):
     architecture = reference_network(name)
-    shapes = {tensor: tuple(shape) for tensor, shape in record(name)["tensors"].items()}
+    shapes = {tensor: tuple(shape) for tensor, shape in sorted(record(name)[layout].items())}
     matched = match_tensors(architecture.program, shapes, ZOO[name].family)
     arrays = reference_arrays(architecture)
     assert {own: array.shape for own, array in arrays.items()} == {own: shape for own, (shape, _) in matched.items()}
