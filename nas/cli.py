@@ -126,7 +126,7 @@ def show(
     trial: Annotated[int | None, typer.Option(help="show this trial of the run", show_default=False)] = None,
 ) -> None:
     """Show the layers of an architecture: shapes, parameters, multiply-adds."""
-    from nas.report.layers import layer_table
+    from nas.report.layers import forms_table, layer_table
     from search_spaces.architecture import SEPARATOR, Architecture
     from search_spaces.zoo import load_network
 
@@ -139,6 +139,9 @@ def show(
     console = _console()
     console.print(architecture.text, soft_wrap=True, highlight=False)
     console.print(layer_table(architecture))
+    forms = forms_table(architecture)
+    if forms is not None:
+        console.print(forms)
 
 
 @app.command()

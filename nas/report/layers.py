@@ -4,6 +4,7 @@ from rich import box
 from rich.table import Table
 
 from nas.budget import format_bytes
+from search_spaces.alternatives import forms_of_blocks
 from search_spaces.architecture import Architecture, write_block
 from search_spaces.layers import Convolution, Operation
 
@@ -27,6 +28,23 @@ def layer_table(architecture: Architecture) -> Table:
             table.add_row(f"  {operation.name.rpartition('/')[0] or '-'}", _described(operation),
                           _shape(operation.output_shape), _count(operation.params), _count(operation.macs))
     return table
+
+
+def forms_table(architecture: Architecture) -> Table | None:
+    """Returns what the blocks would cost in their other documented forms, or None where no block has any.
+
+    One 5x5 convolution or two of 3x3; a convolution or its depthwise separable form.
+    """
+    table = Table(box=box.SIMPLE_HEAD, title="blocks in their other forms", title_justify="left")
+    for name in ("block", "form"):
+        table.add_column(name, no_wrap=True, max_width=44)
+    for name in ("params", "MACs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for index, forms in enumerate(forms_of_blocks(architecture)):
+        for form in forms:
+            own = form is forms[0]
+            table.add_row(f"{index} {form.text}" if own else "", form.form, f"{form.params:,}", f"{form.macs:,}")
+    return table if table.row_count else None
 
 
 def _described(operation: Operation) -> str:
