@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PROPOSALS_PER_TRIAL = 50  # bounds rejected and duplicate proposals, each
 FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a candidate
-PERCENTILE_SAMPLE = 100
+PERCENTILE_SAMPLE = 60
 START = "start"  # the attribute of a trial that was asked for: the text of its architecture
 
 
