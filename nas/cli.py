@@ -201,7 +201,8 @@ def space(
     require(config.latency_percentile is None, f"a budget is checked in milliseconds, but got '{latency}'")
     bound, _ = bound_space(config)
     console, budgets = _console(), config.budgets(config.latency_ms)
-    console.print(f"{name}: {float(bound.size):.3g} architectures, {len(bound.parameters)} choices", highlight=False)
+    console.print(f"{name}: {float(bound.size):.3g} architectures, {len(bound.parameters)} choices", highlight=False,
+                  soft_wrap=True)
     with Terminal(console) as monitor, file_gauge(_target(config.target)) as gauge:
         if budgets.limits:
             member = require_feasible(bound, budgets, gauge, seed, monitor.progress)

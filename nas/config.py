@@ -61,6 +61,10 @@ class SearchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("objectives", "start"):
+            require(not isinstance(getattr(self, name), str), f"`{name}` is a sequence of texts, but got "
+                    f"{getattr(self, name)!r}")
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list would do as well
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, STRATEGIES)
         for objective in self.objectives:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PROPOSALS_PER_TRIAL = 50  # bounds rejected and duplicate proposals, each
 FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a candidate
 PERCENTILE_SAMPLE = 60
+IMPOSSIBLE = "impossible"  # the attribute of a trial whose choices make no network: why
 START = "start"  # the attribute of a trial that was asked for: the text of its architecture
 
 
@@ -244,7 +245,7 @@ def _optimize(evaluation: Evaluation, config: SearchConfig, first: list[Architec
 
 def _is_over(counts: Tally, trials: int, monitor: Monitor) -> bool:
     bound = PROPOSALS_PER_TRIAL * trials
-    for what, count in (("rejected", counts.rejected), ("duplicate", counts.duplicates)):
+    for what, count in (("rejected", counts.rejected), ("duplicate", counts.duplicates), ("failed", counts.failed)):
         if count >= bound:
             monitor.say(f"stopped after {count} {what} proposals, {PROPOSALS_PER_TRIAL} for each trial asked for: "
                         f"{counts.trained} of {trials} candidates were trained")
@@ -253,7 +254,8 @@ def _is_over(counts: Tally, trials: int, monitor: Monitor) -> bool:
 
 
 def _require_progress(trials: "list[optuna.trial.FrozenTrial]") -> None:
-    last = [trial for trial in trials if trial.state.is_finished()][-FAILURES_IN_A_ROW:]
+    last = [trial for trial in trials
+            if trial.state.is_finished() and IMPOSSIBLE not in trial.user_attrs][-FAILURES_IN_A_ROW:]
     reasons = [trial.user_attrs.get(CANDIDATE, {}).get("reason") for trial in last if trial.state.name == "FAIL"]
     if len(reasons) == FAILURES_IN_A_ROW and all(LOST not in trial.user_attrs for trial in last):
         raise SearchFailed(f"{FAILURES_IN_A_ROW} candidates failed one after the other, the last with: {reasons[-1]}")
@@ -291,7 +293,11 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
     if OUTSIDE in trial.user_attrs:
         architecture = Architecture.parse(trial.user_attrs[START])
     else:
-        architecture = evaluation.space.decode(evaluation.space.suggest(trial))
+        try:
+            architecture = evaluation.space.decode(evaluation.space.suggest(trial))
+        except InvalidInput as error:
+            trial.set_user_attr(IMPOSSIBLE, str(error))
+            raise CandidateFailed(str(error)) from None
     earlier = _earlier(study, architecture.id)
     if earlier is not None:
         return _reused(evaluation, trial, earlier)

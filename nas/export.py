@@ -176,8 +176,9 @@ def _write(name: str, architecture: Architecture, arrays: Weights, dataset: Data
     session = runtime.load(path, options.options)
     quiet_ms = run.quiet_ms() if options == target else None
     latency = measure_once(options, path, _shape(architecture), DECIDING, quiet_ms=quiet_ms)
-    return _described(name, path) | {"target": options.text, "versions": runtime.versions()} | _compared(
-        session.run, architecture, arrays, dataset) | {"latency": dataclasses.asdict(latency)}
+    run_by = {"target": options.text, "input": runtime.input_layout, "versions": runtime.versions()}
+    return (_described(name, path) | run_by | _compared(session.run, architecture, arrays, dataset)
+            | {"latency": dataclasses.asdict(latency)})
 
 
 def _described(name: str, path: Path) -> dict[str, Any]:

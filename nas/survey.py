@@ -1,5 +1,7 @@
 """What the members of a space cost, and whether budgets can be met at all, before anything is trained."""
 
+import contextlib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -31,7 +33,10 @@ class Survey:
 
 
 def members(space: Space, count: int, seed: int) -> list[Assignment]:
-    """Returns assignments of random members, no two of one architecture, as far as the space has so many."""
+    """Returns assignments of random members, no two of one architecture, as far as the space has so many.
+
+    Choices that make no network, as where a layer is left without a pixel, are passed over.
+    """
     generator = np.random.default_rng((seed, 2))
     found: dict[str, Assignment] = {}
     drawn = set()
@@ -39,7 +44,8 @@ def members(space: Space, count: int, seed: int) -> list[Assignment]:
         assignment = space.sample(generator)
         if (values := tuple(assignment.values())) not in drawn:
             drawn.add(values)
-            found.setdefault(space.decode(assignment).id, assignment)
+            with contextlib.suppress(InvalidInput):
+                found.setdefault(space.decode(assignment).id, assignment)
         if len(found) == count:
             break
     return list(found.values())
@@ -98,8 +104,11 @@ def least_macs(space: Space, seed: int) -> list[Assignment]:
     """Returns the `SMALLEST` members of least MACs among random ones and a descent from the least of them."""
     pool = members(space, SAMPLE, seed)
 
-    def macs(assignment: Assignment) -> int:
-        return space.decode(assignment).macs
+    def macs(assignment: Assignment) -> float:
+        try:
+            return space.decode(assignment).macs
+        except InvalidInput:  # these choices make no network
+            return math.inf
 
     current = min(pool, key=macs)
     for name, values in space.parameters.items():

@@ -46,6 +46,7 @@ class OnnxRuntime:
     """ONNX Runtime with its CPU provider."""
 
     suffix: str = ".onnx"
+    input_layout: str = "float32 [batch, channels, height, width]"
 
     def versions(self) -> dict[str, str]:
         """Returns the version of ONNX Runtime."""

@@ -69,6 +69,11 @@ class Runtime(Protocol):
         """What the names of its files end in."""
         ...
 
+    @property
+    def input_layout(self) -> str:
+        """The type and axes of the file's input, in words for whoever runs it."""
+        ...
+
     def versions(self) -> dict[str, str]:
         """Returns the versions of the libraries that run the file, by name."""
         ...

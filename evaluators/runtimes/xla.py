@@ -21,6 +21,7 @@ class Xla:
     """JAX's compiler, on the device that JAX takes by default."""
 
     suffix: str = ".stablehlo"
+    input_layout: str = "float32 [batch, height, width, channels]"
 
     def versions(self) -> dict[str, str]:
         """Returns the versions of jax and jaxlib."""

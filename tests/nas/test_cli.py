@@ -181,7 +181,7 @@ OTHERS = [
     (("show", "in_r12_c1+cnv_k3_c8_s2_relu+head_c16_relu_n2"), "did you mean 'conv'"),
     (("show", "in_r12_c1++head_c16_relu_n2"), "joined by single '+' signs"),
     (("show", "in_r12_c1+conv_k3_c8_s2_relu"), "ends in a classifier"),
-    (("show", "nowhere"), "begins with its input"),
+    (("show", "nowhere"), "unknown network 'nowhere'"),
     (("show",), "Missing argument"),
     (("show", "nowhere", "--trial", "1"), "a run directory holds run.toml, but 'nowhere' does not"),
     (("pareto", "nowhere"), "a run directory holds run.toml, but 'nowhere' does not"),

@@ -6,7 +6,7 @@ import sys
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluators.latency import Latency
@@ -32,6 +32,7 @@ configs = st.builds(
     resolution=st.none() | st.integers(1, 500), evaluator=texts.map(lambda name: f"module:{name}"))
 
 
+@settings(deadline=None, max_examples=40)  # files and versions are read each time
 @given(configs, st.none() | st.floats(1e-6, 1e3))
 def test_a_configuration_comes_back_from_its_file_as_it_was(tmp_path_factory, config, latency_ms):
     run = RunDirectory(tmp_path_factory.mktemp("run"))

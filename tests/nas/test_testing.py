@@ -107,6 +107,7 @@ class Changed:
 
     writes: object = None
     suffix: str = ".onnx"
+    input_layout: str = "float32 [batch, channels, height, width]"
 
     def versions(self):
         return {"mine": "1"}
