@@ -27,7 +27,8 @@ def certificate_report(certificate: dict[str, Any], directory: Path) -> Group:
     ]
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("file", "runtime", "size", "latency (ms)", "logits differ by", "same class"):
-        table.add_column(name, justify="left" if name in ("file", "runtime") else "right")
+        table.add_column(name, justify="left" if name in ("file", "runtime") else "right",
+                         no_wrap=name == "latency (ms)")
     for entry in certificate["files"]:
         latency = entry.get("latency")
         table.add_row(
