@@ -6,6 +6,7 @@ then matched with the layers of our program, each kind (kernels, batch norms) by
 """
 
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +75,15 @@ def read_weights(path: Path) -> Weights:
         InvalidInput: another kind of file (with the command that converts a PyTorch checkpoint), or an unreadable one.
     """
     if path.suffix != ".safetensors":
-        convert = CONVERSION.format(path, path.with_suffix(".safetensors"))
+        convert = CONVERSION.format(path, f"{path}.safetensors")
         raise InvalidInput(f"weights must be a .safetensors file, since other checkpoints can run code, but got "
                            f"'{path}'; convert one that you trust: {convert}")
     try:
-        return {name: np.asarray(tensor, np.float32) for name, tensor in load_file(path).items()}
+        tensors = {name: tensor for name, tensor in load_file(path).items() if not name.endswith("num_batches_tracked")}
+        for name, tensor in tensors.items():
+            if not np.issubdtype(tensor.dtype, np.floating) or not np.isfinite(tensor).all():
+                raise InvalidInput(f"weights must be finite floating point numbers, but '{name}' in '{path}' is not")
+        return {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise InvalidInput(f"weights must be a readable safetensors file of floating point numbers, but got '{path}': "
                            f"{error}") from None
@@ -130,6 +135,10 @@ def output_difference(architecture: Architecture, arrays: Weights, images: np.nd
     """
     from evaluators.network import forward  # reading weights needs no jax
 
+    expected = (architecture.program.input_shape, architecture.classes)
+    if (images.shape[1:], outputs.shape[1]) != expected:
+        raise InvalidInput(f"a reference must have images of {expected[0]} and {expected[1]} logits each, but got "
+                           f"{images.shape[1:]} and {outputs.shape[1]}")
     logits = np.asarray(forward(architecture.program, arrays, images))
     return float(np.abs(logits - outputs).max() / np.abs(outputs).max())
 
@@ -208,10 +217,12 @@ def read_reference(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             images, logits = np.asarray(file["images"], np.float32), np.asarray(file["logits"], np.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InvalidInput(f"a reference must be an npz file with `images` and `logits`, but got '{path}': {error}"
                            ) from None
-    if images.ndim != 4 or logits.ndim != 2 or len(images) != len(logits):
+    if images.ndim != 4 or logits.ndim != 2 or len(images) != len(logits) or not len(images):
         raise InvalidInput(f"a reference has images [B, H, W, C] and logits [B, classes], but '{path}' has "
                            f"{images.shape} and {logits.shape}")
+    if not np.isfinite(logits).all() or not np.abs(logits).max():
+        raise InvalidInput(f"a reference must have finite logits that are not all zero, but '{path}' has not")
     return images, logits

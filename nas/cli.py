@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # the exit status of programs that SIGINT ends
 
+LARGEST_IMPORT_DIFFERENCE = 1e-3
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False,
                   context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -157,7 +159,7 @@ def zoo(family: Annotated[str | None, typer.Option(help="only networks of this f
 def import_weights(
     name: Annotated[str, typer.Argument(metavar="NAME", help="published network, see `nas zoo`")],
     file: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="state dict of torchvision or timm")],
-    out: Annotated[Path | None, typer.Option(help="where to  [NAME.safetensors]", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="where to  [NAME.imported.safetensors]", show_default=False)] = None,
     reference: Annotated[Path | None, typer.Option(
         help="npz file with images [B, H, W, C] and the logits that they should give", show_default=False)] = None,
     classes: Annotated[int | None, typer.Option(help="classes of the state dict", show_default=False)] = None,
@@ -165,8 +167,11 @@ def import_weights(
     """Read pretrained weights into a published network."""
     from evaluators.checkpoint import save_network
     from evaluators.pretrained import import_weights, output_difference, read_reference, read_weights
+    from search_spaces.layers import require
     from search_spaces.zoo import ZOO, load_network
 
+    path = out or Path(f"{name}.imported.safetensors")
+    require(path.resolve() != file.resolve(), f"weights are imported into another file, but got '{path}' for both")
     architecture = load_network(name, classes=classes)
     arrays = import_weights(architecture, read_weights(file), ZOO[name].family)
     console = _console()
@@ -174,7 +179,8 @@ def import_weights(
         difference = output_difference(architecture, arrays, *read_reference(reference))
         console.print(f"logits differ from the reference by at most {difference:.1e}, relative to the largest",
                       highlight=False)
-    path = out or Path(f"{name}.safetensors")
+        require(difference <= LARGEST_IMPORT_DIFFERENCE, f"imported weights must give the reference's logits to "
+                f"{LARGEST_IMPORT_DIFFERENCE:g}, relative to the largest, but they differ by {difference:.1e}")
     save_network(architecture, arrays, path)
     console.print(f"{path}: {name}, {architecture.params:,} parameters", highlight=False, soft_wrap=True)
 
@@ -272,6 +278,8 @@ def _failure(error: Exception) -> tuple[int, str]:
     line = " ".join(str(error).split())
     if isinstance(error, InvalidInput):
         return 2, line
+    if isinstance(error, OSError) and error.strerror:
+        return 2, f"{error.strerror}: '{error.filename2 or error.filename}'"
     return 1, line if isinstance(error, RuntimeError) else f"{type(error).__name__}: {line} (--debug shows where)"
 
 

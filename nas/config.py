@@ -110,7 +110,7 @@ def load_evaluator(name: str) -> Evaluator:
         sys.path.insert(0, str(Path.cwd()))
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except (ModuleNotFoundError, ValueError) as error:
+    except (ImportError, SyntaxError, ValueError) as error:
         raise InvalidInput(f"an evaluator must name a module that can be imported, but got '{name}': {error}") from None
     except AttributeError:
         raise InvalidInput(f"an evaluator must name a function, but '{module_name}' has no '{function_name}'") from None

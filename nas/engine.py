@@ -21,7 +21,7 @@ from nas.costs import Gauge, costs_within, counted, file_gauge
 from nas.run import CANDIDATE, Resolved, RunDirectory
 from nas.strategies import STRATEGIES
 from nas.strategies.fresh import LOST, OUTSIDE, FreshSampler
-from nas.survey import percentile_latency_ms, require_feasible
+from nas.survey import members, percentile_latency_ms, require_feasible
 from search_spaces import load_space
 from search_spaces.architecture import SEPARATOR, Architecture, identify
 from search_spaces.errors import InvalidInput
@@ -196,6 +196,7 @@ def _resolve(config: SearchConfig, space: Space, dataset: Dataset, gauge: Gauge,
     """Returns what the configuration comes to; measures the percentile, and that the budgets can be met."""
     monitor.say(f"data: {dataset.name}, {len(dataset.classes)} classes, {dataset.resolution} pixels; {dataset.split}")
     monitor.say(f"space: {config.space}, {float(space.size):.2g} architectures")
+    members(space, 1, config.seed)  # raises if it has none
     latency_ms = config.latency_ms
     if config.latency_percentile is not None:
         latency_ms = percentile_latency_ms(space, gauge, config.latency_percentile, config.seed, PERCENTILE_SAMPLE,
@@ -225,16 +226,17 @@ def _optimize(evaluation: Evaluation, config: SearchConfig, first: list[Architec
     sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, evaluation.space.parameters)
     study = evaluation.run.study(sampler)
     _fail_lost_trials(study)
-    _enqueue(study, evaluation.space, first)
+    _enqueue_next(study, evaluation.space, first)
 
     def after(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | None" = None) -> None:
         trials = study.get_trials(deepcopy=False)
         counts, candidates = tally(trials), evaluation.run.candidates(study)
         last = next((c for c in candidates if trial and c.trial == trial.number), None)
         evaluation.monitor.told(counts, last, winner(candidates))
-        members = front(candidates, evaluation.objectives)
-        evaluation.run.keep_weights(identify(member.architecture) for member in members)
+        evaluation.run.keep_weights(identify(member.architecture)
+                                    for member in front(candidates, evaluation.objectives))
         _require_progress(trials)
+        _enqueue_next(study, evaluation.space, first)
         if _is_over(counts, config.trials, evaluation.monitor):
             study.stop()
 
@@ -270,14 +272,18 @@ def _fail_lost_trials(study: "optuna.Study") -> None:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _enqueue(study: "optuna.Study", space: Space, first: list[Architecture]) -> None:
-    """Asks for the starts that have not been tried yet, by their choices if the space has them."""
+def _enqueue_next(study: "optuna.Study", space: Space, first: list[Architecture]) -> None:
+    """Asks for the first start that has not been tried yet, by its choices if the space has it.
+
+    One at a time, so that they keep their order however often the search is interrupted.
+    """
     tried = {trial.user_attrs.get(START) for trial in study.get_trials(deepcopy=False) if LOST not in trial.user_attrs}
     for architecture in first:
         if architecture.text not in tried:
             choices = space.encode(architecture)
             outside = {} if choices is not None else {OUTSIDE: True}
             study.enqueue_trial(choices or {}, user_attrs={START: architecture.text, **outside})
+            return
 
 
 def _objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:

@@ -69,7 +69,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
-    _require_replaceable(out or run.path / "export")
+    if out is not None:
+        _require_replaceable(out)
     _, dataset = bound_space(config)
     if dataset.fingerprint != run.resolved.data_fingerprint:
         raise InvalidInput(f"an export needs the data of the search, but '{config.data}' has changed since")
@@ -77,6 +78,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     architecture = Architecture.parse(chosen.architecture)
 
     directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
+    _require_replaceable(directory)
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=_parent(directory)))
     try:
         monitor.say(f"trial {chosen.trial}: training for {epochs} epochs on training and validation images")
@@ -150,13 +152,15 @@ def _train_to_the_end(architecture: Architecture, dataset: Dataset, run: RunDire
 
 def _metadata(architecture: Architecture, dataset: Dataset) -> dict[str, str]:
     """Returns what whoever runs the file must know."""
+    loaded, used = dataset.resolution, architecture.input.resolution
+    shrunk = f", then to {used}x{used}" if used != loaded else ""
     return {
         "architecture": architecture.text,
         "classes": json.dumps(dataset.classes),
         "mean": json.dumps([round(float(value), 6) for value in dataset.mean]),
         "std": json.dumps([round(float(value), 6) for value in dataset.std]),
-        "preprocessing": f"resize to {architecture.input.resolution}x{architecture.input.resolution} (bilinear, "
-                         "antialiased), scale to [0, 1], subtract mean, divide by std",
+        "preprocessing": f"crop the middle square, resize to {loaded}x{loaded}{shrunk} (bilinear, antialiased), scale "
+                         "to [0, 1], subtract mean, divide by std",
     }
 
 
@@ -277,7 +281,12 @@ def _replace(directory: Path, new: Path) -> None:
     old = new.with_name(f"{new.name}.old")
     if directory.exists():
         directory.replace(old)
-    new.replace(directory)
+    try:
+        new.replace(directory)
+    except OSError:
+        if old.exists():
+            old.replace(directory)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -1,6 +1,5 @@
 """What the members of a space cost, and whether budgets can be met at all, before anything is trained."""
 
-import contextlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -36,18 +35,26 @@ def members(space: Space, count: int, seed: int) -> list[Assignment]:
     """Returns assignments of random members, no two of one architecture, as far as the space has so many.
 
     Choices that make no network, as where a layer is left without a pixel, are passed over.
+
+    Raises:
+        InvalidInput: all choices that were drawn make no network.
     """
     generator = np.random.default_rng((seed, 2))
     found: dict[str, Assignment] = {}
     drawn = set()
+    reason: InvalidInput | None = None
     for _ in range(20 * count):
         assignment = space.sample(generator)
         if (values := tuple(assignment.values())) not in drawn:
             drawn.add(values)
-            with contextlib.suppress(InvalidInput):
+            try:
                 found.setdefault(space.decode(assignment).id, assignment)
+            except InvalidInput as error:
+                reason = error
         if len(found) == count:
             break
+    if not found:
+        raise InvalidInput(f"a space must have a member that is a network, but: {reason}")
     return list(found.values())
 
 
