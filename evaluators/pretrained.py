@@ -75,7 +75,7 @@ def read_weights(path: Path) -> Weights:
         InvalidInput: another kind of file (with the command that converts a PyTorch checkpoint), or an unreadable one.
     """
     if path.suffix != ".safetensors":
-        convert = CONVERSION.format(path, f"{path}.safetensors")
+        convert = CONVERSION.format(path, path.parent / f"{path.stem or 'weights'}.safetensors")
         raise InvalidInput(f"weights must be a .safetensors file, since other checkpoints can run code, but got "
                            f"'{path}'; convert one that you trust: {convert}")
     try:
