@@ -12,7 +12,11 @@ from search_spaces.layers import (
     Dense,
     GlobalPool,
     Multiply,
+    Pool,
     Program,
+    Scale,
+    Shuffle,
+    Slice,
     padding_of,
 )
 
@@ -49,6 +53,24 @@ def _convolve(layer: Convolution, x: np.ndarray, kernel: np.ndarray) -> np.ndarr
     return np.concatenate([np.einsum("bhwcij,ijcf->bhwf", *group, optimize=True) for group in groups], -1)
 
 
+def _pool(layer: Pool, x: np.ndarray) -> np.ndarray:
+    """Visits every window; one that hangs over the edge, or lies on the padding, has fewer pixels."""
+    _, height, width, _ = x.shape
+    (top, bottom), (left, right) = layer.pads(x.shape[1:])
+    rows = range(-top, height + bottom - layer.kernel + 1, layer.stride)
+    columns = range(-left, width + right - layer.kernel + 1, layer.stride)
+    y = np.empty((len(x), len(rows), len(columns), x.shape[-1]))
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            window = x[:, max(row, 0):row + layer.kernel, max(column, 0):column + layer.kernel]
+            if layer.function == "max":
+                y[:, i, j] = window.max((1, 2))
+            else:
+                count = layer.kernel**2 if layer.count_padding else window.shape[1] * window.shape[2]
+                y[:, i, j] = window.sum((1, 2)) / count
+    return y
+
+
 def _numpy_forward(program: Program, arrays: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
     """Returns the output `[B, H, W, C]` of a program, in float64."""
     values = [images.astype(np.float64)]
@@ -65,6 +87,14 @@ def _numpy_forward(program: Program, arrays: dict[str, np.ndarray], images: np.n
                 y = (x - own["mean"]) / np.sqrt(own["var"] + epsilon) * own["scale"] + own["bias"]
             case Activation(function):
                 y = FUNCTIONS[function](x)
+            case Pool() as layer:
+                y = _pool(layer, x)
+            case Slice(begin, end):
+                y = x[..., begin:end]
+            case Shuffle(groups):
+                y = np.concatenate([x[..., first::x.shape[-1] // groups] for first in range(x.shape[-1] // groups)], -1)
+            case Scale(factor):
+                y = factor * x
             case GlobalPool():
                 y = x.mean((1, 2), keepdims=True)
             case Add():
