@@ -132,7 +132,7 @@ def _timm() -> None:
 
 def _sand_glass(channels_in: int, channels: int, reduction: int, stride: int) -> Any:
     """Returns MobileNeXt's block as its paper draws it (Zhou et al. 2020, figure 3b and table 1), in PyTorch."""
-    from torch import nn  # type: ignore[import-not-found]
+    from torch import nn
 
     narrow = channels_in // reduction
     if narrow < channels / 6:
@@ -180,7 +180,7 @@ def _reference(name: str) -> Any:
     if origin == "transcribed":
         return _mobilenext().eval()
     if origin == "timm":
-        import timm  # type: ignore[import-not-found]
+        import timm
         return timm.create_model(function, num_classes=CLASSES).eval()
     found = importlib.import_module(f"{origin}.models.{module}")
     options: dict[str, Any] = {"init_weights": False} if module in ("googlenet", "inception") else {}
