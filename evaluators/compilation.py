@@ -75,16 +75,18 @@ Step = Callable[[States, jax.Array, jax.Array, np.ndarray], tuple[States, jax.Ar
 Inference = Callable[[States, jax.Array], jax.Array]
 
 
-def pack(program: Program, weights: Weights, statistics: Weights) -> States:
-    """Returns the state of an untrained optimizer, from arrays by name."""
+def pack(program: Program, weights: Weights, statistics: Weights, moments: tuple[Weights, Weights] | None = None
+         ) -> States:
+    """Returns the state of a training, from arrays by name; without moments, those of an untrained optimizer."""
     def flat(arrays: Weights, names: tuple[str, ...]) -> jax.Array | None:
         return jnp.asarray(np.concatenate([arrays[name].ravel() for name in names])) if names else None
 
     states = []
     for use in cut(program):
         own = flat(weights, use.weights)
-        moments = None if own is None else jnp.zeros((2, *own.shape), own.dtype)
-        states.append(PieceState(own, moments, flat(statistics, use.statistics)))
+        known = None if own is None else jnp.zeros((2, *own.shape), own.dtype) if moments is None else jnp.stack(
+            [flat(moment, use.weights) for moment in moments])
+        states.append(PieceState(own, known, flat(statistics, use.statistics)))
     return states
 
 
@@ -97,6 +99,16 @@ def unpack(program: Program, states: States) -> Weights:
             if flat is not None:
                 arrays |= zip(names, _split(np.asarray(flat), shapes).values(), strict=True)
     return arrays
+
+
+def unpack_moments(program: Program, states: States) -> tuple[Weights, Weights]:
+    """Returns the first and the second moments of the optimizer, by the names of the weights."""
+    moments: tuple[Weights, Weights] = {}, {}
+    for use, state in zip(cut(program), states, strict=True):
+        if state.moments is not None:
+            for arrays, flat in zip(moments, np.asarray(state.moments), strict=True):
+                arrays |= zip(use.weights, _split(flat, use.piece.weights).values(), strict=True)
+    return moments
 
 
 def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:

@@ -1,6 +1,11 @@
 """The contract of an evaluator: an architecture, data and a fidelity go in, a score comes out.
 
-Registered by name in `EVALUATORS`; a user's own is any function of the same form.
+Registered by name in `EVALUATORS`; a user's own is any function of the same form. That is enough for early stopping
+too: the same architecture is then asked for with few epochs first, and with more if it is worth it. An evaluator that
+would rather go on than begin anew leaves what it needs in the checkpoint of its score, and finds it in the fidelity of
+the next call; without one there (the file may have been removed) it must give the same score from the beginning. To
+be comparable, scores at equal epochs must come from the same course of training: a learning rate that follows a
+schedule follows that of `fidelity.schedule_epochs`.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,22 +26,30 @@ class Fidelity:
     """How much effort an evaluation may take.
 
     Attributes:
-        epochs: passes over the training images.
+        epochs: passes over the training images, counted from the first.
         seed: of whatever is random.
         batch: images in a training step.
         augmentation: one of `AUGMENTATIONS`.
+        schedule_epochs: the length of the whole training, of which `epochs` may be the beginning; by default `epochs`.
+        checkpoint: what an evaluation of the same architecture for fewer epochs has left; empty to begin anew.
     """
 
     epochs: int
     seed: int = 0
     batch: int = 64
     augmentation: str = "shift"
+    schedule_epochs: int = 0
+    checkpoint: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not self.schedule_epochs:
+            object.__setattr__(self, "schedule_epochs", self.epochs)
         if self.augmentation not in AUGMENTATIONS:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
         for name in ("epochs", "batch"):
             require(getattr(self, name) >= 1, f"`{name}` must be at least 1, but got {getattr(self, name)}")
+        require(self.epochs <= self.schedule_epochs, f"`epochs` must be at most those of the schedule, but got "
+                f"{self.epochs} of {self.schedule_epochs}")
 
 
 @dataclass(frozen=True)
@@ -47,11 +60,13 @@ class Score:
         accuracy: the share of validation images that it classifies rightly, in [0, 1].
         total: how many images that is a share of; 0 where the score has no such count, and so no interval.
         arrays: weights and running statistics by name, where there are any worth keeping.
+        checkpoint: all that a later evaluation of the same architecture needs to go on from here, as arrays by name.
     """
 
     accuracy: float
     total: int = 0
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    checkpoint: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require(0 <= self.accuracy <= 1, f"an accuracy must lie in [0, 1], but got {self.accuracy!r}")

@@ -10,13 +10,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evaluators.compilation import Optimizer, States, inference, pack, training_step, unpack, use_persistent_cache
+from evaluators.compilation import (
+    Optimizer,
+    States,
+    inference,
+    pack,
+    training_step,
+    unpack,
+    unpack_moments,
+    use_persistent_cache,
+)
 from evaluators.datasets import Dataset
 from evaluators.evaluator import AUGMENTATIONS, Fidelity, Score
 from evaluators.turns import training_turn
 from evaluators.weights import Weights, initial_weights
 from search_spaces.architecture import Architecture
 from search_spaces.errors import unknown
+from search_spaces.layers import Program, require
 
 EVALUATION_BATCH = 500
 
@@ -48,9 +58,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network: its arrays by name, and how many validation images it gets right."""
+    """A network trained for some epochs: its arrays by name, and how many validation images it gets right.
+
+    The optimizer's moments are by the names of the weights; with the arrays they are all that further epochs need.
+    """
 
     arrays: Weights
+    moments: tuple[Weights, Weights]
     correct: int
     total: int
     epochs: int
@@ -61,6 +75,13 @@ class Trained:
     def accuracy(self) -> float:
         """The share of validation images that it gets right."""
         return self.correct / self.total
+
+    @property
+    def checkpoint(self) -> Weights:
+        """All that further epochs need, as arrays by name."""
+        kinds = zip(_CHECKPOINT_KINDS, (self.arrays, *self.moments), strict=True)
+        return {"epochs": np.array(self.epochs)} | {
+            f"{kind}/{name}": array for kind, arrays in kinds for name, array in arrays.items()}
 
 
 @dataclass(frozen=True)
@@ -80,8 +101,20 @@ class Images:
 
 
 def train(architecture: Architecture, training: Images, validation: Images | None, recipe: Recipe, *, epochs: int,
-          seed: int, on_epoch: Callable[[int], None] = lambda epoch: None) -> Trained:
-    """Returns the architecture trained from scratch for some epochs, scored on the validation images if there are any.
+          seed: int, schedule_epochs: int | None = None, checkpoint: Weights | None = None,
+          on_epoch: Callable[[int], None] = lambda epoch: None) -> Trained:
+    """Returns the architecture trained for some epochs, scored on the validation images if there are any.
+
+    Args:
+        architecture: what to train.
+        training: images to train on.
+        validation: images to score on.
+        recipe: how.
+        epochs: how many, counted from the first.
+        seed: of the initial weights, and of the order and augmentation of the images of each epoch.
+        schedule_epochs: how many the learning rate is for; by default `epochs`.
+        checkpoint: `Trained.checkpoint` after fewer epochs, to go on from; the result is the same as without.
+        on_epoch: is told each epoch when it has ended.
 
     Raises:
         Diverged: the loss became infinite or not a number.
@@ -91,11 +124,14 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     whole = jax.default_backend() != "cpu"
     program, resolution = architecture.program, architecture.input.resolution
     step = training_step(program, recipe.optimizer, whole)
-    states = pack(program, *initial_weights(program, seed))
-    generator = np.random.default_rng((seed, 1))
+    untrained = 0, pack(program, *initial_weights(program, seed))
+    first, states = _restored(program, checkpoint) if checkpoint else untrained
+    require(first <= epochs, f"a training goes on to more epochs, but got a checkpoint of {first} for {epochs}")
     batch = min(recipe.batch, len(training.labels))
     per_epoch = len(training.labels) // batch
-    for epoch in range(epochs):
+    scheduled = (schedule_epochs or epochs) * per_epoch
+    for epoch in range(first, epochs):
+        generator = np.random.default_rng((seed, 1, epoch))  # of its own, so that a training can go on from any epoch
         losses = []
         with training_turn():
             order = generator.permutation(len(training.labels))[:per_epoch * batch].reshape(per_epoch, batch)
@@ -103,7 +139,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
                 images, labels = _augmented(training.images, training.labels, chosen, generator.integers(2**32),
                                             training.mean, training.std, resolution, recipe.augmentation)
                 done = epoch * per_epoch + index
-                rate = recipe.rate(done / (epochs * per_epoch))
+                rate = recipe.rate(done / scheduled)
                 states, loss = step(states, images, labels, recipe.optimizer.coefficients(rate, done + 1))
                 losses.append(loss)
             if not math.isfinite(float(jnp.stack(losses).sum())):
@@ -112,8 +148,19 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     with training_turn():
         correct = _correct(architecture, states, validation, batch, whole) if validation else 0
     duration_s = time.perf_counter() - start
-    return Trained(unpack(program, states), correct, len(validation.labels) if validation else 0, epochs, duration_s,
-                   epochs * per_epoch * batch / duration_s)
+    return Trained(unpack(program, states), unpack_moments(program, states), correct,
+                   len(validation.labels) if validation else 0, epochs, duration_s,
+                   (epochs - first) * per_epoch * batch / duration_s)
+
+
+_CHECKPOINT_KINDS = ("arrays", "first moments", "second moments")
+
+
+def _restored(program: Program, checkpoint: Weights) -> tuple[int, States]:
+    """Returns the epochs that a checkpoint has behind it, and the state of the training."""
+    arrays, *moments = ({name.removeprefix(f"{kind}/"): array for name, array in checkpoint.items()
+                         if name.startswith(f"{kind}/")} for kind in _CHECKPOINT_KINDS)
+    return int(checkpoint["epochs"]), pack(program, arrays, arrays, (moments[0], moments[1]))
 
 
 def count_correct(architecture: Architecture, arrays: Weights, images: Images) -> int:
@@ -180,11 +227,12 @@ def _correct(architecture: Architecture, states: States, data: Images, batch: in
 
 
 def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:
-    """Returns the validation accuracy of the architecture after a brief training, with its arrays."""
+    """Returns the validation accuracy of the architecture after a brief training, with its arrays and checkpoint."""
     recipe = Recipe(batch=fidelity.batch, augmentation=fidelity.augmentation)
     training, validation = _on_device(data)
-    trained = train(architecture, training, validation, recipe, epochs=fidelity.epochs, seed=fidelity.seed)
-    return Score(trained.accuracy, trained.total, trained.arrays)
+    trained = train(architecture, training, validation, recipe, epochs=fidelity.epochs, seed=fidelity.seed,
+                    schedule_epochs=fidelity.schedule_epochs, checkpoint=dict(fidelity.checkpoint))
+    return Score(trained.accuracy, trained.total, trained.arrays, trained.checkpoint)
 
 
 @functools.lru_cache(maxsize=1)

@@ -56,8 +56,19 @@ def check_evaluator(evaluate: Evaluator, data: Dataset | None = None, determinis
             unseen = _checked_score(evaluate(architecture, other, fidelity), architecture)
             _require(_equal(score, unseen), "a score must not depend on the test images", score.accuracy,
                      unseen.accuracy)
+            _check_continuation(evaluate, architecture, data)
     after = data.train.images, data.validation.images
     _require(all(map(np.array_equal, before, after)), "an evaluator must leave the images as they are")
+
+
+def _check_continuation(evaluate: Evaluator, architecture: Architecture, data: Dataset) -> None:
+    """Checks that a checkpoint spares epochs and changes nothing, as early stopping takes for granted."""
+    first, whole = (_checked_score(evaluate(architecture, data, Fidelity(epochs, batch=8, schedule_epochs=2)),
+                                   architecture) for epochs in (1, 2))
+    if first.checkpoint:
+        later = Fidelity(2, batch=8, checkpoint=first.checkpoint)
+        _require(_equal(whole, _checked_score(evaluate(architecture, data, later), architecture)),
+                 "a training that goes on from a checkpoint must end as one that was not stopped")
 
 
 def check_strategy(strategy: Strategy, trials: int = 30) -> None:

@@ -60,6 +60,11 @@ def scribbling(architecture, data, fidelity):
     return 0.5
 
 
+def amnesic(architecture, data, fidelity):
+    done = int(fidelity.checkpoint.get("epochs", 0))
+    return Score((fidelity.epochs - done) / 10, checkpoint={"epochs": np.array(fidelity.epochs)})
+
+
 def test_a_function_of_a_user_that_keeps_the_contract_passes():
     check_evaluator(by_size)
     check_evaluator(forgetful, deterministic=False)
@@ -68,6 +73,7 @@ def test_a_function_of_a_user_that_keeps_the_contract_passes():
 @pytest.mark.parametrize(("evaluate", "rule"), [
     (forgetful, "equal scores"),
     (peeping, "test images"),
+    (amnesic, "as one that was not stopped"),
     (partial, "share of `total`"),
     (strange_arrays, "those of the architecture"),
     (scribbling, "leave the images"),

@@ -1,0 +1,42 @@
+"""Training that is stopped and goes on."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from evaluators.evaluator import Fidelity
+from evaluators.training import evaluate
+from nas.testing import ARCHITECTURES, two_classes
+from search_spaces import InvalidInput
+
+WHOLE = Fidelity(3, seed=4, batch=16, augmentation="shift-flip", schedule_epochs=4)
+
+
+def test_a_training_goes_on_from_a_file_to_the_bit_as_if_it_had_not_been_stopped():
+    architecture, data = ARCHITECTURES[0], two_classes()
+    uninterrupted = evaluate(architecture, data, WHOLE)
+    checkpoint = {}
+    for epochs in (1, 3):
+        score = evaluate(architecture, data, dataclasses.replace(WHOLE, epochs=epochs, checkpoint=checkpoint))
+        checkpoint = load(save(dict(score.checkpoint)))
+    assert score.accuracy == uninterrupted.accuracy
+    assert checkpoint.keys() == uninterrupted.checkpoint.keys()
+    for name, array in uninterrupted.checkpoint.items():
+        np.testing.assert_array_equal(checkpoint[name], array, err_msg=name)
+    moments = [array for name, array in checkpoint.items() if name.startswith("second moments/")]
+    assert all(np.any(array > 0) for array in moments)  # the optimizer's memory is part of it
+
+
+def test_a_stopped_training_has_followed_the_schedule_of_the_whole_one():
+    architecture, data = ARCHITECTURES[0], two_classes()
+    stopped, short = (evaluate(architecture, data, Fidelity(1, batch=16, schedule_epochs=epochs)) for epochs in (4, 1))
+    assert not np.array_equal(stopped.arrays["0.conv/convolution/kernel"], short.arrays["0.conv/convolution/kernel"])
+
+
+def test_a_training_does_not_go_back():
+    architecture, data = ARCHITECTURES[0], two_classes()
+    checkpoint = evaluate(architecture, data, dataclasses.replace(WHOLE, epochs=2)).checkpoint
+    with pytest.raises(InvalidInput, match="goes on to more epochs, but got a checkpoint of 2 for 1"):
+        evaluate(architecture, data, dataclasses.replace(WHOLE, epochs=1, checkpoint=checkpoint))
