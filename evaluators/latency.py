@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from evaluators.runtimes import RUNTIMES, Target
+from evaluators.runtimes import RUNTIMES, Target, require_installed
 from evaluators.runtimes.measuring_process import REFERENCE, Station, noise
 from evaluators.runtimes.timing import DEFAULT_PRECISION, Latency, Precision
 from evaluators.turns import measuring_turn
@@ -56,8 +56,9 @@ class LatencyMeter:
             quiet_ms: the reference model's time on the quiet machine (`Latency.quiet_reference_ms`), if it is known.
 
         Raises:
-            InvalidInput: more threads than cores.
+            InvalidInput: more threads than cores, or a runtime that is not installed.
         """
+        require_installed(target.runtime)
         self.target, self.timeout_s, self._quiet_ms = target, timeout_s, quiet_ms
         self._cores = cores if cores is not None else _last_cores(target.options.threads)
         self._process: subprocess.Popen[bytes] | None = None

@@ -223,7 +223,7 @@ def export(
     trial: Annotated[int | None, typer.Option(help="export this trial instead of the winner",
                                               show_default=False)] = None,
     latency: Latency = None, macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
-    format: Annotated[str, typer.Option(help="further formats: onnx, stablehlo, flax, separated by commas")] = "flax",
+    format: Annotated[str, typer.Option(help="further formats: onnx, litert, stablehlo, flax")] = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [DIR/export]", show_default=False)] = None,
     epochs: Annotated[int, typer.Option(help="length of the final training")] = 20,
 ) -> None:

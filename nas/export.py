@@ -16,7 +16,7 @@ from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset
 from evaluators.files import write_whole
 from evaluators.latency import Latency, Precision, measure_once
-from evaluators.runtimes import RUNTIMES, Target, parse_target
+from evaluators.runtimes import RUNTIMES, Target, parse_target, require_installed
 from evaluators.weights import Weights, initial_weights
 from nas.budget import QUANTITIES, Budgets, Costs, is_feasible
 from nas.candidate import Candidate, accuracy_interval, winner
@@ -27,7 +27,8 @@ from search_spaces.errors import InvalidInput, unknown
 
 FLAX = "flax"
 CERTIFICATE = "certificate.json"
-FORMATS: dict[str, str | None] = {"onnx": "onnxruntime", "stablehlo": "xla", FLAX: None}  # and the runtime of each
+FORMATS: dict[str, str | None] = {  # and the runtime of each
+    "onnx": "onnxruntime", "litert": "litert", "stablehlo": "xla", FLAX: None}
 COMPARED_IMAGES = 200
 DECIDING = Precision(half_width=0.02, at_least_s=2.0, at_most_s=10.0)
 
@@ -69,6 +70,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
+        if (runtime := FORMATS[name]) is not None:
+            require_installed(runtime)
     if out is not None:
         _require_replaceable(out)
     _, dataset = bound_space(config)

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import tempfile
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,7 @@ def check_runtime(runtime: Runtime) -> None:
     from evaluators.network import Network
 
     _require(runtime.suffix.startswith("."), "the suffix must begin with a dot", runtime.suffix)
+    _require(find_spec(runtime.module) is not None, "the module must be that of an installed library", runtime.module)
     _require(bool(runtime.versions()), "versions must name the libraries that run the file", runtime.versions())
     for architecture in ARCHITECTURES:
         arrays = random_arrays(architecture, seed=1)

@@ -47,6 +47,7 @@ class OnnxRuntime:
 
     suffix: str = ".onnx"
     input_layout: str = "float32 [batch, channels, height, width]"
+    module: str = "onnxruntime"
 
     def versions(self) -> dict[str, str]:
         """Returns the version of ONNX Runtime."""

@@ -70,6 +70,11 @@ class Runtime(Protocol):
         ...
 
     @property
+    def module(self) -> str:
+        """The import name of the library that runs its files."""
+        ...
+
+    @property
     def input_layout(self) -> str:
         """The type and axes of the file's input, in words for whoever runs it."""
         ...

@@ -22,6 +22,7 @@ class Xla:
 
     suffix: str = ".stablehlo"
     input_layout: str = "float32 [batch, height, width, channels]"
+    module: str = "jax"
 
     def versions(self) -> dict[str, str]:
         """Returns the versions of jax and jaxlib."""

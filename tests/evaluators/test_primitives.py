@@ -4,10 +4,12 @@ import jax
 import numpy as np
 import onnxruntime
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from evaluators.network import run
+from evaluators.runtimes.litert import litert_model
 from evaluators.runtimes.onnxruntime import onnx_model
 from search_spaces import InvalidInput
 from search_spaces.layers import PADDINGS, Pool, Scale, Sequence, Shuffle, Slice, trace
@@ -28,6 +30,17 @@ def onnx(layer, images):
     (rows,) = session.run(None, {"image": np.ascontiguousarray(images.transpose(0, 3, 1, 2))})
     height, width, channels = program.output_shape
     return rows.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+
+
+def litert(layer, images):
+    program = trace(layer, images.shape[1:])
+    interpreter = Interpreter(model_content=litert_model(program, {}))
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], images)
+    interpreter.invoke()
+    rows = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    return rows.reshape(-1, *program.output_shape)
 
 
 def pooled(layer, image):
@@ -62,6 +75,7 @@ def test_pools_are_those_of_plain_loops(layer, height, width):
     expected = np.stack([pooled(layer, image) for image in given_images])
     np.testing.assert_allclose(flax(layer, given_images), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(onnx(layer, given_images), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(litert(layer, given_images), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
@@ -70,6 +84,7 @@ def test_an_average_that_counts_its_padding_divides_by_the_window(padding):
     expected = np.stack([pooled(layer, image) for image in given_images])
     np.testing.assert_allclose(flax(layer, given_images), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(onnx(layer, given_images), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(litert(layer, given_images), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride", "padding", "ceil", "out"), [
@@ -85,7 +100,7 @@ def test_published_sizes_of_pools(size, kernel, stride, padding, ceil, out):
 def test_shuffling_interleaves_the_groups():
     # Zhang et al. 2018, section 3.1: reshape to (groups, n), transpose, flatten
     given_images = np.broadcast_to(np.arange(6, dtype=np.float32), (2, 2, 3, 6))
-    for interpret in (flax, onnx):
+    for interpret in (flax, onnx, litert):
         assert interpret(Shuffle(2), given_images)[0, 0, 0].tolist() == [0, 3, 1, 4, 2, 5]
         assert interpret(Shuffle(3), given_images)[0, 0, 0].tolist() == [0, 2, 4, 1, 3, 5]
 
@@ -93,7 +108,7 @@ def test_shuffling_interleaves_the_groups():
 def test_slices_and_scales():
     given_images = images(3, 2, 6)
     layer = Sequence((Slice(1, 4), Scale(0.25)))
-    for interpret in (flax, onnx):
+    for interpret in (flax, onnx, litert):
         np.testing.assert_allclose(interpret(layer, given_images), given_images[..., 1:4] / 4)
 
 

@@ -113,6 +113,7 @@ class Changed:
 
     writes: object = None
     suffix: str = ".onnx"
+    module: str = "onnxruntime"
     input_layout: str = "float32 [batch, channels, height, width]"
 
     def versions(self):
@@ -152,6 +153,7 @@ def test_a_runtime_of_a_user_that_keeps_the_contract_passes():
     (Changed(untidy), "one file"),
     (Changed(half_written), "old file whole"),
     (Changed(suffix="onnx"), "begin with a dot"),
+    (Changed(module="onnxruntimes"), "installed library"),
 ])
 def test_a_runtime_that_breaks_a_rule_is_found(runtime, rule):
     with pytest.raises(AssertionError, match=rule):

@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluators.latency import LatencyMeter
 from evaluators.runtimes import RUNTIMES, Options, Target, parse_target
+from evaluators.runtimes.litert import LiteRt
 from search_spaces.errors import InvalidInput
 
 
@@ -36,6 +38,12 @@ def test_the_text_of_a_target_is_canonical(text, canonical):
 def test_a_wrong_target_is_refused_with_what_is_wrong(text, complaint):
     with pytest.raises(InvalidInput, match=complaint):
         parse_target(text)
+
+
+def test_a_runtime_that_is_not_installed_is_refused_with_the_way_to_get_it(monkeypatch):
+    monkeypatch.setitem(RUNTIMES, "litert", LiteRt(module="ai_edge_litter"))
+    with pytest.raises(InvalidInput, match=r"pip install 'paretonas\[litert\]'\), but 'ai_edge_litter' is not"):
+        LatencyMeter(Target("litert"))
 
 
 @pytest.mark.parametrize("name", RUNTIMES)

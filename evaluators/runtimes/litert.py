@@ -1,0 +1,426 @@
+"""LiteRT files (TensorFlow Lite flatbuffers), written from our own layers, and LiteRT with XNNPACK on the CPU.
+
+The forms of the operations are those that XNNPACK takes, which a test holds them to: one that it leaves to LiteRT's own
+kernels costs a multiple. Padding that the format does not know is an operation of its own, which XNNPACK fuses.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluators.files import write_whole
+from evaluators.runtimes.folding import fold_batch_norm
+from evaluators.runtimes.runtime import Arrays, Options, Session
+from search_spaces.architecture import Architecture
+from search_spaces.layers import (
+    Activation,
+    Add,
+    BatchNorm,
+    Concatenate,
+    Convolution,
+    Dense,
+    GlobalPool,
+    Multiply,
+    Operation,
+    Pool,
+    Program,
+    Scale,
+    Shuffle,
+    Slice,
+    padding_of,
+)
+
+INPUT, OUTPUT = "image", "logits"
+FILE_IDENTIFIER, SCHEMA_VERSION = b"TFL3", 3
+ALIGNMENT = 16  # bytes, which the format demands of its buffers
+PLACEHOLDER = 127  # in the byte that held the operator before there were more of them than fit
+FUSED = {"relu": "RELU", "relu6": "RELU6"}  # activations that other operators apply to what they compute
+FUSING = Convolution | Dense | Add
+ALL_BUT_CHANNELS = 0b0111  # the axes that a slice keeps whole, as a mask
+NO_PADS = ((0, 0), (0, 0))
+VERSIONS = {"CONV_2D": 6, "TRANSPOSE": 4}  # of operators, where what we use came after the first
+
+
+@dataclass(frozen=True)
+class LiteRt:
+    """LiteRT's interpreter with XNNPACK."""
+
+    suffix: str = ".tflite"
+    input_layout: str = "float32 [batch, height, width, channels]"
+    module: str = "ai_edge_litert"
+
+    def versions(self) -> dict[str, str]:
+        """Returns the version of LiteRT."""
+        from importlib.metadata import version
+
+        return {"ai-edge-litert": version("ai-edge-litert")}
+
+    def owns_device(self) -> bool:
+        """Tells that any process may time."""
+        return False
+
+    def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str]) -> None:
+        """Writes the network as a flatbuffer `image [batch, H, W, C]` -> `logits [batch, classes]`."""
+        write_whole(path, litert_model(architecture.program, arrays, metadata))
+
+    def load(self, path: Path, options: Options) -> Session:
+        """Returns the file in an interpreter of its own."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        return LiteRtSession(Interpreter(str(path), num_threads=options.threads))
+
+
+@dataclass(frozen=True)
+class LiteRtSession:
+    """A LiteRT interpreter."""
+
+    interpreter: Any
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Returns logits `[B, classes]` of normalised float32 images `[B, H, W, C]`."""
+        self.prepared(images)()
+        return self.interpreter.get_tensor(self.interpreter.get_output_details()[0]["index"])
+
+    def prepared(self, images: np.ndarray) -> Callable[[], None]:
+        """Returns a function that runs these images once, from and to memory of LiteRT."""
+        index = self.interpreter.get_input_details()[0]["index"]
+        self.interpreter.resize_tensor_input(index, images.shape)
+        self.interpreter.allocate_tensors()
+        self.interpreter.set_tensor(index, np.ascontiguousarray(images, np.float32))
+        return self.interpreter.invoke
+
+
+def litert_model(program: Program, arrays: Arrays, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Returns the flatbuffer of a program; tensors have the names of the operations that leave them."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    program, arrays = fold_batch_norm(program, arrays)
+    graph = _Graph(schema, arrays, _fused_activations(program))
+    image = graph.tensor(INPUT, program.input_shape)
+    graph.values.append(image)
+    for operation in program.operations:
+        if type(operation.layer) not in EMITTERS:
+            raise NotImplementedError(f"no LiteRT form of the layer {operation.layer}")
+        inputs = [graph.values[value] for value in operation.inputs]
+        graph.values.append(EMITTERS[type(operation.layer)](graph, operation, *inputs))
+    logits = graph.reshaped(graph.values[program.output], (math.prod(program.output_shape),))
+    graph.tensors[logits.index].name = OUTPUT
+    texts = [schema.MetadataT(name, graph.buffer(np.frombuffer(text.encode(), np.uint8)))
+             for name, text in (metadata or {}).items()]
+    model = schema.ModelT(
+        version=SCHEMA_VERSION, description="paretonas", operatorCodes=graph.operator_codes(), buffers=graph.buffers,
+        subgraphs=[schema.SubGraphT(graph.tensors, [image.index], [logits.index], graph.operators, "network")],
+        metadata=texts)
+    builder = flatbuffers.Builder(2**20 + sum(buffer.data.nbytes for buffer in graph.buffers))
+    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _fused_activations(program: Program) -> dict[str, str]:
+    """Returns the activations that the operation before them applies: by its name and by theirs."""
+    readers = [0] * (program.output + 1)
+    for operation in program.operations:
+        for value in operation.inputs:
+            readers[value] += 1
+    fused = {}
+    for operation in program.operations:
+        if isinstance(operation.layer, Activation) and operation.layer.function in FUSED:
+            source = operation.inputs[0]
+            before = program.operations[source - 1] if source else None
+            if before is not None and isinstance(before.layer, FUSING) and readers[source] == 1:
+                fused[before.name] = fused[operation.name] = FUSED[operation.layer.function]
+    return fused
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the graph: its number, and its shape without the batch axis, `(H, W, C)` or `(features,)`."""
+
+    index: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Buffer:
+    """The bytes of a constant, aligned as the generated classes for writing do not."""
+
+    data: np.ndarray
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802  # the name that the generated classes call
+        """Writes the buffer."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        if self.data.nbytes:
+            builder.StartVector(1, self.data.nbytes, ALIGNMENT)
+            builder.head -= self.data.nbytes
+            builder.Bytes[builder.head:builder.head + self.data.nbytes] = self.data.tobytes()
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if self.data.nbytes:
+            schema.BufferAddData(builder, vector)
+        return schema.BufferEnd(builder)
+
+
+@dataclass
+class _Graph:
+    """A subgraph in the making."""
+
+    schema: Any
+    arrays: Arrays
+    fused: dict[str, str]
+    tensors: list[Any] = field(default_factory=list)
+    operators: list[Any] = field(default_factory=list)
+    buffers: list[_Buffer] = field(default_factory=lambda: [_Buffer(np.empty(0, np.uint8))])  # the first means none
+    kinds: list[str] = field(default_factory=list)
+    constants: dict[str, int] = field(default_factory=dict)
+    values: list[Tensor] = field(default_factory=list)
+
+    def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Returns a new tensor for a batch of any size."""
+        self.tensors.append(self.schema.TensorT(
+            shape=np.array([1, *shape], np.int32), shapeSignature=np.array([-1, *shape], np.int32),
+            type=self.schema.TensorType.FLOAT32, name=name, hasRank=True))
+        return Tensor(len(self.tensors) - 1, shape)
+
+    def buffer(self, data: np.ndarray) -> int:
+        """Returns the number of a new buffer."""
+        self.buffers.append(_Buffer(data))
+        return len(self.buffers) - 1
+
+    def constant(self, name: str, value: np.ndarray) -> int:
+        """Returns the number of a constant tensor of float32 or int32, which is stored once."""
+        if name not in self.constants:
+            kind = self.schema.TensorType.FLOAT32 if value.dtype == np.float32 else self.schema.TensorType.INT32
+            self.tensors.append(self.schema.TensorT(shape=np.array(value.shape, np.int32), type=kind, name=name,
+                                                    buffer=self.buffer(np.ascontiguousarray(value)), hasRank=True))
+            self.constants[name] = len(self.tensors) - 1
+        return self.constants[name]
+
+    def operator(self, kind: str, inputs: list[Tensor | int], name: str, shape: tuple[int, ...],
+                 options: Any = None) -> Tensor:
+        """Returns what a new operator leaves; inputs are tensors, or numbers of constants."""
+        if kind not in self.kinds:
+            self.kinds.append(kind)
+        out = self.tensor(name, shape)
+        operator = self.schema.OperatorT(
+            opcodeIndex=self.kinds.index(kind), outputs=np.array([out.index], np.int32),
+            inputs=np.array([x.index if isinstance(x, Tensor) else x for x in inputs], np.int32))
+        if options is not None:
+            operator.builtinOptions = options
+            operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+        self.operators.append(operator)
+        return out
+
+    def operator_codes(self) -> list[Any]:
+        """Returns the kinds of operators, in the order of their numbers."""
+        codes = [getattr(self.schema.BuiltinOperator, kind) for kind in self.kinds]
+        return [self.schema.OperatorCodeT(min(code, PLACEHOLDER), None, VERSIONS.get(kind, 1), code)
+                for kind, code in zip(self.kinds, codes, strict=True)]
+
+    def fused_activation(self, name: str) -> int:
+        """Returns the activation that the operation of this name applies itself."""
+        return getattr(self.schema.ActivationFunctionType, self.fused.get(name, "NONE"))
+
+    def reshaped(self, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Returns the tensor in another shape."""
+        if tensor.shape == shape:
+            return tensor
+        sizes = self.constant(f"constant/shape_{'x'.join(map(str, shape))}", np.array([-1, *shape], np.int32))
+        return self.operator("RESHAPE", [tensor, sizes], f"{self.tensors[tensor.index].name}/{len(shape)}d", shape)
+
+    def pixels(self, tensor: Tensor) -> Tensor:
+        """Returns the tensor as `[batch, H, W, C]`."""
+        return tensor if len(tensor.shape) == 3 else self.reshaped(tensor, (1, 1, *tensor.shape))
+
+    def padded(self, tensor: Tensor, pads: tuple[tuple[int, int], tuple[int, int]], kernel: tuple[int, int],
+               stride: int, name: str, fill: float = 0.0, same: bool = True) -> tuple[Tensor, int]:
+        """Returns what a window reads, and the format's word for the padding that is left to do.
+
+        `same` says whether the format's own padding will do, of which averages do not count the pixels.
+        """
+        if pads == NO_PADS:
+            return tensor, self.schema.Padding.VALID
+        if same and pads == tuple(padding_of(size, extent, stride, "same")[1:]
+                                  for size, extent in zip(tensor.shape[:2], kernel, strict=True)):
+            return tensor, self.schema.Padding.SAME
+        (top, bottom), (left, right) = pads
+        height, width, channels = tensor.shape
+        sizes = self.constant(f"constant/pads_{top}_{bottom}_{left}_{right}",
+                              np.array([(0, 0), *pads, (0, 0)], np.int32))
+        shape = (height + top + bottom, width + left + right, channels)
+        if fill:
+            value = self.constant(f"constant/{fill}", np.array([fill], np.float32))
+            padded = self.operator("PADV2", [tensor, sizes, value], f"{name}/padded", shape,
+                                   self.schema.PadV2OptionsT())
+        else:
+            padded = self.operator("PAD", [tensor, sizes], f"{name}/padded", shape, self.schema.PadOptionsT())
+        return padded, self.schema.Padding.VALID
+
+
+def _convolution(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    layer, name, schema = operation.layer, operation.name, graph.schema
+    assert isinstance(layer, Convolution)
+    shape = operation.input_shapes[0]
+    top_bottom, left_right = (padding_of(shape[axis], layer.kernel[axis], layer.stride, layer.padding)[1:]
+                              for axis in (0, 1))
+    x, padding = graph.padded(graph.pixels(x), (top_bottom, left_right), layer.kernel, layer.stride, name)
+    kernel = graph.arrays[f"{name}/kernel"]  # [H, W, channels in / groups, filters]
+    bias = graph.arrays[f"{name}/bias"] if layer.bias else np.zeros(layer.filters, np.float32)
+    how: dict[str, Any] = {"padding": padding, "strideH": layer.stride, "strideW": layer.stride,
+                           "fusedActivationFunction": graph.fused_activation(name)}
+    depthwise = layer.groups == shape[2] > 1
+    kind, options = ("DEPTHWISE_CONV_2D", schema.DepthwiseConv2DOptionsT(
+        **how, depthMultiplier=layer.filters // shape[2])) if depthwise else ("CONV_2D", schema.Conv2DOptionsT(**how))
+    weights = graph.constant(f"{name}/kernel", kernel.transpose(2, 0, 1, 3) if depthwise
+                             else kernel.transpose(3, 0, 1, 2))
+    return graph.operator(kind, [x, weights, graph.constant(f"{name}/bias", bias)], name, operation.output_shape,
+                          options)
+
+
+def _batch_norm(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    layer, name = operation.layer, operation.name
+    assert isinstance(layer, BatchNorm)
+    scale, shift, mean, var = (graph.arrays[f"{name}/{key}"].astype(np.float64)
+                               for key in ("scale", "bias", "mean", "var"))
+    factor = scale / np.sqrt(var + layer.epsilon)
+    constants = [graph.constant(f"{name}/{key}", value.astype(np.float32))
+                 for key, value in (("factor", factor), ("shift", shift - mean * factor))]
+    scaled = graph.operator("MUL", [x, constants[0]], f"{name}/scaled", x.shape, graph.schema.MulOptionsT())
+    return graph.operator("ADD", [scaled, constants[1]], name, x.shape, graph.schema.AddOptionsT())
+
+
+def _activation(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    name, schema = operation.name, graph.schema
+    assert isinstance(operation.layer, Activation)
+    if name in graph.fused:
+        return x
+    match operation.layer.function:
+        case "relu" | "relu6" as function:
+            return graph.operator(FUSED[function], [x], name, x.shape)
+        case "hswish":
+            return graph.operator("HARD_SWISH", [x], name, x.shape, schema.HardSwishOptionsT())
+        case "sigmoid":
+            return graph.operator("LOGISTIC", [x], name, x.shape)
+        case "swish":
+            sigmoid = graph.operator("LOGISTIC", [x], f"{name}/sigmoid", x.shape)
+            return graph.operator("MUL", [x, sigmoid], name, x.shape, schema.MulOptionsT())
+        case "hsigmoid":
+            three, sixth = (graph.constant(f"constant/{key}", np.array(value, np.float32))
+                            for key, value in (("three", 3), ("sixth", 1 / 6)))
+            clipped = graph.operator("ADD", [x, three], f"{name}/clipped", x.shape,
+                                     schema.AddOptionsT(schema.ActivationFunctionType.RELU6))
+            return graph.operator("MUL", [clipped, sixth], name, x.shape, schema.MulOptionsT())
+    raise NotImplementedError(f"no LiteRT form of the activation {operation.layer.function}")
+
+
+def _global_pool(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    axes = graph.constant("constant/pixel_axes", np.array([1, 2], np.int32))
+    return graph.operator("MEAN", [graph.pixels(x), axes], operation.name, operation.output_shape,
+                          graph.schema.ReducerOptionsT(keepDims=True))
+
+
+def _pool(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    layer, name, schema = operation.layer, operation.name, graph.schema
+    assert isinstance(layer, Pool)
+    shape, pads = operation.output_shape, layer.pads(operation.input_shapes[0])
+    largest = layer.function == "max"
+    x, padding = graph.padded(graph.pixels(x), pads, (layer.kernel, layer.kernel), layer.stride, name,
+                              float(np.finfo(np.float32).min) if largest else 0.0, same=not layer.count_padding)
+    averages_padding = not (largest or layer.count_padding) and padding == schema.Padding.VALID and pads != NO_PADS
+    options = schema.Pool2DOptionsT(padding, layer.stride, layer.stride, layer.kernel, layer.kernel)
+    pooled = graph.operator("MAX_POOL_2D" if largest else "AVERAGE_POOL_2D", [x],
+                            f"{name}/padding_included" if averages_padding else name, shape, options)
+    if not averages_padding:
+        return pooled
+    rows, columns = (_pixels_within(size, out, layer.kernel, layer.stride, before) for size, out, (before, _)
+                     in zip(operation.input_shapes[0], shape, pads, strict=False))
+    share = layer.kernel**2 / np.outer(rows, columns)
+    factor = graph.constant(f"{name}/factor", share[None, :, :, None].astype(np.float32))
+    return graph.operator("MUL", [pooled, factor], name, shape, schema.MulOptionsT())
+
+
+def _pixels_within(size: int, out: int, kernel: int, stride: int, before: int) -> np.ndarray:
+    """Returns how many pixels, along one axis, each window has that are not padding."""
+    begin = np.arange(out) * stride - before
+    return np.minimum(begin + kernel, size) - np.maximum(begin, 0)
+
+
+def _slice(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    layer = operation.layer
+    assert isinstance(layer, Slice)
+    begin, end = (graph.constant(f"constant/channel_{channel}", np.array([0, 0, 0, channel], np.int32))
+                  for channel in (layer.begin, layer.end))
+    steps = graph.constant("constant/steps", np.ones(4, np.int32))
+    options = graph.schema.StridedSliceOptionsT(ALL_BUT_CHANNELS, ALL_BUT_CHANNELS)
+    return graph.operator("STRIDED_SLICE", [graph.pixels(x), begin, end, steps], operation.name,
+                          operation.output_shape, options)
+
+
+def _shuffle(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    layer, name = operation.layer, operation.name
+    assert isinstance(layer, Shuffle)
+    height, width, channels = operation.output_shape
+    each = channels // layer.groups
+    order = graph.constant("constant/shuffled_axes", np.array([0, 1, 2, 4, 3], np.int32))
+    groups = graph.reshaped(graph.pixels(x), (height, width, layer.groups, each))
+    mixed = graph.operator("TRANSPOSE", [groups, order], f"{name}/mixed", (height, width, each, layer.groups),
+                           graph.schema.TransposeOptionsT())
+    return graph.reshaped(mixed, operation.output_shape)
+
+
+def _scale(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    assert isinstance(operation.layer, Scale)
+    factor = graph.constant(f"{operation.name}/factor", np.array(operation.layer.factor, np.float32))
+    return graph.operator("MUL", [x, factor], operation.name, x.shape, graph.schema.MulOptionsT())
+
+
+def _dense(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+    layer, name = operation.layer, operation.name
+    assert isinstance(layer, Dense)
+    bias = graph.arrays[f"{name}/bias"] if layer.bias else np.zeros(layer.features, np.float32)
+    inputs: list[Tensor | int] = [graph.reshaped(x, (math.prod(x.shape),)),
+                                  graph.constant(f"{name}/kernel", graph.arrays[f"{name}/kernel"].T),
+                                  graph.constant(f"{name}/bias", bias)]
+    return graph.operator("FULLY_CONNECTED", inputs, name, (layer.features,),
+                          graph.schema.FullyConnectedOptionsT(graph.fused_activation(name)))
+
+
+def _add(graph: _Graph, operation: Operation, *inputs: Tensor) -> Tensor:
+    total, *others = map(graph.pixels, inputs)
+    for index, other in enumerate(others, start=1):
+        last = index == len(others)
+        name = operation.name if last else f"{operation.name}/{index}"
+        activation = graph.fused_activation(name) if last else graph.schema.ActivationFunctionType.NONE
+        total = graph.operator("ADD", [total, other], name, total.shape, graph.schema.AddOptionsT(activation))
+    return total
+
+
+def _multiply(graph: _Graph, operation: Operation, value: Tensor, gate: Tensor) -> Tensor:
+    return graph.operator("MUL", [graph.pixels(value), graph.pixels(gate)], operation.name, operation.output_shape,
+                          graph.schema.MulOptionsT())
+
+
+def _concatenate(graph: _Graph, operation: Operation, *inputs: Tensor) -> Tensor:
+    return graph.operator("CONCATENATION", list(map(graph.pixels, inputs)), operation.name, operation.output_shape,
+                          graph.schema.ConcatenationOptionsT(axis=3))
+
+
+EMITTERS: dict[type, Callable[..., Tensor]] = {
+    Convolution: _convolution,
+    BatchNorm: _batch_norm,
+    Activation: _activation,
+    Pool: _pool,
+    GlobalPool: _global_pool,
+    Slice: _slice,
+    Shuffle: _shuffle,
+    Scale: _scale,
+    Dense: _dense,
+    Add: _add,
+    Multiply: _multiply,
+    Concatenate: _concatenate,
+}
