@@ -54,7 +54,7 @@ class Run:
 
     def best(self, budgets: Budgets | None = None) -> Candidate | None:
         """Returns the feasible candidate of highest accuracy, under the run's or other budgets; None without any."""
-        return winner(judged(self.candidates(), budgets or self.budgets))
+        return winner(judged(self.directory, budgets or self.budgets))
 
     def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
                out: str | Path | None = None, epochs: int = 20, monitor: Monitor | None = None) -> Exported:

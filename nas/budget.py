@@ -1,13 +1,14 @@
 """Budgets: what a candidate may cost. Quantities with units are parsed here, and only here."""
 
-import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from evaluators.runtimes import parse_target
+from evaluators.runtimes.timing import Latency
 from search_spaces.errors import InvalidInput, unknown
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)\s*([^\W\d_]*)", re.ASCII)
@@ -58,6 +59,8 @@ class Quantity:
         examples: valid texts, for messages.
         whole: whether it is stored as an integer.
         format: writes a value, rounded to some significant digits.
+        of_target: whether each target has its own.
+        lower: whether its limit is a lower one.
     """
 
     field: str
@@ -65,15 +68,62 @@ class Quantity:
     examples: str
     whole: bool
     format: Callable[..., str]
+    of_target: bool = False
+    lower: bool = False
 
 
 QUANTITIES = {
-    "latency": Quantity("latency_ms", _LATENCY_UNITS, "0.1ms, 80us or 0.0001s", False, format_latency_ms),
+    "latency": Quantity("latency_ms", _LATENCY_UNITS, "0.1ms, 80us or 0.0001s", False, format_latency_ms, True),
+    "latency_p95": Quantity("latency_p95_ms", _LATENCY_UNITS, "0.12ms or 90us", False, format_latency_ms, True),
+    "throughput": Quantity("images_per_s", _COUNT_UNITS, "5000 or 20k", True, format_count, True, lower=True),
     "macs": Quantity("macs", _COUNT_UNITS, "20M, 1.5G or 300000", True, format_count),
     "params": Quantity("params", _COUNT_UNITS, "500k, 1M or 20000", True, format_count),
     "memory": Quantity("memory_bytes", _BYTE_UNITS, "512KiB, 64kB or 1MB", True, format_bytes),
     "size": Quantity("size_bytes", _BYTE_UNITS, "512KiB, 64kB or 1MB", True, format_bytes),
 }
+NONE = "none"  # in a text, no limit for a target
+
+PerTarget = float | tuple[float | None, ...] | None  # a value for the only target, or one for each
+
+
+def for_each_target(name: str, value: PerTarget | Sequence[float | None], targets: int) -> tuple[float | None, ...]:
+    """Returns the value of each target.
+
+    >>> for_each_target("latency_ms", 0.1, 1), for_each_target("latency_ms", None, 2)
+    ((0.1,), (None, None))
+
+    Raises:
+        InvalidInput: neither as many values as targets nor None.
+    """
+    if value is None:
+        return (None,) * targets
+    values = tuple(value) if isinstance(value, Sequence) else (value,)
+    if len(values) != targets:
+        raise InvalidInput(f"`{name}` has a value for each target, or {NONE}, but got {len(values)} for {targets}")
+    return values
+
+
+def as_given(value: PerTarget | Sequence[float | None]) -> PerTarget:
+    """Returns the one form of a value for each target: that of a single target alone, None where no target has one."""
+    if not isinstance(value, Sequence):
+        return value
+    if all(one is None for one in value):
+        return None
+    return value[0] if len(value) == 1 else tuple(value)
+
+
+def limitable(targets: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
+    """Yields the name, quantity and target of all that may be limited, in the order of `QUANTITIES`.
+
+    What the first target takes is named as the quantity is, that of another one like `latency@litert`. The target is
+    None for quantities that depend on none.
+    """
+    for name, quantity in QUANTITIES.items():
+        if quantity.of_target:
+            for index, target in enumerate(targets):
+                yield f"{name}@{target}" if index else name, name, target
+        else:
+            yield name, name, None
 
 
 def parse_quantity(name: str, text: str | float) -> float | int:
@@ -118,65 +168,175 @@ def parse_percentile(text: str) -> float | None:
 class Costs:
     """What a candidate was found to cost; what was not reached, because an earlier check had failed, is None.
 
-    `latency_ci_ms` is the 95 % interval of the median, `memory_bytes` the peak of live activations, `size_bytes` the
-    size of the model file.
+    Attributes:
+        macs: multiply-adds.
+        params: trainable parameters.
+        memory_bytes: live activations at their peak.
+        size_bytes: the size of the model file, of the largest if the targets have several.
+        latencies: what was measured on each target, by its text, in the order of the search's targets.
     """
 
     macs: int | None = None
     params: int | None = None
     memory_bytes: int | None = None
     size_bytes: int | None = None
-    latency_ms: float | None = None
-    latency_ci_ms: tuple[float, float] | None = None
+    latencies: Mapping[str, Latency] = field(default_factory=dict)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The median on the first target, in milliseconds."""
+        return next((latency.median_ms for latency in self.latencies.values()), None)
+
+    @property
+    def latency_ci_ms(self) -> tuple[float, float] | None:
+        """The 95 % interval of the median on the first target, in milliseconds."""
+        return next(((latency.low_ms, latency.high_ms) for latency in self.latencies.values()), None)
+
+    def value(self, quantity: str, target: str | None = None) -> float | None:
+        """Returns a quantity as it was measured, in the unit it is stored in."""
+        return self._found(quantity, target, lambda latency: latency.median_ms)
+
+    def judged(self, quantity: str, target: str | None = None) -> float | None:
+        """Returns a quantity at the worse end of its 95 % interval: a budget is met only if it surely is.
+
+        The 95th percentile is known no better than the median, relative to itself.
+        """
+        return self._found(quantity, target, lambda latency: latency.high_ms)
+
+    def _found(self, quantity: str, target: str | None, time_ms: Callable[[Latency], float]) -> float | None:
+        if target is None:
+            value: float | None = getattr(self, QUANTITIES[quantity].field)
+            return value
+        latency = self.latencies.get(target)
+        if latency is None:
+            return None
+        if quantity == "throughput":
+            return 1000 * parse_target(target).options.batch / time_ms(latency)
+        return time_ms(latency) * (latency.p95_ms / latency.median_ms if quantity == "latency_p95" else 1)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit of a budget.
+
+    Attributes:
+        quantity: its name in `QUANTITIES`.
+        value: upper limit, in the unit that the quantity is stored in; a lower one for some quantities.
+        target: what it is limited on, where that matters.
+    """
+
+    quantity: str
+    value: float | int
+    target: str | None = None
+
+    def violation(self, costs: Costs) -> float:
+        """Returns by how much the limit is exceeded, relative to it: `measured / limit - 1`, at most 0 if it is met.
+
+        For a lower limit it is `limit / measured - 1`. A cost that is not known counts as 0.0.
+        """
+        measured = costs.judged(self.quantity, self.target)
+        if measured is None:
+            return 0.0
+        return self.value / measured - 1 if QUANTITIES[self.quantity].lower else measured / self.value - 1
+
+    def format(self, value: float, digits: int = 3) -> str:
+        """Returns a value of what is limited as a text with its unit."""
+        return QUANTITIES[self.quantity].format(value, digits)
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """Upper limits of costs; None sets no limit."""
+    """Limits of costs; None sets no limit.
 
-    latency_ms: float | None = None
+    All are upper limits but `images_per_s`, which is a lower one. What each target has its own of (latency, its 95th
+    percentile, images per second at the target's batch) is one value, or one for each of several targets.
+
+    >>> str(Budgets((0.1, 0.08), macs=20_000_000, targets=("onnxruntime", "litert")))
+    'latency 0.1 ms on onnxruntime, latency 0.08 ms on litert, macs 20M'
+    """
+
+    latency_ms: PerTarget = None
     macs: int | None = None
     params: int | None = None
     memory_bytes: int | None = None
     size_bytes: int | None = None
+    latency_p95_ms: PerTarget = None
+    images_per_s: PerTarget = None
+    targets: tuple[str, ...] = ("onnxruntime",)
 
     def __post_init__(self) -> None:
-        for name, limit in self.limits.items():
-            if QUANTITIES[name].whole and not isinstance(limit, int):
-                raise InvalidInput(f"{name} must be a whole number, but got {limit!r}")
-            _check(name, limit, repr(limit))
+        object.__setattr__(self, "targets", tuple(self.targets))
+        for quantity in QUANTITIES.values():
+            if quantity.of_target:
+                object.__setattr__(self, quantity.field, as_given(getattr(self, quantity.field)))
+        for limit in self.limits.values():
+            if QUANTITIES[limit.quantity].whole and not isinstance(limit.value, int):
+                raise InvalidInput(f"{limit.quantity} must be a whole number, but got {limit.value!r}")
+            _check(limit.quantity, limit.value, repr(limit.value))
 
     @classmethod
-    def parse(cls, latency: str | float | None = None, macs: str | float | None = None,
-              params: str | float | None = None, memory: str | float | None = None,
-              size: str | float | None = None) -> "Budgets":
-        """Returns the budgets that texts such as `0.09ms` and `20M` set; raises as `parse_quantity` does."""
-        texts = {"latency": latency, "macs": macs, "params": params, "memory": memory, "size": size}
-        values: dict[str, Any] = {QUANTITIES[name].field: parse_quantity(name, text)
-                                  for name, text in texts.items() if text is not None}
-        return cls(**values)
+    def parse(cls, targets: Sequence[str] = ("onnxruntime",), **texts: str | float | Sequence[str]) -> "Budgets":
+        """Returns the budgets that texts such as `latency="0.09ms"` set; raises as `parse_quantity` does."""
+        return cls(targets=tuple(targets), **parse_limits(texts))
 
     @property
-    def limits(self) -> dict[str, float | int]:
-        """The limits that are set, by the names of `QUANTITIES` and in their order."""
-        values = {name: getattr(self, quantity.field) for name, quantity in QUANTITIES.items()}
-        return {name: value for name, value in values.items() if value is not None}
+    def limits(self) -> dict[str, Limit]:
+        """The limits that are set, by the names of `limitable` and in their order."""
+        each = {name: dict(zip(self.targets, for_each_target(quantity.field, getattr(self, quantity.field),
+                                                             len(self.targets)), strict=True))
+                for name, quantity in QUANTITIES.items() if quantity.of_target}
+        found = {}
+        for name, quantity, target in limitable(self.targets):
+            value = getattr(self, QUANTITIES[quantity].field) if target is None else each[quantity][target]
+            if value is not None:
+                found[name] = Limit(quantity, value, target)
+        return found
+
+    @property
+    def timed(self) -> tuple[str, ...]:
+        """The targets on which time is limited."""
+        limited = {limit.target for limit in self.limits.values()}
+        return tuple(target for target in self.targets if target in limited)
 
     def violations(self, costs: Costs) -> dict[str, float]:
-        """Returns `measured / limit - 1` for every budget that is set, in the order of `QUANTITIES`.
+        """Returns the violation of every limit that is set, by its name: one constraint for each."""
+        return {name: limit.violation(costs) for name, limit in self.limits.items()}
 
-        A cost that is not known counts as 0.0. A latency is judged by the upper end of its 95 % interval (by itself
-        where it has none, as in a table of exact values): it fits only if it surely does.
-        """
-        upper_ms = costs.latency_ci_ms[1] if costs.latency_ci_ms else costs.latency_ms
-        judged = dataclasses.replace(costs, latency_ms=upper_ms)
-        measured = {name: getattr(judged, QUANTITIES[name].field) for name in self.limits}
-        return {name: 0.0 if measured[name] is None else measured[name] / limit - 1
-                for name, limit in self.limits.items()}
+    def excess(self, costs: Costs) -> str:
+        """Returns which limits are not met and by how much, in words."""
+        found = []
+        for limit in self.limits.values():
+            violation, measured = limit.violation(costs), costs.value(limit.quantity, limit.target)
+            if violation > 0 and measured is not None:
+                side = "short of" if QUANTITIES[limit.quantity].lower else "over"
+                found.append(f"{limit.quantity} {limit.format(measured)}{self._on(limit)} is {violation:.1%} {side} "
+                             "its budget")
+        return ", ".join(found)
 
     def __str__(self) -> str:
-        texts = [f"{name} {QUANTITIES[name].format(limit, EXACT_DIGITS)}" for name, limit in self.limits.items()]
+        texts = [f"{limit.quantity} {limit.format(limit.value, EXACT_DIGITS)}{self._on(limit)}"
+                 for limit in self.limits.values()]
         return ", ".join(texts) or "no budget"
+
+    def _on(self, limit: Limit) -> str:
+        """Returns on which target a limit is, where that can be asked."""
+        return f" on {limit.target}" if limit.target is not None and len(self.targets) > 1 else ""
+
+
+def parse_limits(texts: Mapping[str, str | float | Sequence[str]]) -> dict[str, Any]:
+    """Returns the fields of `Budgets` that texts set, by the names of `QUANTITIES`; a list has a text for each target.
+
+    >>> parse_limits({"latency": ["0.1ms", "none"], "macs": "20M"})
+    {'latency_ms': (0.1, None), 'macs': 20000000}
+    """
+    found: dict[str, Any] = {}
+    for name, text in texts.items():
+        if isinstance(text, Sequence) and not isinstance(text, str):
+            values = tuple(None if one == NONE else parse_quantity(name, one) for one in text)
+            found[QUANTITIES[name].field] = values[0] if len(values) == 1 else values
+        else:
+            found[QUANTITIES[name].field] = parse_quantity(name, text)
+    return found
 
 
 def is_feasible(violations: Mapping[str, float]) -> bool:

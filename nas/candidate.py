@@ -27,11 +27,8 @@ class Candidate:
         accuracy_ci: its 95 % interval.
         epochs: the epochs it was trained for.
         trained: whether that is all of them; a candidate stopped early is not.
-        latency_ms: the median; None where an earlier check failed.
-        latency_ci_ms: the 95 % interval of the median.
-        memory_bytes: live activations at their peak.
-        size_bytes: the size of the model file; None where none was written.
-        violations: `measured / limit - 1` for every budget.
+        costs: what it costs, as budgets judge it; what no check has reached is not known.
+        violations: by how much each limit is exceeded, relative to it.
         reason: why it was rejected, stopped or failed.
     """
 
@@ -41,20 +38,20 @@ class Candidate:
     accuracy_ci: Interval | None
     epochs: int
     trained: bool
-    latency_ms: float | None
-    latency_ci_ms: Interval | None
-    macs: int
-    params: int
-    memory_bytes: int
-    size_bytes: int | None
+    costs: Costs
     violations: Mapping[str, float]
     state: State
     reason: str | None = None
 
     @property
-    def costs(self) -> Costs:
-        """What it costs, as budgets judge it."""
-        return Costs(self.macs, self.params, self.memory_bytes, self.size_bytes, self.latency_ms, self.latency_ci_ms)
+    def latency_ms(self) -> float | None:
+        """The median on the first target, which is the objective; None where an earlier check failed."""
+        return self.costs.latency_ms
+
+    @property
+    def latency_ci_ms(self) -> Interval | None:
+        """The 95 % interval of `latency_ms`."""
+        return self.costs.latency_ci_ms
 
     @property
     def feasible(self) -> bool:

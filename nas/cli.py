@@ -21,10 +21,17 @@ Space = Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [mob
 Data = Annotated[str | None, typer.Option(
     help="fashion-mnist, or a path: .npz, a folder of IDX files or of images  [fashion-mnist]", show_default=False)]
 Resolution = Annotated[int | None, typer.Option(help="resize the images to so many pixels", show_default=False)]
-TargetName = Annotated[str | None, typer.Option(
-    help="runtime the winner is shipped on, such as onnxruntime:threads=2  [onnxruntime]", show_default=False)]
-Latency = Annotated[str | None, typer.Option(
-    help="latency budget with its unit (0.1ms, 80us), or a percentile of the space (p30)", show_default=False)]
+Targets = Annotated[list[str] | None, typer.Option(
+    "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; given again for further ones, "
+    "each with budgets of its own in the same order  [onnxruntime]", show_default=False)]
+Latencies = Annotated[list[str] | None, typer.Option(
+    "--latency", help="latency budget with its unit (0.1ms, 80us), or a percentile of the space (p30)",
+    show_default=False)]
+LatenciesP95 = Annotated[list[str] | None, typer.Option(
+    "--latency-p95", help="budget of the 95th percentile of single runs (0.12ms)", show_default=False)]
+Throughputs = Annotated[list[str] | None, typer.Option(
+    "--throughput", help="images per second that are wanted at least, at the target's batch (5000)",
+    show_default=False)]
 Macs = Annotated[str | None, typer.Option(help="budget of multiply-adds (20M)", show_default=False)]
 Params = Annotated[str | None, typer.Option(help="budget of parameters (500k)", show_default=False)]
 Memory = Annotated[str | None, typer.Option(help="budget of live activations (1MB)", show_default=False)]
@@ -39,8 +46,9 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="show tracebacks
 
 @app.command()
 def search(
-    space: Space = None, data: Data = None, resolution: Resolution = None, target: TargetName = None,
-    latency: Latency = None, macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
+    space: Space = None, data: Data = None, resolution: Resolution = None, target: Targets = None,
+    latency: Latencies = None, latency_p95: LatenciesP95 = None, throughput: Throughputs = None,
+    macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
     objectives: Annotated[str | None, typer.Option(
         help="accuracy, or accuracy,latency  [accuracy,latency]", show_default=False)] = None,
     start: Annotated[str | None, typer.Option(
@@ -66,14 +74,15 @@ def search(
     from nas.run import RunDirectory
 
     directory = RunDirectory(Path(run) if run else new_run_directory())
-    given = {"space": space, "data": data, "resolution": resolution, "target": target, "strategy": strategy,
-             "evaluator": evaluator, "trials": trials, "epochs": epochs, "batch": batch, "augmentation": augmentation,
-             "seed": seed, "objectives": tuple(objectives.split(",")) if objectives is not None else None,
+    given = {"space": space, "data": data, "resolution": resolution, "target": tuple(target) if target else None,
+             "strategy": strategy, "evaluator": evaluator, "trials": trials, "epochs": epochs, "batch": batch,
+             "augmentation": augmentation, "seed": seed,
+             "objectives": tuple(objectives.split(",")) if objectives is not None else None,
              "start": tuple(start.split(",")) if start is not None else None,
-             **_limits(latency, macs, params, memory, size)}
+             **_limits(latency, latency_p95, throughput, macs, params, memory, size)}
     given = {name: value for name, value in given.items() if value is not None}
     stored = dict(vars(directory.config)) if directory.exists else {}
-    if latency is not None:  # a budget in milliseconds takes the place of a percentile, and the other way round
+    if latency:  # a budget in milliseconds takes the place of a percentile, and the other way round
         stored |= {"latency_ms": None, "latency_percentile": None}
     config = SearchConfig(**{**stored, **given})
     use_huge_pages()
@@ -188,32 +197,34 @@ def import_weights(
 @app.command()
 def space(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="ready space, or FILE.toml")],
-    data: Data = None, resolution: Resolution = None, target: TargetName = None,
-    latency: Latency = None, macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
+    data: Data = None, resolution: Resolution = None, target: Targets = None,
+    latency: Latencies = None, latency_p95: LatenciesP95 = None, throughput: Throughputs = None,
+    macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
     seed: Annotated[int, typer.Option(help="of the members that are drawn")] = 0,
 ) -> None:
     """Show the size of a space and what its members cost, and whether budgets can be met."""
     from nas.config import SearchConfig
-    from nas.costs import file_gauge
+    from nas.costs import file_gauges
     from nas.engine import bound_space
     from nas.progress import Terminal
     from nas.report.space import survey_table
     from nas.survey import require_feasible, survey
     from search_spaces.layers import require
 
-    given: dict[str, Any] = {"data": data, "resolution": resolution, "target": target,
-                             **_limits(latency, macs, params, memory, size)}
+    given: dict[str, Any] = {"data": data, "resolution": resolution,
+                             "target": tuple(target) if target else None,
+                             **_limits(latency, latency_p95, throughput, macs, params, memory, size)}
     config = SearchConfig(space=name, seed=seed, **{key: value for key, value in given.items() if value is not None})
-    require(config.latency_percentile is None, f"a budget is checked in milliseconds, but got '{latency}'")
+    require(config.latency_percentile is None, f"a budget is checked in milliseconds, but got {_quoted(latency)}")
     bound, _ = bound_space(config)
     console, budgets = _console(), config.budgets(config.latency_ms)
     console.print(f"{name}: {float(bound.size):.3g} architectures, {len(bound.parameters)} choices", highlight=False,
                   soft_wrap=True)
-    with Terminal(console) as monitor, file_gauge(_target(config.target)) as gauge:
+    with Terminal(console) as monitor, file_gauges(config.targets) as gauges:
         if budgets.limits:
-            member = require_feasible(bound, budgets, gauge, seed, monitor.progress)
+            member = require_feasible(bound, budgets, gauges, seed, monitor.progress)
             monitor.say(f"{budgets}: can be met, e.g. by {member.text}")
-        found = survey(bound, gauge, seed, progress=monitor.progress)
+        found = survey(bound, gauges, seed, progress=monitor.progress)
     console.print(survey_table(found))
 
 
@@ -222,7 +233,8 @@ def export(
     run: RunArgument,
     trial: Annotated[int | None, typer.Option(help="export this trial instead of the winner",
                                               show_default=False)] = None,
-    latency: Latency = None, macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
+    latency: Latencies = None, latency_p95: LatenciesP95 = None, throughput: Throughputs = None,
+    macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
     format: Annotated[str, typer.Option(help="further formats: onnx, litert, stablehlo, flax")] = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [DIR/export]", show_default=False)] = None,
     epochs: Annotated[int, typer.Option(help="length of the final training")] = 20,
@@ -237,8 +249,9 @@ def export(
     from search_spaces.layers import require
 
     found = Run.open(run)
-    limits = _limits(latency, macs, params, memory, size)
-    require(limits.pop("latency_percentile") is None, f"a budget of an export is in milliseconds, but got '{latency}'")
+    limits = _limits(latency, latency_p95, throughput, macs, params, memory, size)
+    require(limits.pop("latency_percentile") is None, f"a budget of an export is in milliseconds, but got "
+            f"{_quoted(latency)}")
     require(epochs >= 1, f"`epochs` must be at least 1, but got {epochs}")
     given = {name: value for name, value in limits.items() if value is not None}
     budgets = dataclasses.replace(found.budgets, **given) if given else None
@@ -293,20 +306,22 @@ def _require_own_packages() -> None:
                                f"'{spec.origin if spec else 'none'}'")
 
 
-def _limits(latency: str | None, macs: str | None, params: str | None, memory: str | None, size: str | None
-            ) -> dict[str, Any]:
+def _limits(latency: list[str] | None, latency_p95: list[str] | None, throughput: list[str] | None,
+            macs: str | None, params: str | None, memory: str | None, size: str | None) -> dict[str, Any]:
     """Returns the limits of a configuration by field, None where none is given."""
-    from nas.budget import Budgets, parse_percentile
+    from nas.budget import NONE, parse_limits, parse_percentile
 
-    percentile = parse_percentile(latency) if latency is not None else None
-    budgets: Budgets = Budgets.parse(latency if percentile is None else None, macs, params, memory, size)
-    return {**vars(budgets), "latency_percentile": percentile}
+    percentiles = tuple(parse_percentile(text) for text in latency or ())
+    limits_ms = [text if percentile is None else NONE
+                 for text, percentile in zip(latency or (), percentiles, strict=True)]
+    texts = {"latency": limits_ms, "latency_p95": latency_p95, "throughput": throughput, "macs": macs,
+             "params": params, "memory": memory, "size": size}
+    return {**parse_limits({name: text for name, text in texts.items() if text}),
+            "latency_percentile": percentiles if set(percentiles) - {None} else None}
 
 
-def _target(text: str) -> Any:
-    from evaluators.runtimes import parse_target
-
-    return parse_target(text)
+def _quoted(texts: list[str] | None) -> str:
+    return ", ".join(f"'{text}'" for text in texts or ())
 
 
 def _text_of(run: str, trial: int | None) -> str:

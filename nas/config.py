@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluators.evaluator import AUGMENTATIONS, EVALUATORS, Evaluator
-from nas.budget import Budgets
+from evaluators.runtimes import parse_target
+from nas.budget import Budgets, PerTarget, as_given, for_each_target
 from nas.candidate import OBJECTIVES
 from nas.strategies import STRATEGIES
 from search_spaces.errors import InvalidInput, unknown
 from search_spaces.layers import require
+
+PER_TARGET = ("latency_ms", "latency_percentile", "latency_p95_ms", "images_per_s")
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,12 @@ class SearchConfig:
         space: name of a ready space, or a TOML file.
         data: name of an embedded data set, or a path.
         resolution: pixels to which images are resized; None takes what the space or the data have.
-        target: runtime that the winner is shipped on, with options: `onnxruntime:threads=2`.
-        latency_ms: budget of the measured latency, in milliseconds.
-        latency_percentile: instead of `latency_ms`, a percentile of the latencies of the space, in [0, 100].
+        target: runtime that the winner is shipped on, with options: `onnxruntime:threads=2`; or several of them. The
+            latency on the first is the objective.
+        latency_ms: budget of the measured latency, in milliseconds: one value, or one (or None) for each target.
+        latency_percentile: instead of `latency_ms`, a percentile of the latencies of the space, in (0, 100].
+        latency_p95_ms: budget of the 95th percentile of single runs, in milliseconds, for each target.
+        images_per_s: lower limit of the images per second at the target's batch, for each target.
         macs: budget of multiply-adds.
         params: budget of trainable parameters.
         memory_bytes: budget of live activations at their peak.
@@ -43,9 +49,11 @@ class SearchConfig:
     space: str = "mobile"
     data: str = "fashion-mnist"
     resolution: int | None = None
-    target: str = "onnxruntime"
-    latency_ms: float | None = None
-    latency_percentile: float | None = None
+    target: str | tuple[str, ...] = "onnxruntime"
+    latency_ms: PerTarget = None
+    latency_percentile: PerTarget = None
+    latency_p95_ms: PerTarget = None
+    images_per_s: PerTarget = None
     macs: int | None = None
     params: int | None = None
     memory_bytes: int | None = None
@@ -65,6 +73,7 @@ class SearchConfig:
             require(not isinstance(getattr(self, name), str), f"`{name}` is a sequence of texts, but got "
                     f"{getattr(self, name)!r}")
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a list would do as well
+        self._normalise_targets()
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, STRATEGIES)
         for objective in self.objectives:
@@ -81,15 +90,45 @@ class SearchConfig:
         require(self.seed >= 0, f"`seed` must not be negative, but got {self.seed}")
         require(self.resolution is None or self.resolution >= 1,
                 f"`resolution` must be at least 1, but got {self.resolution}")
-        require(self.latency_ms is None or self.latency_percentile is None,
-                "a latency budget is given in milliseconds or as a percentile, but got both")
-        require(self.latency_percentile is None or 0 < self.latency_percentile <= 100,
-                f"a latency percentile must lie in (0, 100], but got p{self.latency_percentile}")
-        Budgets(self.latency_ms, self.macs, self.params, self.memory_bytes, self.size_bytes)
+        for percentile, latency_ms in zip(self.percentiles, self.latencies_ms, strict=True):
+            require(latency_ms is None or percentile is None,
+                    "a latency budget is given in milliseconds or as a percentile, but got both")
+            require(percentile is None or 0 < percentile <= 100,
+                    f"a latency percentile must lie in (0, 100], but got p{percentile}")
+        self.budgets(self.latency_ms)
 
-    def budgets(self, latency_ms: float | None) -> Budgets:
-        """Returns the budgets, with the latency budget that a percentile came to."""
-        return Budgets(latency_ms, self.macs, self.params, self.memory_bytes, self.size_bytes)
+    def _normalise_targets(self) -> None:
+        """Puts targets into canonical form, and what each of them has a value of."""
+        given = (self.target,) if isinstance(self.target, str) else self.target
+        targets = tuple(parse_target(text).text for text in given)
+        require(0 < len(targets) == len(set(targets)),
+                f"targets are different ones, at least one, but got {', '.join(targets) or 'none'}")
+        object.__setattr__(self, "target", targets[0] if len(targets) == 1 else targets)
+        for name in PER_TARGET:
+            object.__setattr__(self, name, as_given(getattr(self, name)))
+
+    def _each(self, name: str) -> tuple[float | None, ...]:
+        return for_each_target(name, getattr(self, name), len(self.targets))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The canonical texts of the targets."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def latencies_ms(self) -> tuple[float | None, ...]:
+        """The budget of the latency on each target, where it is given in milliseconds."""
+        return self._each("latency_ms")
+
+    @property
+    def percentiles(self) -> tuple[float | None, ...]:
+        """The percentile that limits the latency on each target."""
+        return self._each("latency_percentile")
+
+    def budgets(self, latency_ms: PerTarget) -> Budgets:
+        """Returns the budgets, with the latency budgets that percentiles came to."""
+        return Budgets(latency_ms, self.macs, self.params, self.memory_bytes, self.size_bytes, self.latency_p95_ms,
+                       self.images_per_s, self.targets)
 
     def differences(self, other: "SearchConfig") -> list[str]:
         """Returns a line for each field, but `trials`, that differs from the other's."""

@@ -3,24 +3,25 @@
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from evaluators.latency import Latency, LatencyMeter, Precision
-from evaluators.runtimes import RUNTIMES, Target
+from evaluators.runtimes import RUNTIMES, Target, parse_target
 from evaluators.weights import initial_weights
 from nas.budget import Budgets, Costs, is_feasible
 from search_spaces.architecture import Architecture
 
-CAREFUL = Precision()
 ROUGH = Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0)
+CAREFUL = Precision()
+CLOSE = Precision(half_width=0.015, at_least_s=1.5, at_most_s=6.0)
 
 
 class Gauge(Protocol):
-    """What finds the costs of an architecture that are not in its text."""
+    """What finds the costs of an architecture on a target, as far as they are not in its text."""
 
     def size_bytes(self, architecture: Architecture) -> int:
         """Returns the size of its model file."""
@@ -78,22 +79,49 @@ def counted(architecture: Architecture) -> Costs:
     return Costs(macs=architecture.macs, params=architecture.params, memory_bytes=architecture.memory_bytes)
 
 
-def costs_within(architecture: Architecture, budgets: Budgets, gauge: Gauge, timed: bool,
-                 precision: Precision = CAREFUL) -> tuple[Costs, Latency | None]:
+Gauges = Mapping[str, Gauge]  # one for each target, by its text, in the order of the search's targets
+
+
+@contextmanager
+def file_gauges(targets: Sequence[str], quiet_ms: Mapping[str, float] | None = None) -> Iterator[Gauges]:
+    """Yields the gauge of each target; their processes and files end with the context.
+
+    `quiet_ms` is what the reference model takes on each target when the machine is quiet, where that is known.
+    """
+    with ExitStack() as stack:
+        yield {target: stack.enter_context(file_gauge(parse_target(target), (quiet_ms or {}).get(target)))
+               for target in targets}
+
+
+def costs_within(architecture: Architecture, budgets: Budgets, gauges: Gauges, timed: Sequence[str],
+                 precisions: Sequence[Precision] = (CAREFUL, CLOSE)) -> Costs:
     """Returns the costs of an architecture, found one after the other until one breaks its budget.
 
     Args:
         architecture: the candidate.
         budgets: the limits; nothing dearer is measured once one is exceeded.
-        gauge: what measures.
-        timed: whether the latency is wanted even without a budget for it.
-        precision: how exact the latency is to be.
+        gauges: what measures.
+        timed: the targets on which the latency is wanted.
+        precisions: how exact a latency is to be; the next one is asked for where a limit lies within the interval.
     """
     costs = counted(architecture)
     if is_feasible(budgets.violations(costs)):
-        costs = dataclasses.replace(costs, size_bytes=gauge.size_bytes(architecture))
-    if is_feasible(budgets.violations(costs)) and timed:
-        latency = gauge.latency(architecture, precision)
-        return dataclasses.replace(costs, latency_ms=latency.median_ms,
-                                   latency_ci_ms=(latency.low_ms, latency.high_ms)), latency
-    return costs, None
+        sizes_bytes = [gauge.size_bytes(architecture) for gauge in gauges.values()]
+        costs = dataclasses.replace(costs, size_bytes=max(sizes_bytes, default=None))
+    for target in timed:
+        if not is_feasible(budgets.violations(costs)):
+            break
+        for precision in precisions:
+            latency = gauges[target].latency(architecture, precision)
+            costs = dataclasses.replace(costs, latencies={**costs.latencies, target: latency})
+            if not _is_close(budgets, costs, target):
+                break
+    return costs
+
+
+def _is_close(budgets: Budgets, costs: Costs, target: str) -> bool:
+    """Tells whether a limit on a target lies within the interval of what was measured there."""
+    latency = costs.latencies[target]
+    at_best = Costs(latencies={target: dataclasses.replace(latency, high_ms=latency.low_ms)})
+    return any(limit.violation(at_best) <= 0 < limit.violation(costs)
+               for limit in budgets.limits.values() if limit.target == target)

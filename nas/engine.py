@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,11 +14,10 @@ from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.latency import MeasurementFailed
-from evaluators.runtimes import parse_target
-from nas.budget import QUANTITIES, Budgets, Costs, is_feasible
+from nas.budget import Budgets, as_given, is_feasible
 from nas.candidate import Candidate, front, winner
 from nas.config import SearchConfig, load_evaluator
-from nas.costs import Gauge, costs_within, counted, file_gauge
+from nas.costs import Gauge, Gauges, costs_within, counted, file_gauges
 from nas.run import CANDIDATE, Resolved, RunDirectory
 from nas.strategies import STRATEGIES
 from nas.strategies.fresh import LOST, OUTSIDE, FreshSampler
@@ -101,7 +101,7 @@ class Evaluation:
     space: Space
     dataset: Dataset
     budgets: Budgets
-    gauge: Gauge
+    gauges: Gauges
     evaluate: Evaluator
     fidelity: Fidelity
     objectives: tuple[str, ...]
@@ -109,14 +109,14 @@ class Evaluation:
 
 
 def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None = None,
-               gauge: Gauge | None = None) -> RunDirectory:
+               gauge: Gauge | Gauges | None = None) -> RunDirectory:
     """Returns the run directory of a search that has come to its end, begun or resumed.
 
     Args:
         config: what to search for.
         path: the run directory; one that holds a search of the same configuration is resumed.
         monitor: what to report to.
-        gauge: what measures size and latency; by default files timed on the configuration's target.
+        gauge: what measures size and latency, for several targets one for each; by default files, timed on them.
 
     Raises:
         InvalidInput: wrong input, budgets that the space cannot meet, or a directory of another search; nothing is
@@ -127,16 +127,16 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     run = RunDirectory(Path(path))
     require(run.path.is_dir() or not run.path.exists(), f"a run directory must be a directory, but got '{run.path}'")
     evaluate = load_evaluator(config.evaluator)
-    target = parse_target(config.target)
     space, dataset = bound_space(config)
     first = starts(config, dataset)
     if run.exists:
         _require_same(run, config, space, dataset)
     with contextlib.ExitStack() as stack:
         if gauge is None:
-            gauge = stack.enter_context(file_gauge(target, run.quiet_ms() if run.exists else None))
+            gauge = stack.enter_context(file_gauges(config.targets, run.quiet_ms() if run.exists else None))
+        gauges = gauge if isinstance(gauge, Mapping) else dict.fromkeys(config.targets, gauge)
         if not run.exists:
-            resolved = _resolve(config, space, dataset, gauge, monitor)
+            resolved = _resolve(config, space, dataset, gauges, monitor)
             stack.enter_context(run.locked())
             require(not run.exists, f"one process begins a search, but another has just begun one in '{run.path}'")
             run.write(config, resolved)
@@ -144,7 +144,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             stack.enter_context(run.locked())
             run.write(config, run.resolved)
         fidelity = Fidelity(config.epochs, config.seed, config.batch, config.augmentation)
-        _optimize(Evaluation(run, space, dataset, run.budgets, gauge, evaluate, fidelity, config.objectives, monitor),
+        _optimize(Evaluation(run, space, dataset, run.budgets, gauges, evaluate, fidelity, config.objectives, monitor),
                   config, first)
     return run
 
@@ -192,20 +192,22 @@ def tally(trials: "list[optuna.trial.FrozenTrial]") -> Tally:
     return Tally(**counts)
 
 
-def _resolve(config: SearchConfig, space: Space, dataset: Dataset, gauge: Gauge, monitor: Monitor) -> Resolved:
+def _resolve(config: SearchConfig, space: Space, dataset: Dataset, gauges: Gauges, monitor: Monitor) -> Resolved:
     """Returns what the configuration comes to; measures the percentile, and that the budgets can be met."""
     monitor.say(f"data: {dataset.name}, {len(dataset.classes)} classes, {dataset.resolution} pixels; {dataset.split}")
     monitor.say(f"space: {config.space}, {float(space.size):.2g} architectures")
     members(space, 1, config.seed)  # raises if it has none
-    latency_ms = config.latency_ms
-    if config.latency_percentile is not None:
-        latency_ms = percentile_latency_ms(space, gauge, config.latency_percentile, config.seed, PERCENTILE_SAMPLE,
-                                           monitor.progress)
-        monitor.say(f"latency budget: {latency_ms:g} ms, percentile {config.latency_percentile:g} of "
-                    f"{PERCENTILE_SAMPLE} members of the space")
+    limits_ms = list(config.latencies_ms)
+    for index, (target, percentile) in enumerate(zip(config.targets, config.percentiles, strict=True)):
+        if percentile is not None:
+            limits_ms[index] = percentile_latency_ms(space, gauges, target, percentile, config.seed, PERCENTILE_SAMPLE,
+                                                     monitor.progress)
+            monitor.say(f"latency budget on {target}: {limits_ms[index]:g} ms, percentile {percentile:g} of "
+                        f"{PERCENTILE_SAMPLE} members of the space")
+    latency_ms = as_given(limits_ms)
     budgets = config.budgets(latency_ms)
     if budgets.limits:
-        require_feasible(space, budgets, gauge, config.seed, monitor.progress)
+        require_feasible(space, budgets, gauges, config.seed, monitor.progress)
         monitor.say(f"budgets: {budgets}; a member of the space meets them")
     return Resolved(space.text, dataset.resolution, dataset.channels, len(dataset.classes), dataset.fingerprint,
                     dataset.split, latency_ms)
@@ -310,15 +312,15 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
     evaluation.monitor.phase(trial.number, "measuring")
     known: dict[str, Any] = {"architecture": architecture.text, "trained": False}
     try:
-        costs, latency = costs_within(architecture, evaluation.budgets, evaluation.gauge, timed=True)
+        costs = costs_within(architecture, evaluation.budgets, evaluation.gauges, tuple(evaluation.gauges))
     except MeasurementFailed as error:
         raise _failed(trial, known | dataclasses.asdict(counted(architecture)), error) from error
     violations = evaluation.budgets.violations(costs)
-    known |= dataclasses.asdict(costs) | {"latency": dataclasses.asdict(latency) if latency else None}
+    known |= dataclasses.asdict(costs)
     for name, violation in violations.items():
         trial.set_constraint(name, violation)
     if not is_feasible(violations):
-        known["reason"] = _excess(evaluation.budgets, costs)
+        known["reason"] = evaluation.budgets.excess(costs)
         trial.set_user_attr(CANDIDATE, known)
         return _values(evaluation, 0.0, costs.latency_ms)
     evaluation.monitor.phase(trial.number, "training")
@@ -372,12 +374,3 @@ def _reused(evaluation: Evaluation, trial: "optuna.Trial", earlier: "optuna.tria
     if earlier.values is None:
         raise CandidateFailed(known["reason"])
     return tuple(earlier.values)
-
-
-def _excess(budgets: Budgets, costs: Costs) -> str:
-    """Returns which budgets are exceeded and by how much."""
-    return ", ".join(
-        f"{name} {QUANTITIES[name].format(getattr(costs, QUANTITIES[name].field))} is {violation:.1%} over its budget"
-        for name, violation in budgets.violations(costs).items() if violation > 0)
-
-

@@ -18,7 +18,7 @@ from evaluators.files import write_whole
 from evaluators.latency import Latency, Precision, measure_once
 from evaluators.runtimes import RUNTIMES, Target, parse_target, require_installed
 from evaluators.weights import Weights, initial_weights
-from nas.budget import QUANTITIES, Budgets, Costs, is_feasible
+from nas.budget import Budgets, Costs, Limit, is_feasible
 from nas.candidate import Candidate, accuracy_interval, winner
 from nas.engine import Monitor, Silent, bound_space
 from nas.run import RunDirectory, environment
@@ -29,6 +29,9 @@ FLAX = "flax"
 CERTIFICATE = "certificate.json"
 FORMATS: dict[str, str | None] = {  # and the runtime of each
     "onnx": "onnxruntime", "litert": "litert", "stablehlo": "xla", FLAX: None}
+UNITS = {"latency": "ms, upper end of the 95 % interval", "latency_p95": "ms, upper end of the 95 % interval",
+         "throughput": "images per second, lower end of the 95 % interval", "macs": "count", "params": "count",
+         "memory": "bytes", "size": "bytes"}
 COMPARED_IMAGES = 200
 DECIDING = Precision(half_width=0.02, at_least_s=2.0, at_most_s=10.0)
 
@@ -42,7 +45,7 @@ class Exported:
 
     @property
     def met(self) -> bool:
-        """Whether the target's file was shown to meet every budget."""
+        """Whether the targets' files were shown to meet every budget."""
         return self.certificate["verdict"] == "met"
 
 
@@ -55,7 +58,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         run: the run directory.
         trial: another candidate than the winner.
         budgets: other budgets than the run's; they may pick another winner.
-        formats: names of `FORMATS`; the target's own is always written.
+        formats: names of `FORMATS`; those of the targets are always written.
         out: where to; by default `export` in the run directory, named after the budgets if they are not the run's.
         epochs: the length of the final training.
         monitor: what to report to.
@@ -64,9 +67,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         InvalidInput: unknown format or trial, no candidate within the budgets, or a directory of something else.
     """
     monitor = monitor or Silent()
-    config, target = run.config, parse_target(run.config.target)
-    judged_by = budgets or run.budgets
-    own = _format_of(target.runtime)
+    config, judged_by = run.config, budgets or run.budgets
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
@@ -77,7 +78,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     _, dataset = bound_space(config)
     if dataset.fingerprint != run.resolved.data_fingerprint:
         raise InvalidInput(f"an export needs the data of the search, but '{config.data}' has changed since")
-    chosen = _of_trial(run, trial) if trial is not None else _confirmed_winner(run, judged_by, target, monitor)
+    chosen = _of_trial(run, trial) if trial is not None else _confirmed_winner(run, judged_by, monitor)
     architecture = Architecture.parse(chosen.architecture)
 
     directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
@@ -88,8 +89,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         arrays, training = _train_to_the_end(architecture, dataset, run, epochs, monitor)
         metadata = _metadata(architecture, dataset)
         files = [_write(name, architecture, arrays, dataset, temporary, metadata, target, run, monitor)
-                 for name in dict.fromkeys([own, *formats])]
-        certificate = _certificate(chosen, architecture, dataset, arrays, judged_by, files, target, run, training)
+                 for name, target in _wanted(config.targets, formats)]
+        certificate = _certificate(chosen, architecture, dataset, arrays, judged_by, files, config.targets, training)
         write_whole(temporary / CERTIFICATE, (json.dumps(certificate, indent=2) + "\n").encode())
         temporary.chmod(0o755)
         _replace(directory, temporary)
@@ -98,9 +99,27 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     return Exported(directory, certificate)
 
 
-def judged(candidates: Sequence[Candidate], budgets: Budgets) -> list[Candidate]:
-    """Returns the candidates as other budgets judge them."""
-    return [dataclasses.replace(candidate, violations=budgets.violations(candidate.costs)) for candidate in candidates]
+def judged(run: RunDirectory, budgets: Budgets) -> list[Candidate]:
+    """Returns the candidates of a run as its own or other budgets judge them.
+
+    Raises:
+        InvalidInput: time is limited on a target that the search has not measured.
+    """
+    for target in budgets.timed:
+        if target not in run.config.targets:
+            raise InvalidInput(f"time is limited on targets of the search, {', '.join(run.config.targets)}, but got "
+                               f"'{target}'")
+    return [dataclasses.replace(candidate, violations=budgets.violations(candidate.costs))
+            for candidate in run.candidates()]
+
+
+def _wanted(targets: Sequence[str], formats: Sequence[str]) -> list[tuple[str, Target | None]]:
+    """Returns the formats to write, each with the target that it is timed on; those of the search's targets first."""
+    own = [(_format_of(target.runtime), target) for target in map(parse_target, targets)]
+    first = own[0][1]
+    further = [(name, dataclasses.replace(first, runtime=runtime) if (runtime := FORMATS[name]) else None)
+               for name in dict.fromkeys(formats) if name not in dict(own)]
+    return [*own, *further]
 
 
 def _of_trial(run: RunDirectory, number: int) -> Candidate:
@@ -110,25 +129,23 @@ def _of_trial(run: RunDirectory, number: int) -> Candidate:
     raise InvalidInput(f"a trial of the run is meant, but '{run.path}' has no trial {number}")
 
 
-def _confirmed_winner(run: RunDirectory, budgets: Budgets, target: Target, monitor: Monitor) -> Candidate:
+def _confirmed_winner(run: RunDirectory, budgets: Budgets, monitor: Monitor) -> Candidate:
     """Returns the best candidate that still meets the budgets when it is timed anew, before the long training.
 
     The fastest of many noisy timings is partly lucky; a candidate that falls out is recorded with its later timing.
     """
     while True:
-        best = winner(judged(run.candidates(), budgets))
+        best = winner(judged(run, budgets))
         if best is None:
             raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
-        if budgets.latency_ms is None:
-            return best
-        latency = _time_untrained(Architecture.parse(best.architecture), target, run.quiet_ms())
-        later = dataclasses.replace(best.costs, latency_ms=latency.median_ms,
-                                    latency_ci_ms=(latency.low_ms, latency.high_ms))
+        quiet_ms = run.quiet_ms() if budgets.timed else {}
+        latencies = {target: _time_untrained(Architecture.parse(best.architecture), parse_target(target),
+                                             quiet_ms.get(target)) for target in budgets.timed}
+        later = dataclasses.replace(best.costs, latencies={**best.costs.latencies, **latencies})
         if is_feasible(budgets.violations(later)):
             return best
-        run.note_latency(best.trial, latency)
-        monitor.say(f"trial {best.trial} was timed again at {_interval(latency)}: over the budget, so the next best "
-                    "is taken")
+        run.note_latencies(best.trial, latencies)
+        monitor.say(f"trial {best.trial} was timed again: {budgets.excess(later)}, so the next best is taken")
 
 
 def _time_untrained(architecture: Architecture, target: Target, quiet_ms: float | None) -> Latency:
@@ -168,22 +185,23 @@ def _metadata(architecture: Architecture, dataset: Dataset) -> dict[str, str]:
 
 
 def _write(name: str, architecture: Architecture, arrays: Weights, dataset: Dataset, directory: Path,
-           metadata: dict[str, str], target: Target, run: RunDirectory, monitor: Monitor) -> dict[str, Any]:
-    """Returns the certificate's entry of one format, having written, loaded, compared and timed its file."""
+           metadata: dict[str, str], target: Target | None, run: RunDirectory, monitor: Monitor) -> dict[str, Any]:
+    """Returns the certificate's entry of one format, having written, loaded, compared and timed its file.
+
+    Targets that differ in their options alone share a file.
+    """
     monitor.phase(0, f"writing and checking {name}")
-    runtime_name = FORMATS[name]
-    if runtime_name is None:
+    if target is None:
         path = directory / "model.safetensors"
         save_network(architecture, arrays, path, metadata)
         return _described(name, path) | _compared_flax(path, architecture, arrays, dataset)
-    runtime = RUNTIMES[runtime_name]
+    runtime = RUNTIMES[target.runtime]
     path = directory / f"model{runtime.suffix}"
-    runtime.write(architecture, arrays, path, metadata)
-    options = dataclasses.replace(target, runtime=runtime_name)
-    session = runtime.load(path, options.options)
-    quiet_ms = run.quiet_ms() if options == target else None
-    latency = measure_once(options, path, _shape(architecture), DECIDING, quiet_ms=quiet_ms)
-    run_by = {"target": options.text, "input": runtime.input_layout, "versions": runtime.versions()}
+    if not path.exists():
+        runtime.write(architecture, arrays, path, metadata)
+    session = runtime.load(path, target.options)
+    latency = measure_once(target, path, _shape(architecture), DECIDING, quiet_ms=run.quiet_ms().get(target.text))
+    run_by = {"target": target.text, "input": runtime.input_layout, "versions": runtime.versions()}
     return (_described(name, path) | run_by | _compared(session.run, architecture, arrays, dataset)
             | {"latency": dataclasses.asdict(latency)})
 
@@ -217,22 +235,21 @@ def _compared(run_file: Any, architecture: Architecture, arrays: Weights, datase
 
 
 def _certificate(chosen: Candidate, architecture: Architecture, dataset: Dataset, arrays: Weights, budgets: Budgets,
-                 files: list[dict[str, Any]], target: Target, run: RunDirectory, training: dict[str, Any]
+                 files: list[dict[str, Any]], targets: Sequence[str], training: dict[str, Any]
                  ) -> dict[str, Any]:
     from evaluators.baseline import easy_accuracy
     from evaluators.training import Images, count_correct
 
-    own = files[0]
-    latency = own["latency"]
-    costs = Costs(architecture.macs, architecture.params, architecture.memory_bytes, own["size_bytes"],
-                  latency["median_ms"], (latency["low_ms"], latency["high_ms"]))
+    own = files[:len(targets)]
+    costs = Costs(architecture.macs, architecture.params, architecture.memory_bytes,
+                  max(entry["size_bytes"] for entry in own),
+                  {entry["target"]: Latency(**entry["latency"]) for entry in own})
     violations = budgets.violations(costs)
     correct = count_correct(architecture, arrays, Images.put(dataset.test.images, dataset.test.labels, dataset))
     return {
         "verdict": "met" if is_feasible(violations) else "missed",
-        "budgets": {name: {"limit": limit, "measured": _judged_value(name, costs), "unit": _unit(name),
-                           "met": violations[name] <= 0} for name, limit in budgets.limits.items()},
-        "target": target.text,
+        "budgets": {name: _budget_entry(limit, costs) for name, limit in budgets.limits.items()},
+        "targets": list(targets),
         "architecture": architecture.text,
         "id": architecture.id,
         "trial": chosen.trial,
@@ -251,13 +268,11 @@ def _certificate(chosen: Candidate, architecture: Architecture, dataset: Dataset
     }
 
 
-def _judged_value(name: str, costs: Costs) -> float | int | None:
-    return costs.latency_ci_ms[1] if name == "latency" and costs.latency_ci_ms else getattr(
-        costs, QUANTITIES[name].field)
-
-
-def _unit(name: str) -> str:
-    return {"latency": "ms, upper end of the 95 % interval", "memory": "bytes", "size": "bytes"}.get(name, "count")
+def _budget_entry(limit: Limit, costs: Costs) -> dict[str, Any]:
+    on = {"target": limit.target} if limit.target is not None else {}
+    return {"quantity": limit.quantity, **on, "limit": limit.value,
+            "measured": costs.judged(limit.quantity, limit.target), "unit": UNITS[limit.quantity],
+            "met": limit.violation(costs) <= 0}
 
 
 def _format_of(runtime: str) -> str:
@@ -266,10 +281,6 @@ def _format_of(runtime: str) -> str:
 
 def _shape(architecture: Architecture) -> tuple[int, int, int]:
     return architecture.program.input_shape
-
-
-def _interval(latency: Latency) -> str:
-    return f"{latency.median_ms:.4f} ms ({latency.low_ms:.4f} to {latency.high_ms:.4f})"
 
 
 def _require_replaceable(directory: Path) -> None:

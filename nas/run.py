@@ -10,19 +10,20 @@ import dataclasses
 import fcntl
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import sqlite3
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators.files import write_whole
 from evaluators.latency import Latency
-from nas.budget import Budgets
+from nas.budget import NONE, Budgets, Costs, PerTarget
 from nas.candidate import Candidate, accuracy_interval
 from nas.config import SearchConfig
 from nas.strategies.fresh import LOST
@@ -45,7 +46,7 @@ class Resolved:
     classes: int
     data_fingerprint: str
     data_split: str
-    latency_ms: float | None = None
+    latency_ms: PerTarget = None
 
     def differences(self, other: "Resolved") -> list[str]:
         """Returns a line for each field that differs from the other's."""
@@ -125,22 +126,27 @@ class RunDirectory:
             study: the study of the run, where it is open already.
         """
         study = study or self.study()
-        found = [candidate_of(trial) for trial in study.get_trials(deepcopy=False)
+        targets = self.config.targets
+        found = [candidate_of(trial, targets) for trial in study.get_trials(deepcopy=False)
                  if CANDIDATE in trial.user_attrs and LOST not in trial.user_attrs]
         notes, budgets = study.user_attrs, self.budgets
-        later = {candidate.architecture: notes[note] for candidate in found
+        later = {candidate.architecture: _latencies(notes[note], targets) for candidate in found
                  if (note := f"after:{candidate.trial}:latency") in notes}
         return [_corrected(candidate, later.get(candidate.architecture), budgets) for candidate in found]
 
-    def note_latency(self, trial: int, latency: Latency) -> None:
-        """Records a later timing of a trial's architecture beside the trial, which Optuna keeps as it was told."""
-        self.study().set_user_attr(f"after:{trial}:latency", dataclasses.asdict(latency))
+    def note_latencies(self, trial: int, latencies: Mapping[str, Latency]) -> None:
+        """Records later timings of a trial's architecture beside the trial, which Optuna keeps as it was told."""
+        self.study().set_user_attr(f"after:{trial}:latency",
+                                   {target: dataclasses.asdict(latency) for target, latency in latencies.items()})
 
-    def quiet_ms(self) -> float | None:
-        """Returns what the reference model took when the machine was quiet, or None before any timing."""
-        latencies = [trial.user_attrs.get(CANDIDATE, {}).get("latency")
-                     for trial in self.study().get_trials(deepcopy=False)]
-        return min((latency["quiet_reference_ms"] for latency in latencies if latency), default=None)
+    def quiet_ms(self) -> dict[str, float]:
+        """Returns what the reference model took on each target when the machine was quiet, where that is known."""
+        found: dict[str, float] = {}
+        for candidate in self.candidates():
+            for target, latency in candidate.costs.latencies.items():
+                if latency.quiet_reference_ms:
+                    found[target] = min(latency.quiet_reference_ms, found.get(target, math.inf))
+        return found
 
     def weights_path(self, architecture_id: str) -> Path:
         """Returns where the trained network of an architecture is kept."""
@@ -158,18 +164,19 @@ class RunDirectory:
         path, known = self.path / "run.toml", {field.name for field in dataclasses.fields(kind)}
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))[section]
-            return kind(**{name: tuple(value) if isinstance(value, list) else value
-                           for name, value in values.items() if name in known})
+            return kind(**{name: tuple(None if one == NONE else one for one in value) if isinstance(value, list)
+                           else value for name, value in values.items() if name in known})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidInput(f"run.toml must be as a search has written it, but '{path}' is not: "
                                f"{type(error).__name__}: {error}") from None
 
 
-def candidate_of(trial: "optuna.trial.FrozenTrial") -> Candidate:
-    """Returns what is known of a trial."""
+def candidate_of(trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> Candidate:
+    """Returns what is known of a trial of a search for some targets."""
     known: dict[str, Any] = trial.user_attrs[CANDIDATE]
-    total, interval = known.get("total"), known.get("latency_ci_ms")
+    total = known.get("total")
     state = {"COMPLETE": "complete", "FAIL": "failed"}.get(trial.state.name, "running")
+    latencies = known.get("latencies") or known.get("latency")  # as written for one target before there were several
     return Candidate(
         trial=trial.number,
         architecture=known["architecture"],
@@ -177,24 +184,25 @@ def candidate_of(trial: "optuna.trial.FrozenTrial") -> Candidate:
         accuracy_ci=accuracy_interval(round(known["accuracy"] * total), total) if total else None,
         epochs=known.get("epochs", 0),
         trained=known.get("trained", False),
-        latency_ms=known.get("latency_ms"),
-        latency_ci_ms=tuple(interval) if interval else None,
-        macs=known["macs"],
-        params=known["params"],
-        memory_bytes=known["memory_bytes"],
-        size_bytes=known.get("size_bytes"),
+        costs=Costs(known["macs"], known["params"], known["memory_bytes"], known.get("size_bytes"),
+                    _latencies(latencies or {}, targets)),
         violations=dict(trial.constraints),
         state=state,  # type: ignore[arg-type]
         reason=known.get("reason"),
     )
 
 
-def _corrected(candidate: Candidate, latency: Mapping[str, Any] | None, budgets: Budgets) -> Candidate:
-    if latency is None:
+def _latencies(stored: Mapping[str, Any], targets: Sequence[str]) -> dict[str, Latency]:
+    """Returns stored latencies by target; a bare one is that of the only target."""
+    by_target = {targets[0]: stored} if "median_ms" in stored else stored
+    return {target: Latency(**{**latency, "flags": tuple(latency["flags"])}) for target, latency in by_target.items()}
+
+
+def _corrected(candidate: Candidate, latencies: Mapping[str, Latency] | None, budgets: Budgets) -> Candidate:
+    if latencies is None:
         return candidate
-    timed = dataclasses.replace(candidate, latency_ms=latency["median_ms"],
-                                latency_ci_ms=(latency["low_ms"], latency["high_ms"]))
-    return dataclasses.replace(timed, violations=budgets.violations(timed.costs))
+    costs = dataclasses.replace(candidate.costs, latencies={**candidate.costs.latencies, **latencies})
+    return dataclasses.replace(candidate, costs=costs, violations=budgets.violations(costs))
 
 
 def environment() -> dict[str, Any]:
@@ -245,6 +253,8 @@ def _sqlite(path: Path) -> "optuna.storages.RDBStorage":
 
 
 def _toml(values: Mapping[str, Any]) -> str:
-    """Returns lines of TOML for texts, numbers, booleans and lists of them; None is left out."""
-    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items()
+    """Returns lines of TOML for texts, numbers, booleans and lists of them; None is left out, or `none` in a list."""
+    plain = {name: [NONE if one is None else one for one in value] if isinstance(value, tuple) else value
+             for name, value in values.items()}
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in plain.items()
                    if value is not None)

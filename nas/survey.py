@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.budget import QUANTITIES, Budgets, Costs, format_latency_ms, is_feasible
-from nas.costs import ROUGH, Gauge, costs_within, counted
+from nas.budget import QUANTITIES, Budgets, Costs, format_latency_ms, is_feasible, limitable
+from nas.costs import CAREFUL, ROUGH, Gauges, costs_within
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
 from search_spaces.space import Assignment, Space
@@ -22,7 +22,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Survey:
-    """Costs of random members of a space: for each quantity a value per member, in the unit it is stored in."""
+    """Costs of random members of a space: for each name of `limitable` a value per member, in the unit of storage."""
 
     values: dict[str, list[float]]
 
@@ -58,23 +58,25 @@ def members(space: Space, count: int, seed: int) -> list[Assignment]:
     return list(found.values())
 
 
-def survey(space: Space, gauge: Gauge | None, seed: int, count: int = SAMPLE,
+def survey(space: Space, gauges: Gauges, seed: int, count: int = SAMPLE,
            progress: Progress = lambda what, done, total: None) -> Survey:
-    """Returns the costs of random members; without a gauge only those that follow from the text."""
-    values: dict[str, list[float]] = {name: [] for name in QUANTITIES if gauge or name not in ("latency", "size")}
+    """Returns the costs of random members on each target; without gauges only those that follow from the text."""
+    measured = [(name, quantity, target) for name, quantity, target in limitable(tuple(gauges))
+                if gauges or quantity != "size"]
+    values: dict[str, list[float]] = {name: [] for name, _, _ in measured}
     sample = members(space, count, seed)
     for index, assignment in enumerate(sample):
         architecture = space.decode(assignment)
-        costs = counted(architecture)
-        if gauge:
-            costs, _ = costs_within(architecture, Budgets(), gauge, timed=True, precision=ROUGH)
-        for name in values:
-            values[name].append(getattr(costs, QUANTITIES[name].field))
+        costs = costs_within(architecture, Budgets(), gauges, tuple(gauges), (ROUGH,))
+        for name, quantity, target in measured:
+            value = costs.value(quantity, target)
+            assert value is not None  # without budgets, everything is measured
+            values[name].append(value)
         progress("measuring members of the space", index + 1, len(sample))
     return Survey(values)
 
 
-def require_feasible(space: Space, budgets: Budgets, gauge: Gauge, seed: int,
+def require_feasible(space: Space, budgets: Budgets, gauges: Gauges, seed: int,
                      progress: Progress = lambda what, done, total: None) -> Architecture:
     """Returns a small member that meets the budgets.
 
@@ -88,7 +90,7 @@ def require_feasible(space: Space, budgets: Budgets, gauge: Gauge, seed: int,
     def first_within(assignments: Iterable[Assignment], total: int) -> Architecture | None:
         for index, assignment in enumerate(assignments):
             architecture = space.decode(assignment)
-            costs, _ = costs_within(architecture, budgets, gauge, budgets.latency_ms is not None, ROUGH)
+            costs = costs_within(architecture, budgets, gauges, budgets.timed, (ROUGH, CAREFUL))
             violations = budgets.violations(costs)
             if is_feasible(violations):
                 return architecture
@@ -102,7 +104,7 @@ def require_feasible(space: Space, budgets: Budgets, gauge: Gauge, seed: int,
     within = first_within(smallest, SMALLEST) or first_within(near[:NEIGHBOURS_TIMED], NEIGHBOURS_TIMED)
     if within:
         return within
-    least = ", ".join(f"{name} {QUANTITIES[name].format(value)}" for name, value in found.items())
+    least = ", ".join(f"{name} {budgets.limits[name].format(value)}" for name, value in found.items())
     raise InvalidInput(f"the space must have a member within {budgets}, but the least found among its smallest is "
                        f"{least}")
 
@@ -125,15 +127,17 @@ def least_macs(space: Space, seed: int) -> list[Assignment]:
     return sorted(unique.values(), key=macs)[:SMALLEST]
 
 
-def percentile_latency_ms(space: Space, gauge: Gauge, percentile: float, seed: int, count: int,
+def percentile_latency_ms(space: Space, gauges: Gauges, target: str, percentile: float, seed: int, count: int,
                           progress: Progress) -> float:
-    """Returns a percentile of the latencies of random members, in milliseconds, to three significant digits."""
-    measured = survey(space, gauge, seed, count, progress).values["latency"]
+    """Returns a percentile of the latencies of random members on a target, in ms, to three significant digits."""
+    measured = survey(space, {target: gauges[target]}, seed, count, progress).values["latency"]
     return float(format_latency_ms(float(np.percentile(measured, percentile))).removesuffix(" ms"))
 
 
 def _note_least(found: dict[str, float], budgets: Budgets, costs: Costs) -> None:
-    for name in budgets.limits:
-        value = getattr(costs, QUANTITIES[name].field)
+    """Notes the best value of each limited cost: the least, or the largest where the limit is a lower one."""
+    for name, limit in budgets.limits.items():
+        value = costs.value(limit.quantity, limit.target)
         if value is not None:
-            found[name] = min(found.get(name, value), value)
+            better = max if QUANTITIES[limit.quantity].lower else min
+            found[name] = better(found.get(name, value), value)

@@ -77,6 +77,11 @@ class Latency:
     load: float  # share of rounds that do not count, since the machine was not quiet
     flags: tuple[str, ...] = ()  # what makes the result doubtful, in words
 
+    @classmethod
+    def exact(cls, median_ms: float) -> "Latency":
+        """Returns a latency that is known without a measurement, as from a table."""
+        return cls(median_ms, median_ms, median_ms, median_ms, 0, 0.0, 0.0, 0.0, 0.0)
+
 
 @dataclass
 class Rounds:

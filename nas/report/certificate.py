@@ -19,9 +19,9 @@ def certificate_report(certificate: dict[str, Any], directory: Path) -> Group:
     met = certificate["verdict"] == "met"
     accuracy = certificate["accuracy"]
     lines = [
-        Text(f"{directory}: {'certified' if met else 'NOT certified'} for {certificate['target']}",
+        Text(f"{directory}: {'certified' if met else 'NOT certified'} for {', '.join(certificate['targets'])}",
              style="bold green" if met else "bold red"),
-        *(_budget_line(name, entry) for name, entry in certificate["budgets"].items()),
+        *(_budget_line(entry, len(certificate["targets"]) > 1) for entry in certificate["budgets"].values()),
         Text(f"accuracy on {accuracy['images']:,} test images: {accuracy_text(accuracy['test'], accuracy['test_ci'])} %"
              f" (logistic regression: {accuracy_text(accuracy['logistic_regression'])} %)"),
     ]
@@ -38,9 +38,11 @@ def certificate_report(certificate: dict[str, Any], directory: Path) -> Group:
     return Group(*lines, table)
 
 
-def _budget_line(name: str, entry: dict[str, Any]) -> Text:
-    quantity = QUANTITIES[name]
-    sign = "<=" if entry["met"] else ">"
-    return Text(f"{name}: {quantity.format(entry['measured'], _EXACT)} {sign} {quantity.format(entry['limit'], _EXACT)}"
-                + (" (upper end of the 95 % interval)" if name == "latency" else ""),
+def _budget_line(entry: dict[str, Any], several: bool) -> Text:
+    quantity = QUANTITIES[entry["quantity"]]
+    on = f" on {entry['target']}" if several and "target" in entry else ""
+    sign = ("<", ">")[quantity.lower == entry["met"]] + "=" * entry["met"]
+    _, _, end = entry["unit"].partition(", ")
+    return Text(f"{entry['quantity']}{on}: {quantity.format(entry['measured'], _EXACT)} {sign} "
+                f"{quantity.format(entry['limit'], _EXACT)}" + (f" ({end})" if end else ""),
                 style="" if entry["met"] else "red")

@@ -1,6 +1,7 @@
 """Candidates as rows for other programs: JSON and CSV."""
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -11,11 +12,14 @@ from nas.candidate import OBJECTIVES, Candidate, front
 Row = dict[str, Any]
 
 COLUMNS = ("trial", "architecture", "accuracy", "accuracy_ci", "epochs", "trained", "latency_ms", "latency_ci_ms",
-           "macs", "params", "memory_bytes", "size_bytes", "feasible", "on_front")
+           "macs", "params", "memory_bytes", "size_bytes", "feasible", "on_front", "latencies")
 
 
 def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = tuple(OBJECTIVES)) -> list[Row]:
-    """Returns a row of `COLUMNS` for each candidate, by trial; intervals are `[low, high]`, unknown values None."""
+    """Returns a row of `COLUMNS` for each candidate, by trial; intervals are `[low, high]`, unknown values None.
+
+    `latency_ms` and `latency_ci_ms` are those on the first target; `latencies` has all that was measured, by target.
+    """
     ordered = sorted(candidates, key=lambda candidate: candidate.trial)
     on_front = {candidate.trial for candidate in front(ordered, objectives)}
     return [_row(candidate, candidate.trial in on_front) for candidate in ordered]
@@ -37,8 +41,11 @@ def to_csv(records: Sequence[Row]) -> str:
 
 
 def _row(candidate: Candidate, on_front: bool) -> Row:
-    values = {name: getattr(candidate, name) for name in COLUMNS if name != "on_front"} | {"on_front": on_front}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    values = {**vars(candidate.costs), **vars(candidate), "latency_ms": candidate.latency_ms,
+              "latency_ci_ms": candidate.latency_ci_ms, "feasible": candidate.feasible, "on_front": on_front,
+              "latencies": {target: {**dataclasses.asdict(latency), "flags": list(latency.flags)}
+                            for target, latency in candidate.costs.latencies.items()}}
+    return {name: list(values[name]) if isinstance(values[name], tuple) else values[name] for name in COLUMNS}
 
 
 def _cell(value: Any) -> str:

@@ -1,4 +1,7 @@
-"""What a plot of accuracy against latency shows, as plain data: the PNG and the terminal draw the same scene."""
+"""What a plot of accuracy against latency shows, as plain data: the PNG and the terminal draw the same scene.
+
+The latency is that on the first target, which is the objective.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,12 +81,14 @@ def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
     others = [c for c in rest if c.eligible]
     partial = [c for c in rest if c not in untrained and not c.eligible]
     ends = [end for c in shown for end in (latency_of(c), *(c.latency_ci_ms or ()))]
-    latency_limits_ms, logarithmic = _latency_limits([*ends, *([budgets.latency_ms] if budgets.latency_ms else [])])
+    limit = budgets.limits.get("latency")
+    budget_ms = limit.value if limit else None
+    latency_limits_ms, logarithmic = _latency_limits([*ends, *([budget_ms] if budget_ms else [])])
     return Scene(
         front=tuple(members),
         winner=next((c for c in members if best and c.architecture == best.architecture), None),
         others=tuple(others), partial=tuple(partial), untrained=tuple(untrained),
-        budget_ms=budgets.latency_ms, latency_limits_ms=latency_limits_ms, logarithmic=logarithmic,
+        budget_ms=budget_ms, latency_limits_ms=latency_limits_ms, logarithmic=logarithmic,
         accuracy_limits=_accuracy_limits(members, others, partial), total=len(candidates))
 
 

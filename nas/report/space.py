@@ -15,5 +15,7 @@ def survey_table(survey: Survey) -> Table:
     for percentile in PERCENTILES:
         table.add_column({0: "least", 50: "median", 100: "most"}.get(percentile, f"p{percentile}"), justify="right")
     for name in survey.values:
-        table.add_row(name, *(QUANTITIES[name].format(value) for value in survey.percentiles(name)))
+        quantity, at, target = name.partition("@")
+        table.add_row(f"{quantity} on {target}" if at else quantity,
+                      *(QUANTITIES[quantity].format(value) for value in survey.percentiles(name)))
     return table

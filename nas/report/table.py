@@ -7,12 +7,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from nas.budget import QUANTITIES, Budgets, format_bytes, format_count
+from nas.budget import QUANTITIES, Budgets, Limit, limitable
 from nas.candidate import OBJECTIVES, Candidate, distinct, front, winner
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 from search_spaces.architecture import SEPARATOR
 
 ELLIPSIS = "…"
+TITLES = {"macs": "MACs", "params": "params", "memory": "memory", "size": "size"}
+STATISTICS = {"latency": "", "latency_p95": "p95 ", "throughput": "images/s "}
 
 
 def front_report(candidates: Sequence[Candidate], budgets: Budgets,
@@ -27,27 +29,29 @@ def front_report(candidates: Sequence[Candidate], budgets: Budgets,
 
 def front_table(candidates: Sequence[Candidate], budgets: Budgets,
                 objectives: Sequence[str] = tuple(OBJECTIVES)) -> Table:
-    """Returns a line for each architecture of the front, fastest first, 95 % intervals in brackets.
+    """Returns lines for each architecture of the front, fastest first, 95 % intervals in brackets.
 
-    The winner is bold and has a star; limits are under the names of what they limit. It fits into 100 columns.
+    The winner is bold and has a star; limits are under the names of what they limit. A candidate has a line for each
+    target and each statistic that is limited there, so that it fits into 100 columns.
     """
     best = winner(candidates)
     members = distinct(front(candidates, objectives))
     table = Table(box=box.SIMPLE_HEAD, caption="* winner; brackets are 95 % intervals", caption_justify="left")
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("accuracy (%)", justify="right", no_wrap=True)
-    limits = budgets.limits
-    titles = {"latency": "latency (ms)", "macs": "MACs", "params": "params", "memory": "memory", "size": "size"}
-    for name, title in titles.items():
-        limit = f"\n≤ {QUANTITIES[name].format(limits[name])}" if name in limits else ""
-        table.add_column(title + limit, justify="right", no_wrap=True)
+    times = [(quantity, target) for name, quantity, target in limitable(budgets.targets)
+             if target is not None and (quantity == "latency" or name in budgets.limits)]
+    times.sort(key=lambda time: budgets.targets.index(time[1]))
+    table.add_column("latency (ms)" + "".join(_time_title(budgets, *time) for time in times), justify="right",
+                     no_wrap=True)
+    for name, title in TITLES.items():
+        table.add_column(title + _limit_text(budgets.limits.get(name)), justify="right", no_wrap=True)
     for candidate in members:
         wins = best is not None and candidate.architecture == best.architecture
         cells = [f"{'* ' if wins else ''}{candidate.trial}",
                  accuracy_text(candidate.accuracy, candidate.accuracy_ci),
-                 latency_text(candidate.latency_ms, candidate.latency_ci_ms),
-                 format_count(candidate.macs), format_count(candidate.params), format_bytes(candidate.memory_bytes),
-                 UNKNOWN if candidate.size_bytes is None else format_bytes(candidate.size_bytes)]
+                 "\n".join(_time_text(candidate, *time) for time in times),
+                 *(_cost_text(candidate, name) for name in TITLES)]
         table.add_row(*map(Text, cells), style="bold" if wins else None)
     return table
 
@@ -102,3 +106,32 @@ def _heading(candidates: Sequence[Candidate], members: Sequence[Candidate]) -> s
         return f"No front yet: of {len(candidates)} candidates, none is within the budget and fully trained"
     return (f"Pareto front: {len(members)} of {len(candidates)} candidates "
             f"({eligible} within the budget and fully trained)")
+
+
+def _limit_text(limit: Limit | None, before: str = "\n") -> str:
+    sign = "≥" if limit and QUANTITIES[limit.quantity].lower else "≤"
+    return f"{before}{sign} {limit.format(limit.value)}" if limit else ""
+
+
+def _time_title(budgets: Budgets, quantity: str, target: str) -> str:
+    """Returns the line of a column's title that says what the lines below it are."""
+    limit = next((one for one in budgets.limits.values() if (one.quantity, one.target) == (quantity, target)), None)
+    words = STATISTICS[quantity] + (f"{target} " if len(budgets.targets) > 1 and quantity == "latency" else "")
+    return "\n" + f"{words}{_limit_text(limit, '')}".strip() if words or limit else ""
+
+
+def _time_text(candidate: Candidate, quantity: str, target: str) -> str:
+    latency = candidate.costs.latencies.get(target)
+    if latency is None:
+        return UNKNOWN
+    if quantity == "latency":
+        return latency_text(latency.median_ms, (latency.low_ms, latency.high_ms))
+    return STATISTICS[quantity] + _format(quantity, candidate.costs.value(quantity, target))
+
+
+def _cost_text(candidate: Candidate, name: str) -> str:
+    return _format(name, candidate.costs.value(name))
+
+
+def _format(name: str, value: float | None) -> str:
+    return UNKNOWN if value is None else QUANTITIES[name].format(value)

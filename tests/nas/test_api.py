@@ -47,8 +47,8 @@ def test_the_front_lists_each_architecture_once_and_the_best_is_on_it(run):
 
 def test_other_budgets_pick_another_winner_from_the_same_search(run):
     best = run.best()
-    smaller = run.best(Budgets(macs=best.macs - 1))
-    fitting = [candidate for candidate in run.candidates() if candidate.macs < best.macs]
+    smaller = run.best(Budgets(macs=best.costs.macs - 1))
+    fitting = [candidate for candidate in run.candidates() if candidate.costs.macs < best.costs.macs]
     assert smaller.accuracy == max(candidate.accuracy for candidate in fitting)
     assert run.best(Budgets(macs=1)) is None
     assert run.best(Budgets(latency_ms=1e9)) == dataclasses.replace(best, violations=run.best(

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from evaluators.latency import Latency
+from nas.budget import Costs
 from nas.candidate import Candidate, accuracy_interval, distinct, front, winner
 from nas.pareto import dominates
 from search_spaces.errors import InvalidInput
@@ -14,8 +16,8 @@ from search_spaces.errors import InvalidInput
 def candidate(trial=0, accuracy=0.9, latency_ms=0.1, **changes):
     given_values = {
         "trial": trial, "architecture": f"in+{trial}", "accuracy": accuracy, "accuracy_ci": None, "epochs": 3,
-        "trained": True, "latency_ms": latency_ms, "latency_ci_ms": None, "macs": 10, "params": 20, "memory_bytes": 30,
-        "size_bytes": 40, "violations": {"latency": -0.1}, "state": "complete"}
+        "trained": True, "costs": Costs(10, 20, 30, 40, {} if latency_ms is None else {"": Latency.exact(latency_ms)}),
+        "violations": {"latency": -0.1}, "state": "complete"}
     return Candidate(**(given_values | changes))
 
 

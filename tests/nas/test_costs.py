@@ -8,6 +8,7 @@ from nas.costs import costs_within, counted, file_gauge
 from search_spaces import Architecture
 
 ARCHITECTURE = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+head_c16_relu_n2")
+TARGET = "onnxruntime"
 OTHER = Architecture.parse("in_r12_c1+conv_k5_c8_s2_relu+head_c16_relu_n2")
 
 
@@ -21,9 +22,9 @@ def test_counts_follow_from_the_text():
 
 
 def test_all_costs_are_found_within_the_budgets(gauge):
-    costs, latency = costs_within(ARCHITECTURE, Budgets(), gauge, timed=True)
+    costs = costs_within(ARCHITECTURE, Budgets(), {TARGET: gauge}, timed=[TARGET])
     assert costs == Costs(ARCHITECTURE.macs, ARCHITECTURE.params, ARCHITECTURE.memory_bytes,
-                          gauge.size_bytes(ARCHITECTURE), latency.median_ms, (latency.low_ms, latency.high_ms))
+                          gauge.size_bytes(ARCHITECTURE), {TARGET: gauge.latency(ARCHITECTURE)})
 
 
 @pytest.mark.parametrize(("budgets", "size", "latency"), [
@@ -31,14 +32,14 @@ def test_all_costs_are_found_within_the_budgets(gauge):
     (Budgets(size_bytes=1), True, False), (Budgets(latency_ms=1e-9), True, True), (Budgets(), True, True),
 ])
 def test_what_is_dearer_than_a_broken_budget_is_not_measured(budgets, size, latency, gauge):
-    costs, found = costs_within(ARCHITECTURE, budgets, gauge, timed=True)
-    assert (costs.size_bytes is not None, costs.latency_ms is not None, found is not None) == (size, latency, latency)
+    costs = costs_within(ARCHITECTURE, budgets, {TARGET: gauge}, timed=[TARGET])
+    assert (costs.size_bytes is not None, costs.latency_ms is not None) == (size, latency)
     assert len(gauge.timed) == latency
 
 
 def test_a_latency_that_is_not_wanted_is_not_measured(gauge):
-    costs, latency = costs_within(ARCHITECTURE, Budgets(), gauge, timed=False)
-    assert (costs.latency_ms, latency, gauge.timed) == (None, None, [])
+    costs = costs_within(ARCHITECTURE, Budgets(), {TARGET: gauge}, timed=[])
+    assert (costs.latency_ms, gauge.timed) == (None, [])
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "onnxruntime:batch=2"])
@@ -48,10 +49,10 @@ def test_files_are_measured_on_the_target_and_removed_at_the_end(target, tmp_pat
         weights, statistics = initial_weights(OTHER.program, seed=0)
         runtime.write(OTHER, {**weights, **statistics}, tmp_path / "model.onnx", {})
         assert gauge.size_bytes(ARCHITECTURE) != gauge.size_bytes(OTHER) == (tmp_path / "model.onnx").stat().st_size
-        costs, latency = costs_within(OTHER, Budgets(), gauge, timed=True)
-        assert 0 < latency.low_ms <= costs.latency_ms <= latency.high_ms
+        costs = costs_within(OTHER, Budgets(), {target: gauge}, timed=[target])
+        assert 0 < costs.latency_ci_ms[0] <= costs.latency_ms <= costs.latency_ci_ms[1]
         process = gauge.meter.pid
-        assert costs_within(ARCHITECTURE, Budgets(), gauge, timed=True)[1].runs > 0
+        assert costs_within(ARCHITECTURE, Budgets(), {target: gauge}, timed=[target]).latencies[target].runs > 0
         assert gauge.meter.pid == process  # one process serves all files
         assert len(list(gauge.directory.iterdir())) == 1
     assert gauge.meter.pid is None

@@ -102,7 +102,8 @@ def test_a_winner_is_exported_in_every_format_and_its_certificate_is_true(run, i
     latency = files["onnx"]["latency"]
     assert 0 < latency["low_ms"] <= latency["median_ms"] <= latency["high_ms"]
     assert stored["budgets"] == {"latency": {
-        "limit": 50.0, "measured": latency["high_ms"], "unit": "ms, upper end of the 95 % interval", "met": True}}
+        "quantity": "latency", "target": "onnxruntime", "limit": 50.0, "measured": latency["high_ms"],
+        "unit": "ms, upper end of the 95 % interval", "met": True}}
     assert stored["training"]["images"] == 160  # training and validation, never the test images
     assert stored["data"]["fingerprint"] == run.directory.resolved.data_fingerprint
     assert stored["environment"]["onnxruntime"] == onnxruntime.__version__
@@ -118,12 +119,12 @@ def test_a_verdict_is_missed_where_the_upper_end_of_the_interval_is_over_the_bud
 
 def test_other_budgets_pick_another_winner_and_another_directory(run, made_up):
     best = run.best()
-    budgets = Budgets(macs=best.macs - 1)
+    budgets = Budgets(macs=best.costs.macs - 1)
     exported = run.export(budgets=budgets)
-    expected = winner([candidate for candidate in run.candidates() if candidate.macs < best.macs])
+    expected = winner([candidate for candidate in run.candidates() if candidate.costs.macs < best.costs.macs])
     assert exported.certificate["trial"] == expected.trial != best.trial
     assert exported.directory == run.path / f"export-{identify(expected.architecture)}"
-    assert exported.certificate["budgets"]["macs"]["measured"] == expected.macs
+    assert exported.certificate["budgets"]["macs"]["measured"] == expected.costs.macs
     assert not (run.path / "export").exists()
     with pytest.raises(InvalidInput, match="a trained candidate within macs 1"):
         run.export(budgets=Budgets(macs=1))
@@ -149,7 +150,7 @@ def test_a_winner_that_is_too_slow_when_it_is_timed_again_is_replaced(run, made_
         made_up[identify(candidate.architecture)] = 49.8  # its interval ends over the budget
     exported = run.export(monitor=Lines())
     assert exported.certificate["architecture"] == ranked[2].architecture
-    assert sum("was timed again at 49.8" in line for line in lines) == 2
+    assert sum("was timed again: latency 49.8 ms is" in line for line in lines) == 2
     after = {candidate.architecture: candidate for candidate in Run.open(run.path).candidates()}
     assert [after[candidate.architecture].feasible for candidate in ranked[:3]] == [False, False, True]
     assert after[ranked[0].architecture].latency_ms == 49.8

@@ -3,6 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
+from evaluators.latency import Latency
+from nas.budget import Costs
 from nas.candidate import Candidate
 from nas.engine import Tally, run_search
 from nas.progress import Terminal
@@ -10,8 +12,8 @@ from nas.progress import Terminal
 
 def candidate(**changes):
     values = {"trial": 7, "architecture": "in+7", "accuracy": 0.875, "accuracy_ci": (0.86, 0.89), "epochs": 3,
-              "trained": True, "latency_ms": 0.1234, "latency_ci_ms": (0.12, 0.13), "macs": 1, "params": 1,
-              "memory_bytes": 1, "size_bytes": 1, "violations": {}, "state": "complete"}
+              "trained": True, "costs": Costs(1, 1, 1, 1, {"onnxruntime": Latency.exact(0.1234)}), "violations": {},
+              "state": "complete"}
     return Candidate(**(values | changes))
 
 

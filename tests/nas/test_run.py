@@ -98,7 +98,7 @@ def test_a_later_timing_takes_the_place_of_the_first_in_every_trial_of_the_archi
     best = winner(run.candidates())
     same = [candidate.trial for candidate in run.candidates() if candidate.architecture == best.architecture]
     others = [candidate for candidate in run.candidates() if candidate.trial not in same]
-    run.note_latency(best.trial, timed(2.0))
+    run.note_latencies(best.trial, {"onnxruntime": timed(2.0)})
     after = {candidate.trial: candidate for candidate in RunDirectory(run.path).candidates()}
     for trial in same:
         assert after[trial].latency_ms == 2.0
@@ -106,7 +106,7 @@ def test_a_later_timing_takes_the_place_of_the_first_in_every_trial_of_the_archi
         assert not after[trial].feasible
     assert [after[candidate.trial] for candidate in others] == others
     assert winner(after.values()).architecture != best.architecture
-    run.note_latency(best.trial, timed(0.5))
+    run.note_latencies(best.trial, {"onnxruntime": timed(0.5)})
     assert winner(run.candidates()).trial == best.trial
     assert winner(run.candidates()).latency_ci_ms == (0.495, 0.505)
 
@@ -114,7 +114,7 @@ def test_a_later_timing_takes_the_place_of_the_first_in_every_trial_of_the_archi
 def test_what_optuna_was_told_stays_as_it_was(run):
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{run.path}/study.db")
     before = [(trial.values, trial.user_attrs, trial.constraints) for trial in study.get_trials()]
-    run.note_latency(0, timed(9.0))
+    run.note_latencies(0, {"onnxruntime": timed(9.0)})
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{run.path}/study.db")
     assert [(trial.values, trial.user_attrs, trial.constraints) for trial in study.get_trials()] == before
 

@@ -1,5 +1,6 @@
 import pytest
 
+from evaluators.latency import Latency
 from nas.budget import Budgets, Costs
 from nas.candidate import Candidate, accuracy_interval
 
@@ -13,13 +14,16 @@ def make(trial, accuracy, latency_ms, *, epochs=10, trained=True, state="complet
     blocks = [BLOCKS[(index + place) % len(BLOCKS)] for place in range(10)]
     architecture = "+".join(["in_r28_c1", "conv_k3_c16_s2_relu6", *blocks, f"mb_k3_e3_c{8 + index}_s1_se0_relu",
                              "head_c128_relu6_n10"])
-    interval = None if latency_ms is None else (latency_ms * 0.98, latency_ms * 1.02)
-    costs = Costs(macs=macs, latency_ms=latency_ms, latency_ci_ms=interval)
+    costs = Costs(macs, 354_538, 163_072, 1_420_000 if trained else None,
+                  {} if latency_ms is None else {"onnxruntime": timed(latency_ms)})
     return Candidate(
         trial=trial, architecture=architecture, accuracy=accuracy,
         accuracy_ci=None if accuracy is None else accuracy_interval(round(accuracy * 2000), 2000), epochs=epochs,
-        trained=trained, latency_ms=latency_ms, latency_ci_ms=interval, macs=macs, params=354_538, memory_bytes=163_072,
-        size_bytes=1_420_000 if trained else None, violations=BUDGETS.violations(costs), state=state)
+        trained=trained, costs=costs, violations=BUDGETS.violations(costs), state=state)
+
+
+def timed(latency_ms):
+    return Latency(latency_ms, latency_ms * 0.98, latency_ms * 1.02, latency_ms * 1.1, 10, 0.1, 0.1, 0.1, 0.0)
 
 
 @pytest.fixture

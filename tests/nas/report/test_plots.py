@@ -9,10 +9,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Annotation
 from PIL import Image
 
-from nas.budget import Budgets
+from evaluators.latency import Latency
+from nas.budget import Budgets, Costs
 from nas.report.png import DPI, SIZE_INCHES, draw_front, write_png
 from nas.report.scene import build_scene
 from nas.report.terminal import plot_front
+
+
+def costs_at(latency_ms):
+    return Costs(10**6, 10**5, 10**5, 10**6, {"onnxruntime": Latency.exact(latency_ms)})
 
 
 def marks(figure, sign):
@@ -39,7 +44,7 @@ def test_the_limits_of_a_scene_show_the_budget_and_the_intervals_of_the_front(ca
 
 def test_a_wide_range_of_latencies_gets_a_logarithmic_axis(candidates, budgets):
     assert not build_scene(candidates, budgets).logarithmic
-    slow = dataclasses.replace(candidates[2], latency_ms=6.0, latency_ci_ms=None)
+    slow = dataclasses.replace(candidates[2], costs=costs_at(6.0))
     scene = build_scene([*candidates, slow], budgets)
     assert scene.logarithmic
     places = [scene.horizontal(latency_ms) for latency_ms in (0.06, 0.6, 6.0)]
@@ -71,7 +76,8 @@ def test_the_figure_draws_front_budget_winner_and_the_rest(candidates, budgets):
 
 def test_labels_do_not_overlap_even_in_a_crowd(candidates, budgets):
     crowd = [dataclasses.replace(candidates[4], trial=100 + index, architecture=f"in+{index}",
-                                 latency_ms=0.06 + index * 2e-4, accuracy=0.87 + index * 2e-4) for index in range(60)]
+                                 costs=costs_at(0.06 + index * 2e-4), accuracy=0.87 + index * 2e-4)
+             for index in range(60)]
     figure = draw_front([*candidates, *crowd], budgets)
     renderer = figure.canvas.get_renderer()
     texts = [text for text in (*figure.axes[0].texts, *figure.legends[0].get_texts()) if isinstance(text, Annotation)]
