@@ -25,6 +25,28 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads, groups
                                     feature_group_count=groups)
 
 
+@jax.custom_vjp
+def pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns the product `[..., F]` of all pixels of `[..., C]` with a kernel `[C, F]`.
+
+    The library's gradient of the kernel is the transpose of a product of the transposed output's gradient, for which
+    XLA's CPU backend writes that transposed copy: three times as long as the products of the whole backward pass.
+    """
+    return x @ kernel
+
+
+def _pointwise_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple]:
+    return x @ kernel, (x, kernel)
+
+
+def _pointwise_backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    return g @ kernel.T, x.reshape(-1, x.shape[-1]).T @ g.reshape(-1, g.shape[-1])
+
+
+pointwise.defvjp(_pointwise_forward, _pointwise_backward)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
     """Returns the convolution of every channel of `[B, H, W, C]` with its own filter of `[kh, kw, 1, C]`."""

@@ -128,7 +128,7 @@ def _apply(operation: Operation, weights: Arrays, inputs: list[jax.Array]) -> ja
         case Scale():
             return x * layer.factor
         case Dense():
-            y = x.reshape(x.shape[0], 1, 1, -1) @ weights[f"{operation.name}/kernel"].astype(x.dtype)
+            y = kernels.pointwise(x.reshape(x.shape[0], 1, 1, -1), weights[f"{operation.name}/kernel"].astype(x.dtype))
             return y + weights[f"{operation.name}/bias"].astype(x.dtype) if layer.bias else y
         case Add():
             return sum(inputs[1:], start=x)
@@ -141,7 +141,7 @@ def _apply(operation: Operation, weights: Arrays, inputs: list[jax.Array]) -> ja
 
 def _convolve(layer: Convolution, x: jax.Array, kernel: jax.Array) -> jax.Array:
     if layer.kernel == (1, 1) and layer.groups == 1:  # a matrix product of pixels
-        return x[:, ::layer.stride, ::layer.stride] @ kernel[0, 0]
+        return kernels.pointwise(x[:, ::layer.stride, ::layer.stride], kernel[0, 0])
     rows, columns = (padding_of(size, extent, layer.stride, layer.padding)[1:]
                      for size, extent in zip(x.shape[1:3], layer.kernel, strict=True))
     pads = rows, columns

@@ -38,6 +38,15 @@ def test_depthwise_equals_the_library_with_both_gradients(height, width, kernel,
         assert_close((ours, ours_pullback(g)), (theirs, their_pullback(g)))
 
 
+def test_pointwise_has_the_gradients_that_autodiff_finds():
+    with jax.enable_x64(True):
+        generator = np.random.default_rng(0)
+        x, kernel, g = (generator.standard_normal(shape) for shape in ((3, 4, 5, 6), (6, 2), (3, 4, 5, 2)))
+        (ours, ours_pullback), (theirs, their_pullback) = (
+            jax.vjp(function, x, kernel) for function in (kernels.pointwise, jnp.matmul))
+        assert_close((ours, ours_pullback(g)), (theirs, their_pullback(g)))
+
+
 @pytest.mark.parametrize("form", [kernels._gradient_by_products, kernels._gradient_by_taps])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 2), (7, 1)])
 def test_both_forms_of_the_kernel_gradient_equal_the_library(form, kernel, stride):
