@@ -1,12 +1,14 @@
 """Candidate: all that a search knows of one trial, and which candidates are worth having."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Literal
 
-from nas.budget import Costs, is_feasible
+from evaluators.latency import Latency
+from nas.budget import Budgets, Costs, is_feasible
 from nas.pareto import non_dominated
 from search_spaces.errors import unknown
 
@@ -30,6 +32,7 @@ class Candidate:
         costs: what it costs, as budgets judge it; what no check has reached is not known.
         violations: by how much each limit is exceeded, relative to it.
         reason: why it was rejected, stopped or failed.
+        retimed: whether its latencies are those of a later timing, in a process that had timed nothing else.
     """
 
     trial: int
@@ -42,6 +45,7 @@ class Candidate:
     violations: Mapping[str, float]
     state: State
     reason: str | None = None
+    retimed: bool = field(default=False, compare=False)  # a longer search of equal results may have timed more
 
     @property
     def latency_ms(self) -> float | None:
@@ -52,6 +56,11 @@ class Candidate:
     def latency_ci_ms(self) -> Interval | None:
         """The 95 % interval of `latency_ms`."""
         return self.costs.latency_ci_ms
+
+    def with_latencies(self, latencies: Mapping[str, Latency], budgets: Budgets) -> "Candidate":
+        """Returns the candidate as a later timing and budgets judge it."""
+        costs = dataclasses.replace(self.costs, latencies={**self.costs.latencies, **latencies})
+        return dataclasses.replace(self, costs=costs, violations=budgets.violations(costs), retimed=True)
 
     @property
     def feasible(self) -> bool:

@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from nas.budget import Budgets, as_given, is_feasible
 from nas.candidate import Candidate, front, winner
 from nas.config import SearchConfig, load_evaluator
 from nas.costs import Gauge, Gauges, costs_within, counted, file_gauges
+from nas.retiming import decided, in_fresh_processes, retime_front, wanted_trials
 from nas.run import CANDIDATE, Resolved, RunDirectory
 from nas.strategies import STRATEGIES
 from nas.strategies.fresh import LOST, OUTSIDE, FreshSampler
@@ -133,8 +135,9 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         _require_same(run, config, space, dataset)
     with contextlib.ExitStack() as stack:
         if gauge is None:
-            gauge = stack.enter_context(file_gauges(config.targets, run.quiet_ms() if run.exists else None))
-        gauges = gauge if isinstance(gauge, Mapping) else dict.fromkeys(config.targets, gauge)
+            gauges = stack.enter_context(file_gauges(config.targets, run.quiet_ms() if run.exists else None))
+        else:
+            gauges = gauge if isinstance(gauge, Mapping) else dict.fromkeys(config.targets, gauge)
         if not run.exists:
             resolved = _resolve(config, space, dataset, gauges, monitor)
             stack.enter_context(run.locked())
@@ -144,8 +147,13 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             stack.enter_context(run.locked())
             run.write(config, run.resolved)
         fidelity = Fidelity(config.epochs, config.seed, config.batch, config.augmentation)
-        _optimize(Evaluation(run, space, dataset, run.budgets, gauges, evaluate, fidelity, config.objectives, monitor),
-                  config, first)
+        evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluate, fidelity, config.objectives,
+                                monitor)
+        retime = in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges)
+        wanted = None
+        while wanted != (wanted := wanted_trials(config.trials, run.candidates())):
+            _optimize(evaluation, dataclasses.replace(config, trials=wanted), first)
+            retime_front(run, retime, monitor.say, monitor.progress)
     return run
 
 

@@ -15,12 +15,13 @@ import numpy as np
 from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset
 from evaluators.files import write_whole
-from evaluators.latency import Latency, Precision, measure_once
+from evaluators.latency import Latency, measure_once
 from evaluators.runtimes import RUNTIMES, Target, parse_target, require_installed
-from evaluators.weights import Weights, initial_weights
+from evaluators.weights import Weights
 from nas.budget import Budgets, Costs, Limit, is_feasible
 from nas.candidate import Candidate, accuracy_interval, winner
 from nas.engine import Monitor, Silent, bound_space
+from nas.retiming import DECIDING, in_fresh_processes, retimed
 from nas.run import RunDirectory, environment
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, unknown
@@ -33,7 +34,6 @@ UNITS = {"latency": "ms, upper end of the 95 % interval", "latency_p95": "ms, up
          "throughput": "images per second, lower end of the 95 % interval", "macs": "count", "params": "count",
          "memory": "bytes", "size": "bytes"}
 COMPARED_IMAGES = 200
-DECIDING = Precision(half_width=0.02, at_least_s=2.0, at_most_s=10.0)
 
 
 @dataclass(frozen=True)
@@ -132,29 +132,18 @@ def _of_trial(run: RunDirectory, number: int) -> Candidate:
 def _confirmed_winner(run: RunDirectory, budgets: Budgets, monitor: Monitor) -> Candidate:
     """Returns the best candidate that still meets the budgets when it is timed anew, before the long training.
 
-    The fastest of many noisy timings is partly lucky; a candidate that falls out is recorded with its later timing.
+    The later timing is recorded beside the trial, whether it falls out or not.
     """
     while True:
         best = winner(judged(run, budgets))
         if best is None:
             raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
-        quiet_ms = run.quiet_ms() if budgets.timed else {}
-        latencies = {target: _time_untrained(Architecture.parse(best.architecture), parse_target(target),
-                                             quiet_ms.get(target)) for target in budgets.timed}
-        later = dataclasses.replace(best.costs, latencies={**best.costs.latencies, **latencies})
-        if is_feasible(budgets.violations(later)):
+        if not budgets.timed:
             return best
-        run.note_latencies(best.trial, latencies)
-        monitor.say(f"trial {best.trial} was timed again: {budgets.excess(later)}, so the next best is taken")
-
-
-def _time_untrained(architecture: Architecture, target: Target, quiet_ms: float | None) -> Latency:
-    weights, statistics = initial_weights(architecture.program, seed=0)
-    with tempfile.TemporaryDirectory(prefix="paretonas-") as directory:
-        runtime = RUNTIMES[target.runtime]
-        path = Path(directory) / f"model{runtime.suffix}"
-        runtime.write(architecture, {**weights, **statistics}, path, {})
-        return measure_once(target, path, _shape(architecture), DECIDING, quiet_ms=quiet_ms)
+        later = retimed(run, best, budgets, in_fresh_processes(run))
+        if later.feasible:
+            return later
+        monitor.say(f"trial {best.trial} was timed again: {budgets.excess(later.costs)}, so the next best is taken")
 
 
 def _train_to_the_end(architecture: Architecture, dataset: Dataset, run: RunDirectory, epochs: int, monitor: Monitor

@@ -132,7 +132,8 @@ class RunDirectory:
         notes, budgets = study.user_attrs, self.budgets
         later = {candidate.architecture: _latencies(notes[note], targets) for candidate in found
                  if (note := f"after:{candidate.trial}:latency") in notes}
-        return [_corrected(candidate, later.get(candidate.architecture), budgets) for candidate in found]
+        return [candidate.with_latencies(later[candidate.architecture], budgets)
+                if candidate.architecture in later else candidate for candidate in found]
 
     def note_latencies(self, trial: int, latencies: Mapping[str, Latency]) -> None:
         """Records later timings of a trial's architecture beside the trial, which Optuna keeps as it was told."""
@@ -196,13 +197,6 @@ def _latencies(stored: Mapping[str, Any], targets: Sequence[str]) -> dict[str, L
     """Returns stored latencies by target; a bare one is that of the only target."""
     by_target = {targets[0]: stored} if "median_ms" in stored else stored
     return {target: Latency(**{**latency, "flags": tuple(latency["flags"])}) for target, latency in by_target.items()}
-
-
-def _corrected(candidate: Candidate, latencies: Mapping[str, Latency] | None, budgets: Budgets) -> Candidate:
-    if latencies is None:
-        return candidate
-    costs = dataclasses.replace(candidate.costs, latencies={**candidate.costs.latencies, **latencies})
-    return dataclasses.replace(candidate, costs=costs, violations=budgets.violations(costs))
 
 
 def environment() -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""Timing anew what was found: a front at the end of its search, a winner before it leaves.
+
+The fastest of many noisy timings is partly lucky, and one process draws the layout of its memory once. So what is shown
+and shipped is judged by a later timing in a process that has timed nothing else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from evaluators.latency import Latency, Precision
+from nas.budget import Budgets
+from nas.candidate import Candidate, distinct, front
+from nas.costs import Gauges, file_gauges
+from nas.run import RunDirectory
+from search_spaces.architecture import Architecture
+
+DECIDING = Precision(half_width=0.02, at_least_s=2.0, at_most_s=10.0)
+MORE = 4  # one candidate for each so many that were asked for may be trained in the place of those that fell out
+
+Retime = Callable[[Architecture], Mapping[str, Latency]]
+
+
+def in_fresh_processes(run: RunDirectory) -> Retime:
+    """Returns what times an architecture anew on the targets of a run, each in a process of its own."""
+    def retime(architecture: Architecture) -> dict[str, Latency]:
+        with file_gauges(run.config.targets, run.quiet_ms()) as gauges:
+            return decided(gauges, architecture)
+
+    return retime
+
+
+def decided(gauges: Gauges, architecture: Architecture) -> dict[str, Latency]:
+    """Returns what an architecture takes on each target, as exactly as decisions need it."""
+    return {target: gauge.latency(architecture, DECIDING) for target, gauge in gauges.items()}
+
+
+def retime_front(run: RunDirectory, retime: Retime, say: Callable[[str], None],
+                 progress: Callable[[str, int, int], None]) -> None:
+    """Times the front of a run anew, and what takes the place of those that fall out, until all of it has been.
+
+    Every timing is recorded beside its trial; one that was timed anew before is left as it is.
+    """
+    objectives, budgets = run.config.objectives, run.budgets
+    while True:
+        members = distinct(front(run.candidates(), objectives))
+        waiting = [member for member in members if not member.retimed and _is_measured(member)]
+        for index, member in enumerate(waiting):
+            progress("timing the front again", index, len(waiting))
+            later = retimed(run, member, budgets, retime)
+            if not later.feasible:
+                say(f"trial {member.trial} was timed again: {budgets.excess(later.costs)}, so it falls out")
+        if not waiting:
+            return
+
+
+def _is_measured(candidate: Candidate) -> bool:
+    """Tells whether timing anew can change anything: not where latencies come from a table."""
+    return any(latency.runs for latency in candidate.costs.latencies.values())
+
+
+def retimed(run: RunDirectory, candidate: Candidate, budgets: Budgets, retime: Retime) -> Candidate:
+    """Returns a candidate as a new timing judges it, which is recorded beside its trial."""
+    latencies = retime(Architecture.parse(candidate.architecture))
+    run.note_latencies(candidate.trial, latencies)
+    return candidate.with_latencies(latencies, budgets)
+
+
+def wanted_trials(trials: int, candidates: Sequence[Candidate]) -> int:
+    """Returns how many candidates a search is to train, having been asked for `trials`.
+
+    Each that has fallen out as it was timed anew is made up for by another one, within the bound of `MORE`.
+    """
+    fallen = [candidate for candidate in distinct(candidates)
+              if candidate.retimed and candidate.trained and not candidate.feasible]
+    return trials + min(len(fallen), -(-trials // MORE))

@@ -1,0 +1,83 @@
+import dataclasses
+
+import pytest
+
+from evaluators.latency import Latency
+from nas.candidate import distinct, front, winner
+from nas.engine import run_search
+from nas.retiming import DECIDING, MORE, in_fresh_processes, wanted_trials
+from search_spaces import Architecture
+from search_spaces.architecture import identify
+
+
+class MoodyGauge:
+    """A gauge whose later, careful timings are slower by a factor for some architectures."""
+
+    def __init__(self, gauge, factors):
+        self.gauge, self.factors, self.decisions = gauge, factors, []
+
+    def size_bytes(self, architecture):
+        return self.gauge.size_bytes(architecture)
+
+    def latency(self, architecture, precision):
+        found = self.gauge.latency(architecture)
+        if precision != DECIDING:
+            return found
+        self.decisions.append(architecture.id)
+        factor = self.factors.get(architecture.id, 1)
+        return dataclasses.replace(found, median_ms=factor * found.median_ms, low_ms=factor * found.low_ms,
+                                   high_ms=factor * found.high_ms)
+
+
+def test_the_whole_front_is_timed_anew_once_when_a_search_ends(make_config, gauge, tmp_path):
+    moody = MoodyGauge(gauge, {})
+    run = run_search(make_config(trials=8), tmp_path / "run", gauge=moody)
+    members = distinct(front(run.candidates()))
+    assert len(moody.decisions) == len(set(moody.decisions)) == len(members) > 1
+    assert all(member.retimed for member in members)
+    run_search(make_config(trials=8), tmp_path / "run", gauge=moody)
+    assert len(moody.decisions) == len(members)
+
+
+def test_a_winner_that_falls_out_is_replaced_by_another_candidate(make_config, gauge, evaluator, tmp_path):
+    config = make_config(trials=8, latency_ms=1.0)
+    first = winner(run_search(config, tmp_path / "first", gauge=gauge).candidates())
+    evaluator.trained.clear()
+    slow = {identify(first.architecture): 100.0}
+    run = run_search(config, tmp_path / "second", gauge=MoodyGauge(gauge, slow))
+    found = {candidate.architecture: candidate for candidate in run.candidates()}
+    fallen = found[first.architecture]
+    assert fallen.trained
+    assert not fallen.feasible
+    assert fallen.latency_ms == pytest.approx(100 * first.latency_ms)
+    assert winner(run.candidates()).architecture != first.architecture
+    assert len(evaluator.trained) == 9
+    assert all(member.retimed for member in front(run.candidates()))
+
+
+def test_how_many_are_made_up_for_is_bounded(make_config, gauge, evaluator, all_members, tmp_path):
+    slow = dict.fromkeys(all_members, 100.0)
+    run = run_search(make_config(trials=8, latency_ms=1.0), tmp_path / "run", gauge=MoodyGauge(gauge, slow))
+    assert winner(run.candidates()) is None
+    assert len(evaluator.trained) == 8 + 8 / MORE == wanted_trials(8, run.candidates())
+
+
+def test_a_front_of_exact_latencies_is_left_as_it_is(make_config, tmp_path):
+    class Table:
+        def size_bytes(self, architecture):
+            return 1
+
+        def latency(self, architecture, precision):
+            assert precision != DECIDING
+            return Latency.exact(architecture.macs / 1e6)
+
+    run = run_search(make_config(trials=3), tmp_path / "run", gauge=Table())
+    assert not any(candidate.retimed for candidate in run.candidates())
+
+
+def test_real_candidates_are_timed_in_processes_of_their_own(make_config, gauge, tmp_path, monkeypatch):
+    run = run_search(make_config(trials=1), tmp_path / "run", gauge=gauge)
+    monkeypatch.setattr("nas.retiming.DECIDING", dataclasses.replace(DECIDING, at_least_s=0.1, at_most_s=0.3))
+    latencies = in_fresh_processes(run)(Architecture.parse(run.candidates()[0].architecture))
+    assert list(latencies) == ["onnxruntime"]
+    assert latencies["onnxruntime"].runs > 10
