@@ -20,12 +20,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from evaluators.runtimes import RUNTIMES, Target, require_installed
+from evaluators.runtimes import Target, require_installed, runtime_of
+from evaluators.runtimes.command import Command
 from evaluators.runtimes.measuring_process import REFERENCE, Station, noise
-from evaluators.runtimes.timing import DEFAULT_PRECISION, Latency, Precision
+from evaluators.runtimes.target import spans
+from evaluators.runtimes.timing import DEFAULT_PRECISION, Latency, MeasurementFailed, Precision
 from evaluators.turns import measuring_turn
 from evaluators.weights import initial_weights
 from search_spaces.errors import InvalidInput
+from search_spaces.layers import require
 
 __all__ = ["Latency", "LatencyMeter", "MeasurementFailed", "Precision", "measure_once"]
 
@@ -34,33 +37,28 @@ ERRORS = "errors.txt"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-class MeasurementFailed(RuntimeError):
-    """A model file could not be timed: one line that says why."""
-
-
 class LatencyMeter:
     """Times the model files of one target. Use it in a `with` statement.
 
     Where the process that trains owns the device, files are timed in this process, else in one of their own.
     """
 
-    def __init__(self, target: Target, cores: tuple[int, ...] | None = None, timeout_s: float = 60.0,
-                 quiet_ms: float | None = None) -> None:
+    def __init__(self, target: Target, timeout_s: float = 60.0, quiet_ms: float | None = None) -> None:
         """Prepares a meter.
 
         Args:
-            target: the runtime and its options.
-            cores: the cores that the measuring process is pinned to; by default the last ones that this process may
-                use, as many as the target has threads. Platforms without affinity pin nothing.
+            target: the runtime and its options. The measuring process is pinned to the target's cores; by default to
+                the last ones that this process may use, one for each thread. Platforms without affinity pin nothing.
             timeout_s: how long a file may take beyond the precision's own limit, for loading and compiling.
             quiet_ms: the reference model's time on the quiet machine (`Latency.quiet_reference_ms`), if it is known.
 
         Raises:
-            InvalidInput: more threads than cores, or a runtime that is not installed.
+            InvalidInput: more threads than cores, cores that this process has not, a runtime that is not installed.
         """
         require_installed(target.runtime)
         self.target, self.timeout_s, self._quiet_ms = target, timeout_s, quiet_ms
-        self._cores = cores if cores is not None else _last_cores(target.options.threads)
+        self._runtime = runtime_of(target)
+        self._cores = () if isinstance(self._runtime, Command) else _cores(target)
         self._process: subprocess.Popen[bytes] | None = None
         self._station: Station | None = None
         self._open = contextlib.ExitStack()
@@ -68,10 +66,9 @@ class LatencyMeter:
     def __enter__(self) -> Self:
         self._directory = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="paretonas-")))
         self._open.callback(self._stop)
-        runtime = RUNTIMES[self.target.runtime]
-        self._reference = self._directory / f"reference{runtime.suffix}"
+        self._reference = self._directory / f"reference{self._runtime.suffix}"
         weights, running = initial_weights(REFERENCE.program, seed=0)
-        runtime.write(REFERENCE, {**weights, **running}, self._reference, {})
+        self._runtime.write(REFERENCE, {**weights, **running}, self._reference, {})
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -101,12 +98,15 @@ class LatencyMeter:
         if inputs.shape[1:] != shape:
             raise InvalidInput(f"images must have the model's shape {shape}, but got {inputs.shape[1:]}")
         with measuring_turn():
-            if RUNTIMES[self.target.runtime].owns_device():
+            load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+            if isinstance(self._runtime, Command):
+                latency = self._runtime.measure(model, precision)
+            elif self._runtime.owns_device():
                 latency = self._measure_here(model, inputs, precision)
             else:
                 latency = self._measure_apart(model, inputs, precision)
         self._quiet_ms = latency.quiet_reference_ms
-        return latency
+        return dataclasses.replace(latency, cores=spans(self._cores), load_average=load_average)
 
     def _measure_here(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:
         if self._station is None:
@@ -175,13 +175,18 @@ def measure_once(target: Target, model: Path, shape: tuple[int, int, int], preci
         return meter.measure(model, shape, precision, images)
 
 
-def _last_cores(threads: int) -> tuple[int, ...]:
+def _cores(target: Target) -> tuple[int, ...]:
+    """Returns the cores that files are timed on."""
+    options = target.options
     if not hasattr(os, "sched_getaffinity"):
+        require(not options.cores, f"`cores` are for platforms that let a process choose, but got '{target}'")
         return ()
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < threads:
-        raise InvalidInput(f"`threads` must be at most the cores of this process, {len(cores)}, but got {threads}")
-    return tuple(cores[-threads:])
+    here = sorted(os.sched_getaffinity(0))
+    require(set(options.cores) <= set(here), f"`cores` must be those of this process, {spans(here)}, but got "
+            f"{spans(options.cores)}")
+    require(len(here) >= options.threads, f"`threads` must be at most the cores of this process, {len(here)}, but got "
+            f"{options.threads}")
+    return options.cores or tuple(here[-options.threads:])
 
 
 def _exchange(process: subprocess.Popen[bytes], request: bytes, timeout_s: float) -> bytes:

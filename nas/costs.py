@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from evaluators.latency import Latency, LatencyMeter, Precision
-from evaluators.runtimes import RUNTIMES, Target, parse_target
+from evaluators.runtimes import Target, parse_target, runtime_of
 from evaluators.weights import initial_weights
 from nas.budget import Budgets, Costs, is_feasible
 from search_spaces.architecture import Architecture
@@ -50,7 +50,7 @@ class FileGauge:
         return self.meter.measure(self._file(architecture), shape, precision)
 
     def _file(self, architecture: Architecture) -> Path:
-        runtime = RUNTIMES[self.target.runtime]
+        runtime = runtime_of(self.target)
         path = self.directory / f"{architecture.id}{runtime.suffix}"
         if not path.exists():
             for old in self.directory.iterdir():

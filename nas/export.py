@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from evaluators.checkpoint import save_network
-from evaluators.datasets import Dataset
+from evaluators.datasets import Dataset, Split
 from evaluators.files import write_whole
 from evaluators.latency import Latency, measure_once
-from evaluators.runtimes import RUNTIMES, Target, parse_target, require_installed
+from evaluators.runtimes import Options, Target, parse_target, require_installed, runtime_of
 from evaluators.weights import Weights
 from nas.budget import Budgets, Costs, Limit, is_feasible
 from nas.candidate import Candidate, accuracy_interval, winner
@@ -28,7 +28,7 @@ from search_spaces.errors import InvalidInput, unknown
 
 FLAX = "flax"
 CERTIFICATE = "certificate.json"
-FORMATS: dict[str, str | None] = {  # and the runtime of each
+FORMATS: dict[str, str | None] = {  # and the runtime that shows what a file computes
     "onnx": "onnxruntime", "litert": "litert", "stablehlo": "xla", FLAX: None}
 UNITS = {"latency": "ms, upper end of the 95 % interval", "latency_p95": "ms, upper end of the 95 % interval",
          "throughput": "images per second, lower end of the 95 % interval", "macs": "count", "params": "count",
@@ -115,9 +115,9 @@ def judged(run: RunDirectory, budgets: Budgets) -> list[Candidate]:
 
 def _wanted(targets: Sequence[str], formats: Sequence[str]) -> list[tuple[str, Target | None]]:
     """Returns the formats to write, each with the target that it is timed on; those of the search's targets first."""
-    own = [(_format_of(target.runtime), target) for target in map(parse_target, targets)]
-    first = own[0][1]
-    further = [(name, dataclasses.replace(first, runtime=runtime) if (runtime := FORMATS[name]) else None)
+    own = [(runtime_of(target).format, target) for target in map(parse_target, targets)]
+    every = Options(own[0][1].options.threads, own[0][1].options.batch)  # what all runtimes heed
+    further = [(name, Target(runtime, every) if (runtime := FORMATS[name]) else None)
                for name in dict.fromkeys(formats) if name not in dict(own)]
     return [*own, *further]
 
@@ -177,17 +177,18 @@ def _write(name: str, architecture: Architecture, arrays: Weights, dataset: Data
            metadata: dict[str, str], target: Target | None, run: RunDirectory, monitor: Monitor) -> dict[str, Any]:
     """Returns the certificate's entry of one format, having written, loaded, compared and timed its file.
 
-    Targets that differ in their options alone share a file.
+    Targets whose files are of one kind and precision share a file.
     """
     monitor.phase(0, f"writing and checking {name}")
     if target is None:
         path = directory / "model.safetensors"
         save_network(architecture, arrays, path, metadata)
         return _described(name, path) | _compared_flax(path, architecture, arrays, dataset)
-    runtime = RUNTIMES[target.runtime]
-    path = directory / f"model{runtime.suffix}"
+    runtime = runtime_of(target)
+    precision = target.options.precision
+    path = directory / f"model{'' if precision == Options.precision else f'-{precision}'}{runtime.suffix}"
     if not path.exists():
-        runtime.write(architecture, arrays, path, metadata)
+        runtime.write(architecture, arrays, path, metadata, _inputs(architecture, dataset.train, dataset))
     session = runtime.load(path, target.options)
     latency = measure_once(target, path, _shape(architecture), DECIDING, quiet_ms=run.quiet_ms().get(target.text))
     run_by = {"target": target.text, "input": runtime.input_layout, "versions": runtime.versions()}
@@ -211,16 +212,21 @@ def _compared_flax(path: Path, architecture: Architecture, arrays: Weights, data
 def _compared(run_file: Any, architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
     """Returns how far the file's logits are from the Flax module's on real images."""
     from evaluators.network import Network
-    from evaluators.training import prepare
 
-    images = dataset.test.images[:COMPARED_IMAGES]
-    inputs = np.asarray(prepare(images, tuple(map(float, dataset.mean)), tuple(map(float, dataset.std)),
-                                architecture.input.resolution))
+    inputs = _inputs(architecture, dataset.test, dataset)
     expected = np.asarray(Network(architecture, arrays=arrays)(inputs))
     found = run_file(inputs)
-    return {"compared_images": len(images),
+    return {"compared_images": len(inputs),
             "max_abs_difference": float(np.abs(found - expected).max()),
             "top_class_agreement": float(np.mean(found.argmax(-1) == expected.argmax(-1)))}
+
+
+def _inputs(architecture: Architecture, split: Split, dataset: Dataset) -> np.ndarray:
+    """Returns some images of a split `[B, H, W, C]` as the network sees them."""
+    from evaluators.training import prepare
+
+    return np.asarray(prepare(split.images[:COMPARED_IMAGES], tuple(map(float, dataset.mean)),
+                              tuple(map(float, dataset.std)), architecture.input.resolution))
 
 
 def _certificate(chosen: Candidate, architecture: Architecture, dataset: Dataset, arrays: Weights, budgets: Budgets,
@@ -262,10 +268,6 @@ def _budget_entry(limit: Limit, costs: Costs) -> dict[str, Any]:
     return {"quantity": limit.quantity, **on, "limit": limit.value,
             "measured": costs.judged(limit.quantity, limit.target), "unit": UNITS[limit.quantity],
             "met": limit.violation(costs) <= 0}
-
-
-def _format_of(runtime: str) -> str:
-    return next(name for name, of in FORMATS.items() if of == runtime)
 
 
 def _shape(architecture: Architecture) -> tuple[int, int, int]:

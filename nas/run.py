@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     import optuna
 
 CANDIDATE = "candidate"  # the attribute of a trial that holds what is known of its architecture
-VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime")
+VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "ai-edge-litert",
+             "openvino")
 
 
 @dataclass(frozen=True)
@@ -213,8 +214,17 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count() or 1,
+        "frequency_governor": frequency_governor(),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         **versions,
     }
+
+
+def frequency_governor() -> str | None:
+    """Returns what sets the frequency of the cores, where the system tells; virtual machines mostly do not."""
+    with contextlib.suppress(OSError):
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    return None
 
 
 def processor() -> str:

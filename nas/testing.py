@@ -96,6 +96,8 @@ def check_runtime(runtime: Runtime) -> None:
 
     _require(runtime.suffix.startswith("."), "the suffix must begin with a dot", runtime.suffix)
     _require(find_spec(runtime.module) is not None, "the module must be that of an installed library", runtime.module)
+    _require(set(runtime.options) <= {each.name for each in dataclasses.fields(Options)},
+             "the options must be names of `Options`", *runtime.options)
     _require(bool(runtime.versions()), "versions must name the libraries that run the file", runtime.versions())
     for architecture in ARCHITECTURES:
         arrays = random_arrays(architecture, seed=1)

@@ -2,16 +2,59 @@
 
 from importlib.util import find_spec
 
+from evaluators.runtimes.command import Command
 from evaluators.runtimes.litert import LiteRt
 from evaluators.runtimes.onnxruntime import OnnxRuntime
-from evaluators.runtimes.runtime import Arrays, Options, Runtime, Session, Target, parse_options
+from evaluators.runtimes.openvino import OpenVino
+from evaluators.runtimes.runtime import Arrays, Runtime, Session
+from evaluators.runtimes.target import Options, Target, parse_options, split_target
 from evaluators.runtimes.xla import Xla
 from search_spaces.errors import InvalidInput, unknown
+from search_spaces.layers import require
 
-RUNTIMES: dict[str, Runtime] = {"onnxruntime": OnnxRuntime(), "litert": LiteRt(), "xla": Xla()}
+RUNTIMES: dict[str, Runtime] = {
+    "onnxruntime": OnnxRuntime(), "litert": LiteRt(), "openvino": OpenVino(), "xla": Xla(), "command": Command()}
+TAKING_ARGUMENTS = ("command",)
 
-__all__ = ["RUNTIMES", "Arrays", "Options", "Runtime", "Session", "Target", "is_installed",
-           "parse_target", "require_installed"]
+__all__ = ["RUNTIMES", "Arrays", "Options", "Runtime", "Session", "Target", "is_installed", "parse_target",
+           "require_installed", "runtime_of"]
+
+
+def parse_target(text: str) -> Target:
+    """Returns the target that a text names; `evaluators.runtimes.target` has the grammar.
+
+    >>> parse_target("onnxruntime:batch=8,threads=2").text
+    'onnxruntime:threads=2,batch=8'
+    >>> parse_target("command[format=litert]:ssh pi ./bench.sh {model}").argument
+    'ssh pi ./bench.sh {model}'
+
+    Raises:
+        InvalidInput: an unknown runtime, wrong options, or options that the runtime has no use for.
+    """
+    name, bracketed, rest = split_target(text)
+    if name not in RUNTIMES:
+        raise unknown("runtime", name, RUNTIMES)
+    if name in TAKING_ARGUMENTS:
+        target = Target(name, Options() if bracketed is None else parse_options(bracketed), rest or "")
+    else:
+        require(bracketed is None, f"options of {name} follow a colon, but got '{text}'")
+        target = Target(name, Options() if rest is None else parse_options(rest))
+    runtime_of(target)
+    return target
+
+
+def runtime_of(target: Target) -> Runtime:
+    """Returns the runtime of a target, bound to its options.
+
+    Raises:
+        InvalidInput: options that the runtime has no use for.
+    """
+    runtime = RUNTIMES[target.runtime]
+    for name, value in target.options.given.items():
+        if name not in runtime.options:
+            require(name != "precision", f"`precision` of {target.runtime} is float32, but got precision={value}")
+            raise unknown(f"option of {target.runtime}", name, runtime.options)
+    return runtime.bound(target)
 
 
 def is_installed(name: str) -> bool:
@@ -25,18 +68,3 @@ def require_installed(name: str) -> Runtime:
         raise InvalidInput(f"the library of a runtime must be installed (pip install 'paretonas[{name}]'), but "
                            f"'{RUNTIMES[name].module}' is not")
     return RUNTIMES[name]
-
-
-def parse_target(text: str) -> Target:
-    """Returns the target that a text names: a runtime and, after a colon, options.
-
-    >>> parse_target("onnxruntime:batch=8,threads=2").text
-    'onnxruntime:threads=2,batch=8'
-
-    Raises:
-        InvalidInput: an unknown runtime, or wrong options.
-    """
-    name, colon, options = text.partition(":")
-    if name not in RUNTIMES:
-        raise unknown("runtime", name, RUNTIMES)
-    return Target(name, parse_options(options)) if colon else Target(name)

@@ -8,13 +8,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from evaluators.files import write_whole
 from evaluators.runtimes.folding import fold_batch_norm
-from evaluators.runtimes.runtime import Arrays, Options, Session
+from evaluators.runtimes.runtime import Arrays, Session
+from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
 from search_spaces.layers import (
     Activation,
@@ -49,9 +50,15 @@ VERSIONS = {"CONV_2D": 6, "TRANSPOSE": 4}  # of operators, where what we use cam
 class LiteRt:
     """LiteRT's interpreter with XNNPACK."""
 
+    options: tuple[str, ...] = ("threads", "batch", "cores")
+    format: str = "litert"
     suffix: str = ".tflite"
     input_layout: str = "float32 [batch, height, width, channels]"
     module: str = "ai_edge_litert"
+
+    def bound(self, target: Target) -> Self:
+        """Returns itself."""
+        return self
 
     def versions(self) -> dict[str, str]:
         """Returns the version of LiteRT."""
@@ -63,7 +70,8 @@ class LiteRt:
         """Tells that any process may time."""
         return False
 
-    def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str]) -> None:
+    def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
+              images: np.ndarray | None = None) -> None:
         """Writes the network as a flatbuffer `image [batch, H, W, C]` -> `logits [batch, classes]`."""
         write_whole(path, litert_model(architecture.program, arrays, metadata))
 

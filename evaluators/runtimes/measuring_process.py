@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.runtimes import RUNTIMES, Target, parse_target
+from evaluators.runtimes import Target, parse_target, runtime_of
 from evaluators.runtimes.timing import Bench, Latency, Precision
 from search_spaces.architecture import Architecture
 
@@ -43,14 +43,14 @@ class Station:
     @classmethod
     def open(cls, target: Target, reference: Path, quiet_ms: float | None) -> "Station":
         """Returns the station of a target, whose runtime has written `REFERENCE` to a file."""
-        runtime = RUNTIMES[target.runtime]
+        runtime = runtime_of(target)
         run = runtime.load(reference, target.options).prepared(
             noise(target.options.batch, REFERENCE.program.input_shape))
         return cls(target, Bench(run, quiet_ms, None if runtime.owns_device() else time.process_time_ns))
 
     def measure(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:
         """Returns the latency of a model file on images `[B, H, W, C]`."""
-        session = RUNTIMES[self.target.runtime].load(model, self.target.options)
+        session = runtime_of(self.target).load(model, self.target.options)
         return self.bench.measure(session.prepared(images), precision)
 
 

@@ -6,17 +6,20 @@ same function does not), and a squeeze is GlobalAveragePool with 1x1 convolution
 speed.
 """
 
+import dataclasses
 import math
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from evaluators.files import write_whole
 from evaluators.runtimes.folding import fold_batch_norm
-from evaluators.runtimes.runtime import Arrays, Options, Session
+from evaluators.runtimes.runtime import Arrays, Session
+from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
 from search_spaces.layers import (
     Activation,
@@ -39,15 +42,24 @@ from search_spaces.layers import (
 INPUT, OUTPUT = "image", "logits"
 OPSET = 17  # the first with all that we use and still read by every ONNX Runtime since 1.12
 IR_VERSION = 8
+CALIBRATION_IMAGES = 32  # of noise
+NOTHING_TO_PREPARE = {"onnx.quant.pre_process": "onnxruntime.quant"}  # shapes are known and batch norms folded
 
 
 @dataclass(frozen=True)
 class OnnxRuntime:
     """ONNX Runtime with its CPU provider."""
 
+    options: tuple[str, ...] = ("threads", "batch", "precision", "cores")
+    format: str = "onnx"
     suffix: str = ".onnx"
     input_layout: str = "float32 [batch, channels, height, width]"
     module: str = "onnxruntime"
+    precision: str = "float32"
+
+    def bound(self, target: Target) -> Self:
+        """Returns the runtime that writes files of the target's precision."""
+        return dataclasses.replace(self, precision=target.options.precision)
 
     def versions(self) -> dict[str, str]:
         """Returns the version of ONNX Runtime."""
@@ -59,11 +71,17 @@ class OnnxRuntime:
         """Tells that any process may time."""
         return False
 
-    def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str]) -> None:
+    def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
+              images: np.ndarray | None = None) -> None:
         """Writes the network as an ONNX model `image [batch, C, H, W]` -> `logits [batch, classes]`."""
         import onnx
 
         model = onnx_model(architecture.program, arrays)
+        if self.precision == "int8":
+            shape = architecture.program.input_shape
+            if images is None:
+                images = np.random.default_rng(0).standard_normal((CALIBRATION_IMAGES, *shape), np.float32)
+            model = quantised(model, images)
         onnx.helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model, full_check=True)
         write_whole(path, model.SerializeToString())
@@ -87,20 +105,21 @@ class OnnxSession:
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """Returns logits `[B, classes]` of normalised float32 images `[B, H, W, C]`."""
-        return self.session.run([OUTPUT], {INPUT: _channels_first(images)})[0]
+        return self.session.run([OUTPUT], {INPUT: channels_first(images)})[0]
 
     def prepared(self, images: np.ndarray) -> Callable[[], None]:
         """Returns a function that runs these images once, from and to memory of ONNX Runtime."""
         import onnxruntime
 
         binding = self.session.io_binding()
-        binding.bind_ortvalue_input(INPUT, onnxruntime.OrtValue.ortvalue_from_numpy(_channels_first(images)))
+        binding.bind_ortvalue_input(INPUT, onnxruntime.OrtValue.ortvalue_from_numpy(channels_first(images)))
         binding.bind_output(OUTPUT)
         run = self.session.run_with_iobinding
         return lambda: run(binding)
 
 
-def _channels_first(images: np.ndarray) -> np.ndarray:
+def channels_first(images: np.ndarray) -> np.ndarray:
+    """Returns images `[B, H, W, C]` as `[B, C, H, W]` in float32."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
 
 
@@ -126,6 +145,29 @@ def onnx_model(program: Program, arrays: Arrays) -> Any:
         ),
         opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="paretonas",
     )
+
+
+def quantised(model: Any, images: np.ndarray) -> Any:
+    """Returns a float32 model with its operators in int8, between operators that quantise and dequantise.
+
+    Weights have a scale for each filter; values have the range that they take on normalised images `[B, H, W, C]`.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Images(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = iter(channels_first(images))
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            image = next(self.left, None)
+            return None if image is None else {INPUT: image[None]}
+
+    with tempfile.TemporaryDirectory(prefix="paretonas-") as directory:
+        path = Path(directory) / "model.onnx"
+        onnx.helper.set_model_props(model, NOTHING_TO_PREPARE)
+        quantize_static(model, path, Images(), QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8)
+        return onnx.load(path)
 
 
 @dataclass(frozen=True)

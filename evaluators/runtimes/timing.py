@@ -62,6 +62,10 @@ class Precision:
 DEFAULT_PRECISION = Precision()
 
 
+class MeasurementFailed(RuntimeError):
+    """A model file could not be timed: one line that says why."""
+
+
 @dataclass(frozen=True)
 class Latency:
     """The time of one run on a quiet machine, and how well it is known."""
@@ -72,10 +76,12 @@ class Latency:
     p95_ms: float  # of single runs
     runs: int  # that count
     duration_s: float  # of the whole measurement
-    reference_ms: float  # the reference model, over the whole measurement
+    reference_ms: float  # the reference model, over the whole measurement; 0 where a command times
     quiet_reference_ms: float  # and when the machine is quiet
     load: float  # share of rounds that do not count, since the machine was not quiet
     flags: tuple[str, ...] = ()  # what makes the result doubtful, in words
+    cores: str = ""  # that the measuring process was pinned to
+    load_average: float = 0.0  # of the machine in the minute before, what was timed included
 
     @classmethod
     def exact(cls, median_ms: float) -> "Latency":
@@ -134,8 +140,8 @@ def quiet_value(values: np.ndarray) -> np.ndarray:
     return np.quantile(values, VALUE_QUANTILE, axis=-1)
 
 
-def half_width(values: np.ndarray, drift: float) -> float:
-    """Returns half of the 95 % interval of the quiet value of rounds, in their order of time.
+def half_width(values: np.ndarray, drift: float, statistic: Callable[[np.ndarray], np.ndarray] = quiet_value) -> float:
+    """Returns half of the 95 % interval of the quiet value (or another statistic) of rounds, in their order of time.
 
     It bootstraps consecutive blocks of rounds (Künsch 1989), so that slow changes within the measurement count, and
     adds `drift`, the relative standard deviation between measurements.
@@ -145,9 +151,9 @@ def half_width(values: np.ndarray, drift: float) -> float:
     blocks = min(BLOCKS, len(values))
     whole = values[len(values) % blocks:].reshape(blocks, -1)
     picks = np.random.default_rng(0).integers(blocks, size=(RESAMPLES, blocks))
-    resampled = quiet_value(whole[picks].reshape(RESAMPLES, -1))
+    resampled = statistic(whole[picks].reshape(RESAMPLES, -1))
     within = STUDENT_97_5[blocks - 2] * float(np.std(resampled)) * math.sqrt(blocks / (blocks - 1))
-    return math.hypot(within, NORMAL_97_5 * drift * float(quiet_value(values)))
+    return math.hypot(within, NORMAL_97_5 * drift * float(statistic(values)))
 
 
 @dataclass(frozen=True)
@@ -295,7 +301,11 @@ def _flags(found: Estimate, precision: Precision, elapsed_s: float) -> tuple[str
         flags.append(f"the machine was not quiet: it was {found.slowdown:.2f} times slower than at its best")
     if found.stolen > STOLEN:
         flags.append(f"other processes had the core for {found.stolen:.0%} of the time")
-    if found.half_width > precision.half_width:
-        flags.append(f"precision not reached: {found.half_width:.1%} instead of {precision.half_width:.1%} after "
-                     f"{elapsed_s:.1f} s")
-    return tuple(flags)
+    return (*flags, *imprecise(found.half_width, precision, elapsed_s))
+
+
+def imprecise(half_width: float, precision: Precision, elapsed_s: float) -> tuple[str, ...]:
+    """Returns the flag of a measurement whose relative half-width is not what was asked for, if so."""
+    if half_width <= precision.half_width:
+        return ()
+    return (f"precision not reached: {half_width:.1%} instead of {precision.half_width:.1%} after {elapsed_s:.1f} s",)

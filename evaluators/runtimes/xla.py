@@ -6,23 +6,33 @@ The file is for `jax.export.deserialize`. It has no place for texts, so the meta
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from evaluators.files import write_whole
-from evaluators.runtimes.runtime import Arrays, Options, Session
+from evaluators.runtimes.runtime import Arrays, Session
+from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput
+from search_spaces.layers import require
 
 
 @dataclass(frozen=True)
 class Xla:
     """JAX's compiler, on the device that JAX takes by default."""
 
+    options: tuple[str, ...] = ("threads", "batch", "cores")
+    format: str = "stablehlo"
     suffix: str = ".stablehlo"
     input_layout: str = "float32 [batch, height, width, channels]"
     module: str = "jax"
+
+    def bound(self, target: Target) -> Self:
+        """Returns itself; threads are as many as the cores that the process may use."""
+        options = target.options
+        require(len(options.cores) in (0, options.threads), f"xla has a thread on each core, but got "
+                f"threads={options.threads} for {len(options.cores)} cores")
+        return self
 
     def versions(self) -> dict[str, str]:
         """Returns the versions of jax and jaxlib."""
@@ -37,7 +47,8 @@ class Xla:
 
         return jax.default_backend() != "cpu"
 
-    def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str]) -> None:
+    def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
+              images: np.ndarray | None = None) -> None:
         """Writes the network with its weights as constants, for a batch of any size."""
         import jax
         import jax.numpy as jnp
@@ -58,9 +69,9 @@ class Xla:
         """
         import jax
 
-        if self.owns_device() and options.threads != Options.threads:
-            raise InvalidInput(f"xla takes `threads` on a CPU only, but got threads={options.threads} on "
-                               f"{jax.default_backend()}")
+        on_cpu_only = {name: value for name, value in options.given.items() if name in ("threads", "cores")}
+        require(not (self.owns_device() and on_cpu_only), "xla takes `threads` and `cores` on a CPU only, but got "
+                f"{on_cpu_only} on {jax.default_backend()}")
         exported = jax.export.deserialize(bytearray(path.read_bytes()))
         return XlaSession(jax.jit(exported.call))
 

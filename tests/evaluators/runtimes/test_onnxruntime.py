@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from evaluators.network import forward
-from evaluators.runtimes import RUNTIMES, Options
+from evaluators.runtimes import RUNTIMES, Options, Target, runtime_of
 from evaluators.runtimes.onnxruntime import EMITTERS, onnx_model
 from search_spaces import SPACES, Architecture
 from search_spaces.layers import (
@@ -212,3 +212,24 @@ def test_timed_runs_read_the_images_that_were_prepared(written):
 def test_nothing_of_the_registry_imports_jax_or_a_runtime():
     code = "import sys, evaluators.runtimes; print([m for m in ('jax', 'onnx', 'onnxruntime') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_files_of_int8_hold_int8_and_compute_nearly_the_same(name, tmp_path, random_arrays, numpy_forward):
+    pytest.importorskip(name)
+    space = SPACES["mobile"].bind(28, 1, 10)
+    architecture = space.decode(space.sample(np.random.default_rng(0)))
+    arrays, images = random_arrays(architecture.program, 0), _images(architecture.program, 16)
+    runtime = runtime_of(Target(name, Options(precision="int8")))
+    path = tmp_path / "model.onnx"
+    runtime.write(architecture, arrays, path, {"architecture": architecture.text}, images)
+    model = onnx.load(path)
+    kernels = {tensor.name: tensor.data_type for tensor in model.graph.initializer if "kernel" in tensor.name
+               and not tensor.name.endswith(("_scale", "_zero_point"))}
+    assert set(kernels.values()) == {TensorProto.INT8}
+    assert {entry.key: entry.value for entry in model.metadata_props}["architecture"] == architecture.text
+    assert list(tmp_path.iterdir()) == [path]
+    logits = runtime.load(path, Options()).run(images)
+    expected = numpy_forward(architecture.program, arrays, images).reshape(16, 10)
+    assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.95
+    assert np.abs(logits - expected).max() > 1e-3 * np.abs(expected).max(), "float32 would be closer"
