@@ -17,7 +17,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from evaluators.runtimes.litert import EMITTERS, LiteRtSession, Tensor, litert_model
+from evaluators.runtimes.flatbuffer import Tensor
+from evaluators.runtimes.litert import EMITTERS, LiteRtSession, litert_model
 from evaluators.weights import initial_weights
 from search_spaces import Architecture
 from search_spaces.layers import Activation, Convolution, GlobalPool, Operation, Shuffle

@@ -6,13 +6,14 @@ kernels costs a multiple. Padding that the format does not know is an operation 
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from evaluators.files import write_whole
+from evaluators.runtimes.flatbuffer import NO_PADS, Graph, Tensor
 from evaluators.runtimes.folding import fold_batch_norm
 from evaluators.runtimes.runtime import Arrays, Session
 from evaluators.runtimes.target import Options, Target
@@ -37,13 +38,9 @@ from search_spaces.layers import (
 
 INPUT, OUTPUT = "image", "logits"
 FILE_IDENTIFIER, SCHEMA_VERSION = b"TFL3", 3
-ALIGNMENT = 16  # bytes, which the format demands of its buffers
-PLACEHOLDER = 127  # in the byte that held the operator before there were more of them than fit
 FUSED = {"relu": "RELU", "relu6": "RELU6"}  # activations that other operators apply to what they compute
 FUSING = Convolution | Dense | Add
 ALL_BUT_CHANNELS = 0b0111  # the axes that a slice keeps whole, as a mask
-NO_PADS = ((0, 0), (0, 0))
-VERSIONS = {"CONV_2D": 6, "TRANSPOSE": 4}  # of operators, where what we use came after the first
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def litert_model(program: Program, arrays: Arrays, metadata: Mapping[str, str] |
     from ai_edge_litert import schema_py_generated as schema
 
     program, arrays = fold_batch_norm(program, arrays)
-    graph = _Graph(schema, arrays, _fused_activations(program))
+    graph = Graph(schema, arrays, _fused_activations(program))
     image = graph.tensor(INPUT, program.input_shape)
     graph.values.append(image)
     for operation in program.operations:
@@ -145,132 +142,7 @@ def _fused_activations(program: Program) -> dict[str, str]:
     return fused
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of the graph: its number, and its shape without the batch axis, `(H, W, C)` or `(features,)`."""
-
-    index: int
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Buffer:
-    """The bytes of a constant, aligned as the generated classes for writing do not."""
-
-    data: np.ndarray
-
-    def Pack(self, builder: Any) -> Any:  # noqa: N802  # the name that the generated classes call
-        """Writes the buffer."""
-        from ai_edge_litert import schema_py_generated as schema
-
-        if self.data.nbytes:
-            builder.StartVector(1, self.data.nbytes, ALIGNMENT)
-            builder.head -= self.data.nbytes
-            builder.Bytes[builder.head:builder.head + self.data.nbytes] = self.data.tobytes()
-            vector = builder.EndVector()
-        schema.BufferStart(builder)
-        if self.data.nbytes:
-            schema.BufferAddData(builder, vector)
-        return schema.BufferEnd(builder)
-
-
-@dataclass
-class _Graph:
-    """A subgraph in the making."""
-
-    schema: Any
-    arrays: Arrays
-    fused: dict[str, str]
-    tensors: list[Any] = field(default_factory=list)
-    operators: list[Any] = field(default_factory=list)
-    buffers: list[_Buffer] = field(default_factory=lambda: [_Buffer(np.empty(0, np.uint8))])  # the first means none
-    kinds: list[str] = field(default_factory=list)
-    constants: dict[str, int] = field(default_factory=dict)
-    values: list[Tensor] = field(default_factory=list)
-
-    def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Returns a new tensor for a batch of any size."""
-        self.tensors.append(self.schema.TensorT(
-            shape=np.array([1, *shape], np.int32), shapeSignature=np.array([-1, *shape], np.int32),
-            type=self.schema.TensorType.FLOAT32, name=name, hasRank=True))
-        return Tensor(len(self.tensors) - 1, shape)
-
-    def buffer(self, data: np.ndarray) -> int:
-        """Returns the number of a new buffer."""
-        self.buffers.append(_Buffer(data))
-        return len(self.buffers) - 1
-
-    def constant(self, name: str, value: np.ndarray) -> int:
-        """Returns the number of a constant tensor of float32 or int32, which is stored once."""
-        if name not in self.constants:
-            kind = self.schema.TensorType.FLOAT32 if value.dtype == np.float32 else self.schema.TensorType.INT32
-            self.tensors.append(self.schema.TensorT(shape=np.array(value.shape, np.int32), type=kind, name=name,
-                                                    buffer=self.buffer(np.ascontiguousarray(value)), hasRank=True))
-            self.constants[name] = len(self.tensors) - 1
-        return self.constants[name]
-
-    def operator(self, kind: str, inputs: list[Tensor | int], name: str, shape: tuple[int, ...],
-                 options: Any = None) -> Tensor:
-        """Returns what a new operator leaves; inputs are tensors, or numbers of constants."""
-        if kind not in self.kinds:
-            self.kinds.append(kind)
-        out = self.tensor(name, shape)
-        operator = self.schema.OperatorT(
-            opcodeIndex=self.kinds.index(kind), outputs=np.array([out.index], np.int32),
-            inputs=np.array([x.index if isinstance(x, Tensor) else x for x in inputs], np.int32))
-        if options is not None:
-            operator.builtinOptions = options
-            operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
-        self.operators.append(operator)
-        return out
-
-    def operator_codes(self) -> list[Any]:
-        """Returns the kinds of operators, in the order of their numbers."""
-        codes = [getattr(self.schema.BuiltinOperator, kind) for kind in self.kinds]
-        return [self.schema.OperatorCodeT(min(code, PLACEHOLDER), None, VERSIONS.get(kind, 1), code)
-                for kind, code in zip(self.kinds, codes, strict=True)]
-
-    def fused_activation(self, name: str) -> int:
-        """Returns the activation that the operation of this name applies itself."""
-        return getattr(self.schema.ActivationFunctionType, self.fused.get(name, "NONE"))
-
-    def reshaped(self, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Returns the tensor in another shape."""
-        if tensor.shape == shape:
-            return tensor
-        sizes = self.constant(f"constant/shape_{'x'.join(map(str, shape))}", np.array([-1, *shape], np.int32))
-        return self.operator("RESHAPE", [tensor, sizes], f"{self.tensors[tensor.index].name}/{len(shape)}d", shape)
-
-    def pixels(self, tensor: Tensor) -> Tensor:
-        """Returns the tensor as `[batch, H, W, C]`."""
-        return tensor if len(tensor.shape) == 3 else self.reshaped(tensor, (1, 1, *tensor.shape))
-
-    def padded(self, tensor: Tensor, pads: tuple[tuple[int, int], tuple[int, int]], kernel: tuple[int, int],
-               stride: int, name: str, fill: float = 0.0, same: bool = True) -> tuple[Tensor, int]:
-        """Returns what a window reads, and the format's word for the padding that is left to do.
-
-        `same` says whether the format's own padding will do, of which averages do not count the pixels.
-        """
-        if pads == NO_PADS:
-            return tensor, self.schema.Padding.VALID
-        if same and pads == tuple(padding_of(size, extent, stride, "same")[1:]
-                                  for size, extent in zip(tensor.shape[:2], kernel, strict=True)):
-            return tensor, self.schema.Padding.SAME
-        (top, bottom), (left, right) = pads
-        height, width, channels = tensor.shape
-        sizes = self.constant(f"constant/pads_{top}_{bottom}_{left}_{right}",
-                              np.array([(0, 0), *pads, (0, 0)], np.int32))
-        shape = (height + top + bottom, width + left + right, channels)
-        if fill:
-            value = self.constant(f"constant/{fill}", np.array([fill], np.float32))
-            padded = self.operator("PADV2", [tensor, sizes, value], f"{name}/padded", shape,
-                                   self.schema.PadV2OptionsT())
-        else:
-            padded = self.operator("PAD", [tensor, sizes], f"{name}/padded", shape, self.schema.PadOptionsT())
-        return padded, self.schema.Padding.VALID
-
-
-def _convolution(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+def _convolution(graph: Graph, operation: Operation, x: Tensor) -> Tensor:
     layer, name, schema = operation.layer, operation.name, graph.schema
     assert isinstance(layer, Convolution)
     shape = operation.input_shapes[0]
@@ -290,7 +162,7 @@ def _convolution(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
                           options)
 
 
-def _batch_norm(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+def _batch_norm(graph: Graph, operation: Operation, x: Tensor) -> Tensor:
     layer, name = operation.layer, operation.name
     assert isinstance(layer, BatchNorm)
     scale, shift, mean, var = (graph.arrays[f"{name}/{key}"].astype(np.float64)
@@ -302,7 +174,7 @@ def _batch_norm(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
     return graph.operator("ADD", [scaled, constants[1]], name, x.shape, graph.schema.AddOptionsT())
 
 
-def _activation(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+def _activation(graph: Graph, operation: Operation, x: Tensor) -> Tensor:
     name, schema = operation.name, graph.schema
     assert isinstance(operation.layer, Activation)
     if name in graph.fused:
@@ -326,13 +198,13 @@ def _activation(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
     raise NotImplementedError(f"no LiteRT form of the activation {operation.layer.function}")
 
 
-def _global_pool(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+def _global_pool(graph: Graph, operation: Operation, x: Tensor) -> Tensor:
     axes = graph.constant("constant/pixel_axes", np.array([1, 2], np.int32))
     return graph.operator("MEAN", [graph.pixels(x), axes], operation.name, operation.output_shape,
                           graph.schema.ReducerOptionsT(keepDims=True))
 
 
-def _pool(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+def _pool(graph: Graph, operation: Operation, x: Tensor) -> Tensor:
     layer, name, schema = operation.layer, operation.name, graph.schema
     assert isinstance(layer, Pool)
     shape, pads = operation.output_shape, layer.pads(operation.input_shapes[0])
@@ -358,7 +230,7 @@ def _pixels_within(size: int, out: int, kernel: int, stride: int, before: int) -
     return np.minimum(begin + kernel, size) - np.maximum(begin, 0)
 
 
-def _slice(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+def _slice(graph: Graph, operation: Operation, x: Tensor) -> Tensor:
     layer = operation.layer
     assert isinstance(layer, Slice)
     begin, end = (graph.constant(f"constant/channel_{channel}", np.array([0, 0, 0, channel], np.int32))
@@ -369,7 +241,7 @@ def _slice(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
                           operation.output_shape, options)
 
 
-def _shuffle(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+def _shuffle(graph: Graph, operation: Operation, x: Tensor) -> Tensor:
     layer, name = operation.layer, operation.name
     assert isinstance(layer, Shuffle)
     height, width, channels = operation.output_shape
@@ -381,13 +253,13 @@ def _shuffle(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
     return graph.reshaped(mixed, operation.output_shape)
 
 
-def _scale(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+def _scale(graph: Graph, operation: Operation, x: Tensor) -> Tensor:
     assert isinstance(operation.layer, Scale)
     factor = graph.constant(f"{operation.name}/factor", np.array(operation.layer.factor, np.float32))
     return graph.operator("MUL", [x, factor], operation.name, x.shape, graph.schema.MulOptionsT())
 
 
-def _dense(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
+def _dense(graph: Graph, operation: Operation, x: Tensor) -> Tensor:
     layer, name = operation.layer, operation.name
     assert isinstance(layer, Dense)
     bias = graph.arrays[f"{name}/bias"] if layer.bias else np.zeros(layer.features, np.float32)
@@ -398,7 +270,7 @@ def _dense(graph: _Graph, operation: Operation, x: Tensor) -> Tensor:
                           graph.schema.FullyConnectedOptionsT(graph.fused_activation(name)))
 
 
-def _add(graph: _Graph, operation: Operation, *inputs: Tensor) -> Tensor:
+def _add(graph: Graph, operation: Operation, *inputs: Tensor) -> Tensor:
     total, *others = map(graph.pixels, inputs)
     for index, other in enumerate(others, start=1):
         last = index == len(others)
@@ -408,12 +280,12 @@ def _add(graph: _Graph, operation: Operation, *inputs: Tensor) -> Tensor:
     return total
 
 
-def _multiply(graph: _Graph, operation: Operation, value: Tensor, gate: Tensor) -> Tensor:
+def _multiply(graph: Graph, operation: Operation, value: Tensor, gate: Tensor) -> Tensor:
     return graph.operator("MUL", [graph.pixels(value), graph.pixels(gate)], operation.name, operation.output_shape,
                           graph.schema.MulOptionsT())
 
 
-def _concatenate(graph: _Graph, operation: Operation, *inputs: Tensor) -> Tensor:
+def _concatenate(graph: Graph, operation: Operation, *inputs: Tensor) -> Tensor:
     return graph.operator("CONCATENATION", list(map(graph.pixels, inputs)), operation.name, operation.output_shape,
                           graph.schema.ConcatenationOptionsT(axis=3))
 

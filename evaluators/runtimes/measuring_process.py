@@ -23,6 +23,7 @@ from evaluators.runtimes import Target, parse_target, runtime_of
 from evaluators.runtimes.timing import Bench, Latency, Precision
 from search_spaces.architecture import Architecture
 
+STAT = Path("/proc/stat")  # of Linux
 REFERENCE = Architecture.parse(
     "in_r14_c1+conv_k3_c16_s2_relu+mb_k3_e3_c16_s1_se0_relu+mb_k5_e3_c24_s2_se0.25_hswish+mb_k3_e3_c24_s1_se0_relu6"
     "+head_c64_relu_n10")
@@ -31,6 +32,14 @@ REFERENCE = Architecture.parse(
 def noise(batch: int, shape: tuple[int, int, int]) -> np.ndarray:
     """Returns normal noise `[B, H, W, C]`, always the same."""
     return np.random.default_rng(0).standard_normal((batch, *shape), np.float32)
+
+
+def machine_ns() -> int:
+    """Returns the time that all processes have spent on all cores since the machine started; 0 where it is not told."""
+    if not STAT.exists():
+        return 0
+    user, nice, system, _, _, irq, softirq, *_ = map(int, STAT.read_text().partition("\n")[0].split()[1:])
+    return (user + nice + system + irq + softirq) * 10**9 // os.sysconf("SC_CLK_TCK")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +55,8 @@ class Station:
         runtime = runtime_of(target)
         run = runtime.load(reference, target.options).prepared(
             noise(target.options.batch, REFERENCE.program.input_shape))
-        return cls(target, Bench(run, quiet_ms, None if runtime.owns_device() else time.process_time_ns))
+        return cls(target, Bench(run, quiet_ms, None if runtime.owns_device() else time.process_time_ns,
+                                 machine_ns=machine_ns))
 
     def measure(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:
         """Returns the latency of a model file on images `[B, H, W, C]`."""

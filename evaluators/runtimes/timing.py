@@ -37,8 +37,10 @@ MINIMUM_ROUNDS = 30
 CALIBRATION_S = 0.3
 WARM_UP_S = 2.0  # at most
 STOLEN = 0.2  # share of time in which others had the core, from which on it is worth a word
+BUSY = 0.3  # cores that others keep busy meanwhile, from which on it is worth a word
 TRACES = 0.05  # by how much of itself a time grows at most when others had the core just before
-DRIFT = 0.007  # relative standard deviation between measurements that is assumed at least
+DRIFT = 0.01  # relative standard deviation between measurements that is assumed at least
+LOADED = 0.005  # by how much that grows at most where few rounds are quiet
 BEST_HALF_WIDTH = 1.1 * 1.96 * DRIFT  # where more rounds no longer help
 BLOCKS = 10
 RESAMPLES = 200
@@ -51,7 +53,8 @@ STUDENT_97_5 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262) 
 class Precision:
     """How exact a measurement is to be, and how long it may take.
 
-    One process cannot tell a latency better than to 1.5 %: the layout of its memory stays what it is.
+    One process cannot tell a latency better than to 2 %: the layout of its memory stays what it is, and the speed of
+    the machine drifts within minutes.
     """
 
     half_width: float = 0.03  # of the 95 % interval, relative to the median
@@ -190,7 +193,7 @@ def estimate(rounds: Rounds, level_ms: float, drift: float, stolen: float = 0.0)
         median = float(np.median(slowdowns[counting]))
         slowdown = median if median > TOLERANCE else 1.0
     load = 1 - float(np.mean(quiet))  # a loaded machine leaves traces in its quiet rounds too
-    value, half = float(quiet_value(values[counting])), half_width(values[counting], drift * (1 + load))
+    value, half = float(quiet_value(values[counting])), half_width(values[counting], drift + LOADED * load)
     low = min(value - half, float(np.quantile(values[counting], FASTEST_QUANTILE))) - TRACES * stolen * value
     return Estimate(value, max(low / slowdown, 0.0), value + half, counting, load, slowdown, stolen)
 
@@ -199,7 +202,7 @@ class Bench:
     """Times models against a reference model; one at a time, in the process and thread that made it."""
 
     def __init__(self, reference: Run, quiet_ms: float | None = None, core_ns: Clock | None = time.process_time_ns,
-                 clock_ns: Clock = time.perf_counter_ns) -> None:
+                 clock_ns: Clock = time.perf_counter_ns, machine_ns: Clock = lambda: 0) -> None:
         """Warms the reference up and learns its quiet level.
 
         Args:
@@ -208,7 +211,9 @@ class Bench:
                 than the layout of its memory explains.
             core_ns: the time that this process has spent on cores; None where a run waits for another device.
             clock_ns: the time.
+            machine_ns: the time that all processes have spent on all cores.
         """
+        self._machine_ns = machine_ns
         self._reference, self._core_ns, self._clock_ns = reference, core_ns, clock_ns
         self._quiet = QuietLevel()
         self._warm_up(reference)
@@ -235,6 +240,7 @@ class Bench:
         run_ms = self._warm_up(run)
         runs = min(max(round(BURST_MS / run_ms), 1), 50)
         rounds, references = Rounds(), [self._reference_ms()]
+        begin_machine = self._machine_ns()
         begin, begin_core, check_s = self._clock_ns(), self._core(), precision.at_least_s
         while True:
             burst, lost = self._burst(run, runs, primed=run_ms < 2 * BURST_MS)
@@ -252,11 +258,12 @@ class Bench:
                 break
             check_s = CHECK_GROWTH * elapsed_s
         self._quiet.learn(references)
+        others_s = (self._machine_ns() - begin_machine) / 1e9 - (core_s if self._core_ns is not None else 0.0)
         times = np.concatenate([rounds.bursts_ms[index] for index in found.rounds])
         return Latency(
             found.median_ms, found.low_ms, found.high_ms, float(np.quantile(times, 0.95)), len(times),
             (self._clock_ns() - start) / 1e9, statistics.median(references), level,
-            found.load, _flags(found, precision, elapsed_s),
+            found.load, _flags(found, precision, elapsed_s, others_s),
         )
 
     def _burst(self, run: Run, runs: int, primed: bool = True) -> tuple[list[float], float]:
@@ -295,12 +302,14 @@ class Bench:
         return best
 
 
-def _flags(found: Estimate, precision: Precision, elapsed_s: float) -> tuple[str, ...]:
+def _flags(found: Estimate, precision: Precision, elapsed_s: float, others_s: float) -> tuple[str, ...]:
     flags = []
     if found.slowdown > 1:
         flags.append(f"the machine was not quiet: it was {found.slowdown:.2f} times slower than at its best")
     if found.stolen > STOLEN:
         flags.append(f"other processes had the core for {found.stolen:.0%} of the time")
+    if others_s > BUSY * elapsed_s:
+        flags.append(f"other processes kept {others_s / elapsed_s:.1f} cores busy meanwhile")
     return (*flags, *imprecise(found.half_width, precision, elapsed_s))
 
 

@@ -71,6 +71,24 @@ def test_one_process_measures_many_files(meter, model):
         assert latency.duration_s >= QUICK.at_least_s
 
 
+def test_a_latency_says_where_it_was_measured_and_how_busy_the_machine_was(meter, model):
+    latency = meter.measure(model, SHAPE, QUICK)
+    assert latency.cores == str(max(os.sched_getaffinity(0)))
+    assert latency.load_average >= 0
+
+
+def test_files_are_timed_on_the_cores_of_the_target(model):
+    first = min(os.sched_getaffinity(0))
+    with LatencyMeter(Target("onnxruntime", Options(cores=(first,)))) as meter:
+        assert meter.measure(model, SHAPE, QUICK).cores == str(first)
+        assert os.sched_getaffinity(meter.pid) == {first}
+
+
+def test_cores_that_this_process_has_not_are_refused():
+    with pytest.raises(InvalidInput, match=r"`cores` must be those of this process, .*, but got 5000"):
+        LatencyMeter(Target("onnxruntime", Options(cores=(5000,))))
+
+
 def test_the_measuring_process_ends_with_its_meter_and_leaves_no_files(model, tmp_path):
     with LatencyMeter(TARGET) as meter:
         meter.measure(model, SHAPE, QUICK)

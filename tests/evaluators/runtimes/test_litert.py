@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from evaluators.network import run
 from evaluators.runtimes import RUNTIMES, Options
-from evaluators.runtimes.litert import ALIGNMENT, EMITTERS, litert_model
+from evaluators.runtimes.flatbuffer import ALIGNMENT
+from evaluators.runtimes.litert import EMITTERS, litert_model
 from search_spaces import SPACES, Architecture
 from search_spaces.layers import (
     ACTIVATIONS,
