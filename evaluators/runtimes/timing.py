@@ -3,8 +3,10 @@
 Machines slow down by a factor of up to two, for milliseconds or for seconds, when a neighbour uses the same physical
 core, the same cache or the same memory; nothing inside the machine shows it. So a small fixed *reference* model runs
 before and after every short burst of the model, and a burst counts only if the reference ran at its quiet level on
-both sides and the process kept its core. The quiet level is learned and kept for as long as the process lives. What
-remains is the time on a quiet machine, in raw milliseconds: nothing is scaled by the reference.
+both sides and the process kept its core. The quiet level is learned and kept for as long as the process lives.
+
+Below the slow spells, the clock of the processor moves by up to 5 % for minutes, and model and reference with it in
+equal proportion: that is divided out. What remains is the time on a quiet machine at its best clock, in milliseconds.
 
 The interval has two parts: the spread of blocks of rounds within the measurement, and the drift between measurements
 that no single one can see. Where other processes had the core in between, their traces in caches and predictors slow
@@ -25,11 +27,12 @@ Run = Callable[[], object]
 Clock = Callable[[], int]
 
 TOLERANCE = 1.05  # a reference this many times above its quiet level is slow
+STEADY = 1.02  # up to here, it is as fast as ever
 LOST = 1.02  # time on the clock per time on a core, above which somebody else had the core
 FASTEST_QUANTILE = 0.05
 VALUE_QUANTILE = 0.25  # of the quiet rounds: what the reference misses can only slow the model down
 LEVEL_QUANTILE = 0.02  # of the reference's times in one measurement: its quiet level, if it was quiet at all
-HISTORY_QUANTILE = 0.25  # of the levels of past measurements: up to three quarters of them may have seen no quiet
+HISTORY_QUANTILE = 0.1  # of the levels of past measurements: up to nine tenths of them may have seen no quiet
 HISTORY = 32  # measurements that are remembered
 BURST_MS = 0.25  # what a burst of the model takes, so that it fits between two slow spells
 REFERENCE_RUNS = 4
@@ -180,6 +183,7 @@ class Estimate:
 def estimate(rounds: Rounds, level_ms: float, drift: float, stolen: float = 0.0) -> Estimate:
     """Returns the quiet value of the quiet rounds with its interval; `stolen` is the share of time others had the core.
 
+    Of a quiet round, what the reference was slower than when it is steady is taken out, which is the processor's clock.
     The interval reaches down to the fastest rounds at least. Where too few rounds are quiet, the quietest ones count,
     and it reaches down to what remains once the slowdown of the machine is taken out.
     """
@@ -187,7 +191,9 @@ def estimate(rounds: Rounds, level_ms: float, drift: float, stolen: float = 0.0)
     slowdowns = np.asarray(rounds.references_ms) / level_ms
     quiet = (slowdowns <= TOLERANCE) & (lost <= LOST)
     counting, slowdown = np.flatnonzero(quiet), 1.0
-    if len(counting) < MINIMUM_ROUNDS:
+    if len(counting) >= MINIMUM_ROUNDS:
+        values = values / np.maximum(slowdowns / STEADY, 1)
+    else:
         slowdowns = np.maximum(slowdowns, 1) * np.maximum(lost, 1)
         counting = np.sort(np.argsort(slowdowns, kind="stable")[:MINIMUM_ROUNDS])
         median = float(np.median(slowdowns[counting]))
