@@ -209,7 +209,7 @@ def test_anything_else_that_is_wrong_is_one_line_too(arguments, rule, nas, tmp_p
 WITH_RUN = [
     (("show", "run", "--trial", "99"), "has no trial 99"),
     (("export", "run", "--trial", "99"), "has no trial 99"),
-    (("export", "run", "--format", "tflite"), "unknown format 'tflite'; known: flax, onnx, stablehlo"),
+    (("export", "run", "--format", "tflite"), "unknown format 'tflite'; did you mean 'litert'?"),
     (("export", "run", "--epochs", "0"), "`epochs` must be at least 1"),
     (("export", "run", "--latency", "p30"), "in milliseconds, but got 'p30'"),
     (("export", "run", "--macs", "1"), "a trained candidate within"),
