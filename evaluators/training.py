@@ -22,6 +22,7 @@ from evaluators.compilation import (
 )
 from evaluators.datasets import Dataset
 from evaluators.evaluator import AUGMENTATIONS, Fidelity, Score
+from evaluators.memory import keep_memory
 from evaluators.turns import training_turn
 from evaluators.weights import Weights, initial_weights
 from search_spaces.architecture import Architecture
@@ -120,6 +121,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         Diverged: the loss became infinite or not a number.
     """
     use_persistent_cache()
+    keep_memory()
     start = time.perf_counter()
     whole = jax.default_backend() != "cpu"
     program, resolution = architecture.program, architecture.input.resolution

@@ -1,0 +1,25 @@
+"""The memory allocator of a process that trains on CPU.
+
+XLA's CPU backend allocates the buffers of every call anew. By default glibc takes large ones from the kernel and gives
+them back at once, so that each is paid for again in page faults: up to a third of the time of a training step.
+"""
+
+import ctypes
+import functools
+import platform
+
+MMAP_MAX, TRIM_THRESHOLD, TOP_PAD = -4, -1, -2  # the numbers that mallopt(3) knows its parameters by, in malloc.h
+TOP_PAD_BYTES = 64 * 2**20
+
+
+@functools.cache
+def keep_memory() -> bool:
+    """Makes this process keep what it frees for its next allocations, and returns whether it does.
+
+    It holds what its peak took, until it ends. Where the C library is not glibc, nothing is changed.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, -1), (TOP_PAD, TOP_PAD_BYTES))
+    return all(mallopt(parameter, value) == 1 for parameter, value in settings)
