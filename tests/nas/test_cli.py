@@ -110,7 +110,7 @@ SEARCHES = [
     (("--data", "broken.npz"), "intact archive"),
     (("--data", "images"), "broken.png"),
     (("--target", "onnxruntim"), "unknown runtime 'onnxruntim'; did you mean 'onnxruntime'"),
-    (("--target", "onnxruntime:cores=1"), "unknown option of a target 'cores'"),
+    (("--target", "onnxruntime:core=1"), "unknown option of a target 'core'"),
     (("--target", "onnxruntime:threads=9999"), "`threads` must be at most"),
     (("--latency", "0.1"), "latency needs a unit: 0.1ms, 80us or 0.0001s, but got '0.1'"),
     (("--latency", "0.1min"), "unknown unit of latency 'min'"),
