@@ -6,17 +6,16 @@ when the program is lowered, so that one traced program serves every platform.
 """
 
 import functools
-import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
-SMALL = 64 * 64  # pixels in times pixels out, up to which matrix products are faster than taps
+SMALL = 64  # pixels out, up to which a product is written out for each of them
+PART_BYTES = 5 * 10**6  # of the batch at a time; smaller parts would not be shared by the cores
 
 
 def convolution(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads, groups: int) -> jax.Array:
@@ -125,47 +124,55 @@ def _shifted(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Ar
 
 
 def _shifted_gradients(x: jax.Array, kernel: jax.Array, g: jax.Array, stride: int, pads: Pads) -> tuple:
-    out = g.shape[1:3]
-    extents = kernel.shape[:2]
-    # Gradient of the input: the output's gradient, spread by the stride, correlated with the flipped kernel.
-    edges = [(extent - 1 - before, size + before - (length - 1) * stride - 1, stride - 1)
-             for extent, (before, _), size, length in zip(extents, pads, x.shape[1:3], out, strict=True)]
-    spread = lax.pad(g, jnp.zeros((), g.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
-    flipped = kernel[::-1, ::-1].reshape(-1, kernel.shape[-1])
-    dx = functools.reduce(jnp.add, (
-        tap * weight for tap, weight in zip(_taps(spread, kernel.shape, 1, x.shape[1:3]), flipped, strict=True)))
-    small = math.prod(x.shape[1:3]) * math.prod(out) <= SMALL
-    return dx, (_gradient_by_products if small else _gradient_by_taps)(x, g, extents, stride, pads)
+    return (_gradient_of_input(x.shape[1:3], kernel, g, stride, pads),
+            _gradient_by_windows(x, g, kernel.shape[:2], stride, pads).reshape(kernel.shape))
 
 
-def _gradient_by_taps(x: jax.Array, g: jax.Array, extents: tuple[int, int], stride: int, pads: Pads) -> jax.Array:
-    """Returns the gradient of the kernel, tap by tap in a loop: the program is small however large the kernel is."""
-    padded = _pad(x, pads)
-    height, width = ((size - 1) * stride + 1 for size in g.shape[1:3])
+def _gradient_of_input(shape: tuple[int, ...], kernel: jax.Array, g: jax.Array, stride: int, pads: Pads) -> jax.Array:
+    """Returns the gradient of the input, by phases: pixels whose places are equal modulo the stride meet the same taps.
 
-    def tap(place: jax.Array) -> jax.Array:
-        start = (0, place // extents[1], place % extents[1], 0)
-        met = lax.dynamic_slice(padded, start, (x.shape[0], height, width, x.shape[-1]))[:, ::stride, ::stride]
-        return jnp.sum(met * g, (0, 1, 2))
-
-    return lax.map(tap, jnp.arange(math.prod(extents))).reshape(*extents, 1, -1)
-
-
-def _gradient_by_products(x: jax.Array, g: jax.Array, extents: tuple[int, int], stride: int, pads: Pads) -> jax.Array:
-    """Returns the gradient of the kernel by one matrix product for each channel: every pixel in with every pixel out.
-
-    The pairs that a tap brings together are then summed. On small planes that is little more work than the taps alone,
-    and runs at the speed of matrix products.
+    A gradient spread by the stride would hold zeros mostly, three of four for a stride of 2.
     """
-    (batch, height, width, channels), out = x.shape, g.shape[1:3]
-    pairs = jnp.einsum("bnc,bmc->cnm", x.reshape(batch, -1, channels), g.reshape(batch, -1, channels))
-    rows, columns = (_meetings(size, length, extent, stride, before) for size, length, extent, (before, _) in zip(
-        (height, width), out, extents, pads, strict=True))
-    meetings = np.einsum("ipq,jrt->ijprqt", rows, columns).reshape(math.prod(extents), -1)
-    return (meetings.astype(x.dtype) @ pairs.reshape(channels, -1).T).reshape(*extents, 1, channels)
+    meetings = [[[(tap, (phase + before - tap) // stride) for tap in range(extent)
+                  if (phase + before - tap) % stride == 0] for phase in range(stride)]
+                for extent, (before, _) in zip(kernel.shape[:2], pads, strict=True)]
+    height, width = counts = [-(-size // stride) for size in shape]  # of pixels in a phase
+    offsets = [[offset for phase in axis for _, offset in phase] for axis in meetings]
+    top, left = (max(0, -min(axis)) for axis in offsets)
+    margins = [(low, max(0, max(axis) + count - size)) for low, axis, count, size in zip(
+        (top, left), offsets, counts, g.shape[1:3], strict=True)]
+    padded = _pad(g, (margins[0], margins[1]))
+
+    def phase(rows: list[tuple[int, int]], columns: list[tuple[int, int]]) -> jax.Array:
+        met = [padded[:, top + down:top + down + height, left + right:left + right + width] * kernel[row, column, 0]
+               for row, down in rows for column, right in columns]
+        return functools.reduce(jnp.add, met) if met else jnp.zeros((g.shape[0], height, width, g.shape[-1]), g.dtype)
+
+    phases = jnp.stack([jnp.stack([phase(rows, columns) for columns in meetings[1]], 3) for rows in meetings[0]], 2)
+    return phases.reshape(g.shape[0], height * stride, width * stride, -1)[:, :shape[0], :shape[1]]
 
 
-def _meetings(size: int, out: int, extent: int, stride: int, before: int) -> np.ndarray:
-    """Returns `[extent, size, out]`: whether a tap brings a pixel in and a pixel out together along one axis."""
-    tap, pixel, result = np.ogrid[:extent, :size, :out]
-    return (pixel == result * stride + tap - before).astype(np.float32)
+def _gradient_by_windows(x: jax.Array, g: jax.Array, extents: tuple[int, ...], stride: int, pads: Pads) -> jax.Array:
+    """Returns the gradient `[kh, kw, C]` of the kernel: every result's gradient times the window that it saw, summed.
+
+    A product serves all taps of a row of the kernel, on small planes all taps. It is done in a loop over parts of the
+    batch that fit into cache, and because XLA would not make one pass of the products if it saw the last sum.
+    """
+    least = max(2, x.size * x.dtype.itemsize // PART_BYTES)
+    parts = next((parts for parts in range(least, len(x)) if len(x) % parts == 0), len(x))
+
+    def windows(_: None, part: tuple[jax.Array, jax.Array]) -> tuple[None, list[jax.Array]]:
+        (rows, columns), padded, g = extents, _pad(part[0], pads), part[1]
+        height, width = g.shape[1:3]
+        if height * width <= SMALL:
+            return None, [functools.reduce(jnp.add, (
+                padded[:, i * stride:i * stride + rows, j * stride:j * stride + columns] * g[:, i:i + 1, j:j + 1]
+                for i in range(height) for j in range(width)))]
+        met = (padded[:, row:row + (height - 1) * stride + 1:stride] for row in range(rows))
+        return None, [functools.reduce(jnp.add, (
+            lines[:, :, j * stride:j * stride + columns] * g[:, :, j:j + 1] for j in range(width))) for lines in met]
+
+    _, products = lax.scan(windows, None, tuple(array.reshape(parts, -1, *array.shape[1:]) for array in (x, g)))
+    if len(products) == 1:
+        return jnp.sum(products[0], (0, 1))
+    return jnp.stack([jnp.sum(product, (0, 1, 2)) for product in products])

@@ -47,17 +47,19 @@ def test_pointwise_has_the_gradients_that_autodiff_finds():
         assert_close((ours, ours_pullback(g)), (theirs, their_pullback(g)))
 
 
-@pytest.mark.parametrize("form", [kernels._gradient_by_products, kernels._gradient_by_taps])
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 2), (7, 1)])
-def test_both_forms_of_the_kernel_gradient_equal_the_library(form, kernel, stride):
+@pytest.mark.parametrize(("kernel", "stride", "size"),
+                         [((3, 3), 1, (9, 10)), ((5, 3), 2, (19, 18)), ((1, 7), 1, (4, 9))])
+@pytest.mark.parametrize("batch", [1, 6])
+def test_the_kernel_gradient_of_large_and_small_planes_equals_the_library(kernel, stride, size, batch):
     with jax.enable_x64(True):
         generator = np.random.default_rng(0)
-        (rows, *high), (columns, *wide) = (padding_of(size, kernel, stride, "same") for size in (9, 6))
-        x, g = generator.standard_normal((2, 9, 6, 3)), generator.standard_normal((2, rows, columns, 3))
-        weights = generator.standard_normal((kernel, kernel, 1, 3))
+        (rows, *high), (columns, *wide) = (
+            padding_of(length, extent, stride, "same") for length, extent in zip(size, kernel, strict=True))
+        x, g = generator.standard_normal((batch, *size, 3)), generator.standard_normal((batch, rows, columns, 3))
+        weights = generator.standard_normal((*kernel, 1, 3))
         pads = tuple(high), tuple(wide)
-        expected = jax.vjp(lambda w: library(x, w, stride, pads), weights)[1](g)[0]
-        assert_close(form(jnp.asarray(x), jnp.asarray(g), (kernel, kernel), stride, pads), expected)
+        expected = jax.vjp(lambda x, w: library(x, w, stride, pads), x, weights)[1](g)
+        assert_close(jax.vjp(lambda x, w: kernels.depthwise(x, w, stride, pads), x, weights)[1](g), expected)
 
 
 @pytest.mark.parametrize("activation", [jax.nn.swish, jax.nn.relu6, lambda x: x])
