@@ -33,6 +33,7 @@ class Candidate:
         violations: by how much each limit is exceeded, relative to it.
         reason: why it was rejected, stopped or failed.
         retimed: whether its latencies are those of a later timing, in a process that had timed nothing else.
+        duplicate_of: the trial that met the architecture first, whose values it has.
     """
 
     trial: int
@@ -46,6 +47,7 @@ class Candidate:
     state: State
     reason: str | None = None
     retimed: bool = field(default=False, compare=False)  # a longer search of equal results may have timed more
+    duplicate_of: int | None = None
 
     @property
     def latency_ms(self) -> float | None:

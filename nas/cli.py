@@ -1,5 +1,7 @@
 """The command line: one short function a command. Nothing heavy is imported before a command needs it."""
 
+import os
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130  # the exit status of programs that SIGINT ends
+TERMINATED = 143  # and SIGTERM
 
 LARGEST_IMPORT_DIFFERENCE = 1e-3
 
@@ -73,7 +76,7 @@ def search(
     from nas.config import SearchConfig
     from nas.run import RunDirectory
 
-    directory = RunDirectory(Path(run) if run else new_run_directory())
+    directory = RunDirectory(Path(run) if run is not None else new_run_directory())
     given = {"space": space, "data": data, "resolution": resolution, "target": tuple(target) if target else None,
              "strategy": strategy, "evaluator": evaluator, "trials": trials, "epochs": epochs, "batch": batch,
              "augmentation": augmentation, "seed": seed,
@@ -138,13 +141,14 @@ def show(
 ) -> None:
     """Show the layers of an architecture: shapes, parameters, multiply-adds."""
     from nas.report.layers import forms_table, layer_table
+    from nas.run import RunDirectory
     from search_spaces.architecture import SEPARATOR, Architecture
     from search_spaces.zoo import load_network
 
-    if SEPARATOR in what:
-        architecture = Architecture.parse(what)
-    elif trial is not None or Path(what).is_dir():
+    if trial is not None or (os.path.isdir(what) and RunDirectory(Path(what)).exists):  # noqa: PTH112 - false for a text too long for a path
         architecture = Architecture.parse(_text_of(what, trial))
+    elif SEPARATOR in what:
+        architecture = Architecture.parse(what)
     else:
         architecture = load_network(what)
     console = _console()
@@ -221,11 +225,10 @@ def space(
     console.print(f"{name}: {float(bound.size):.3g} architectures, {len(bound.parameters)} choices", highlight=False,
                   soft_wrap=True)
     with Terminal(console) as monitor, file_gauges(config.targets) as gauges:
+        monitor.show(survey_table(survey(bound, gauges, seed, progress=monitor.progress)))
         if budgets.limits:
             member = require_feasible(bound, budgets, gauges, seed, monitor.progress)
             monitor.say(f"{budgets}: can be met, e.g. by {member.text}")
-        found = survey(bound, gauges, seed, progress=monitor.progress)
-    console.print(survey_table(found))
 
 
 @app.command()
@@ -267,6 +270,7 @@ def export(
 
 def main() -> None:
     """Runs the command line: one line for what the user got wrong (status 2) or what failed (status 1)."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that temporary files are removed
     try:
         _require_own_packages()
         status = app(prog_name="nas", standalone_mode=False) or 0
@@ -293,7 +297,9 @@ def _failure(error: Exception) -> tuple[int, str]:
         return 2, line
     if isinstance(error, OSError) and error.strerror:
         return 2, f"{error.strerror}: '{error.filename2 or error.filename}'"
-    return 1, line if isinstance(error, RuntimeError) else f"{type(error).__name__}: {line} (--debug shows where)"
+    if isinstance(error, RuntimeError):
+        return 1, line
+    return 1, f"{type(error).__name__}: {line} (`nas --debug COMMAND ...` shows where)"
 
 
 def _require_own_packages() -> None:

@@ -5,15 +5,19 @@ import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from evaluators.datasets import DATASETS
 from evaluators.evaluator import AUGMENTATIONS, EVALUATORS, Evaluator
 from evaluators.runtimes import parse_target
 from nas.budget import Budgets, PerTarget, as_given, for_each_target
 from nas.candidate import OBJECTIVES
 from nas.strategies import STRATEGIES
+from search_spaces import SPACES
 from search_spaces.errors import InvalidInput, unknown
 from search_spaces.layers import require
 
+KINDS: dict[Any, str] = {str: "a text", int: "a whole number", int | None: "a whole number or None"}
 PER_TARGET = ("latency_ms", "latency_percentile", "latency_p95_ms", "images_per_s")
 
 
@@ -73,6 +77,13 @@ class SearchConfig:
             require(not isinstance(getattr(self, name), str), f"`{name}` is a sequence of texts, but got "
                     f"{getattr(self, name)!r}")
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a list would do as well
+        self._normalise_names()
+        for field in dataclasses.fields(self):
+            if field.type in KINDS:
+                kind: Any = field.type
+                value = getattr(self, field.name)
+                require(isinstance(value, kind) and not isinstance(value, bool),
+                        f"`{field.name}` must be {KINDS[kind]}, but got {value!r}")
         self._normalise_targets()
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, STRATEGIES)
@@ -97,6 +108,18 @@ class SearchConfig:
                     f"a latency percentile must lie in (0, 100], but got p{percentile}")
         self.budgets(self.latency_ms)
 
+    def _normalise_names(self) -> None:
+        """Makes paths absolute, so that a run is resumed from anywhere, and names a function given as evaluator."""
+        for name, known in (("space", SPACES), ("data", DATASETS)):
+            value = getattr(self, name)
+            if isinstance(value, str | Path) and value not in known and Path(value).exists():
+                object.__setattr__(self, name, str(Path(value).absolute()))
+        if callable(self.evaluator):
+            named = f"{self.evaluator.__module__}:{getattr(self.evaluator, '__qualname__', '')}"
+            require("<" not in named and "." not in named.partition(":")[2],
+                    f"an evaluator must be a function of a module, so that it is found on resuming, but got '{named}'")
+            object.__setattr__(self, "evaluator", named)
+
     def _normalise_targets(self) -> None:
         """Puts targets into canonical form, and what each of them has a value of."""
         given = (self.target,) if isinstance(self.target, str) else self.target
@@ -105,6 +128,10 @@ class SearchConfig:
                 f"targets are different ones, at least one, but got {', '.join(targets) or 'none'}")
         object.__setattr__(self, "target", targets[0] if len(targets) == 1 else targets)
         for name in PER_TARGET:
+            value = getattr(self, name)
+            numbers = value if isinstance(value, list | tuple) else (value,)
+            require(all(one is None or isinstance(one, int | float) for one in numbers),
+                    f"`{name}` must be a number, or one or None for each target, but got {value!r}")
             object.__setattr__(self, name, as_given(getattr(self, name)))
 
     def _each(self, name: str) -> tuple[float | None, ...]:

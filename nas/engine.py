@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
-from evaluators.latency import MeasurementFailed
 from nas.budget import Budgets, as_given, is_feasible
 from nas.candidate import Candidate, front, winner
 from nas.config import SearchConfig, load_evaluator
@@ -321,7 +320,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
     known: dict[str, Any] = {"architecture": architecture.text, "trained": False}
     try:
         costs = costs_within(architecture, evaluation.budgets, evaluation.gauges, tuple(evaluation.gauges))
-    except MeasurementFailed as error:
+    except Exception as error:  # a writer or a runtime that cannot take this network
         raise _failed(trial, known | dataclasses.asdict(counted(architecture)), error) from error
     violations = evaluation.budgets.violations(costs)
     known |= dataclasses.asdict(costs)
@@ -345,7 +344,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
 
 def _failed(trial: "optuna.Trial", known: dict[str, Any], error: Exception) -> CandidateFailed:
     """Returns the error that ends a trial, having recorded its reason."""
-    reason = f"{type(error).__name__}: {error}"
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
     trial.set_user_attr(CANDIDATE, known | {"reason": reason})
     return CandidateFailed(reason)
 

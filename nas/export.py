@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from evaluators.checkpoint import save_network
-from evaluators.datasets import Dataset, Split
+from evaluators.datasets import Dataset, Split, load_dataset
 from evaluators.files import write_whole
 from evaluators.latency import Latency, measure_once
 from evaluators.runtimes import Options, Target, parse_target, require_installed, runtime_of
 from evaluators.weights import Weights
 from nas.budget import Budgets, Costs, Limit, is_feasible
 from nas.candidate import Candidate, accuracy_interval, winner
-from nas.engine import Monitor, Silent, bound_space
+from nas.engine import Monitor, Silent
 from nas.retiming import DECIDING, in_fresh_processes, retimed
 from nas.run import RunDirectory, environment
 from search_spaces.architecture import Architecture
@@ -28,12 +28,15 @@ from search_spaces.errors import InvalidInput, unknown
 
 FLAX = "flax"
 CERTIFICATE = "certificate.json"
+MET, MISSED, DIFFERS, UNLIMITED = "met", "missed", "differs", "no budget"  # verdicts
 FORMATS: dict[str, str | None] = {  # and the runtime that shows what a file computes
     "onnx": "onnxruntime", "litert": "litert", "stablehlo": "xla", FLAX: None}
 UNITS = {"latency": "ms, upper end of the 95 % interval", "latency_p95": "ms, upper end of the 95 % interval",
          "throughput": "images per second, lower end of the 95 % interval", "macs": "count", "params": "count",
          "memory": "bytes", "size": "bytes"}
 COMPARED_IMAGES = 200
+LARGEST_DIFFERENCE = 1e-4  # of a file's logits from those of Flax, relative to the largest where that exceeds 1
+LEAST_AGREEMENT = 0.9  # of the top class, where a file is quantised
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Exported:
 
     @property
     def met(self) -> bool:
-        """Whether the targets' files were shown to meet every budget."""
-        return self.certificate["verdict"] == "met"
+        """Whether the targets' files compute what the network does and meet every budget there is."""
+        return self.certificate["verdict"] in (MET, UNLIMITED)
 
 
 def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budgets | None = None,
@@ -75,7 +78,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
             require_installed(runtime)
     if out is not None:
         _require_replaceable(out)
-    _, dataset = bound_space(config)
+    dataset = load_dataset(config.data, seed=config.seed, resolution=run.resolved.resolution)
     if dataset.fingerprint != run.resolved.data_fingerprint:
         raise InvalidInput(f"an export needs the data of the search, but '{config.data}' has changed since")
     chosen = _of_trial(run, trial) if trial is not None else _confirmed_winner(run, judged_by, monitor)
@@ -218,6 +221,7 @@ def _compared(run_file: Any, architecture: Architecture, arrays: Weights, datase
     found = run_file(inputs)
     return {"compared_images": len(inputs),
             "max_abs_difference": float(np.abs(found - expected).max()),
+            "largest_logit": float(np.abs(expected).max()),
             "top_class_agreement": float(np.mean(found.argmax(-1) == expected.argmax(-1)))}
 
 
@@ -242,7 +246,7 @@ def _certificate(chosen: Candidate, architecture: Architecture, dataset: Dataset
     violations = budgets.violations(costs)
     correct = count_correct(architecture, arrays, Images.put(dataset.test.images, dataset.test.labels, dataset))
     return {
-        "verdict": "met" if is_feasible(violations) else "missed",
+        "verdict": _verdict(own, violations),
         "budgets": {name: _budget_entry(limit, costs) for name, limit in budgets.limits.items()},
         "targets": list(targets),
         "architecture": architecture.text,
@@ -261,6 +265,21 @@ def _certificate(chosen: Candidate, architecture: Architecture, dataset: Dataset
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split},
         "environment": environment(),
     }
+
+
+def _verdict(files: Sequence[Mapping[str, Any]], violations: Mapping[str, float]) -> str:
+    """Returns the verdict on the targets' files: a file that computes something else has none of the merits."""
+    if not all(map(_computes_the_network, files)):
+        return DIFFERS
+    if not violations:
+        return UNLIMITED
+    return MET if is_feasible(violations) else MISSED
+
+
+def _computes_the_network(entry: Mapping[str, Any]) -> bool:
+    if parse_target(entry["target"]).options.precision != Options.precision:
+        return entry["top_class_agreement"] >= LEAST_AGREEMENT
+    return entry["max_abs_difference"] <= LARGEST_DIFFERENCE * max(1.0, entry["largest_logit"])  # NaN does not
 
 
 def _budget_entry(limit: Limit, costs: Costs) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from nas.candidate import Candidate
@@ -34,6 +34,10 @@ class Terminal:
         """Prints a line."""
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def show(self, table: RenderableType) -> None:
+        """Prints a table."""
+        self._progress.console.print(table)
+
     def progress(self, what: str, done: int, total: int) -> None:
         """Shows how far a preparation has come."""
         if what != self._preparing:
@@ -54,6 +58,9 @@ class Terminal:
             star = " *" if best is not None and best.architecture == last.architecture else ""
             self.say(f"trial {last.trial:4}  {accuracy_text(last.accuracy)} %  {latency_text(last.latency_ms)} ms"
                      f"  ({counts}){star}")
+            for target, latency in last.costs.latencies.items():
+                for flag in latency.flags:
+                    self.say(f"            doubtful on {target}: {flag}")
         elif last is not None and last.state == "failed":
             self.say(f"trial {last.trial:4}  failed: {last.reason}")
         note = f"{counts}; best {accuracy_text(best.accuracy)} %" if best else counts

@@ -191,6 +191,7 @@ def candidate_of(trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> C
         violations=dict(trial.constraints),
         state=state,  # type: ignore[arg-type]
         reason=known.get("reason"),
+        duplicate_of=known.get("duplicate_of"),
     )
 
 
@@ -246,7 +247,8 @@ def _sqlite(path: Path) -> "optuna.storages.RDBStorage":
     if mode != "wal":
         print(f"nas: the file system of '{path}' has no write-ahead logging, so trials are recorded slower",
               file=sys.stderr)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+    url = sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()  # which quotes a `?` in the path
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
 
     def connect(connection: Any, record: Any) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")

@@ -12,19 +12,28 @@ from nas.budget import QUANTITIES, format_bytes
 from nas.report.measured import accuracy_text, latency_text
 
 _EXACT = 4
+VERDICTS = {
+    "met": ("certified for {targets}", "bold green"),
+    "missed": ("NOT certified for {targets}: a budget is exceeded", "bold red"),
+    "differs": ("NOT certified for {targets}: the file computes something else than the network", "bold red"),
+    "no budget": ("written for {targets}; there is no budget to certify", "bold"),
+}
 
 
 def certificate_report(certificate: dict[str, Any], directory: Path) -> Group:
     """Returns the verdict, the budgets, the accuracy and the files of an export."""
-    met = certificate["verdict"] == "met"
     accuracy = certificate["accuracy"]
     lines = [
-        Text(f"{directory}: {'certified' if met else 'NOT certified'} for {', '.join(certificate['targets'])}",
-             style="bold green" if met else "bold red"),
+        _verdict_line(certificate, directory),
         *(_budget_line(entry, len(certificate["targets"]) > 1) for entry in certificate["budgets"].values()),
         Text(f"accuracy on {accuracy['images']:,} test images: {accuracy_text(accuracy['test'], accuracy['test_ci'])} %"
              f" (logistic regression: {accuracy_text(accuracy['logistic_regression'])} %)"),
     ]
+    if accuracy["test"] < accuracy["logistic_regression"]:
+        lines.append(Text("the network is worse than logistic regression", style="red"))
+    for entry in certificate["files"]:
+        flags = entry.get("latency", {}).get("flags", ())
+        lines += [Text(f"{entry['file']}: {flag}", style="yellow") for flag in flags]
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("file", "runtime", "size", "latency (ms)", "logits differ by", "same class"):
         table.add_column(name, justify="left" if name in ("file", "runtime") else "right",
@@ -36,6 +45,11 @@ def certificate_report(certificate: dict[str, Any], directory: Path) -> Group:
             latency_text(latency["median_ms"], (latency["low_ms"], latency["high_ms"])) if latency else "-",
             f"{entry['max_abs_difference']:.1e}", f"{entry['top_class_agreement']:.1%}")
     return Group(*lines, table)
+
+
+def _verdict_line(certificate: dict[str, Any], directory: Path) -> Text:
+    words, style = VERDICTS[certificate["verdict"]]
+    return Text(f"{directory}: {words.format(targets=', '.join(certificate['targets']))}", style=style)
 
 
 def _budget_line(entry: dict[str, Any], several: bool) -> Text:

@@ -7,21 +7,24 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nas.candidate import OBJECTIVES, Candidate, front
+from nas.candidate import OBJECTIVES, Candidate, distinct, front
 
 Row = dict[str, Any]
 
 COLUMNS = ("trial", "architecture", "accuracy", "accuracy_ci", "epochs", "trained", "latency_ms", "latency_ci_ms",
-           "macs", "params", "memory_bytes", "size_bytes", "feasible", "on_front", "latencies")
+           "macs", "params", "memory_bytes", "size_bytes", "feasible", "on_front", "latencies",
+           "state", "reason", "duplicate_of")
 
 
 def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = tuple(OBJECTIVES)) -> list[Row]:
-    """Returns a row of `COLUMNS` for each candidate, by trial; intervals are `[low, high]`, unknown values None.
+    """Returns a row of `COLUMNS` for each trial, in order; intervals are `[low, high]`, unknown values None.
+
+    A trial that came upon an architecture again has the values of the first, and is not on the front beside it.
 
     `latency_ms` and `latency_ci_ms` are those on the first target; `latencies` has all that was measured, by target.
     """
     ordered = sorted(candidates, key=lambda candidate: candidate.trial)
-    on_front = {candidate.trial for candidate in front(ordered, objectives)}
+    on_front = {candidate.trial for candidate in distinct(front(ordered, objectives))}
     return [_row(candidate, candidate.trial in on_front) for candidate in ordered]
 
 

@@ -76,7 +76,7 @@ def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
     members = distinct(candidate for candidate in front(candidates, objectives) if candidate.latency_ms)
     best = winner(candidates)
     on_front = {candidate.architecture for candidate in members}
-    rest = [candidate for candidate in shown if candidate.architecture not in on_front]
+    rest = [candidate for candidate in distinct(shown) if candidate.architecture not in on_front]
     untrained = [c for c in rest if c.accuracy is None or not (c.trained or c.epochs)]
     others = [c for c in rest if c.eligible]
     partial = [c for c in rest if c not in untrained and not c.eligible]
@@ -89,7 +89,7 @@ def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
         winner=next((c for c in members if best and c.architecture == best.architecture), None),
         others=tuple(others), partial=tuple(partial), untrained=tuple(untrained),
         budget_ms=budget_ms, latency_limits_ms=latency_limits_ms, logarithmic=logarithmic,
-        accuracy_limits=_accuracy_limits(members, others, partial), total=len(candidates))
+        accuracy_limits=_accuracy_limits(members, others, partial), total=len(distinct(candidates)))
 
 
 def latency_of(candidate: Candidate) -> float:

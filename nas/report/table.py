@@ -101,6 +101,7 @@ def _shared(tokens: Sequence[Sequence[str]]) -> int:
 
 
 def _heading(candidates: Sequence[Candidate], members: Sequence[Candidate]) -> str:
+    candidates = distinct(candidates)
     eligible = sum(candidate.eligible for candidate in candidates)
     if not eligible:
         return f"No front yet: of {len(candidates)} candidates, none is within the budget and fully trained"

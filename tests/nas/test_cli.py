@@ -215,7 +215,7 @@ WITH_RUN = [
     (("export", "run", "--macs", "1"), "a trained candidate within"),
     (("export", "run", "--out", "."), "an export goes to a new directory"),
     (("export", "run", "--out", "run"), "an export goes to a new directory"),
-    (("search", *BUILTIN, "--run", "run", "--space", "mobile"), "space is 'space.toml' there, 'mobile' here"),
+    (("search", *BUILTIN, "--run", "run", "--space", "mobile"), "space.toml' there, 'mobile' here"),
     (("search", "--run", "run", "--latency", "40ms", "--seed", "3"), "latency_ms is 50.0 there, 40.0 here; seed is 0"),
     (("search", "--run", "run", "--latency", "p30"), "latency_ms is 50.0 there, None here; latency_percentile is None"),
 ]

@@ -117,6 +117,27 @@ def test_a_verdict_is_missed_where_the_upper_end_of_the_interval_is_over_the_bud
     assert not exported.certificate["budgets"]["latency"]["met"]
 
 
+def test_a_file_that_computes_something_else_is_not_certified(run, made_up, monkeypatch):
+    onnx = RUNTIMES["onnxruntime"]
+
+    class Careless:
+        def __getattr__(self, name):
+            return getattr(onnx, name)
+
+        def write(self, architecture, arrays, path, metadata, images=None):
+            onnx.write(architecture, random_arrays(architecture, seed=1), path, metadata)
+
+    assert run.export().certificate["verdict"] == "met"
+    monkeypatch.setattr(nas.export, "runtime_of", lambda target: Careless())
+    exported = run.export()
+    assert (exported.certificate["verdict"], exported.met) == ("differs", False)
+
+
+def test_a_network_without_a_budget_is_not_called_certified(make_config, gauge, tmp_path, made_up):
+    exported = Run(run_search(make_config(trials=2), tmp_path / "run", gauge=gauge)).export()
+    assert (exported.certificate["verdict"], exported.met) == ("no budget", True)
+
+
 def test_other_budgets_pick_another_winner_and_another_directory(run, made_up):
     best = run.best()
     budgets = Budgets(macs=best.costs.macs - 1)

@@ -133,6 +133,14 @@ def test_the_storage_is_a_sqlite_file_with_write_ahead_logging(run):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_the_storage_lies_in_the_run_directory_whatever_its_name_holds(make_config, gauge, tmp_path):
+    for name in ("a?b", "a?c", "a#b", "a%20b"):
+        run = run_search(make_config(trials=1), tmp_path / name, gauge=gauge)
+        assert (run.path / "study.db").stat().st_size > 0
+        assert len(run.candidates()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a#b", "a%20b", "a?b", "a?c"]
+
+
 def test_the_environment_names_what_a_result_depends_on():
     found = environment()
     assert found["jax"].count(".") == 2
@@ -159,6 +167,9 @@ def test_differences_name_fields_and_both_values():
     ({"resolution": 0}, "`resolution`"),
     ({"latency_ms": 1.0, "latency_percentile": 5.0}, "in milliseconds or as a percentile, but got both"),
     ({"latency_percentile": 0.0}, r"\(0, 100\], but got p0.0"),
+    ({"trials": 2.5}, "`trials` must be a whole number, but got 2.5"), ({"seed": True}, "`seed` must be a whole"),
+    ({"space": None}, "`space` must be a text"), ({"latency_ms": "0.09ms"}, "`latency_ms` must be a number"),
+    ({"evaluator": lambda *_: 0.5}, "must be a function of a module"),
     ({"macs": 0}, "macs must be positive"), ({"latency_ms": float("nan")}, "latency must be positive"),
 ])
 def test_a_wrong_configuration_is_refused_with_the_rule(fields, rule):

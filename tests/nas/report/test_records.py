@@ -5,7 +5,8 @@ import json
 from nas.report.records import COLUMNS, rows, to_csv, to_json
 
 EXPECTED = ["trial", "architecture", "accuracy", "accuracy_ci", "epochs", "trained", "latency_ms", "latency_ci_ms",
-            "macs", "params", "memory_bytes", "size_bytes", "feasible", "on_front", "latencies"]
+            "macs", "params", "memory_bytes", "size_bytes", "feasible", "on_front", "latencies",
+            "state", "reason", "duplicate_of"]
 
 
 def test_there_is_a_row_for_every_candidate_by_trial_whatever_the_order(candidates):
@@ -24,7 +25,7 @@ def test_a_row_says_what_the_candidate_is(candidates):
 
 
 def test_the_front_follows_the_objectives(candidates):
-    assert [row["trial"] for row in rows(candidates) if row["on_front"]] == [1, 4, 7, 9]
+    assert [row["trial"] for row in rows(candidates) if row["on_front"]] == [1, 4, 7]
     assert [row["trial"] for row in rows(candidates, ["accuracy"]) if row["on_front"]] == [7]
     assert [row["trial"] for row in rows(candidates) if not row["feasible"]] == [2, 6, 8, 10]
 
@@ -38,7 +39,7 @@ def test_json_parses_back(candidates):
 def test_csv_parses_back(candidates):
     records = rows(candidates)
     reader = csv.DictReader(io.StringIO(to_csv(records)))
-    parsed = [{name: cell if name == "architecture" else json.loads(cell or "null") for name, cell in row.items()}
-              for row in reader]
+    parsed = [{name: cell if name in ("architecture", "state") else json.loads(cell or "null")
+               for name, cell in row.items()} for row in reader]
     assert parsed == records
     assert to_csv([]) == ",".join(COLUMNS) + "\n"
