@@ -6,6 +6,7 @@ when the program is lowered, so that one traced program serves every platform.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -160,11 +161,12 @@ def _gradient_by_windows(x: jax.Array, g: jax.Array, extents: tuple[int, ...], s
     """
     least = max(2, x.size * x.dtype.itemsize // PART_BYTES)
     parts = next((parts for parts in range(least, len(x)) if len(x) % parts == 0), len(x))
+    small = math.prod(g.shape[1:3]) <= SMALL
 
     def windows(_: None, part: tuple[jax.Array, jax.Array]) -> tuple[None, list[jax.Array]]:
         (rows, columns), padded, g = extents, _pad(part[0], pads), part[1]
         height, width = g.shape[1:3]
-        if height * width <= SMALL:
+        if small:
             return None, [functools.reduce(jnp.add, (
                 padded[:, i * stride:i * stride + rows, j * stride:j * stride + columns] * g[:, i:i + 1, j:j + 1]
                 for i in range(height) for j in range(width)))]
@@ -173,6 +175,6 @@ def _gradient_by_windows(x: jax.Array, g: jax.Array, extents: tuple[int, ...], s
             lines[:, :, j * stride:j * stride + columns] * g[:, :, j:j + 1] for j in range(width))) for lines in met]
 
     _, products = lax.scan(windows, None, tuple(array.reshape(parts, -1, *array.shape[1:]) for array in (x, g)))
-    if len(products) == 1:
+    if small:
         return jnp.sum(products[0], (0, 1))
     return jnp.stack([jnp.sum(product, (0, 1, 2)) for product in products])
