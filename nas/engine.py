@@ -127,6 +127,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     monitor = monitor or Silent()
     run = RunDirectory(Path(path))
     require(run.path.is_dir() or not run.path.exists(), f"a run directory must be a directory, but got '{run.path}'")
+    run.require_writable()
     evaluate = load_evaluator(config.evaluator)
     space, dataset = bound_space(config)
     first = starts(config, dataset)

@@ -6,7 +6,7 @@ and shipped is judged by a later timing in a process that has timed nothing else
 
 from collections.abc import Callable, Mapping, Sequence
 
-from evaluators.latency import Latency, Precision
+from evaluators.latency import Latency, MeasurementFailed, Precision
 from nas.budget import Budgets
 from nas.candidate import Candidate, distinct, front
 from nas.costs import Gauges, file_gauges
@@ -37,15 +37,23 @@ def retime_front(run: RunDirectory, retime: Retime, say: Callable[[str], None],
                  progress: Callable[[str, int, int], None]) -> None:
     """Times the front of a run anew, and what takes the place of those that fall out, until all of it has been.
 
-    Every timing is recorded beside its trial; one that was timed anew before is left as it is.
+    Every timing is recorded beside its trial; one that was timed anew before is left as it is, and so is one that
+    cannot be timed now.
     """
     objectives, budgets = run.config.objectives, run.budgets
+    failed = set()
     while True:
         members = distinct(front(run.candidates(), objectives))
-        waiting = [member for member in members if not member.retimed and _is_measured(member)]
+        waiting = [member for member in members
+                   if not member.retimed and member.trial not in failed and _is_measured(member)]
         for index, member in enumerate(waiting):
             progress("timing the front again", index, len(waiting))
-            later = retimed(run, member, budgets, retime)
+            try:
+                later = retimed(run, member, budgets, retime)
+            except MeasurementFailed as error:
+                failed.add(member.trial)
+                say(f"trial {member.trial} could not be timed again: {error}")
+                continue
             if not later.feasible:
                 say(f"trial {member.trial} was timed again: {budgets.excess(later.costs)}, so it falls out")
         if not waiting:

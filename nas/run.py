@@ -1,6 +1,6 @@
 """A run directory: the resolved configuration, the study's storage, the weights, and where they came from.
 
-    run.toml         the configuration, what it was resolved to, versions and machine
+    run.toml         the configuration, what it was resolved to, versions and machine, also of those who went on with it
     study.db         the Optuna study: the only record of the trials
     weights/ID.safetensors   the trained weights of the members of the front
 """
@@ -9,12 +9,14 @@ import contextlib
 import dataclasses
 import fcntl
 import importlib.metadata
+import itertools
 import json
 import math
 import os
 import platform
 import sqlite3
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,12 +92,26 @@ class RunDirectory:
         return self.config.budgets(self.resolved.latency_ms)
 
     def write(self, config: SearchConfig, resolved: Resolved) -> None:
-        """Writes run.toml, whole or not at all."""
+        """Writes run.toml, whole or not at all. The environment of who goes on is added to those that it names."""
         self.path.mkdir(parents=True, exist_ok=True)
-        sections = {"config": dataclasses.asdict(config), "resolved": dataclasses.asdict(resolved),
-                    "environment": environment()}
-        text = "\n".join(f"[{name}]\n{_toml(values)}" for name, values in sections.items())
-        write_whole(self.path / "run.toml", text.encode())
+        path, now = self.path / "run.toml", environment()
+        before = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        first, resumed = before.get("environment", now), list(before.get("resumed", ()))
+        if not any(_lasting(one) == _lasting(now) for one in (first, *resumed)):
+            resumed.append(now)
+        sections = [("[config]", dataclasses.asdict(config)), ("[resolved]", dataclasses.asdict(resolved)),
+                    ("[environment]", first), *(("[[resumed]]", one) for one in resumed)]
+        write_whole(path, "\n".join(f"{name}\n{_toml(values)}" for name, values in sections).encode())
+
+    def require_writable(self) -> None:
+        """Raises `InvalidInput` if nothing can be written here; leaves nothing behind, not even the directory."""
+        parent = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        try:
+            with tempfile.TemporaryFile(dir=parent):
+                pass
+        except OSError as error:
+            raise InvalidInput(f"a run directory must be one that can be written, but '{self.path}' is not: "
+                               f"{error.strerror}") from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -126,20 +142,26 @@ class RunDirectory:
         Args:
             study: the study of the run, where it is open already.
         """
+        if study is None and not (self.path / "study.db").exists():
+            return []
         study = study or self.study()
         targets = self.config.targets
         found = [candidate_of(trial, targets) for trial in study.get_trials(deepcopy=False)
                  if CANDIDATE in trial.user_attrs and LOST not in trial.user_attrs]
         notes, budgets = study.user_attrs, self.budgets
-        later = {candidate.architecture: _latencies(notes[note], targets) for candidate in found
-                 if (note := f"after:{candidate.trial}:latency") in notes}
+        later = {candidate.architecture: _latencies(notes[names[-1]], targets) for candidate in found
+                 if (names := _later_timings(notes, candidate.trial))}
         return [candidate.with_latencies(later[candidate.architecture], budgets)
                 if candidate.architecture in later else candidate for candidate in found]
 
     def note_latencies(self, trial: int, latencies: Mapping[str, Latency]) -> None:
-        """Records later timings of a trial's architecture beside the trial, which Optuna keeps as it was told."""
-        self.study().set_user_attr(f"after:{trial}:latency",
-                                   {target: dataclasses.asdict(latency) for target, latency in latencies.items()})
+        """Records later timings of a trial's architecture beside the trial, which Optuna keeps as it was told.
+
+        Notes are added, never changed; the last one counts.
+        """
+        study = self.study()
+        study.set_user_attr(f"after:{trial}:latency:{len(_later_timings(study.user_attrs, trial)) + 1}",
+                            {target: dataclasses.asdict(latency) for target, latency in latencies.items()})
 
     def quiet_ms(self) -> dict[str, float]:
         """Returns what the reference model took on each target when the machine was quiet, where that is known."""
@@ -171,6 +193,11 @@ class RunDirectory:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidInput(f"run.toml must be as a search has written it, but '{path}' is not: "
                                f"{type(error).__name__}: {error}") from None
+
+
+def _later_timings(notes: Mapping[str, Any], trial: int) -> list[str]:
+    """Returns the names of the later timings of a trial among the attributes of its study, the last one last."""
+    return list(itertools.takewhile(notes.__contains__, (f"after:{trial}:latency:{n}" for n in itertools.count(1))))
 
 
 def candidate_of(trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> Candidate:
@@ -219,6 +246,12 @@ def environment() -> dict[str, Any]:
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         **versions,
     }
+
+
+def _lasting(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what of an environment is more than the moment."""
+    return {name: value for name, value in environment.items()
+            if value is not None and name not in ("written", "load_average")}
 
 
 def frequency_governor() -> str | None:

@@ -386,6 +386,52 @@ def test_a_file_is_no_run_directory(make_config, gauge, tmp_path):
     assert (tmp_path / "run").read_text() == "mine"
 
 
+def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_measured(make_config, gauge, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InvalidInput, match=r"must be one that can be written, but '.*/file/run' is not: Not a dir"):
+        run_search(make_config(latency_percentile=30.0), tmp_path / "file" / "run", gauge=gauge)
+    assert gauge.timed == []
+
+
+COMMAND = """\
+count=$(cat calls 2> /dev/null | wc -l); echo called >> calls
+case $count in
+    2) echo hello ;;
+    3) sleep 60 ;;
+    4) ;;
+    6) echo no such device >&2; exit 3 ;;
+    *) echo 1 ms; echo 1 ms ;;
+esac
+"""
+
+
+def test_a_command_that_fails_now_and_then_costs_candidates_and_nothing_else(
+        make_config, evaluator, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.sh").write_text(COMMAND)
+    config = make_config(target="command[timeout_s=1]:sh bench.sh {model}", latency_ms=2.0, trials=6)
+    found = distinct(run_search(config, tmp_path / "run").candidates())
+    reasons = [candidate.reason for candidate in found if candidate.state == "failed"]
+    complaints = "printed 'hello'", "given up after 1 s", "printed nothing", "status 3: no such device"
+    assert all(complaint in reason for complaint, reason in zip(complaints, reasons, strict=True))
+    assert len(evaluator.trained) == sum(candidate.eligible for candidate in found) == 6
+    assert all(member.retimed for member in front(found))
+
+
+def test_a_device_that_is_lost_ends_a_search_that_goes_on_once_it_is_back(
+        make_config, evaluator, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bench = tmp_path / "bench.sh"
+    config = make_config(target="command:sh bench.sh {model}", trials=6)
+    bench.write_text("echo called >> calls; test $(wc -l < calls) -le 3 && echo 1 ms && echo 1 ms")
+    with pytest.raises(SearchFailed, match=r"5 candidates failed one after the other, the last with: .* status 1"):
+        run_search(config, tmp_path / "run")
+    assert len(evaluator.trained) == 3
+    bench.write_text("echo 1 ms; echo 1 ms")
+    run_search(config, tmp_path / "run")
+    assert len(evaluator.trained) == len(set(evaluator.trained)) == 6
+
+
 def test_a_space_that_states_its_resolution_takes_none_from_the_configuration(make_config, gauge, tmp_path):
     (tmp_path / "fixed.toml").write_text('input = "in_r8/12"\nstages = ["conv_k3_c8_s2_relu", "head_c16_relu"]')
     config = make_config(space=str(tmp_path / "fixed.toml"), trials=2)

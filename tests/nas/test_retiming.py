@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from evaluators.latency import Latency
+from evaluators.latency import Latency, MeasurementFailed
 from nas.candidate import distinct, front, winner
-from nas.engine import run_search
+from nas.engine import Silent, run_search
 from nas.retiming import DECIDING, MORE, in_fresh_processes, wanted_trials
 from search_spaces import Architecture
 from search_spaces.architecture import identify
@@ -27,6 +27,11 @@ class MoodyGauge:
         factor = self.factors.get(architecture.id, 1)
         return dataclasses.replace(found, median_ms=factor * found.median_ms, low_ms=factor * found.low_ms,
                                    high_ms=factor * found.high_ms)
+
+
+class Lines(Silent):
+    def __init__(self, lines):
+        self.say = lines.append
 
 
 def test_the_whole_front_is_timed_anew_once_when_a_search_ends(make_config, gauge, tmp_path):
@@ -73,6 +78,23 @@ def test_a_front_of_exact_latencies_is_left_as_it_is(make_config, tmp_path):
 
     run = run_search(make_config(trials=3), tmp_path / "run", gauge=Table())
     assert not any(candidate.retimed for candidate in run.candidates())
+
+
+def test_a_member_that_cannot_be_timed_again_stays_as_it_was(make_config, gauge, tmp_path):
+    class Broken(MoodyGauge):
+        def latency(self, architecture, precision):
+            if precision == DECIDING and architecture.id in self.factors:
+                raise MeasurementFailed("the device is gone")
+            return super().latency(architecture, precision)
+
+    lines = []
+    run = run_search(make_config(trials=8), tmp_path / "run", gauge=MoodyGauge(gauge, {}))
+    first, *others = distinct(front(run.candidates()))
+    broken = Broken(gauge, {identify(first.architecture): 1})
+    untimed = run_search(make_config(trials=8), tmp_path / "again", Lines(lines), gauge=broken)
+    after = distinct(front(untimed.candidates()))
+    assert [member.retimed for member in after] == [False] + [True] * len(others)
+    assert lines[-1] == f"trial {after[0].trial} could not be timed again: the device is gone"
 
 
 def test_real_candidates_are_timed_in_processes_of_their_own(make_config, gauge, tmp_path, monkeypatch):

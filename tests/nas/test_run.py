@@ -3,6 +3,7 @@ import fcntl
 import json
 import subprocess
 import sys
+import tomllib
 
 import optuna
 import pytest
@@ -109,6 +110,36 @@ def test_a_later_timing_takes_the_place_of_the_first_in_every_trial_of_the_archi
     run.note_latencies(best.trial, {"onnxruntime": timed(0.5)})
     assert winner(run.candidates()).trial == best.trial
     assert winner(run.candidates()).latency_ci_ms == (0.495, 0.505)
+
+
+def test_later_timings_are_added_and_none_is_changed(run):
+    trial = run.candidates()[0].trial
+    for latency_ms in (0.1, 0.3, 0.2):
+        run.note_latencies(trial, {"onnxruntime": timed(latency_ms)})
+    notes = run.study().user_attrs
+    assert [notes[f"after:{trial}:latency:{number}"]["onnxruntime"]["median_ms"] for number in (1, 2, 3)] == [
+        0.1, 0.3, 0.2]
+    assert run.candidates()[0].latency_ms == 0.2
+
+
+def test_looking_at_a_search_that_has_no_trials_yet_writes_nothing(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.write(SearchConfig(), RESOLVED)
+    assert run.candidates() == []
+    assert run.quiet_ms() == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
+
+
+def test_who_goes_on_with_a_search_is_named_after_who_began_it(tmp_path, monkeypatch):
+    run = RunDirectory(tmp_path)
+    for processor, load in (("first", 0.1), ("first", 0.2), ("second", 0.3), ("first", 0.4), ("second", 0.5)):
+        found = environment() | {"processor": processor, "load_average": load}
+        monkeypatch.setattr("nas.run.environment", lambda found=found: found)
+        run.write(SearchConfig(trials=int(10 * load)), RESOLVED)
+    sections = tomllib.loads((tmp_path / "run.toml").read_text())
+    assert sections["environment"]["load_average"] == 0.1
+    assert [(one["processor"], one["load_average"]) for one in sections["resumed"]] == [("second", 0.3)]
+    assert run.config.trials == 5
 
 
 def test_what_optuna_was_told_stays_as_it_was(run):
