@@ -103,7 +103,7 @@ class Images:
 
 def train(architecture: Architecture, training: Images, validation: Images | None, recipe: Recipe, *, epochs: int,
           seed: int, schedule_epochs: int | None = None, checkpoint: Weights | None = None,
-          on_epoch: Callable[[int], None] = lambda epoch: None) -> Trained:
+          initial: Weights | None = None, on_epoch: Callable[[int], None] = lambda epoch: None) -> Trained:
     """Returns the architecture trained for some epochs, scored on the validation images if there are any.
 
     Args:
@@ -115,6 +115,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         seed: of the initial weights, and of the order and augmentation of the images of each epoch.
         schedule_epochs: how many the learning rate is for; by default `epochs`.
         checkpoint: `Trained.checkpoint` after fewer epochs, to go on from; the result is the same as without.
+        initial: arrays by name to begin with, such as pretrained ones; what is missing is drawn.
         on_epoch: is told each epoch when it has ended.
 
     Raises:
@@ -126,8 +127,9 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     whole = jax.default_backend() != "cpu"
     program, resolution = architecture.program, architecture.input.resolution
     step = training_step(program, recipe.optimizer, whole)
-    untrained = 0, pack(program, *initial_weights(program, seed))
-    first, states = _restored(program, checkpoint) if checkpoint else untrained
+    weights, statistics = ({name: (initial or {}).get(name, array) for name, array in part.items()}
+                           for part in initial_weights(program, seed))
+    first, states = _restored(program, checkpoint) if checkpoint else (0, pack(program, weights, statistics))
     require(first <= epochs, f"a training goes on to more epochs, but got a checkpoint of {first} for {epochs}")
     batch = min(recipe.batch, len(training.labels))
     per_epoch = len(training.labels) // batch

@@ -9,8 +9,9 @@ from typing import Any
 from nas.budget import Budgets
 from nas.candidate import Candidate, distinct, front, winner
 from nas.config import SearchConfig
+from nas.delivery import Exported
 from nas.engine import Monitor, run_search
-from nas.export import Exported, export_winner, judged
+from nas.export import export_winner, judged
 from nas.run import RunDirectory
 
 

@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 
 import evaluators.baseline
+import nas.delivery
 import nas.export
 from evaluators.checkpoint import load_network
 from evaluators.latency import Latency, Precision
@@ -35,16 +36,16 @@ def made_up(monkeypatch):
     """Exports without training and timing: weights are random, every file takes `latency_ms[id]`, else 1 ms."""
     latency_ms = {}
 
-    def train(architecture, dataset, run, epochs, monitor):
-        return random_arrays(architecture, seed=0), {"epochs": epochs}
+    def train(order, monitor):
+        return random_arrays(order.architecture, seed=0), {"epochs": order.epochs}
 
     def retime(architecture):
         return {"onnxruntime": timed(latency_ms.get(architecture.id, 1.0))}
 
-    monkeypatch.setattr(nas.export, "_train_to_the_end", train)
+    monkeypatch.setattr(nas.delivery, "_train_to_the_end", train)
     monkeypatch.setattr(nas.export, "in_fresh_processes", lambda run: retime)
     monkeypatch.setattr(evaluators.baseline, "easy_accuracy", lambda dataset: 0.5)
-    monkeypatch.setattr(nas.export, "measure_once", lambda *arguments, **named: timed(1.0))
+    monkeypatch.setattr(nas.delivery, "measure_once", lambda *arguments, **named: timed(1.0))
     return latency_ms
 
 
@@ -56,7 +57,7 @@ def inputs_of(dataset):
 
 
 def test_a_winner_is_exported_in_every_format_and_its_certificate_is_true(run, inputs, monkeypatch):
-    monkeypatch.setattr(nas.export, "DECIDING", Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0))
+    monkeypatch.setattr(nas.delivery, "DECIDING", Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0))
     exported = run.export(formats=["onnx", "stablehlo", "flax"], epochs=2)
     assert exported.met
     assert exported.directory == run.path / "export"
@@ -110,7 +111,7 @@ def test_a_winner_is_exported_in_every_format_and_its_certificate_is_true(run, i
 
 
 def test_a_verdict_is_missed_where_the_upper_end_of_the_interval_is_over_the_budget(run, made_up, monkeypatch):
-    monkeypatch.setattr(nas.export, "measure_once", lambda *arguments, **named: timed(49.9))
+    monkeypatch.setattr(nas.delivery, "measure_once", lambda *arguments, **named: timed(49.9))
     exported = run.export()
     assert (exported.met, exported.certificate["verdict"]) == (False, "missed")
     assert exported.certificate["budgets"]["latency"]["measured"] == pytest.approx(1.01 * 49.9)
@@ -128,7 +129,7 @@ def test_a_file_that_computes_something_else_is_not_certified(run, made_up, monk
             onnx.write(architecture, random_arrays(architecture, seed=1), path, metadata)
 
     assert run.export().certificate["verdict"] == "met"
-    monkeypatch.setattr(nas.export, "runtime_of", lambda target: Careless())
+    monkeypatch.setattr(nas.delivery, "runtime_of", lambda target: Careless())
     exported = run.export()
     assert (exported.certificate["verdict"], exported.met) == ("differs", False)
 
@@ -193,7 +194,7 @@ def test_an_interrupted_export_leaves_the_one_before_it_whole_and_nothing_else(
 
     for step in ("_compared", "_certificate", "_train_to_the_end"):
         with monkeypatch.context() as patch:
-            patch.setattr(nas.export, step, interrupted)
+            patch.setattr(nas.delivery, step, interrupted)
             with pytest.raises(interruption):
                 run.export(formats=["flax"])
         assert {path.name: path.read_bytes() for path in (run.path / "export").iterdir()} == before
@@ -227,7 +228,7 @@ def test_data_that_have_changed_since_the_search_are_refused(run, made_up, input
 @pytest.mark.parametrize(("arguments", "rule"), [
     ({"trial": 99}, "has no trial 99"), ({"formats": ["tflite"]}, "unknown format 'tflite'")])
 def test_what_cannot_be_exported_is_refused_before_any_training(arguments, rule, run, monkeypatch):
-    monkeypatch.setattr(nas.export, "_train_to_the_end", None)
+    monkeypatch.setattr(nas.delivery, "_train_to_the_end", None)
     with pytest.raises(InvalidInput, match=rule):
         run.export(**arguments)
     assert not (run.path / "export").exists()

@@ -9,7 +9,7 @@ import pytest
 
 from evaluators.evaluator import EVALUATORS, Score
 from evaluators.runtimes import RUNTIMES, is_installed
-from nas.export import FLAX, FORMATS
+from nas.delivery import FLAX, FORMATS
 from nas.strategies import STRATEGIES
 from nas.testing import check_evaluator, check_runtime, check_strategy, random_arrays
 

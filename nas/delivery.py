@@ -1,0 +1,296 @@
+"""A network leaves: trained to the end, written for each format, compared, timed in a fresh process, certified."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluators.checkpoint import save_network
+from evaluators.datasets import Dataset, Split
+from evaluators.files import write_whole
+from evaluators.latency import Latency, measure_once
+from evaluators.runtimes import Options, Target, parse_target, require_installed, runtime_of
+from evaluators.weights import Weights
+from nas.budget import Budgets, Costs, Limit, is_feasible
+from nas.candidate import accuracy_interval
+from nas.engine import Monitor
+from nas.retiming import DECIDING
+from nas.run import environment
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput, unknown
+from search_spaces.layers import require
+
+FLAX = "flax"
+CERTIFICATE = "certificate.json"
+MET, MISSED, DIFFERS, UNLIMITED = "met", "missed", "differs", "no budget"  # verdicts
+FORMATS: dict[str, str | None] = {  # and the runtime that shows what a file computes
+    "onnx": "onnxruntime", "litert": "litert", "stablehlo": "xla", FLAX: None}
+UNITS = {"latency": "ms, upper end of the 95 % interval", "latency_p95": "ms, upper end of the 95 % interval",
+         "throughput": "images per second, lower end of the 95 % interval", "macs": "count", "params": "count",
+         "memory": "bytes", "size": "bytes"}
+COMPARED_IMAGES = 200
+LARGEST_DIFFERENCE = 1e-4  # of a file's logits from those of Flax, relative to the largest where that exceeds 1
+LEAST_AGREEMENT = 0.9  # of the top class, where a file is quantised
+
+
+@dataclass(frozen=True)
+class Order:
+    """A network, how it is trained to the end, and what its files must meet.
+
+    Attributes:
+        name: what to call the network.
+        architecture: the network.
+        dataset: the data, fitting the network in channels and classes.
+        targets: canonical texts of the runtimes it is shipped on, at least one.
+        budgets: what the files must meet.
+        formats: names of `FORMATS` to write besides those of the targets.
+        epochs: length of the training on training and validation images; 0 for the initial arrays as they are.
+        batch: images in a training step.
+        augmentation: one of `AUGMENTATIONS`.
+        seed: of the training.
+        initial: arrays by name to begin with; what is missing is drawn.
+        origin: what the certificate says of where the network comes from.
+        quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
+    """
+
+    name: str
+    architecture: Architecture
+    dataset: Dataset
+    targets: Sequence[str]
+    budgets: Budgets
+    formats: Sequence[str] = ()
+    epochs: int = 20
+    batch: int = 64
+    augmentation: str = "shift"
+    seed: int = 0
+    initial: Weights = field(default_factory=dict, repr=False)
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    quiet_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export directory and what its certificate says."""
+
+    directory: Path
+    certificate: dict[str, Any]
+
+    @property
+    def met(self) -> bool:
+        """Whether the targets' files compute what the network does and meet every budget there is."""
+        return self.certificate["verdict"] in (MET, UNLIMITED)
+
+
+def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
+    """Raises `InvalidInput` if files cannot be written so: to be called before anything that takes long.
+
+    An unknown format, one whose runtime is not installed, or a directory of something else than an export.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+        if (runtime := FORMATS[name]) is not None:
+            require_installed(runtime)
+    if directory is not None and directory.exists() and not (directory / CERTIFICATE).is_file():
+        raise InvalidInput("an export goes to a new directory or takes the place of another export, but got "
+                           f"'{directory}'")
+
+
+def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
+    """Returns the export of a network: its files and their certificate, which appear together or not at all.
+
+    Raises:
+        InvalidInput: an unknown format, numbers out of range, or a directory of something else than an export.
+    """
+    require_deliverable(order.formats, directory)
+    require(order.epochs >= 0, f"`epochs` must not be negative, but got {order.epochs}")
+    require(order.batch >= 1, f"`batch` must be at least 1, but got {order.batch}")
+    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=_parent(directory)))
+    try:
+        arrays, training = _train_to_the_end(order, monitor)
+        files = [_write(order, name, target, arrays, temporary, monitor)
+                 for name, target in _wanted(order.targets, order.formats)]
+        certificate = _certificate(order, arrays, files, training)
+        write_whole(temporary / CERTIFICATE, (json.dumps(certificate, indent=2) + "\n").encode())
+        temporary.chmod(0o755)
+        _replace(directory, temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Exported(directory, certificate)
+
+
+def _wanted(targets: Sequence[str], formats: Sequence[str]) -> list[tuple[str, Target | None]]:
+    """Returns the formats to write, each with the target that it is timed on; those of the search's targets first."""
+    own = [(runtime_of(target).format, target) for target in map(parse_target, targets)]
+    every = Options(own[0][1].options.threads, own[0][1].options.batch)  # what all runtimes heed
+    further = [(name, Target(runtime, every) if (runtime := FORMATS[name]) else None)
+               for name in dict.fromkeys(formats) if name not in dict(own)]
+    return [*own, *further]
+
+
+def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, dict[str, Any]]:
+    """Returns the arrays of the network after training on training and validation images."""
+    from evaluators.training import Images, Recipe, train
+
+    if order.epochs:
+        monitor.say(f"{order.name}: training for {order.epochs} epochs on training and validation images")
+    both = order.dataset.train_and_validation
+    trained = train(order.architecture, Images.put(both.images, both.labels, order.dataset), None,
+                    Recipe(batch=order.batch, augmentation=order.augmentation), epochs=order.epochs, seed=order.seed,
+                    initial=order.initial,
+                    on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, order.epochs))
+    return trained.arrays, {"images": len(both) if order.epochs else 0, "epochs": order.epochs,
+                            "duration_s": round(trained.duration_s, 1)}
+
+
+def _metadata(architecture: Architecture, dataset: Dataset) -> dict[str, str]:
+    """Returns what whoever runs the file must know."""
+    loaded, used = dataset.resolution, architecture.input.resolution
+    shrunk = f", then to {used}x{used}" if used != loaded else ""
+    return {
+        "architecture": architecture.text,
+        "classes": json.dumps(dataset.classes),
+        "mean": json.dumps([round(float(value), 6) for value in dataset.mean]),
+        "std": json.dumps([round(float(value), 6) for value in dataset.std]),
+        "preprocessing": f"crop the middle square, resize to {loaded}x{loaded}{shrunk} (bilinear, antialiased), scale "
+                         "to [0, 1], subtract mean, divide by std",
+    }
+
+
+def _write(order: Order, name: str, target: Target | None, arrays: Weights, directory: Path, monitor: Monitor
+           ) -> dict[str, Any]:
+    """Returns the certificate's entry of one format, having written, loaded, compared and timed its file.
+
+    Targets whose files are of one kind and precision share a file.
+    """
+    monitor.progress(f"writing and checking {name}", 0, 1)
+    architecture, dataset = order.architecture, order.dataset
+    metadata = _metadata(architecture, dataset)
+    if target is None:
+        path = directory / "model.safetensors"
+        save_network(architecture, arrays, path, metadata)
+        return _described(name, path) | _compared_flax(path, architecture, arrays, dataset)
+    runtime = runtime_of(target)
+    precision = target.options.precision
+    path = directory / f"model{'' if precision == Options.precision else f'-{precision}'}{runtime.suffix}"
+    if not path.exists():
+        runtime.write(architecture, arrays, path, metadata, _inputs(architecture, dataset.train, dataset))
+    session = runtime.load(path, target.options)
+    latency = measure_once(target, path, architecture.program.input_shape, DECIDING,
+                           quiet_ms=order.quiet_ms.get(target.text))
+    run_by = {"target": target.text, "input": runtime.input_layout, "versions": runtime.versions()}
+    return (_described(name, path) | run_by | _compared(session.run, architecture, arrays, dataset)
+            | {"latency": dataclasses.asdict(latency)})
+
+
+def _described(name: str, path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"format": name, "file": path.name, "size_bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _compared_flax(path: Path, architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
+    from evaluators.checkpoint import load_network
+
+    network = load_network(path)
+    return _compared(lambda images: np.asarray(network(images)), architecture, arrays, dataset)
+
+
+def _compared(run_file: Any, architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
+    """Returns how far the file's logits are from the Flax module's on real images."""
+    from evaluators.network import Network
+
+    inputs = _inputs(architecture, dataset.test, dataset)
+    expected = np.asarray(Network(architecture, arrays=arrays)(inputs))
+    found = run_file(inputs)
+    return {"compared_images": len(inputs),
+            "max_abs_difference": float(np.abs(found - expected).max()),
+            "largest_logit": float(np.abs(expected).max()),
+            "top_class_agreement": float(np.mean(found.argmax(-1) == expected.argmax(-1)))}
+
+
+def _inputs(architecture: Architecture, split: Split, dataset: Dataset) -> np.ndarray:
+    """Returns some images of a split `[B, H, W, C]` as the network sees them."""
+    from evaluators.training import prepare
+
+    return np.asarray(prepare(split.images[:COMPARED_IMAGES], tuple(map(float, dataset.mean)),
+                              tuple(map(float, dataset.std)), architecture.input.resolution))
+
+
+def _certificate(order: Order, arrays: Weights, files: list[dict[str, Any]], training: dict[str, Any]
+                 ) -> dict[str, Any]:
+    from evaluators.baseline import easy_accuracy
+    from evaluators.training import Images, count_correct
+
+    architecture, dataset, own = order.architecture, order.dataset, files[:len(order.targets)]
+    costs = Costs(architecture.macs, architecture.params, architecture.memory_bytes,
+                  max(entry["size_bytes"] for entry in own),
+                  {entry["target"]: Latency(**entry["latency"]) for entry in own})
+    correct = count_correct(architecture, arrays, Images.put(dataset.test.images, dataset.test.labels, dataset))
+    return {
+        "verdict": _verdict(own, order.budgets.violations(costs)),
+        "budgets": {name: _budget_entry(limit, costs) for name, limit in order.budgets.limits.items()},
+        "targets": list(order.targets),
+        "architecture": architecture.text,
+        "id": architecture.id,
+        **order.origin,
+        "accuracy": {
+            "test": correct / len(dataset.test), "test_ci": accuracy_interval(correct, len(dataset.test)),
+            "images": len(dataset.test),
+            "logistic_regression": easy_accuracy(dataset),
+        },
+        "costs": {"macs": costs.macs, "params": costs.params, "memory_bytes": costs.memory_bytes},
+        "files": files,
+        "preprocessing": _metadata(architecture, dataset),
+        "training": training,
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split},
+        "environment": environment(),
+    }
+
+
+def _verdict(files: Sequence[Mapping[str, Any]], violations: Mapping[str, float]) -> str:
+    """Returns the verdict on the targets' files: a file that computes something else has none of the merits."""
+    if not all(map(_computes_the_network, files)):
+        return DIFFERS
+    if not violations:
+        return UNLIMITED
+    return MET if is_feasible(violations) else MISSED
+
+
+def _computes_the_network(entry: Mapping[str, Any]) -> bool:
+    if parse_target(entry["target"]).options.precision != Options.precision:
+        return entry["top_class_agreement"] >= LEAST_AGREEMENT
+    return entry["max_abs_difference"] <= LARGEST_DIFFERENCE * max(1.0, entry["largest_logit"])  # NaN does not
+
+
+def _budget_entry(limit: Limit, costs: Costs) -> dict[str, Any]:
+    on = {"target": limit.target} if limit.target is not None else {}
+    return {"quantity": limit.quantity, **on, "limit": limit.value,
+            "measured": costs.judged(limit.quantity, limit.target), "unit": UNITS[limit.quantity],
+            "met": limit.violation(costs) <= 0}
+
+
+def _replace(directory: Path, new: Path) -> None:
+    """Moves an export to its place; what was there before is removed last."""
+    old = new.with_name(f"{new.name}.old")
+    if directory.exists():
+        directory.replace(old)
+    try:
+        new.replace(directory)
+    except OSError:
+        if old.exists():
+            old.replace(directory)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _parent(directory: Path) -> Path:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    return directory.parent
