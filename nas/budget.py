@@ -15,6 +15,7 @@ _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)\s*([^\W\d
 _MICRO = re.compile("[µμ]")  # the micro sign and the Greek letter
 
 _LATENCY_UNITS = {"us": Decimal("0.001"), "ms": Decimal(1), "s": Decimal(1000)}
+_DURATION_UNITS = {"s": Decimal(1), "min": Decimal(60), "m": Decimal(60), "h": Decimal(3600)}
 _COUNT_UNITS = {"": Decimal(1), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9)}
 _DECIMAL_BYTE_UNITS = {"B": Decimal(1), "kB": Decimal(10**3), "MB": Decimal(10**6), "GB": Decimal(10**9)}
 _BYTE_UNITS = _DECIMAL_BYTE_UNITS | {"KiB": Decimal(2**10), "MiB": Decimal(2**20), "GiB": Decimal(2**30)}
@@ -49,6 +50,16 @@ def format_bytes(size_bytes: int, digits: int = 3) -> str:
     return " ".join(_scaled(size_bytes, _BYTE_UNITS, digits))
 
 
+def format_duration(duration_s: float, digits: int = 3) -> str:
+    """Returns a duration in the largest unit in which it is at least 1, rounded to some significant digits.
+
+    >>> format_duration(1800), format_duration(5400), format_duration(59)
+    ('30 min', '1.5 h', '59 s')
+    """
+    unit = "h" if duration_s >= 3600 else "min" if duration_s >= 60 else "s"
+    return f"{_plain(_rounded(duration_s / float(_DURATION_UNITS[unit]), digits))} {unit}"
+
+
 @dataclass(frozen=True)
 class Quantity:
     """What a budget may limit: how it is stored, written and read.
@@ -81,6 +92,7 @@ QUANTITIES = {
     "memory": Quantity("memory_bytes", _BYTE_UNITS, "512KiB, 64kB or 1MB", True, format_bytes),
     "size": Quantity("size_bytes", _BYTE_UNITS, "512KiB, 64kB or 1MB", True, format_bytes),
 }
+_DURATION = Quantity("time_s", _DURATION_UNITS, "30m, 1.5h or 90s", False, format_duration)
 NONE = "none"  # in a text, no limit for a target
 
 PerTarget = float | tuple[float | None, ...] | None  # a value for the only target, or one for each
@@ -137,7 +149,19 @@ def parse_quantity(name: str, text: str | float) -> float | int:
     Raises:
         InvalidInput: no number, a missing or unknown unit, or a value that is not positive and finite.
     """
-    quantity, text = QUANTITIES[name], str(text)  # a file may have a bare number as a number
+    return _parsed(name, QUANTITIES[name], str(text))  # a file may have a bare number as a number
+
+
+def parse_duration_s(text: str) -> float:
+    """Returns a duration in seconds; raises as `parse_quantity` does.
+
+    >>> parse_duration_s("30m"), parse_duration_s("1.5h")
+    (1800.0, 5400.0)
+    """
+    return _parsed("time", _DURATION, text)
+
+
+def _parsed(name: str, quantity: Quantity, text: str) -> float | int:
     match = _NUMBER.fullmatch(_MICRO.sub("u", text.strip()))
     if not match:
         raise InvalidInput(f"{name} is written like {quantity.examples}, but got '{text}'")

@@ -59,7 +59,12 @@ def search(
     strategy: Annotated[str | None, typer.Option(help="random, tpe or nsga2  [tpe]", show_default=False)] = None,
     evaluator: Annotated[str | None, typer.Option(
         help="training, or a function of yours as module:function  [training]", show_default=False)] = None,
-    trials: Annotated[int | None, typer.Option(help="distinct candidates to train  [20]", show_default=False)] = None,
+    trials: Annotated[int | None, typer.Option(
+        help="distinct candidates to train  [20, or no limit with --time or --patience]", show_default=False)] = None,
+    time: Annotated[str | None, typer.Option(
+        help="end after so long, interruptions left out (30m, 1.5h)", show_default=False)] = None,
+    patience: Annotated[int | None, typer.Option(
+        help="end when the front has not moved for so many trained candidates", show_default=False)] = None,
     epochs: Annotated[int | None, typer.Option(help="epochs that each is trained for  [3]",
                                                show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="images in a training step  [64]", show_default=False)] = None,
@@ -73,13 +78,15 @@ def search(
     """Search a space under budgets; interrupt it at any time, the same command goes on."""
     from nas.allocator import use_huge_pages
     from nas.api import new_run_directory
+    from nas.budget import parse_duration_s
     from nas.config import SearchConfig
     from nas.run import RunDirectory
 
     directory = RunDirectory(Path(run) if run is not None else new_run_directory())
     given = {"space": space, "data": data, "resolution": resolution, "target": tuple(target) if target else None,
              "strategy": strategy, "evaluator": evaluator, "trials": trials, "epochs": epochs, "batch": batch,
-             "augmentation": augmentation, "seed": seed,
+             "augmentation": augmentation, "seed": seed, "patience": patience,
+             "time_s": parse_duration_s(time) if time is not None else None,
              "objectives": tuple(objectives.split(",")) if objectives is not None else None,
              "start": tuple(start.split(",")) if start is not None else None,
              **_limits(latency, latency_p95, throughput, macs, params, memory, size)}

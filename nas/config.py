@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,10 @@ from search_spaces import SPACES
 from search_spaces.errors import InvalidInput, unknown
 from search_spaces.layers import require
 
-KINDS: dict[Any, str] = {str: "a text", int: "a whole number", int | None: "a whole number or None"}
+KINDS: dict[Any, str] = {str: "a text", int: "a whole number", int | None: "a whole number or None",
+                         int | float | None: "a number or None"}
+ENDS = ("trials", "time_s", "patience")  # what a search may be resumed with other values of
+TRIALS = 20  # where nothing else ends a search
 PER_TARGET = ("latency_ms", "latency_percentile", "latency_p95_ms", "images_per_s")
 
 
@@ -43,7 +47,9 @@ class SearchConfig:
         start: names of published networks, or texts of architectures, to evaluate first; see `nas.engine.starts`.
         strategy: name of a sampler.
         evaluator: `training`, or a function of your own as `module:function`.
-        trials: distinct candidates to train.
+        trials: distinct candidates to train; None for `TRIALS`, or for no limit if there is one of time or patience.
+        time_s: seconds that the search may take, interruptions left out; no training begins after them.
+        patience: trained candidates after which the search ends, if the front has not moved; see `nas.ending`.
         epochs: epochs that each is trained for.
         batch: images in a training step.
         augmentation: one of `AUGMENTATIONS`.
@@ -66,7 +72,9 @@ class SearchConfig:
     start: tuple[str, ...] = ()
     strategy: str = "tpe"
     evaluator: str = "training"
-    trials: int = 20
+    trials: int | None = None
+    time_s: int | float | None = None
+    patience: int | None = None
     epochs: int = 3
     batch: int = 64
     augmentation: str = "shift"
@@ -96,8 +104,13 @@ class SearchConfig:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
         if self.evaluator not in EVALUATORS and ":" not in self.evaluator:
             raise unknown("evaluator", self.evaluator, [*EVALUATORS, "module:function"])
-        for name in ("trials", "epochs", "batch"):
-            require(getattr(self, name) >= 1, f"`{name}` must be at least 1, but got {getattr(self, name)}")
+        if self.trials is None and self.time_s is None and self.patience is None:
+            object.__setattr__(self, "trials", TRIALS)
+        for name in ("trials", "patience", "epochs", "batch"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"`{name}` must be at least 1, but got {value}")
+        require(self.time_s is None or 0 < self.time_s < math.inf,
+                f"`time_s` must be positive and finite, but got {self.time_s}")
         require(self.seed >= 0, f"`seed` must not be negative, but got {self.seed}")
         require(self.resolution is None or self.resolution >= 1,
                 f"`resolution` must be at least 1, but got {self.resolution}")
@@ -158,10 +171,10 @@ class SearchConfig:
                        self.images_per_s, self.targets)
 
     def differences(self, other: "SearchConfig") -> list[str]:
-        """Returns a line for each field, but `trials`, that differs from the other's."""
+        """Returns a line for each field, but those of `ENDS`, that differs from the other's."""
         return [f"{field.name} is {getattr(self, field.name)!r} there, {getattr(other, field.name)!r} here"
                 for field in dataclasses.fields(self)
-                if field.name != "trials" and getattr(self, field.name) != getattr(other, field.name)]
+                if field.name not in ENDS and getattr(self, field.name) != getattr(other, field.name)]
 
 
 def load_evaluator(name: str) -> Evaluator:

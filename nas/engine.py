@@ -6,6 +6,7 @@
 import contextlib
 import dataclasses
 import functools
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from nas.budget import Budgets, as_given, is_feasible
 from nas.candidate import Candidate, front, winner
 from nas.config import SearchConfig, load_evaluator
 from nas.costs import Gauge, Gauges, costs_within, counted, file_gauges
+from nas.ending import Ending, Tally, reference_point, seconds_spent, tally
 from nas.retiming import decided, in_fresh_processes, retime_front, wanted_trials
 from nas.run import CANDIDATE, Resolved, RunDirectory
 from nas.strategies import STRATEGIES
@@ -33,7 +35,6 @@ from search_spaces.zoo import load_network
 if TYPE_CHECKING:
     import optuna
 
-PROPOSALS_PER_TRIAL = 50  # bounds rejected and duplicate proposals, each
 FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a candidate
 PERCENTILE_SAMPLE = 60
 IMPOSSIBLE = "impossible"  # the attribute of a trial whose choices make no network: why
@@ -46,16 +47,6 @@ class CandidateFailed(RuntimeError):
 
 class SearchFailed(RuntimeError):
     """A search that cannot go on; what was found is kept."""
-
-
-@dataclass(frozen=True)
-class Tally:
-    """How many proposals came to what."""
-
-    trained: int = 0
-    rejected: int = 0
-    duplicates: int = 0
-    failed: int = 0
 
 
 class Monitor(Protocol):
@@ -124,6 +115,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             written.
         SearchFailed: candidate after candidate failed.
     """
+    began_s = time.monotonic()
     monitor = monitor or Silent()
     run = RunDirectory(Path(path))
     require(run.path.is_dir() or not run.path.exists(), f"a run directory must be a directory, but got '{run.path}'")
@@ -150,11 +142,23 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluate, fidelity, config.objectives,
                                 monitor)
         retime = in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges)
-        wanted = None
-        while wanted != (wanted := wanted_trials(config.trials, run.candidates())):
-            _optimize(evaluation, dataclasses.replace(config, trials=wanted), first)
+        ending = _ending(config, run, began_s)
+        while True:
+            reason = _optimize(evaluation, config, ending, first)
             retime_front(run, retime, monitor.say, monitor.progress)
+            if ending.trials == (wanted := wanted_trials(config.trials, run.candidates())):
+                break
+            ending = dataclasses.replace(ending, trials=wanted)
+        if reason:
+            monitor.say(reason)
     return run
+
+
+def _ending(config: SearchConfig, run: RunDirectory, began_s: float) -> Ending:
+    """Returns what ends a search; the time that earlier processes have spent on its trials is spent."""
+    spent_s = seconds_spent(run.study().get_trials(deepcopy=False))
+    return Ending(wanted_trials(config.trials, run.candidates()), config.time_s, began_s - spent_s, config.patience,
+                  config.objectives, reference_point(config.objectives, run.budgets, run.resolved.classes))
 
 
 def bound_space(config: SearchConfig) -> tuple[Space, Dataset]:
@@ -182,22 +186,6 @@ def starts(config: SearchConfig, dataset: Dataset) -> list[Architecture]:
                 f"{architecture.input.channels} and {architecture.classes} in '{name}'")
         found.append(architecture)
     return found
-
-
-def tally(trials: "list[optuna.trial.FrozenTrial]") -> Tally:
-    """Returns how many finished trials came to what; lost ones count for nothing."""
-    counts = dict.fromkeys((field.name for field in dataclasses.fields(Tally)), 0)
-    for trial in trials:
-        if LOST in trial.user_attrs or not trial.state.is_finished():
-            continue
-        known = trial.user_attrs.get(CANDIDATE, {})
-        if "duplicate_of" in known:
-            counts["duplicates"] += 1
-        elif trial.state.name == "FAIL":
-            counts["failed"] += 1
-        else:
-            counts["trained" if known["trained"] else "rejected"] += 1
-    return Tally(**counts)
 
 
 def _resolve(config: SearchConfig, space: Space, dataset: Dataset, gauges: Gauges, monitor: Monitor) -> Resolved:
@@ -232,37 +220,31 @@ def _require_same(run: RunDirectory, config: SearchConfig, space: Space, dataset
                            + "; ".join(differences))
 
 
-def _optimize(evaluation: Evaluation, config: SearchConfig, first: list[Architecture]) -> None:
+def _optimize(evaluation: Evaluation, config: SearchConfig, ending: Ending, first: list[Architecture]) -> str:
+    """Runs trials until the search ends; returns why, empty if it did as it was asked to."""
     sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, evaluation.space.parameters)
     study = evaluation.run.study(sampler)
     _fail_lost_trials(study)
     _enqueue_next(study, evaluation.space, first)
+    reason = ending.reached(tally(study.get_trials(deepcopy=False)), evaluation.run.candidates(study))
 
-    def after(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | None" = None) -> None:
+    def after(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
+        nonlocal reason
         trials = study.get_trials(deepcopy=False)
         counts, candidates = tally(trials), evaluation.run.candidates(study)
-        last = next((c for c in candidates if trial and c.trial == trial.number), None)
+        last = next((c for c in candidates if c.trial == trial.number), None)
         evaluation.monitor.told(counts, last, winner(candidates))
         evaluation.run.keep_weights(identify(member.architecture)
                                     for member in front(candidates, evaluation.objectives))
         _require_progress(trials)
         _enqueue_next(study, evaluation.space, first)
-        if _is_over(counts, config.trials, evaluation.monitor):
+        reason = ending.reached(counts, candidates)
+        if reason is not None:
             study.stop()
 
-    if _is_over(tally(study.get_trials(deepcopy=False)), config.trials, evaluation.monitor):
-        return
-    study.optimize(lambda trial: _objective(evaluation, study, trial), callbacks=[after], catch=(CandidateFailed,))
-
-
-def _is_over(counts: Tally, trials: int, monitor: Monitor) -> bool:
-    bound = PROPOSALS_PER_TRIAL * trials
-    for what, count in (("rejected", counts.rejected), ("duplicate", counts.duplicates), ("failed", counts.failed)):
-        if count >= bound:
-            monitor.say(f"stopped after {count} {what} proposals, {PROPOSALS_PER_TRIAL} for each trial asked for: "
-                        f"{counts.trained} of {trials} candidates were trained")
-            return True
-    return counts.trained >= trials
+    if reason is None:
+        study.optimize(lambda trial: _objective(evaluation, study, trial), callbacks=[after], catch=(CandidateFailed,))
+    return reason or ""
 
 
 def _require_progress(trials: "list[optuna.trial.FrozenTrial]") -> None:

@@ -6,15 +6,15 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from nas.candidate import Candidate
-from nas.engine import Tally
+from nas.ending import Tally
 from nas.report.measured import accuracy_text, latency_text
 
 
 class Terminal:
     """A monitor on a console; where that is no terminal, it prints lines only."""
 
-    def __init__(self, console: Console, trials: int = 0) -> None:
-        """Takes the console, and how many candidates are to be trained."""
+    def __init__(self, console: Console, trials: int | None = None) -> None:
+        """Takes the console, and how many candidates are to be trained, where that is known."""
         self._trials = trials
         self._progress = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20),
                                   MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),

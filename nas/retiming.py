@@ -72,11 +72,13 @@ def retimed(run: RunDirectory, candidate: Candidate, budgets: Budgets, retime: R
     return candidate.with_latencies(latencies, budgets)
 
 
-def wanted_trials(trials: int, candidates: Sequence[Candidate]) -> int:
-    """Returns how many candidates a search is to train, having been asked for `trials`.
+def wanted_trials(trials: int | None, candidates: Sequence[Candidate]) -> int | None:
+    """Returns how many candidates a search is to train, having been asked for `trials`; None for no limit.
 
     Each that has fallen out as it was timed anew is made up for by another one, within the bound of `MORE`.
     """
+    if trials is None:
+        return None
     fallen = [candidate for candidate in distinct(candidates)
               if candidate.retimed and candidate.trained and not candidate.feasible]
     return trials + min(len(fallen), -(-trials // MORE))

@@ -13,8 +13,10 @@ from nas.budget import (
     Costs,
     format_bytes,
     format_count,
+    format_duration,
     format_latency_ms,
     is_feasible,
+    parse_duration_s,
     parse_quantity,
 )
 from search_spaces.errors import InvalidInput
@@ -38,6 +40,24 @@ def test_a_quantity_is_read_exactly(name, text, value):
     found = parse_quantity(name, text)
     assert found == value
     assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(("text", "duration_s", "written"), [
+    ("30m", 1800, "30 min"), ("30min", 1800, "30 min"), ("90s", 90, "1.5 min"), ("0.5 h", 1800, "30 min"),
+    ("36h", 129600, "36 h"), ("1.5s", 1.5, "1.5 s"),
+])
+def test_a_duration_is_read_and_written(text, duration_s, written):
+    assert parse_duration_s(text) == duration_s
+    assert format_duration(duration_s) == written
+
+
+@pytest.mark.parametrize(("text", "reason"), [
+    ("30", "time needs a unit: 30m, 1.5h or 90s, but got '30'"), ("1d", "unknown unit of time 'd'"),
+    ("-1m", "time must be positive and finite, but got -1m"), ("soon", "time is written like 30m"),
+])
+def test_what_is_no_duration_is_refused(text, reason):
+    with pytest.raises(InvalidInput, match=reason):
+        parse_duration_s(text)
 
 
 @pytest.mark.parametrize(("name", "text", "reason"), [

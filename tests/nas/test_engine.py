@@ -8,10 +8,11 @@ import pytest
 
 from evaluators.evaluator import EVALUATORS, Score
 from evaluators.latency import Latency, MeasurementFailed
-from nas import engine
+from nas import ending
 from nas.budget import QUANTITIES, Budgets, Costs
 from nas.candidate import distinct, front, winner
-from nas.engine import SearchFailed, Silent, Tally, run_search, tally
+from nas.ending import Tally, tally
+from nas.engine import SearchFailed, Silent, run_search
 from nas.strategies.fresh import LOST
 from search_spaces import Architecture, InvalidInput
 from search_spaces.architecture import identify
@@ -144,8 +145,8 @@ def test_one_objective_is_accuracy_alone(make_config, gauge, tmp_path):
 
 def test_a_space_with_fewer_members_than_trials_ends_at_the_bound_of_duplicates(
         make_config, gauge, evaluator, tmp_path, monkeypatch):
-    assert engine.PROPOSALS_PER_TRIAL == 50
-    monkeypatch.setattr(engine, "PROPOSALS_PER_TRIAL", 3)
+    assert ending.PROPOSALS_PER_TRIAL == 50
+    monkeypatch.setattr(ending, "PROPOSALS_PER_TRIAL", 3)
     (tmp_path / "one.toml").write_text('stages = ["conv_k3_c8_s2_relu", "head_c16_relu"]')
     diary = Diary()
     run = run_search(make_config(space=str(tmp_path / "one.toml"), trials=4), tmp_path / "run", diary, gauge)
@@ -156,7 +157,7 @@ def test_a_space_with_fewer_members_than_trials_ends_at_the_bound_of_duplicates(
 
 def test_a_budget_that_hardly_anything_meets_ends_at_the_bound_of_rejections(
         make_config, gauge, all_members, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "PROPOSALS_PER_TRIAL", 3)
+    monkeypatch.setattr(ending, "PROPOSALS_PER_TRIAL", 3)
     least = min(member.macs for member in all_members.values())
     diary = Diary()
     run = run_search(make_config(trials=3, macs=least), tmp_path / "run", diary, gauge)

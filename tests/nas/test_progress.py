@@ -6,7 +6,8 @@ from rich.console import Console
 from evaluators.latency import Latency
 from nas.budget import Costs
 from nas.candidate import Candidate
-from nas.engine import Tally, run_search
+from nas.ending import Tally
+from nas.engine import run_search
 from nas.progress import Terminal
 
 

@@ -29,7 +29,9 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), m
 configs = st.builds(
     SearchConfig, space=texts, data=texts, latency_ms=st.none() | st.floats(1e-6, 1e3),
     macs=st.none() | st.integers(1, 10**15), objectives=st.sampled_from([("accuracy",), ("accuracy", "latency")]),
-    strategy=st.sampled_from(["random", "tpe", "nsga2"]), seed=st.integers(0, 2**31), trials=st.integers(1, 10**6),
+    strategy=st.sampled_from(["random", "tpe", "nsga2"]), seed=st.integers(0, 2**31),
+    trials=st.none() | st.integers(1, 10**6), time_s=st.none() | st.integers(1, 99) | st.floats(1e-3, 1e6),
+    patience=st.none() | st.integers(1, 99),
     resolution=st.none() | st.integers(1, 500), evaluator=texts.map(lambda name: f"module:{name}"))
 
 
@@ -181,7 +183,8 @@ def test_the_environment_names_what_a_result_depends_on():
 
 
 def test_differences_name_fields_and_both_values():
-    assert SearchConfig(seed=1).differences(SearchConfig(seed=2, trials=9)) == ["seed is 1 there, 2 here"]
+    other = SearchConfig(seed=2, trials=9, time_s=60, patience=5)
+    assert SearchConfig(seed=1).differences(other) == ["seed is 1 there, 2 here"]
     assert RESOLVED.differences(dataclasses.replace(RESOLVED, classes=3)) == ["classes is 10 there, 3 here"]
 
 
@@ -194,11 +197,14 @@ def test_differences_name_fields_and_both_values():
     ({"augmentation": "flip"}, "unknown augmentation"),
     ({"evaluator": "train"}, "unknown evaluator 'train'"),
     ({"trials": 0}, "`trials` must be at least 1"),
+    ({"patience": 0}, "`patience` must be at least 1, but got 0"), ({"time_s": -1.0}, "`time_s` must be positive"),
+    ({"time_s": "30m"}, "`time_s` must be a number or None, but got '30m'"),
     ({"epochs": 0}, "`epochs`"), ({"batch": 0}, "`batch`"), ({"seed": -1}, "`seed`"),
     ({"resolution": 0}, "`resolution`"),
     ({"latency_ms": 1.0, "latency_percentile": 5.0}, "in milliseconds or as a percentile, but got both"),
     ({"latency_percentile": 0.0}, r"\(0, 100\], but got p0.0"),
-    ({"trials": 2.5}, "`trials` must be a whole number, but got 2.5"), ({"seed": True}, "`seed` must be a whole"),
+    ({"trials": 2.5}, "`trials` must be a whole number or None, but got 2.5"),
+    ({"seed": True}, "`seed` must be a whole number, but got True"),
     ({"space": None}, "`space` must be a text"), ({"latency_ms": "0.09ms"}, "`latency_ms` must be a number"),
     ({"evaluator": lambda *_: 0.5}, "must be a function of a module"),
     ({"macs": 0}, "macs must be positive"), ({"latency_ms": float("nan")}, "latency must be positive"),
@@ -206,6 +212,12 @@ def test_differences_name_fields_and_both_values():
 def test_a_wrong_configuration_is_refused_with_the_rule(fields, rule):
     with pytest.raises(InvalidInput, match=rule):
         SearchConfig(**fields)
+
+
+def test_a_search_without_any_limit_has_a_number_of_trials():
+    assert SearchConfig().trials == 20
+    assert SearchConfig(time_s=60).trials is None
+    assert SearchConfig(patience=5).trials is None
 
 
 def test_budgets_of_a_configuration_hold_what_a_percentile_came_to():
