@@ -217,15 +217,15 @@ class Costs:
         return next(((latency.low_ms, latency.high_ms) for latency in self.latencies.values()), None)
 
     def value(self, quantity: str, target: str | None = None) -> float | None:
-        """Returns a quantity as it was measured, in the unit it is stored in."""
-        return self._found(quantity, target, lambda latency: latency.median_ms)
+        """Returns a quantity as it was measured, in the unit it is stored in; times are raw."""
+        return self._found(quantity, target, lambda latency: latency.raw_ms)
 
     def judged(self, quantity: str, target: str | None = None) -> float | None:
-        """Returns a quantity at the worse end of its 95 % interval: a budget is met only if it surely is.
+        """Returns a quantity at the worse end of its 95 % interval, in raw time: a budget is met only if it surely is.
 
         The 95th percentile is known no better than the median, relative to itself.
         """
-        return self._found(quantity, target, lambda latency: latency.high_ms)
+        return self._found(quantity, target, lambda latency: latency.raw_high_ms)
 
     def _found(self, quantity: str, target: str | None, time_ms: Callable[[Latency], float]) -> float | None:
         if target is None:
@@ -236,7 +236,7 @@ class Costs:
             return None
         if quantity == "throughput":
             return 1000 * parse_target(target).options.batch / time_ms(latency)
-        return time_ms(latency) * (latency.p95_ms / latency.median_ms if quantity == "latency_p95" else 1)
+        return time_ms(latency) * (latency.p95_ms / latency.raw_ms if quantity == "latency_p95" else 1)
 
 
 @dataclass(frozen=True)

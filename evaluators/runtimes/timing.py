@@ -6,7 +6,8 @@ before and after every short burst of the model, and a burst counts only if the 
 both sides and the process kept its core. The quiet level is learned and kept for as long as the process lives.
 
 Below the slow spells, the clock of the processor moves by up to 5 % for minutes, and model and reference with it in
-equal proportion: that is divided out. What remains is the time on a quiet machine at its best clock, in milliseconds.
+equal proportion: that is divided out, and noted. What remains is the time on a quiet machine at its best clock, in
+milliseconds.
 
 The interval has two parts: the spread of blocks of rounds within the measurement, and the drift between measurements
 that no single one can see. Where other processes had the core in between, their traces in caches and predictors slow
@@ -88,6 +89,17 @@ class Latency:
     flags: tuple[str, ...] = ()  # what makes the result doubtful, in words
     cores: str = ""  # that the measuring process was pinned to
     load_average: float = 0.0  # of the machine in the minute before, what was timed included
+    clock: float = 1.0  # how many times slower than at its best the processor's was; divided out of median and interval
+
+    @property
+    def raw_ms(self) -> float:
+        """The median as it was on the clock."""
+        return self.median_ms * self.clock
+
+    @property
+    def raw_high_ms(self) -> float:
+        """The upper end of the 95 % interval of `raw_ms`: what budgets are compared with."""
+        return self.high_ms * self.clock
 
     @classmethod
     def exact(cls, median_ms: float) -> "Latency":
@@ -173,6 +185,7 @@ class Estimate:
     load: float  # the share of rounds that are not quiet
     slowdown: float  # by how much the machine was slower than when it is quiet, in the rounds that count
     stolen: float  # the share of time in which other processes had the core
+    clock: float = 1.0  # how many times slower the processor's clock was than at its best, which is divided out
 
     @property
     def half_width(self) -> float:
@@ -190,7 +203,7 @@ def estimate(rounds: Rounds, level_ms: float, drift: float, stolen: float = 0.0)
     values, lost = np.asarray(rounds.values_ms), np.asarray(rounds.lost)
     slowdowns = np.asarray(rounds.references_ms) / level_ms
     quiet = (slowdowns <= TOLERANCE) & (lost <= LOST)
-    counting, slowdown = np.flatnonzero(quiet), 1.0
+    counting, slowdown, raw = np.flatnonzero(quiet), 1.0, values
     if len(counting) >= MINIMUM_ROUNDS:
         values = values / np.maximum(slowdowns / STEADY, 1)
     else:
@@ -201,7 +214,8 @@ def estimate(rounds: Rounds, level_ms: float, drift: float, stolen: float = 0.0)
     load = 1 - float(np.mean(quiet))  # a loaded machine leaves traces in its quiet rounds too
     value, half = float(quiet_value(values[counting])), half_width(values[counting], drift + LOADED * load)
     low = min(value - half, float(np.quantile(values[counting], FASTEST_QUANTILE))) - TRACES * stolen * value
-    return Estimate(value, max(low / slowdown, 0.0), value + half, counting, load, slowdown, stolen)
+    clock = float(quiet_value(raw[counting])) / value
+    return Estimate(value, max(low / slowdown, 0.0), value + half, counting, load, slowdown, stolen, clock)
 
 
 class Bench:
@@ -269,7 +283,7 @@ class Bench:
         return Latency(
             found.median_ms, found.low_ms, found.high_ms, float(np.quantile(times, 0.95)), len(times),
             (self._clock_ns() - start) / 1e9, statistics.median(references), level,
-            found.load, _flags(found, precision, elapsed_s, others_s),
+            found.load, _flags(found, precision, elapsed_s, others_s), clock=found.clock,
         )
 
     def _burst(self, run: Run, runs: int, primed: bool = True) -> tuple[list[float], float]:

@@ -103,8 +103,8 @@ def test_a_winner_is_exported_in_every_format_and_its_certificate_is_true(run, i
     latency = files["onnx"]["latency"]
     assert 0 < latency["low_ms"] <= latency["median_ms"] <= latency["high_ms"]
     assert stored["budgets"] == {"latency": {
-        "quantity": "latency", "target": "onnxruntime", "limit": 50.0, "measured": latency["high_ms"],
-        "unit": "ms, upper end of the 95 % interval", "met": True}}
+        "quantity": "latency", "target": "onnxruntime", "limit": 50.0,
+        "measured": latency["high_ms"] * latency["clock"], "unit": "ms, upper end of the 95 % interval", "met": True}}
     assert stored["training"]["images"] == 160  # training and validation, never the test images
     assert stored["data"]["fingerprint"] == run.directory.resolved.data_fingerprint
     assert stored["environment"]["onnxruntime"] == onnxruntime.__version__

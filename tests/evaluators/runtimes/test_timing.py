@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from evaluators.runtimes import timing
 from evaluators.runtimes.timing import MINIMUM_ROUNDS, Bench, Precision, Rounds, estimate, half_width, quiet_value
 
 REFERENCE_MS, MODEL_MS = 0.03, 0.1
@@ -201,6 +202,25 @@ def test_rounds_count_only_if_the_reference_was_quiet_and_the_core_was_kept():
     assert found.median_ms == 1.0
     assert found.slowdown == 1.0
     assert found.load == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("clock", [1.0, 1.01, 1.03, 1.045])
+def test_the_processors_clock_is_taken_out_of_the_median_and_kept_beside_it(clock):
+    found = estimate(_rounds([0.5 * clock] * 60, [clock] * 60), 1.0, drift=0.01)
+    assert found.median_ms * found.clock == pytest.approx(0.5 * clock)
+    assert 0.5 <= found.median_ms <= 0.5 * timing.STEADY
+
+
+def test_raw_milliseconds_are_those_that_passed():
+    simulated = machine(0)
+    bench = simulated.bench()
+    bench.measure(simulated.run(MODEL_MS))
+    simulated.layout = 1.04  # what a slower clock does to model and reference alike
+    latency = bench.measure(simulated.run(MODEL_MS))
+    assert latency.raw_ms == pytest.approx(1.04 * MODEL_MS, rel=0.02)
+    assert latency.median_ms == pytest.approx(1.02 * MODEL_MS, rel=0.015)
+    assert latency.raw_high_ms / latency.raw_ms == pytest.approx(latency.high_ms / latency.median_ms)
+    assert latency.flags == ()
 
 
 def test_where_no_round_is_quiet_the_quietest_count_and_the_interval_takes_the_slowdown_out():
