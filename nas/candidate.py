@@ -83,7 +83,17 @@ def _latency(candidate: Candidate) -> float:
     return math.inf if candidate.latency_ms is None else candidate.latency_ms
 
 
-OBJECTIVES: dict[str, Callable[[Candidate], float]] = {"accuracy": _loss, "latency": _latency}  # to be minimised
+def _macs(candidate: Candidate) -> float:
+    return candidate.costs.macs or math.inf
+
+
+def _params(candidate: Candidate) -> float:
+    return candidate.costs.params or math.inf
+
+
+OBJECTIVES: dict[str, Callable[[Candidate], float]] = {  # to be minimised
+    "accuracy": _loss, "latency": _latency, "macs": _macs, "params": _params}
+DEFAULT_OBJECTIVES = ("accuracy", "latency")
 
 
 def winner(candidates: Iterable[Candidate]) -> Candidate | None:
@@ -92,7 +102,7 @@ def winner(candidates: Iterable[Candidate]) -> Candidate | None:
     return min(eligible, key=lambda candidate: (_loss(candidate), _latency(candidate), candidate.trial), default=None)
 
 
-def front(candidates: Iterable[Candidate], objectives: Sequence[str] = tuple(OBJECTIVES)) -> list[Candidate]:
+def front(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
     """Returns the eligible candidates that no other eligible one dominates, fastest first, then by trial.
 
     Candidates of equal values are all returned, such as trials that came upon the same architecture; see `distinct`.

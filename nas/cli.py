@@ -22,7 +22,8 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=Fa
 
 Space = Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [mobile]", show_default=False)]
 Data = Annotated[str | None, typer.Option(
-    help="fashion-mnist, or a path: .npz, a folder of IDX files or of images  [fashion-mnist]", show_default=False)]
+    help="fashion-mnist; a path: .npz, a folder of IDX files or of images; or table:NAME:FILE  [fashion-mnist]",
+    show_default=False)]
 Resolution = Annotated[int | None, typer.Option(help="resize the images to so many pixels", show_default=False)]
 Targets = Annotated[list[str] | None, typer.Option(
     "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; given again for further ones, "
@@ -53,10 +54,11 @@ def search(
     latency: Latencies = None, latency_p95: LatenciesP95 = None, throughput: Throughputs = None,
     macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
     objectives: Annotated[str | None, typer.Option(
-        help="accuracy, or accuracy,latency  [accuracy,latency]", show_default=False)] = None,
+        help="accuracy, alone or with latency, macs or params  [accuracy,latency]", show_default=False)] = None,
     start: Annotated[str | None, typer.Option(
         help="published networks or architectures to try first, separated by commas", show_default=False)] = None,
-    strategy: Annotated[str | None, typer.Option(help="random, tpe or nsga2  [tpe]", show_default=False)] = None,
+    strategy: Annotated[str | None, typer.Option(
+        help="random, tpe, nsga2 or surrogate  [tpe]", show_default=False)] = None,
     evaluator: Annotated[str | None, typer.Option(
         help="training, or a function of yours as module:function  [training]", show_default=False)] = None,
     trials: Annotated[int | None, typer.Option(

@@ -11,6 +11,7 @@ from typing import Any
 from evaluators.datasets import DATASETS
 from evaluators.evaluator import AUGMENTATIONS, EVALUATORS, Evaluator
 from evaluators.runtimes import parse_target
+from evaluators.tabular import is_table
 from nas.budget import Budgets, PerTarget, as_given, for_each_target
 from nas.candidate import OBJECTIVES
 from nas.strategies import STRATEGIES
@@ -31,7 +32,7 @@ class SearchConfig:
 
     Attributes:
         space: name of a ready space, or a TOML file.
-        data: name of an embedded data set, or a path.
+        data: name of an embedded data set, or a path; or a table of a benchmark, see `evaluators.tabular`.
         resolution: pixels to which images are resized; None takes what the space or the data have.
         target: runtime that the winner is shipped on, with options: `onnxruntime:threads=2`; or several of them. The
             latency on the first is the objective.
@@ -43,7 +44,7 @@ class SearchConfig:
         params: budget of trainable parameters.
         memory_bytes: budget of live activations at their peak.
         size_bytes: budget of the model file.
-        objectives: `accuracy`, or `accuracy` and `latency`.
+        objectives: `accuracy`, alone or with one of `latency`, `macs` and `params`.
         start: names of published networks, or texts of architectures, to evaluate first; see `nas.engine.starts`.
         strategy: name of a sampler.
         evaluator: `training`, or a function of your own as `module:function`.
@@ -98,8 +99,9 @@ class SearchConfig:
         for objective in self.objectives:
             if objective not in OBJECTIVES:
                 raise unknown("objective", objective, OBJECTIVES)
-        require(self.objectives[:1] == ("accuracy",) and len(set(self.objectives)) == len(self.objectives),
-                f"`objectives` must be accuracy or accuracy,latency, but got {','.join(self.objectives) or 'none'}")
+        require(self.objectives[:1] == ("accuracy",) and "accuracy" not in self.objectives[1:]
+                and len(self.objectives) <= 2, "`objectives` must be accuracy, alone or with one of "
+                f"{', '.join(list(OBJECTIVES)[1:])}, but got {','.join(self.objectives) or 'none'}")
         if self.augmentation not in AUGMENTATIONS:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
         if self.evaluator not in EVALUATORS and ":" not in self.evaluator:
@@ -127,6 +129,9 @@ class SearchConfig:
             value = getattr(self, name)
             if isinstance(value, str | Path) and value not in known and Path(value).exists():
                 object.__setattr__(self, name, str(Path(value).absolute()))
+        if isinstance(self.data, str) and is_table(self.data):
+            kind, _, file = self.data.rpartition(":")
+            object.__setattr__(self, "data", f"{kind}:{Path(file).absolute()}")
         if callable(self.evaluator):
             named = f"{self.evaluator.__module__}:{getattr(self.evaluator, '__qualname__', '')}"
             require("<" not in named and "." not in named.partition(":")[2],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nas.budget import Budgets, format_duration
-from nas.candidate import OBJECTIVES, Candidate
+from nas.candidate import DEFAULT_OBJECTIVES, OBJECTIVES, Candidate
 from nas.config import TRIALS
 from nas.pareto import hypervolume
 from nas.run import CANDIDATE
@@ -63,7 +63,7 @@ class Ending:
     time_s: float | None = None
     began_s: float = 0.0
     patience: int | None = None
-    objectives: tuple[str, ...] = tuple(OBJECTIVES)
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     reference: tuple[float | None, ...] = (0.0, None)
 
     def reached(self, counts: Tally, candidates: Sequence[Candidate]) -> str | None:
@@ -85,13 +85,12 @@ class Ending:
 
 
 def reference_point(objectives: Sequence[str], budgets: Budgets, classes: int) -> tuple[float | None, ...]:
-    """Returns where the hypervolume of a front ends: at the accuracy of guessing, and at the budget of the latency.
+    """Returns where the hypervolume of a front ends: at the accuracy of guessing, and at the budget of the cost.
 
-    In the form of `OBJECTIVES`, to be minimised; None where there is no budget, for the largest latency that was found.
+    In the form of `OBJECTIVES`, to be minimised; None where there is no budget, for the largest cost that was found.
     """
-    limit = budgets.limits.get("latency")
-    values = {"accuracy": -1 / classes, "latency": float(limit.value) if limit else None}
-    return tuple(values[name] for name in objectives)
+    limits = {name: float(limit.value) for name, limit in budgets.limits.items()}
+    return tuple(-1 / classes if name == "accuracy" else limits.get(name) for name in objectives)
 
 
 def front_rests(candidates: Sequence[Candidate], patience: int, objectives: Sequence[str],

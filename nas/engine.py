@@ -15,21 +15,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
-from nas.budget import Budgets, as_given, is_feasible
+from evaluators.tabular import Table, is_table, load_table
+from nas.budget import Budgets, Costs, as_given, is_feasible
 from nas.candidate import Candidate, front, winner
 from nas.config import SearchConfig, load_evaluator
 from nas.costs import Gauge, Gauges, costs_within, counted, file_gauges
 from nas.ending import Ending, Tally, reference_point, seconds_spent, tally
 from nas.retiming import decided, in_fresh_processes, retime_front, wanted_trials
 from nas.run import CANDIDATE, Resolved, RunDirectory
-from nas.strategies import STRATEGIES
+from nas.strategies import STRATEGIES, Problem
 from nas.strategies.fresh import LOST, OUTSIDE, FreshSampler
 from nas.survey import members, percentile_latency_ms, require_feasible
 from search_spaces import load_space
 from search_spaces.architecture import SEPARATOR, Architecture, identify
 from search_spaces.errors import InvalidInput
 from search_spaces.layers import require
-from search_spaces.space import Space
+from search_spaces.space import SearchSpace
 from search_spaces.zoo import load_network
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Evaluation:
     """All that the objective needs, besides the trial."""
 
     run: RunDirectory
-    space: Space
+    space: SearchSpace
     dataset: Dataset
     budgets: Budgets
     gauges: Gauges
@@ -98,6 +99,7 @@ class Evaluation:
     fidelity: Fidelity
     objectives: tuple[str, ...]
     monitor: Monitor
+    table: Table | None = None
 
 
 def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None = None,
@@ -120,7 +122,10 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     run = RunDirectory(Path(path))
     require(run.path.is_dir() or not run.path.exists(), f"a run directory must be a directory, but got '{run.path}'")
     run.require_writable()
-    evaluate = load_evaluator(config.evaluator)
+    table = _table(config)
+    if table:
+        gauge = table if table.latencies_ms else {}
+    evaluate = table or load_evaluator(config.evaluator)
     space, dataset = bound_space(config)
     first = starts(config, dataset)
     if run.exists:
@@ -140,7 +145,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             run.write(config, run.resolved)
         fidelity = Fidelity(config.epochs, config.seed, config.batch, config.augmentation)
         evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluate, fidelity, config.objectives,
-                                monitor)
+                                monitor, table)
         retime = in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges)
         ending = _ending(config, run, began_s)
         while True:
@@ -161,8 +166,22 @@ def _ending(config: SearchConfig, run: RunDirectory, began_s: float) -> Ending:
                   config.objectives, reference_point(config.objectives, run.budgets, run.resolved.classes))
 
 
-def bound_space(config: SearchConfig) -> tuple[Space, Dataset]:
-    """Returns the space of a configuration, bound to its data, and the data."""
+def _table(config: SearchConfig) -> Table | None:
+    """Returns the table that is searched, if it is one; raises `InvalidInput` if a latency is asked that it lacks."""
+    if not is_table(config.data):
+        return None
+    table = load_table(config.data)
+    timed = config.budgets(config.latency_ms).timed or config.latency_percentile is not None
+    require(bool(table.latencies_ms) or not (timed or "latency" in config.objectives), "a latency must be in the "
+            f"table, but {table.space.text} has none; `--objectives accuracy,macs` asks for none")
+    return table
+
+
+def bound_space(config: SearchConfig) -> tuple[SearchSpace, Dataset]:
+    """Returns the space of a configuration, bound to its data, and the data; those of the table, if it names one."""
+    if is_table(config.data):
+        table = load_table(config.data)
+        return table.space, table.dataset
     space = load_space(config.space)
     stated = dict(space.input).get("resolution")
     require(stated is None or config.resolution is None,
@@ -188,10 +207,11 @@ def starts(config: SearchConfig, dataset: Dataset) -> list[Architecture]:
     return found
 
 
-def _resolve(config: SearchConfig, space: Space, dataset: Dataset, gauges: Gauges, monitor: Monitor) -> Resolved:
+def _resolve(config: SearchConfig, space: SearchSpace, dataset: Dataset, gauges: Gauges, monitor: Monitor) -> Resolved:
     """Returns what the configuration comes to; measures the percentile, and that the budgets can be met."""
     monitor.say(f"data: {dataset.name}, {len(dataset.classes)} classes, {dataset.resolution} pixels; {dataset.split}")
-    monitor.say(f"space: {config.space}, {float(space.size):.2g} architectures")
+    name = space.text if is_table(config.data) else config.space
+    monitor.say(f"space: {name}, {float(space.size):.2g} architectures")
     members(space, 1, config.seed)  # raises if it has none
     limits_ms = list(config.latencies_ms)
     for index, (target, percentile) in enumerate(zip(config.targets, config.percentiles, strict=True)):
@@ -209,7 +229,7 @@ def _resolve(config: SearchConfig, space: Space, dataset: Dataset, gauges: Gauge
                     dataset.split, latency_ms)
 
 
-def _require_same(run: RunDirectory, config: SearchConfig, space: Space, dataset: Dataset) -> None:
+def _require_same(run: RunDirectory, config: SearchConfig, space: SearchSpace, dataset: Dataset) -> None:
     before = run.resolved
     now = dataclasses.replace(before, space=space.text, resolution=dataset.resolution, channels=dataset.channels,
                               classes=len(dataset.classes), data_fingerprint=dataset.fingerprint,
@@ -222,7 +242,8 @@ def _require_same(run: RunDirectory, config: SearchConfig, space: Space, dataset
 
 def _optimize(evaluation: Evaluation, config: SearchConfig, ending: Ending, first: list[Architecture]) -> str:
     """Runs trials until the search ends; returns why, empty if it did as it was asked to."""
-    sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, evaluation.space.parameters)
+    problem = Problem(evaluation.space, evaluation.objectives, evaluation.budgets)
+    sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, problem)
     study = evaluation.run.study(sampler)
     _fail_lost_trials(study)
     _enqueue_next(study, evaluation.space, first)
@@ -264,7 +285,7 @@ def _fail_lost_trials(study: "optuna.Study") -> None:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _enqueue_next(study: "optuna.Study", space: Space, first: list[Architecture]) -> None:
+def _enqueue_next(study: "optuna.Study", space: SearchSpace, first: list[Architecture]) -> None:
     """Asks for the first start that has not been tried yet, by its choices if the space has it.
 
     One at a time, so that they keep their order however often the search is interrupted.
@@ -292,7 +313,9 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
         architecture = Architecture.parse(trial.user_attrs[START])
     else:
         try:
-            architecture = evaluation.space.decode(evaluation.space.suggest(trial))
+            assignment = evaluation.space.suggest(trial)
+            architecture = (evaluation.table.space.nearest(assignment, _seen(study)) if evaluation.table
+                            else evaluation.space.decode(assignment))
         except InvalidInput as error:
             trial.set_user_attr(IMPOSSIBLE, str(error))
             raise CandidateFailed(str(error)) from None
@@ -312,7 +335,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
     if not is_feasible(violations):
         known["reason"] = evaluation.budgets.excess(costs)
         trial.set_user_attr(CANDIDATE, known)
-        return _values(evaluation, 0.0, costs.latency_ms)
+        return _values(evaluation, 0.0, costs)
     evaluation.monitor.phase(trial.number, "training")
     try:
         score = _score(evaluation, architecture)
@@ -322,7 +345,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
     if score.arrays:
         save_network(architecture, score.arrays, evaluation.run.weights_path(architecture.id))
     trial.set_user_attr(CANDIDATE, known)
-    return _values(evaluation, score.accuracy, costs.latency_ms)
+    return _values(evaluation, score.accuracy, costs)
 
 
 def _failed(trial: "optuna.Trial", known: dict[str, Any], error: Exception) -> CandidateFailed:
@@ -339,10 +362,16 @@ def _score(evaluation: Evaluation, architecture: Architecture) -> Score:
     return dataclasses.replace(score, accuracy=float(score.accuracy), total=int(score.total))  # numpy's are not stored
 
 
-def _values(evaluation: Evaluation, accuracy: float, latency_ms: float | None) -> tuple[float, ...]:
+def _values(evaluation: Evaluation, accuracy: float, costs: Costs) -> tuple[float, ...]:
     """Returns the objectives; a latency that was not reached is 0, in a trial that its constraints rule out."""
-    values = {"accuracy": accuracy, "latency": latency_ms or 0.0}
-    return tuple(values[name] for name in evaluation.objectives)
+    values = {"accuracy": accuracy, "latency": costs.latency_ms or 0.0, "macs": costs.macs, "params": costs.params}
+    return tuple(float(values[name] or 0) for name in evaluation.objectives)
+
+
+def _seen(study: "optuna.Study") -> set[str]:
+    """Returns the ids of all architectures that trials have met."""
+    return {identify(trial.user_attrs[CANDIDATE]["architecture"]) for trial in study.get_trials(deepcopy=False)
+            if CANDIDATE in trial.user_attrs}
 
 
 def _earlier(study: "optuna.Study", architecture_id: str) -> "optuna.trial.FrozenTrial | None":

@@ -28,13 +28,12 @@ from evaluators.latency import Latency
 from nas.budget import NONE, Budgets, Costs, PerTarget
 from nas.candidate import Candidate, accuracy_interval
 from nas.config import SearchConfig
-from nas.strategies.fresh import LOST
+from nas.strategies.marks import CANDIDATE, LOST
 from search_spaces.errors import InvalidInput
 
 if TYPE_CHECKING:
     import optuna
 
-CANDIDATE = "candidate"  # the attribute of a trial that holds what is known of its architecture
 VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "ai-edge-litert",
              "openvino")
 

@@ -10,7 +10,7 @@ from nas.budget import QUANTITIES, Budgets, Costs, format_latency_ms, is_feasibl
 from nas.costs import CAREFUL, ROUGH, Gauges, costs_within
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
-from search_spaces.space import Assignment, Space
+from search_spaces.space import Assignment, SearchSpace
 
 PERCENTILES = (0, 10, 30, 50, 70, 100)
 SAMPLE = 200
@@ -31,7 +31,7 @@ class Survey:
         return [float(value) for value in np.percentile(self.values[name], PERCENTILES)]
 
 
-def members(space: Space, count: int, seed: int) -> list[Assignment]:
+def members(space: SearchSpace, count: int, seed: int) -> list[Assignment]:
     """Returns assignments of random members, no two of one architecture, as far as the space has so many.
 
     Choices that make no network, as where a layer is left without a pixel, are passed over.
@@ -58,7 +58,7 @@ def members(space: Space, count: int, seed: int) -> list[Assignment]:
     return list(found.values())
 
 
-def survey(space: Space, gauges: Gauges, seed: int, count: int = SAMPLE,
+def survey(space: SearchSpace, gauges: Gauges, seed: int, count: int = SAMPLE,
            progress: Progress = lambda what, done, total: None) -> Survey:
     """Returns the costs of random members on each target; without gauges only those that follow from the text."""
     measured = [(name, quantity, target) for name, quantity, target in limitable(tuple(gauges))
@@ -76,7 +76,7 @@ def survey(space: Space, gauges: Gauges, seed: int, count: int = SAMPLE,
     return Survey(values)
 
 
-def require_feasible(space: Space, budgets: Budgets, gauges: Gauges, seed: int,
+def require_feasible(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int,
                      progress: Progress = lambda what, done, total: None) -> Architecture:
     """Returns a small member that meets the budgets.
 
@@ -109,7 +109,7 @@ def require_feasible(space: Space, budgets: Budgets, gauges: Gauges, seed: int,
                        f"{least}")
 
 
-def least_macs(space: Space, seed: int) -> list[Assignment]:
+def least_macs(space: SearchSpace, seed: int) -> list[Assignment]:
     """Returns the `SMALLEST` members of least MACs among random ones and a descent from the least of them."""
     pool = members(space, SAMPLE, seed)
 
@@ -127,7 +127,7 @@ def least_macs(space: Space, seed: int) -> list[Assignment]:
     return sorted(unique.values(), key=macs)[:SMALLEST]
 
 
-def percentile_latency_ms(space: Space, gauges: Gauges, target: str, percentile: float, seed: int, count: int,
+def percentile_latency_ms(space: SearchSpace, gauges: Gauges, target: str, percentile: float, seed: int, count: int,
                           progress: Progress) -> float:
     """Returns a percentile of the latencies of random members on a target, in ms, to three significant digits."""
     measured = survey(space, {target: gauges[target]}, seed, count, progress).values["latency"]

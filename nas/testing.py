@@ -22,7 +22,7 @@ from evaluators.datasets.dataset import complete
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.runtimes import Options, Runtime
 from evaluators.weights import Weights
-from nas.strategies import Strategy
+from nas.strategies import Problem, Strategy
 from search_spaces.architecture import Architecture
 from search_spaces.space import Assignment, Space
 
@@ -183,7 +183,7 @@ def _proposals(strategy: Strategy, outcome: Outcome, directions: list[str], tria
     from nas.strategies.fresh import FreshSampler
 
     def sampler() -> FreshSampler:
-        return FreshSampler(strategy, 7, SPACE.parameters)
+        return FreshSampler(strategy, 7, Problem(SPACE, ("accuracy", "latency")[:len(directions)]))
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(directions=directions, sampler=sampler())

@@ -36,7 +36,7 @@ class Architecture:
         if not first.startswith("in_"):
             raise InvalidInput(f"an architecture begins with its input, such as 'in_r28_c1', but got '{first}'")
         return cls(build(*parse(first, {"in": Input}), first),
-                   tuple(build(*parse(token, BLOCKS), token) for token in rest))
+                   tuple(map(_parse_block, rest)))
 
     @cached_property
     def text(self) -> str:
@@ -99,6 +99,12 @@ class Architecture:
 def identify(text: str) -> str:
     """Returns the first 12 hexadecimal digits of the SHA-256 of a canonical text."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@lru_cache(maxsize=2048)
+def _parse_block(token: str) -> Block:
+    """Returns the block of a token; kept, since the texts of a search share most of their blocks."""
+    return build(*parse(token, BLOCKS), token)
 
 
 @lru_cache(maxsize=2048)

@@ -1,5 +1,6 @@
 """The networks of tabular benchmarks as architectures: what a row of the table was measured on."""
 
+import itertools
 from collections.abc import Mapping
 
 from search_spaces.architecture import SEPARATOR, Architecture
@@ -33,7 +34,18 @@ def nas_bench_macro(key: str) -> Architecture:
     return Architecture.parse(SEPARATOR.join([*filter(None, tokens), "head_c1280_relu_n10"]))
 
 
-def accel_nasbench(row: Mapping[str, str]) -> Architecture:
+def canonical_macro_key(key: str) -> str:
+    """Returns the one key of all that name the same network: identities that are no layers are last in their stage.
+
+    >>> canonical_macro_key("02001100")
+    '02010100'
+    """
+    ends = list(itertools.accumulate(depth for _, depth in _MACRO_STAGES))
+    stages = (key[start:end] for start, end in zip([0, *ends], ends, strict=False))
+    return "".join(stage[0] + stage[1:].replace("0", "").ljust(len(stage) - 1, "0") for stage in stages)
+
+
+def accel_nasbench(row: Mapping[str, str | int | float]) -> Architecture:
     """Returns the network of a row of Accel-NASBench: for each of seven blocks its expansion, kernel, layers and SE.
 
     The columns are `block0_e`, `block0_k`, `block0_l`, `block0_se` and so on to `block6_se`.

@@ -38,6 +38,56 @@ class Trial(Protocol):
         ...
 
 
+class SearchSpace(Protocol):
+    """What a search needs of a set of architectures: a `Space`, or the networks of a table."""
+
+    def __hash__(self) -> int:
+        ...
+
+    @property
+    def text(self) -> str:
+        """What identifies it."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, tuple[Value, ...]]:
+        """The choices by name: always the same ones, whatever was chosen for the others."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The number of architectures."""
+        ...
+
+    def suggest(self, trial: Trial) -> Assignment:
+        """Returns a value for every parameter, asked of an Optuna trial."""
+        ...
+
+    def sample(self, generator: np.random.Generator) -> Assignment:
+        """Returns a uniformly random value for every parameter."""
+        ...
+
+    def decode(self, assignment: Mapping[str, Value]) -> Architecture:
+        """Returns the architecture of an assignment; raises `InvalidInput` where the choices make no network."""
+        ...
+
+    def encode(self, architecture: Architecture) -> Assignment | None:
+        """Returns an assignment that decodes to the architecture, or None if there is none."""
+        ...
+
+    def active(self, assignment: Mapping[str, Value]) -> Assignment:
+        """Returns the choices that matter under the others; equal ones make equal architectures."""
+        ...
+
+    def neighbours(self, assignment: Assignment) -> Iterator[Assignment]:
+        """Yields the assignments that differ in one parameter and decode to another architecture."""
+        ...
+
+    def enumerated(self, limit: int) -> list[Assignment] | None:
+        """Returns an assignment for every member, or None if more than `limit` would have to be tried."""
+        ...
+
+
 @dataclass(frozen=True)
 class Scale:
     """Multipliers of the whole network, and whether blocks are chosen for each layer or once for a stage."""
@@ -182,6 +232,19 @@ class Space:
                 blocks.append(_scaled(alternative.block, options, width, first=layer == 0))
         return Architecture(given, tuple(blocks))
 
+    def active(self, assignment: Mapping[str, Value]) -> Assignment:
+        """Returns the choices that matter under the others: not those of layers and kinds that are not there."""
+        names = ["width", *(name for name, _ in self.input)]
+        for index, stage in enumerate(self.stages):
+            names.append(f"stage{index}.depth")
+            for layer in range(int(assignment.get(f"stage{index}.depth", stage.depths[0]))):
+                names.append(f"{self._prefix(index, layer)}.kind")
+                kind = assignment.get(names[-1], stage.alternatives[0].kind)
+                alternative = next(a for a in stage.alternatives if a.kind == kind)
+                names += [self._option_name(index, layer, alternative, option) for option, _ in alternative.choices
+                          if option != "stride" or not layer]
+        return {name: assignment[name] for name in names if name in self.parameters}
+
     def encode(self, architecture: Architecture) -> Assignment | None:
         """Returns an assignment that decodes to the architecture, or None if the space does not contain it."""
         given = {name: getattr(architecture.input, name) for name, _ in self.input}
@@ -206,6 +269,19 @@ class Space:
                 other = assignment | {name: value}
                 if value != assignment[name] and self._decode_possible(other) not in (own, None):
                     yield other
+
+    def enumerated(self, limit: int) -> list[Assignment] | None:
+        """Returns an assignment for every member, or None if there are more than `limit` combinations of choices.
+
+        Members have their active choices once; choices that make no network are among them.
+        """
+        if math.prod(map(len, self.parameters.values())) > limit:
+            return None
+        found: dict[tuple[tuple[str, Value], ...], Assignment] = {}
+        for values in itertools.product(*self.parameters.values()):
+            assignment = dict(zip(self.parameters, values, strict=True))
+            found.setdefault(tuple(self.active(assignment).items()), assignment)
+        return list(found.values())
 
     @cached_property
     def size(self) -> int:

@@ -14,7 +14,7 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from nas.budget import Budgets, format_latency_ms
-from nas.candidate import OBJECTIVES, Candidate
+from nas.candidate import DEFAULT_OBJECTIVES, Candidate
 from nas.report.measured import accuracy_text, latency_text
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
 
@@ -30,7 +30,7 @@ _LABEL_OFFSETS = tuple((side * right, up) for up in (3, -3, 8, -8) for side in (
 
 
 def write_png(path: Path, candidates: Sequence[Candidate], budgets: Budgets,
-              objectives: Sequence[str] = tuple(OBJECTIVES), title: str = "Accuracy against latency") -> None:
+              objectives: Sequence[str] = DEFAULT_OBJECTIVES, title: str = "Accuracy against latency") -> None:
     """Writes the plot; the file is either whole or not there."""
     image = io.BytesIO()
     draw_front(candidates, budgets, objectives, title).savefig(image, format="png", dpi=DPI)
@@ -42,7 +42,7 @@ def write_png(path: Path, candidates: Sequence[Candidate], budgets: Budgets,
         temporary.unlink(missing_ok=True)
 
 
-def draw_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = tuple(OBJECTIVES),
+def draw_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,
                title: str = "Accuracy against latency") -> Figure:
     """Returns the figure: all candidates of known latency, the front with 95 % intervals, the budget, the winner."""
     scene = build_scene(candidates, budgets, objectives)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nas.candidate import OBJECTIVES, Candidate, distinct, front
+from nas.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front
 
 Row = dict[str, Any]
 
@@ -16,7 +16,7 @@ COLUMNS = ("trial", "architecture", "accuracy", "accuracy_ci", "epochs", "traine
            "state", "reason", "duplicate_of")
 
 
-def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = tuple(OBJECTIVES)) -> list[Row]:
+def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Row]:
     """Returns a row of `COLUMNS` for each trial, in order; intervals are `[low, high]`, unknown values None.
 
     A trial that came upon an architecture again has the values of the first, and is not on the front beside it.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.budget import Budgets
-from nas.candidate import OBJECTIVES, Candidate, Interval, distinct, front, winner
+from nas.candidate import DEFAULT_OBJECTIVES, Candidate, Interval, distinct, front, winner
 
 LOGARITHMIC_FROM = 10.0  # the ratio of latencies from which their axis is logarithmic
 _MARGIN = 0.06
@@ -70,7 +70,7 @@ class Scene:
 
 
 def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
-                objectives: Sequence[str] = tuple(OBJECTIVES)) -> Scene:
+                objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> Scene:
     """Returns the scene of the complete candidates whose latency is known."""
     shown = [c for c in candidates if c.state == "complete" and c.latency_ms]
     members = distinct(candidate for candidate in front(candidates, objectives) if candidate.latency_ms)

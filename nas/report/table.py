@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.budget import QUANTITIES, Budgets, Limit, limitable
-from nas.candidate import OBJECTIVES, Candidate, distinct, front, winner
+from nas.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front, winner
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 from search_spaces.architecture import SEPARATOR
 
@@ -18,7 +18,7 @@ STATISTICS = {"latency": "", "latency_p95": "p95 ", "throughput": "images/s "}
 
 
 def front_report(candidates: Sequence[Candidate], budgets: Budgets,
-                 objectives: Sequence[str] = tuple(OBJECTIVES)) -> Group:
+                 objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> Group:
     """Returns a heading, the table of the front and, below it, the architectures."""
     members = distinct(front(candidates, objectives))
     heading = Text(_heading(candidates, members), style="bold")
@@ -28,7 +28,7 @@ def front_report(candidates: Sequence[Candidate], budgets: Budgets,
 
 
 def front_table(candidates: Sequence[Candidate], budgets: Budgets,
-                objectives: Sequence[str] = tuple(OBJECTIVES)) -> Table:
+                objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> Table:
     """Returns lines for each architecture of the front, fastest first, 95 % intervals in brackets.
 
     The winner is bold and has a star; limits are under the names of what they limit. A candidate has a line for each

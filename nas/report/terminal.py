@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from nas.budget import Budgets, format_latency_ms
-from nas.candidate import OBJECTIVES, Candidate
+from nas.candidate import DEFAULT_OBJECTIVES, Candidate
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
 
 _STYLES = {"★": "bold yellow", "●": "bold blue", "─": "blue", "┆": "red", "o": "", "·": "dim", "'": "dim"}
 _GUTTER = 7  # the columns of an accuracy and the axis
 
 
-def plot_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = tuple(OBJECTIVES),
+def plot_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,
                width: int = 80, height: int = 18) -> Text:
     """Returns `height` lines of at most `width` columns, and the legend: what `png.draw_front` draws, coarsely."""
     scene = build_scene(candidates, budgets, objectives)

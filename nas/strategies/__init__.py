@@ -1,15 +1,9 @@
-"""The strategies by name: each makes an Optuna sampler from a seed. A new one is one function and one line here."""
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+"""The strategies by name: each makes an Optuna sampler from a seed and a problem. A new one is one line here."""
 
 from nas.strategies.optuna_samplers import nsga2, random, tpe
+from nas.strategies.problem import Problem, Strategy
+from nas.strategies.surrogate import SurrogateSampler
 
-if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
+STRATEGIES: dict[str, Strategy] = {"random": random, "tpe": tpe, "nsga2": nsga2, "surrogate": SurrogateSampler}
 
-Strategy = Callable[[int], "BaseSampler"]
-
-STRATEGIES: dict[str, Strategy] = {"random": random, "tpe": tpe, "nsga2": nsga2}
-
-__all__ = ["STRATEGIES", "Strategy"]
+__all__ = ["STRATEGIES", "Problem", "Strategy"]

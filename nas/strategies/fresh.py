@@ -1,6 +1,6 @@
 """A sampler that is made anew for every trial, so that a resumed study asks for what an undisturbed one would."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.strategies import Strategy
-
-LOST = "lost"  # the attribute of a trial whose worker died or was interrupted
-OUTSIDE = "outside"  # the attribute of a trial whose architecture is not of the space: it has no parameters
+from nas.strategies.marks import LOST, OUTSIDE
+from nas.strategies.problem import Problem, Strategy
 
 
 class FreshSampler(BaseSampler):
@@ -22,19 +20,21 @@ class FreshSampler(BaseSampler):
     inferring them from the history.
     """
 
-    def __init__(self, strategy: Strategy, seed: int, parameters: Mapping[str, tuple[Any, ...]]) -> None:
-        """Takes the strategy, the seed of the study, and the values of each parameter."""
+    def __init__(self, strategy: Strategy, seed: int, problem: Problem) -> None:
+        """Takes the strategy, the seed of the study, and what is searched for."""
         self._strategy = strategy
         self._seed = seed
+        self._problem = problem
         self._distributions: dict[str, BaseDistribution] = {
-            name: CategoricalDistribution(values) for name, values in parameters.items()}
-        self._inner = strategy(seed)
+            name: CategoricalDistribution(values) for name, values in problem.space.parameters.items()}
+        self._inner = strategy(seed, problem)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Makes the inner sampler of the trial."""
         finished = sum(1 for other in study.get_trials(deepcopy=False)
                        if other.state.is_finished() and LOST not in other.user_attrs)
-        self._inner = self._strategy(int(np.random.SeedSequence([self._seed, finished]).generate_state(1)[0]))
+        seed = int(np.random.SeedSequence([self._seed, finished]).generate_state(1)[0])
+        self._inner = self._strategy(seed, self._problem)
         self._inner.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -2,25 +2,27 @@
 
 from typing import TYPE_CHECKING
 
+from nas.strategies.problem import Problem
+
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 
-def random(seed: int) -> "BaseSampler":
+def random(seed: int, problem: Problem) -> "BaseSampler":
     """Returns uniform random search."""
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
 
 
-def tpe(seed: int) -> "BaseSampler":
+def tpe(seed: int, problem: Problem) -> "BaseSampler":
     """Returns the multivariate tree-structured Parzen estimator (Falkner et al. 2018, section 3)."""
     from optuna.samplers import TPESampler
 
     return TPESampler(seed=seed, multivariate=True, n_startup_trials=10)
 
 
-def nsga2(seed: int) -> "BaseSampler":
+def nsga2(seed: int, problem: Problem) -> "BaseSampler":
     """Returns NSGA-II (Deb et al. 2002) with constraints, in generations of 20."""
     from optuna.samplers import NSGAIISampler
 

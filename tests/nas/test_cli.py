@@ -135,7 +135,7 @@ SEARCHES = [
     (("--evaluator", "mine:os"), "is a module"),
     (("--evaluator", ":score"), "an evaluator must name a module"),
     (("--objectives", "speed"), "unknown objective 'speed'"),
-    (("--objectives", "latency"), "must be accuracy or accuracy,latency"),
+    (("--objectives", "latency"), "must be accuracy, alone or with one of latency, macs, params"),
     (("--objectives", ""), "unknown objective ''"),
     (("--trials", "0"), "`trials` must be at least 1"),
     (("--trials", "few"), "Invalid value for '--trials'"),

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,10 +13,12 @@ from nas import ending
 from nas.budget import QUANTITIES, Budgets, Costs
 from nas.candidate import distinct, front, winner
 from nas.ending import Tally, tally
+from nas.config import SearchConfig
 from nas.engine import SearchFailed, Silent, run_search
 from nas.strategies.fresh import LOST
 from search_spaces import Architecture, InvalidInput
 from search_spaces.architecture import identify
+from search_spaces.benchmarks import nas_bench_macro
 
 LIMITED = ("latency", "macs", "params", "memory", "size")
 
@@ -446,3 +449,33 @@ def test_a_violation_is_relative_and_zero_where_a_budget_is_met_exactly():
     budgets = Budgets(latency_ms=0.1, macs=1000)
     costs = Costs(macs=1000, latencies={"onnxruntime": Latency.exact(0.2)})
     assert budgets.violations(costs) == {"latency": pytest.approx(1.0), "macs": 0.0}
+
+
+KEYS = {"22222222": 0.93, "11111111": 0.9, "02010100": 0.8, "00000000": 0.5, "10000000": 0.6, "20000000": 0.65}
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of six networks in the form of NAS-Bench-Macro."""
+    file = tmp_path / "table.json"
+    file.write_text(json.dumps({key: {"mean_acc": 100 * accuracy} for key, accuracy in KEYS.items()}))
+    return f"table:nas-bench-macro:{file}"
+
+
+@pytest.mark.parametrize("strategy", ["random", "surrogate"])
+def test_a_table_takes_the_place_of_data_space_and_training(table, strategy, tmp_path):
+    config = SearchConfig(data=table, objectives=("accuracy", "macs"), strategy=strategy, trials=6)
+    candidates = run_search(config, tmp_path / "run").candidates()
+    assert {candidate.architecture: candidate.accuracy for candidate in candidates} == pytest.approx(
+        {nas_bench_macro(key).text: accuracy for key, accuracy in KEYS.items()})
+    found = front(candidates, ("accuracy", "macs"))
+    assert winner(candidates).architecture == nas_bench_macro("22222222").text
+    assert sorted(c.costs.macs for c in found) == sorted(nas_bench_macro(key).macs for key in KEYS if not any(
+        KEYS[other] > KEYS[key] and nas_bench_macro(other).macs <= nas_bench_macro(key).macs for other in KEYS))
+
+
+def test_a_table_without_latencies_is_asked_for_none(table, tmp_path):
+    for config in (SearchConfig(data=table), SearchConfig(data=table, objectives=("accuracy",), latency_ms=0.1)):
+        with pytest.raises(InvalidInput, match="a latency must be in the table, but nas-bench-macro has none"):
+            run_search(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

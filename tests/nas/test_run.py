@@ -191,7 +191,7 @@ def test_differences_name_fields_and_both_values():
 @pytest.mark.parametrize(("fields", "rule"), [
     ({"strategy": "tpee"}, "did you mean 'tpe'"),
     ({"objectives": ("accuracy", "speed")}, "unknown objective 'speed'"),
-    ({"objectives": ("latency",)}, "must be accuracy or accuracy,latency, but got latency"),
+    ({"objectives": ("latency",)}, "must be accuracy, alone or with one of latency, macs, params, but got latency"),
     ({"objectives": ("accuracy", "accuracy")}, "but got accuracy,accuracy"),
     ({"objectives": ()}, "but got none"),
     ({"augmentation": "flip"}, "unknown augmentation"),

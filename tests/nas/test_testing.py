@@ -101,7 +101,8 @@ class Outside(optuna.samplers.RandomSampler):
 
 
 @pytest.mark.parametrize(("strategy", "error"), [
-    (lambda seed: optuna.samplers.RandomSampler(), "one seed"), (Outside, ""), (Stubborn, "")])
+    (lambda seed, problem: optuna.samplers.RandomSampler(), "one seed"), (lambda seed, problem: Outside(seed), ""),
+    (lambda seed, problem: Stubborn(seed), "")])
 def test_a_strategy_that_breaks_a_rule_is_found(strategy, error):
     with pytest.raises((AssertionError, ValueError, KeyError), match=error or None):
         check_strategy(strategy, trials=10)

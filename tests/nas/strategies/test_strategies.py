@@ -1,7 +1,7 @@
 import optuna
 import pytest
 
-from nas.strategies import STRATEGIES
+from nas.strategies import STRATEGIES, Problem
 from nas.strategies.fresh import LOST, FreshSampler
 from search_spaces.space import Space
 
@@ -10,7 +10,7 @@ SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5/7_e3/6_c8/16_s1_se0/0.
 
 def study_of(strategy, seed=0):
     return optuna.create_study(directions=["maximize", "minimize"],
-                               sampler=FreshSampler(STRATEGIES[strategy], seed, SPACE.parameters))
+                               sampler=FreshSampler(STRATEGIES[strategy], seed, Problem(SPACE)))
 
 
 def ask(study, count, tell=True):

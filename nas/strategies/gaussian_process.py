@@ -1,0 +1,130 @@
+"""A Gaussian process on a few hundred points, its lengthscales fitted to them; numpy and scipy only.
+
+Source: Rasmussen and Williams 2006 (Gaussian Processes for Machine Learning), chapters 2, 4.2 and 5.4.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+NOISE_FLOOR = 1e-6  # of the variance
+ITERATIONS = 40
+PRIOR_DEVIATION = 1.0  # of the logarithm of a lengthscale
+NOISE = 1e-2  # the noise that is expected, relative to the variance
+NOISE_DEVIATION = 1.5  # of its logarithm
+_SQRT5 = 5**0.5
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What a process has learned.
+
+    Attributes:
+        relevances: the inverse squared lengthscale of each group of features `[G]`.
+        variance: of the process.
+        noise: its variance.
+    """
+
+    relevances: Matrix
+    variance: float
+    noise: float
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianProcess:
+    """A process that has seen values at points.
+
+    Attributes:
+        points: features `[N, D]`.
+        values: what was seen there `[N]`.
+        groups: the group `[D]` of each feature; a group shares a lengthscale.
+        hyperparameters: lengthscales, variance and noise of the standardised values.
+    """
+
+    points: Matrix
+    values: Matrix
+    groups: NDArray[np.int64]
+    hyperparameters: Hyperparameters
+
+    def predict(self, points: Matrix) -> tuple[Matrix, Matrix]:
+        """Returns the mean and the standard deviation at `[M, D]` points, without the noise."""
+        mean, deviation = _standard(self.values)
+        covariance = self._covariance(points)
+        weights = scipy.linalg.cho_solve(self._factor, (self.values - mean) / deviation)
+        half = scipy.linalg.solve_triangular(self._factor[0], covariance.T, lower=True, check_finite=False)
+        variance = self.hyperparameters.variance - np.einsum("nm,nm->m", half, half)
+        return mean + deviation * (covariance @ weights), deviation * np.sqrt(np.maximum(variance, 1e-12))
+
+    def _covariance(self, points: Matrix) -> Matrix:
+        scale = np.sqrt(self.hyperparameters.relevances[self.groups])
+        return self.hyperparameters.variance * _matern(_squared_distances(points * scale, self.points * scale))
+
+    @cached_property
+    def _factor(self) -> tuple[Matrix, bool]:
+        return _cholesky(self._covariance(self.points), self.hyperparameters.noise)
+
+
+def fit(points: Matrix, values: Matrix, groups: NDArray[np.int64]) -> Hyperparameters:
+    """Returns the most probable hyperparameters of values `[N]` at points `[N, D]`.
+
+    The marginal likelihood is weighed by lognormal priors: lengthscales about the square root of the number of groups,
+    so that a point in the middle of many features still tells something of the others (Hvarfner et al. 2024).
+    """
+    count = int(groups.max()) + 1
+    distances = np.stack([_squared_distances(points[:, groups == group], points[:, groups == group]).ravel()
+                          for group in range(count)])
+    mean, deviation = _standard(values)
+    centre = np.concatenate([np.full(count, -np.log(count)), [0.0, np.log(NOISE)]])
+    spread = np.concatenate([np.full(count, 2 * PRIOR_DEVIATION), [0.5, NOISE_DEVIATION]])
+    arguments = distances, (values - mean) / deviation, centre, spread
+    found = scipy.optimize.minimize(_loss, centre, arguments, jac=True, method="L-BFGS-B",
+                                    bounds=[*[(-14.0, 8.0)] * count, (-4.0, 4.0), (np.log(NOISE_FLOOR), 1.0)],
+                                    options={"maxiter": ITERATIONS})
+    return Hyperparameters(np.exp(found.x[:count]), float(np.exp(found.x[count])), float(np.exp(found.x[count + 1])))
+
+
+def _loss(logarithms: Matrix, distances: Matrix, values: Matrix, centre: Matrix, spread: Matrix
+          ) -> tuple[float, Matrix]:
+    """Returns the negative logarithm of the posterior density, and its gradient."""
+    relevances, (variance, noise) = np.exp(logarithms[:-2]), np.exp(logarithms[-2:])
+    size = len(values)
+    squared = (relevances @ distances).reshape(size, size)
+    root = _SQRT5 * np.sqrt(squared)
+    decay = np.exp(-root)
+    covariance = variance * (1 + root + root**2 / 3) * decay
+    factor, _ = _cholesky(covariance, noise)
+    inverse = scipy.linalg.cho_solve((factor, True), np.eye(size), check_finite=False)
+    weights = inverse @ values
+    offset = (logarithms - centre) / spread
+    loss = 0.5 * values @ weights + np.log(np.diag(factor)).sum() + 0.5 * offset @ offset
+    slope = inverse - np.outer(weights, weights)  # twice the gradient in the covariance
+    by_distance = slope * (-5 / 6 * variance) * (1 + root) * decay
+    gradient = 0.5 * np.concatenate([relevances * (distances @ by_distance.ravel()),
+                                     [(slope * covariance).sum(), noise * np.trace(slope)]])
+    return float(loss), gradient + offset / spread
+
+
+def _matern(squared: Matrix) -> Matrix:
+    """Returns the Matern covariance of smoothness 5/2 at squared distances."""
+    root = _SQRT5 * np.sqrt(squared)
+    return (1 + root + root**2 / 3) * np.exp(-root)
+
+
+def _squared_distances(first: Matrix, second: Matrix) -> Matrix:
+    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
+    return np.maximum(squares, 0.0)
+
+
+def _cholesky(covariance: Matrix, noise: float) -> tuple[Matrix, bool]:
+    noisy = covariance + (noise + NOISE_FLOOR) * np.eye(len(covariance))
+    return scipy.linalg.cholesky(noisy, lower=True, check_finite=False), True
+
+
+def _standard(values: Matrix) -> tuple[float, float]:
+    return float(values.mean()), float(values.std()) or 1.0

@@ -1,0 +1,5 @@
+"""The attributes of a trial that tell a strategy what became of it."""
+
+CANDIDATE = "candidate"  # what is known of its architecture
+LOST = "lost"  # its worker died or was interrupted
+OUTSIDE = "outside"  # its architecture is not of the space: it has no parameters

@@ -1,0 +1,29 @@
+"""What is searched for: all that a strategy may know besides the trials."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nas.budget import Budgets
+from search_spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A space, what is wanted of its members, and what they may cost.
+
+    Attributes:
+        space: the choices, bound to the data.
+        objectives: `accuracy`, which is maximised, and what is minimised beside it; the values of a trial.
+        budgets: what limits costs; a trial has a constraint of the same name for each.
+    """
+
+    space: SearchSpace
+    objectives: tuple[str, ...] = ("accuracy", "latency")
+    budgets: Budgets = field(default_factory=Budgets)
+
+
+Strategy = Callable[[int, Problem], "BaseSampler"]  # from a seed

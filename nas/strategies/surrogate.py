@@ -1,0 +1,239 @@
+"""Surrogate search: models of what costs a training or a measurement, and the candidate of largest expected gain.
+
+Each quantity that is not known from the architecture's text (the error, a measured latency, the excess over a limit of
+one) has a Gaussian process of its own on its logarithm. Proposed is what adds most, in expectation, to the hypervolume
+of the feasible front, times the probability that its measured costs are within the budgets; exact costs that are not
+rule a candidate out. All that is known is read from the trials, so that a resumed search goes on as it would have.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from scipy.special import ndtr
+from threadpoolctl import ThreadpoolController
+
+from nas.pareto import ranks
+from nas.strategies.acquisition import expected_gain
+from nas.strategies.gaussian_process import GaussianProcess, Hyperparameters, fit
+from nas.strategies.marks import CANDIDATE, LOST
+from nas.strategies.members import EXACT, Member, members_of
+from nas.strategies.problem import Problem
+from search_spaces.space import Assignment
+
+Matrix = NDArray[np.float64]
+
+STARTUP = 8  # random candidates to begin with
+LISTED = 10_000  # combinations of choices up to which all members are candidates
+DRAWN = 1000  # random candidates of larger spaces
+BRED = 150  # candidates made of the best ones, for each trial
+FITTED = 200  # points that a model takes
+PARENTS = 20  # of those
+EVERY = 40  # points up to which hyperparameters are fitted anew for every trial
+REFIT = 1.06  # and later each time that the points have grown by so much
+LEAST_ERROR = 1e-3
+LEAST_DEVIATION = 1e-3  # of the logarithm of a measured cost, relative to its limit
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a finished trial has told of a member; what it has not told is NaN.
+
+    Attributes:
+        member: the architecture.
+        objectives: error, and what is minimised beside it.
+        ratios: for each measured limit, what was measured relative to it.
+        feasible: whether all constraints are met.
+    """
+
+    member: Member
+    objectives: tuple[float, ...]
+    ratios: tuple[float, ...]
+    feasible: bool
+
+
+class SurrogateSampler(BaseSampler):
+    """An Optuna sampler for a problem; see the module's text."""
+
+    def __init__(self, seed: int, problem: Problem) -> None:
+        """Takes a seed and what is searched for."""
+        self._generator = np.random.default_rng(seed)
+        self._problem = problem
+        self._exact = {name: float(limit.value) for name, limit in problem.budgets.limits.items() if name in EXACT}
+        self._members = members_of(problem.space, "memory" in self._exact)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Returns the distributions of the space."""
+        return {name: CategoricalDistribution(values) for name, values in self._problem.space.parameters.items()}
+
+    def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
+                           param_distribution: BaseDistribution) -> Any:
+        """Returns a random value for a parameter that is not of the space."""
+        assert isinstance(param_distribution, CategoricalDistribution)
+        return param_distribution.choices[self._generator.integers(len(param_distribution.choices))]
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+                        ) -> dict[str, Any]:
+        """Returns the proposal for a trial."""
+        trials = [other for other in study.get_trials(deepcopy=False)
+                  if other.number != trial.number and LOST not in other.user_attrs]
+        met = {other.number: member for other in trials if (member := self._member(other)) is not None}
+        seen = {member.id for member in met.values()}
+        measured = sorted({name for other in trials for name in other.constraints} - self._exact.keys())
+        records = [self._record(other, met[other.number], measured) for other in trials
+                   if other.number in met and other.state == TrialState.COMPLETE]
+        running = [met[other.number] for other in trials if other.number in met and not other.state.is_finished()]
+        candidates = self._within([member for member in self._candidates(records) if member.id not in seen])
+        if not candidates:
+            return self._problem.space.sample(self._generator)
+        if len(records) < STARTUP:
+            return candidates[self._generator.integers(len(candidates))].assignment
+        with _one_thread():
+            best = int(np.argmax(self._gains(candidates, records, running)))
+        return candidates[best].assignment
+
+    def _member(self, trial: FrozenTrial) -> Member | None:
+        """Returns what a trial has evaluated, or is evaluating, if it is of the space."""
+        if CANDIDATE in trial.user_attrs:
+            return self._members.of_text(trial.user_attrs[CANDIDATE]["architecture"])
+        if trial.params.keys() != self._problem.space.parameters.keys():
+            return None
+        return self._members.of(trial.params)
+
+    def _record(self, trial: FrozenTrial, member: Member, measured: Sequence[str]) -> Record:
+        feasible = all(violation <= 0 for violation in trial.constraints.values())
+        trained = trial.user_attrs[CANDIDATE]["trained"] if CANDIDATE in trial.user_attrs else feasible
+        accuracy, *others = trial.values
+        error = max(1 - accuracy, LEAST_ERROR) if trained else np.nan
+        found = (member.costs.get(name) or value or np.nan
+                 for name, value in zip(self._problem.objectives[1:], others, strict=True))
+        ratios = (1 + trial.constraints.get(name, 0.0) for name in measured)
+        return Record(member, (error, *found), tuple(ratio if ratio != 1 else np.nan for ratio in ratios), feasible)
+
+    def _candidates(self, records: Sequence[Record]) -> list[Member]:
+        """Returns all members of a small space; of a larger one random ones and some that are made of the best."""
+        listed = self._members.listed(LISTED)
+        if listed is not None:
+            return listed
+        drawn, parents = self._members.drawn(DRAWN), _best(records, PARENTS)
+        if not parents:
+            return drawn
+        bred = [self._bred([record.member.assignment for record in parents]) for _ in range(BRED)]
+        return list({member.id: member for member in (*drawn, *self._members.distinct(bred))}.values())
+
+    def _bred(self, parents: Sequence[Assignment]) -> Assignment:
+        """Returns a cross of two parents, or one of them, with one or two choices changed."""
+        generator, parameters = self._generator, self._problem.space.parameters
+        first, second = (parents[int(generator.integers(len(parents)))] for _ in range(2))
+        child = {name: (first, second)[generator.integers(2)][name] for name in parameters}
+        active = list(self._problem.space.active(child)) or list(parameters)
+        for _ in range(generator.integers(1, 3)):
+            name = active[generator.integers(len(active))]
+            child[name] = parameters[name][generator.integers(len(parameters[name]))]
+        return child
+
+    def _within(self, candidates: list[Member]) -> list[Member]:
+        """Returns the candidates whose exact costs are within the budgets; where none is, those of least excess."""
+        if not self._exact or not candidates:
+            return candidates
+        excess = [max(member.costs[name] / limit for name, limit in self._exact.items()) for member in candidates]
+        most = max(1.0, min(excess))
+        return [member for member, own in zip(candidates, excess, strict=True) if own <= most]
+
+    def _gains(self, candidates: Sequence[Member], records: Sequence[Record], running: Sequence[Member]) -> Matrix:
+        """Returns what each candidate is expected to add, times the probability that it is within the budgets."""
+        queries = [*candidates, *running]
+        objectives = np.array([record.objectives for record in records])
+        predicted = [self._known_or_predicted(name, records, column, queries)
+                     for name, column in zip(self._problem.objectives, objectives.T, strict=True)]
+        means, deviations = (np.stack(each, axis=1) for each in zip(*predicted, strict=True))
+        front = objectives[~np.isnan(objectives).any(axis=1) & np.array([record.feasible for record in records])]
+        front = np.concatenate([front, np.exp(means[len(candidates):])])  # as if what runs came to what is expected
+        gains = np.ones(len(candidates))
+        if len(front):
+            reference = np.array([self._worst(name, column, queries)
+                                  for name, column in zip(self._problem.objectives, objectives.T, strict=True)])
+            gains = expected_gain(means[:len(candidates)], deviations[:len(candidates)], front, reference)
+        for ratios in np.array([record.ratios for record in records]).T:
+            mean, deviation = self._predicted(records, ratios, queries)
+            gains *= ndtr(-mean / np.maximum(deviation, LEAST_DEVIATION))[:len(candidates)]
+        return gains
+
+    def _known_or_predicted(self, name: str, records: Sequence[Record], values: Matrix, queries: Sequence[Member]
+                            ) -> tuple[Matrix, Matrix]:
+        if name in EXACT:
+            return np.log([member.costs[name] for member in queries]), np.zeros(len(queries))
+        return self._predicted(records, values, queries)
+
+    def _worst(self, name: str, values: Matrix, queries: Sequence[Member]) -> float:
+        """Returns the corner of the hypervolume: the largest exact cost, or the largest value that was seen."""
+        if name in EXACT:
+            return 1.001 * max(member.costs[name] for member in queries)
+        return float(np.nanmax(values)) if not np.isnan(values).all() else 1.0
+
+    def _predicted(self, records: Sequence[Record], values: Matrix, queries: Sequence[Member]) -> tuple[Matrix, Matrix]:
+        """Returns the means and deviations of the logarithm of a quantity that is NaN where it is not known."""
+        known = [record for record, value in zip(records, values, strict=True) if not np.isnan(value)]
+        if len(known) < 2:
+            return np.zeros(len(queries)), np.ones(len(queries))
+        points = np.stack([record.member.features for record in known])
+        logarithms = np.log(values[~np.isnan(values)])
+        groups = self._members.groups
+        learned = _milestone(len(known))
+        hyperparameters = _fitted(_frozen(points[:learned][-FITTED:]), _frozen(logarithms[:learned][-FITTED:]),
+                                  _frozen(groups))
+        chosen = _informative(logarithms)
+        process = GaussianProcess(points[chosen], logarithms[chosen], groups, hyperparameters)
+        return process.predict(np.stack([member.features for member in queries]))
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Returns a context without threads in linear algebra: on matrices of this size they wait for one another."""
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _best(records: Sequence[Record], count: int) -> list[Record]:
+    """Returns the best feasible records by the ranks of their fronts."""
+    feasible = [record for record in records if record.feasible and not np.isnan(record.objectives).any()]
+    order = np.argsort(ranks([record.objectives for record in feasible]), kind="stable")
+    return [feasible[int(index)] for index in order[:count]]
+
+
+def _milestone(count: int) -> int:
+    """Returns of how many points the hyperparameters are: of all at first, later anew after each growth by `REFIT`."""
+    if count <= EVERY:
+        return count
+    return int(EVERY * REFIT ** np.floor(np.log(count / EVERY) / np.log(REFIT)))
+
+
+def _informative(logarithms: Matrix) -> NDArray[np.int64]:
+    """Returns which points a model takes: all, or the best half of `FITTED` and the latest others."""
+    if len(logarithms) <= FITTED:
+        return np.arange(len(logarithms))
+    best = np.argsort(logarithms, kind="stable")[:FITTED // 2]
+    others = np.setdiff1d(np.arange(len(logarithms)), best)
+    return np.sort(np.concatenate([best, others[-(FITTED - len(best)):]]))
+
+
+def _frozen(array: Matrix | NDArray[np.int64]) -> tuple[bytes, tuple[int, ...], str]:
+    return array.tobytes(), array.shape, array.dtype.str
+
+
+@lru_cache(maxsize=64)
+def _fitted(*frozen: tuple[bytes, tuple[int, ...], str]) -> Hyperparameters:
+    """Returns the hyperparameters of points, values and groups; kept, since a sampler lives for one trial only."""
+    points, values, groups = (np.frombuffer(data, dtype).reshape(shape) for data, shape, dtype in frozen)
+    return fit(points, values, groups)
