@@ -1,8 +1,33 @@
-"""Files that appear whole or not at all."""
+"""Files and directories that appear whole or not at all."""
 
+import contextlib
+import fcntl
+import glob
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from search_spaces.errors import InvalidInput
+
+BEING_WRITTEN, BEFORE = "written-", ".before"  # in the names of directories that are not in their place
+
+
+def require_writable(path: Path, what: str) -> None:
+    """Raises `InvalidInput` if nothing can be written to a directory, or made where it is to be; leaves nothing behind.
+
+    Args:
+        path: the directory.
+        what: what it is, for the message.
+    """
+    parent = next(one for one in (path, *path.absolute().parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise InvalidInput(f"{what} must be a directory that can be written, but got '{path}': {error.strerror}"
+                           ) from None
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -23,3 +48,52 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_directory(path: Path) -> Iterator[Path]:
+    """Yields a new directory that takes the place of `path` when the block ends well, and else is removed.
+
+    What was there before is removed last. What killed processes have left is put right first; a directory that a living
+    process still fills is locked.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name}.{BEING_WRITTEN}"
+    for left in sorted(path.parent.glob(f"{glob.escape(prefix)}*")):
+        with contextlib.suppress(FileNotFoundError), _locked(left) as free:
+            if free and left.suffix == BEFORE and not path.exists():
+                left.replace(path)  # its process was killed between the two moves below
+            elif free:
+                shutil.rmtree(left, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+    before = new.with_name(f"{new.name}{BEFORE}")
+    try:
+        with _locked(new):
+            yield new
+            new.chmod(0o755)
+            if path.exists():
+                path.replace(before)
+            try:
+                new.replace(path)
+            except OSError:
+                if before.exists():
+                    before.replace(path)
+                raise
+            shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[bool]:
+    """Locks a directory until the block or this process ends; yields whether no other process had locked it."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except BlockingIOError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(handle)

@@ -120,8 +120,7 @@ class LatencyMeter:
         np.save(path, images, allow_pickle=False)
         request = {"model": str(model.absolute()), "images": str(path), "precision": dataclasses.asdict(precision)}
         answer = self._ask(request, f"timed '{model}'", self.timeout_s + precision.at_most_s)
-        found = answer["latency"]
-        return Latency(**{**found, "flags": tuple(found["flags"])})
+        return Latency.stored(answer["latency"])
 
     def _start(self) -> None:
         self._stop()

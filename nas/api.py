@@ -8,8 +8,8 @@ from typing import Any
 
 from nas.budget import Budgets
 from nas.candidate import Candidate, distinct, front, winner
+from nas.certificate import Exported
 from nas.config import SearchConfig
-from nas.delivery import Exported
 from nas.engine import Monitor, run_search
 from nas.export import export_winner, judged
 from nas.run import RunDirectory

@@ -277,6 +277,30 @@ def export(
         raise typer.Exit(1)
 
 
+@app.command()
+def certify(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="directory of an export, or of a run that has one")],
+    times: Annotated[int, typer.Option(help="how often to time the files")] = 2,
+    apart: Annotated[str | None, typer.Option(help="how long to wait in between (2m)", show_default=False)] = None,
+) -> None:
+    """Time the files of an export again, each time in a fresh process, and judge them by all their timings."""
+    from nas.budget import parse_duration_s
+    from nas.certificate import CERTIFICATE
+    from nas.certificate import certify as certify_export
+    from nas.progress import Terminal
+    from nas.report.certificate import certificate_report
+
+    own = directory / "export"
+    directory = own if (own / CERTIFICATE).is_file() and not (directory / CERTIFICATE).is_file() else directory
+    console = _console()
+    with Terminal(console) as monitor:
+        exported = certify_export(directory, times=times, apart_s=parse_duration_s(apart) if apart else 0.0,
+                                  monitor=monitor)
+    console.print(certificate_report(exported.certificate, exported.directory))
+    if not exported.met:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Runs the command line: one line for what the user got wrong (status 2) or what failed (status 1)."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that temporary files are removed

@@ -1,10 +1,6 @@
 """A network leaves: trained to the end, written for each format, compared, timed in a fresh process, certified."""
 
-import dataclasses
-import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,30 +10,21 @@ import numpy as np
 
 from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset, Split
-from evaluators.files import write_whole
-from evaluators.latency import Latency, measure_once
+from evaluators.files import require_writable, whole_directory
 from evaluators.runtimes import Options, Target, parse_target, require_installed, runtime_of
 from evaluators.weights import Weights
-from nas.budget import Budgets, Costs, Limit, is_feasible
+from nas.budget import Budgets
 from nas.candidate import accuracy_interval
+from nas.certificate import CERTIFICATE, Exported, assessed, digest, open_budgets, time_files, write_certificate
 from nas.engine import Monitor
-from nas.retiming import DECIDING
-from nas.run import environment
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput, unknown
+from search_spaces.errors import unknown
 from search_spaces.layers import require
 
 FLAX = "flax"
-CERTIFICATE = "certificate.json"
-MET, MISSED, DIFFERS, UNLIMITED = "met", "missed", "differs", "no budget"  # verdicts
 FORMATS: dict[str, str | None] = {  # and the runtime that shows what a file computes
     "onnx": "onnxruntime", "litert": "litert", "stablehlo": "xla", FLAX: None}
-UNITS = {"latency": "ms, upper end of the 95 % interval", "latency_p95": "ms, upper end of the 95 % interval",
-         "throughput": "images per second, lower end of the 95 % interval", "macs": "count", "params": "count",
-         "memory": "bytes", "size": "bytes"}
 COMPARED_IMAGES = 200
-LARGEST_DIFFERENCE = 1e-4  # of a file's logits from those of Flax, relative to the largest where that exceeds 1
-LEAST_AGREEMENT = 0.9  # of the top class, where a file is quantised
 
 
 @dataclass(frozen=True)
@@ -75,32 +62,21 @@ class Order:
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Exported:
-    """An export directory and what its certificate says."""
-
-    directory: Path
-    certificate: dict[str, Any]
-
-    @property
-    def met(self) -> bool:
-        """Whether the targets' files compute what the network does and meet every budget there is."""
-        return self.certificate["verdict"] in (MET, UNLIMITED)
-
-
 def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
     """Raises `InvalidInput` if files cannot be written so: to be called before anything that takes long.
 
-    An unknown format, one whose runtime is not installed, or a directory of something else than an export.
+    An unknown format, one whose runtime is not installed, a directory of something else than an export, or one that
+    cannot be written.
     """
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
         if (runtime := FORMATS[name]) is not None:
             require_installed(runtime)
-    if directory is not None and directory.exists() and not (directory / CERTIFICATE).is_file():
-        raise InvalidInput("an export goes to a new directory or takes the place of another export, but got "
-                           f"'{directory}'")
+    if directory is not None:
+        require(not directory.exists() or (directory / CERTIFICATE).is_file(), "an export goes to a new directory or "
+                f"takes the place of another export, but got '{directory}'")
+        require_writable(directory.parent, "the place of an export")
 
 
 def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
@@ -112,17 +88,15 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
     require_deliverable(order.formats, directory)
     require(order.epochs >= 0, f"`epochs` must not be negative, but got {order.epochs}")
     require(order.batch >= 1, f"`batch` must be at least 1, but got {order.batch}")
-    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=_parent(directory)))
-    try:
+    with whole_directory(directory) as temporary:
         arrays, training = _train_to_the_end(order, monitor)
         files = [_write(order, name, target, arrays, temporary, monitor)
                  for name, target in _wanted(order.targets, order.formats)]
         certificate = _certificate(order, arrays, files, training)
-        write_whole(temporary / CERTIFICATE, (json.dumps(certificate, indent=2) + "\n").encode())
-        temporary.chmod(0o755)
-        _replace(directory, temporary)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        monitor.progress("timing the files", 0, 1)
+        certificate["timings"] = [time_files(temporary, certificate, order.quiet_ms)]
+        certificate = assessed(certificate)
+        write_certificate(temporary, certificate)
     return Exported(directory, certificate)
 
 
@@ -166,7 +140,7 @@ def _metadata(architecture: Architecture, dataset: Dataset) -> dict[str, str]:
 
 def _write(order: Order, name: str, target: Target | None, arrays: Weights, directory: Path, monitor: Monitor
            ) -> dict[str, Any]:
-    """Returns the certificate's entry of one format, having written, loaded, compared and timed its file.
+    """Returns the certificate's entry of one format, having written, loaded and compared its file.
 
     Targets whose files are of one kind and precision share a file.
     """
@@ -183,17 +157,12 @@ def _write(order: Order, name: str, target: Target | None, arrays: Weights, dire
     if not path.exists():
         runtime.write(architecture, arrays, path, metadata, _inputs(architecture, dataset.train, dataset))
     session = runtime.load(path, target.options)
-    latency = measure_once(target, path, architecture.program.input_shape, DECIDING,
-                           quiet_ms=order.quiet_ms.get(target.text))
     run_by = {"target": target.text, "input": runtime.input_layout, "versions": runtime.versions()}
-    return (_described(name, path) | run_by | _compared(session.run, architecture, arrays, dataset)
-            | {"latency": dataclasses.asdict(latency)})
+    return _described(name, path) | run_by | _compared(session.run, architecture, arrays, dataset)
 
 
 def _described(name: str, path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"format": name, "file": path.name, "size_bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest()}
+    return {"format": name, "file": path.name, "size_bytes": path.stat().st_size, "sha256": digest(path)}
 
 
 def _compared_flax(path: Path, architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
@@ -226,17 +195,14 @@ def _inputs(architecture: Architecture, split: Split, dataset: Dataset) -> np.nd
 
 def _certificate(order: Order, arrays: Weights, files: list[dict[str, Any]], training: dict[str, Any]
                  ) -> dict[str, Any]:
+    """Returns the certificate of files that have not been timed yet."""
     from evaluators.baseline import easy_accuracy
     from evaluators.training import Images, count_correct
 
-    architecture, dataset, own = order.architecture, order.dataset, files[:len(order.targets)]
-    costs = Costs(architecture.macs, architecture.params, architecture.memory_bytes,
-                  max(entry["size_bytes"] for entry in own),
-                  {entry["target"]: Latency(**entry["latency"]) for entry in own})
+    architecture, dataset = order.architecture, order.dataset
     correct = count_correct(architecture, arrays, Images.put(dataset.test.images, dataset.test.labels, dataset))
     return {
-        "verdict": _verdict(own, order.budgets.violations(costs)),
-        "budgets": {name: _budget_entry(limit, costs) for name, limit in order.budgets.limits.items()},
+        "budgets": open_budgets(order.budgets),
         "targets": list(order.targets),
         "architecture": architecture.text,
         "id": architecture.id,
@@ -246,51 +212,9 @@ def _certificate(order: Order, arrays: Weights, files: list[dict[str, Any]], tra
             "images": len(dataset.test),
             "logistic_regression": easy_accuracy(dataset),
         },
-        "costs": {"macs": costs.macs, "params": costs.params, "memory_bytes": costs.memory_bytes},
+        "costs": {"macs": architecture.macs, "params": architecture.params, "memory_bytes": architecture.memory_bytes},
         "files": files,
         "preprocessing": _metadata(architecture, dataset),
         "training": training,
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split},
-        "environment": environment(),
     }
-
-
-def _verdict(files: Sequence[Mapping[str, Any]], violations: Mapping[str, float]) -> str:
-    """Returns the verdict on the targets' files: a file that computes something else has none of the merits."""
-    if not all(map(_computes_the_network, files)):
-        return DIFFERS
-    if not violations:
-        return UNLIMITED
-    return MET if is_feasible(violations) else MISSED
-
-
-def _computes_the_network(entry: Mapping[str, Any]) -> bool:
-    if parse_target(entry["target"]).options.precision != Options.precision:
-        return entry["top_class_agreement"] >= LEAST_AGREEMENT
-    return entry["max_abs_difference"] <= LARGEST_DIFFERENCE * max(1.0, entry["largest_logit"])  # NaN does not
-
-
-def _budget_entry(limit: Limit, costs: Costs) -> dict[str, Any]:
-    on = {"target": limit.target} if limit.target is not None else {}
-    return {"quantity": limit.quantity, **on, "limit": limit.value,
-            "measured": costs.judged(limit.quantity, limit.target), "unit": UNITS[limit.quantity],
-            "met": limit.violation(costs) <= 0}
-
-
-def _replace(directory: Path, new: Path) -> None:
-    """Moves an export to its place; what was there before is removed last."""
-    old = new.with_name(f"{new.name}.old")
-    if directory.exists():
-        directory.replace(old)
-    try:
-        new.replace(directory)
-    except OSError:
-        if old.exists():
-            old.replace(directory)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _parent(directory: Path) -> Path:
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    return directory.parent

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.files import require_writable
 from evaluators.tabular import Table, is_table, load_table
 from nas.budget import Budgets, Costs, as_given, is_feasible
 from nas.candidate import Candidate, front, winner
@@ -121,7 +122,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     monitor = monitor or Silent()
     run = RunDirectory(Path(path))
     require(run.path.is_dir() or not run.path.exists(), f"a run directory must be a directory, but got '{run.path}'")
-    run.require_writable()
+    require_writable(run.path, "a run directory")
     table = _table(config)
     if table:
         gauge = table if table.latencies_ms else {}

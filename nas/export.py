@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluators.datasets import load_dataset
+from evaluators.files import require_writable
 from nas.budget import Budgets
 from nas.candidate import Candidate, winner
-from nas.delivery import Exported, Order, deliver, require_deliverable
+from nas.certificate import Exported
+from nas.delivery import Order, deliver, require_deliverable
 from nas.engine import Monitor, Silent
 from nas.retiming import in_fresh_processes, retimed
 from nas.run import RunDirectory
@@ -37,10 +39,11 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     config, judged_by = run.config, budgets or run.budgets
     require(epochs >= 1, f"`epochs` must be at least 1, but got {epochs}")
     require_deliverable(formats, out)
+    require_writable(run.path, "a run directory")
     dataset = load_dataset(config.data, seed=config.seed, resolution=run.resolved.resolution)
     if dataset.fingerprint != run.resolved.data_fingerprint:
         raise InvalidInput(f"an export needs the data of the search, but '{config.data}' has changed since")
-    chosen = _of_trial(run, trial) if trial is not None else _confirmed_winner(run, judged_by, monitor)
+    chosen = _of_trial(run, trial) if trial is not None else confirmed_winner(run, judged_by, monitor)
     architecture = Architecture.parse(chosen.architecture)
     directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
     order = Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, formats, epochs,
@@ -63,14 +66,7 @@ def judged(run: RunDirectory, budgets: Budgets) -> list[Candidate]:
             for candidate in run.candidates()]
 
 
-def _of_trial(run: RunDirectory, number: int) -> Candidate:
-    for candidate in run.candidates():
-        if candidate.trial == number:
-            return candidate
-    raise InvalidInput(f"a trial of the run is meant, but '{run.path}' has no trial {number}")
-
-
-def _confirmed_winner(run: RunDirectory, budgets: Budgets, monitor: Monitor) -> Candidate:
+def confirmed_winner(run: RunDirectory, budgets: Budgets, monitor: Monitor) -> Candidate:
     """Returns the best candidate that still meets the budgets when it is timed anew, before the long training.
 
     The later timing is recorded beside the trial, whether it falls out or not.
@@ -85,3 +81,10 @@ def _confirmed_winner(run: RunDirectory, budgets: Budgets, monitor: Monitor) -> 
         if later.feasible:
             return later
         monitor.say(f"trial {best.trial} was timed again: {budgets.excess(later.costs)}, so the next best is taken")
+
+
+def _of_trial(run: RunDirectory, number: int) -> Candidate:
+    for candidate in run.candidates():
+        if candidate.trial == number:
+            return candidate
+    raise InvalidInput(f"a trial of the run is meant, but '{run.path}' has no trial {number}")

@@ -16,7 +16,6 @@ import os
 import platform
 import sqlite3
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,16 +100,6 @@ class RunDirectory:
         sections = [("[config]", dataclasses.asdict(config)), ("[resolved]", dataclasses.asdict(resolved)),
                     ("[environment]", first), *(("[[resumed]]", one) for one in resumed)]
         write_whole(path, "\n".join(f"{name}\n{_toml(values)}" for name, values in sections).encode())
-
-    def require_writable(self) -> None:
-        """Raises `InvalidInput` if nothing can be written here; leaves nothing behind, not even the directory."""
-        parent = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
-        try:
-            with tempfile.TemporaryFile(dir=parent):
-                pass
-        except OSError as error:
-            raise InvalidInput(f"a run directory must be one that can be written, but '{self.path}' is not: "
-                               f"{error.strerror}") from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -224,7 +213,7 @@ def candidate_of(trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> C
 def _latencies(stored: Mapping[str, Any], targets: Sequence[str]) -> dict[str, Latency]:
     """Returns stored latencies by target; a bare one is that of the only target."""
     by_target = {targets[0]: stored} if "median_ms" in stored else stored
-    return {target: Latency(**{**latency, "flags": tuple(latency["flags"])}) for target, latency in by_target.items()}
+    return {target: Latency.stored(latency) for target, latency in by_target.items()}
 
 
 def environment() -> dict[str, Any]:

@@ -19,8 +19,9 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -105,6 +106,12 @@ class Latency:
     def exact(cls, median_ms: float) -> "Latency":
         """Returns a latency that is known without a measurement, as from a table."""
         return cls(median_ms, median_ms, median_ms, median_ms, 0, 0.0, 0.0, 0.0, 0.0)
+
+    @classmethod
+    def stored(cls, values: Mapping[str, Any]) -> "Latency":
+        """Returns a latency as a mapping or a JSON file has kept it; other values that stand beside it are ignored."""
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(**{**known, "flags": tuple(known["flags"])})
 
 
 @dataclass

@@ -8,7 +8,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from evaluators.latency import Latency
 from nas.budget import QUANTITIES, format_bytes
+from nas.certificate import latencies_of
 from nas.report.measured import accuracy_text, latency_text
 
 _EXACT = 4
@@ -25,26 +27,45 @@ def certificate_report(certificate: dict[str, Any], directory: Path) -> Group:
     accuracy = certificate["accuracy"]
     lines = [
         _verdict_line(certificate, directory),
-        *(_budget_line(entry, len(certificate["targets"]) > 1) for entry in certificate["budgets"].values()),
+        *(_budget_line(entry, certificate) for entry in certificate["budgets"].values()),
         Text(f"accuracy on {accuracy['images']:,} test images: {accuracy_text(accuracy['test'], accuracy['test_ci'])} %"
              f" (logistic regression: {accuracy_text(accuracy['logistic_regression'])} %)"),
     ]
     if accuracy["test"] < accuracy["logistic_regression"]:
         lines.append(Text("the network is worse than logistic regression", style="red"))
+    flags = dict.fromkeys((target, flag) for target, latency in _last(certificate).items() for flag in latency.flags)
+    lines += [Text(f"{target}: {flag}", style="yellow") for target, flag in flags]
+    return Group(*lines, _files_table(certificate), _timings_table(certificate))
+
+
+def _last(certificate: dict[str, Any]) -> dict[str, Latency]:
+    return latencies_of(certificate["timings"][-1])
+
+
+def _files_table(certificate: dict[str, Any]) -> Table:
+    table = _table("file", "runtime", right=("size", "logits differ by", "same class"))
     for entry in certificate["files"]:
-        flags = entry.get("latency", {}).get("flags", ())
-        lines += [Text(f"{entry['file']}: {flag}", style="yellow") for flag in flags]
+        table.add_row(entry["file"], entry.get("target", "flax"), format_bytes(entry["size_bytes"]),
+                      f"{entry['max_abs_difference']:.1e}", f"{entry['top_class_agreement']:.1%}")
+    return table
+
+
+def _timings_table(certificate: dict[str, Any]) -> Table:
+    """Returns every timing: raw milliseconds, and what the reference model took meanwhile."""
+    table = _table("timed", "runtime", right=("raw latency (ms)", "at most", "reference (ms)", "when quiet"))
+    for timing in certificate["timings"]:
+        for target, latency in latencies_of(timing).items():
+            table.add_row(timing["environment"]["written"].partition("+")[0].replace("T", " "), target,
+                          latency_text(latency.raw_ms), latency_text(latency.raw_high_ms),
+                          latency_text(latency.reference_ms), latency_text(latency.quiet_reference_ms))
+    return table
+
+
+def _table(*left: str, right: tuple[str, ...]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("file", "runtime", "size", "latency (ms)", "logits differ by", "same class"):
-        table.add_column(name, justify="left" if name in ("file", "runtime") else "right",
-                         no_wrap=name == "latency (ms)")
-    for entry in certificate["files"]:
-        latency = entry.get("latency")
-        table.add_row(
-            entry["file"], entry.get("target", "flax"), format_bytes(entry["size_bytes"]),
-            latency_text(latency["median_ms"], (latency["low_ms"], latency["high_ms"])) if latency else "-",
-            f"{entry['max_abs_difference']:.1e}", f"{entry['top_class_agreement']:.1%}")
-    return Group(*lines, table)
+    for name in (*left, *right):
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=name in right)
+    return table
 
 
 def _verdict_line(certificate: dict[str, Any], directory: Path) -> Text:
@@ -52,11 +73,12 @@ def _verdict_line(certificate: dict[str, Any], directory: Path) -> Text:
     return Text(f"{directory}: {words.format(targets=', '.join(certificate['targets']))}", style=style)
 
 
-def _budget_line(entry: dict[str, Any], several: bool) -> Text:
-    quantity = QUANTITIES[entry["quantity"]]
-    on = f" on {entry['target']}" if several and "target" in entry else ""
+def _budget_line(entry: dict[str, Any], certificate: dict[str, Any]) -> Text:
+    quantity, timings = QUANTITIES[entry["quantity"]], len(certificate["timings"])
+    on = f" on {entry['target']}" if "target" in entry and len(certificate["targets"]) > 1 else ""
     sign = ("<", ">")[quantity.lower == entry["met"]] + "=" * entry["met"]
     _, _, end = entry["unit"].partition(", ")
+    over = f", median of {timings} timings" if timings > 1 else ""
     return Text(f"{entry['quantity']}{on}: {quantity.format(entry['measured'], _EXACT)} {sign} "
-                f"{quantity.format(entry['limit'], _EXACT)}" + (f" ({end})" if end else ""),
+                f"{quantity.format(entry['limit'], _EXACT)}" + (f" ({end}{over})" if end else ""),
                 style="" if entry["met"] else "red")

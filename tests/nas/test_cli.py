@@ -93,7 +93,7 @@ def test_help_imports_nothing_heavy():
     assert not loaded & {"jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "matplotlib"}
 
 
-@pytest.mark.parametrize("command", ["search", "pareto", "show", "space", "export"])
+@pytest.mark.parametrize("command", ["search", "pareto", "show", "space", "export", "certify"])
 def test_every_command_explains_itself(command, nas):
     status, out, err = nas(command, "--help")
     assert (status, err) == (0, "")
@@ -189,6 +189,9 @@ OTHERS = [
     (("show", "nowhere", "--trial", "1"), "a run directory holds run.toml, but 'nowhere' does not"),
     (("pareto", "nowhere"), "a run directory holds run.toml, but 'nowhere' does not"),
     (("export", "nowhere"), "a run directory holds run.toml, but 'nowhere' does not"),
+    (("certify", "nowhere"), "an export holds certificate.json, but 'nowhere' does not"),
+    (("certify", "nowhere", "--apart", "soon"), "time is written like"),
+    (("certify", "nowhere", "--times", "0"), "`times` must be at least 1, but got 0"),
     (("space", "mobil"), "did you mean 'mobile'"),
     (("space", "mobile", "--latency", "1"), "latency needs a unit"),
     (("space", "mobile", "--latency", "p30"), "a budget is checked in milliseconds, but got 'p30'"),

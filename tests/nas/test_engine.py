@@ -392,7 +392,7 @@ def test_a_file_is_no_run_directory(make_config, gauge, tmp_path):
 
 def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_measured(make_config, gauge, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InvalidInput, match=r"must be one that can be written, but '.*/file/run' is not: Not a dir"):
+    with pytest.raises(InvalidInput, match=r"must be a directory that can be written, but got '.*/file/run': Not a"):
         run_search(make_config(latency_percentile=30.0), tmp_path / "file" / "run", gauge=gauge)
     assert gauge.timed == []
 
