@@ -12,8 +12,8 @@ from evaluators.latency import Latency, MeasurementFailed
 from nas import ending
 from nas.budget import QUANTITIES, Budgets, Costs
 from nas.candidate import distinct, front, winner
-from nas.ending import Tally, tally
 from nas.config import SearchConfig
+from nas.ending import Tally, tally
 from nas.engine import SearchFailed, Silent, run_search
 from nas.strategies.fresh import LOST
 from search_spaces import Architecture, InvalidInput
