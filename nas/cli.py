@@ -272,7 +272,7 @@ def export(
     with Terminal(console) as monitor:
         exported = found.export(trial=trial, budgets=budgets, formats=[name for name in format.split(",") if name],
                                 out=out, epochs=epochs, monitor=monitor)
-    console.print(certificate_report(exported.certificate, exported.directory))
+    console.print(certificate_report(exported.certificate, exported.directory), soft_wrap=True)
     if not exported.met:
         raise typer.Exit(1)
 
@@ -296,7 +296,7 @@ def certify(
     with Terminal(console) as monitor:
         exported = certify_export(directory, times=times, apart_s=parse_duration_s(apart) if apart else 0.0,
                                   monitor=monitor)
-    console.print(certificate_report(exported.certificate, exported.directory))
+    console.print(certificate_report(exported.certificate, exported.directory), soft_wrap=True)
     if not exported.met:
         raise typer.Exit(1)
 
