@@ -1,4 +1,7 @@
-"""A trained network in one safetensors file: its arrays by name, and its architecture's text in the metadata."""
+"""A trained network in one safetensors file: its arrays by name, and its architecture's text in the metadata.
+
+What a training that was stopped goes on from is a file of arrays only.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
 from evaluators.files import write_whole
 from search_spaces.architecture import Architecture
@@ -19,9 +22,24 @@ if TYPE_CHECKING:
 def save_network(architecture: Architecture, arrays: Mapping[str, np.ndarray], path: Path,
                  metadata: Mapping[str, str] | None = None) -> None:
     """Writes the architecture and its arrays, with texts of your own, to a file that appears whole or not at all."""
+    _save(arrays, path, {**(metadata or {}), "architecture": architecture.text})
+
+
+def save_checkpoint(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Writes the checkpoint of a score to a file that appears whole or not at all; an empty one needs no file."""
+    if arrays:
+        _save(arrays, path, {})
+
+
+def load_checkpoint(path: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays that `save_checkpoint` wrote, none where there is no file."""
+    return load_file(path) if path.exists() else {}
+
+
+def _save(arrays: Mapping[str, np.ndarray], path: Path, metadata: Mapping[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_whole(path, save(contiguous, {**(metadata or {}), "architecture": architecture.text}))
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    write_whole(path, save(contiguous, dict(metadata)))
 
 
 def load_arrays(path: str | Path) -> tuple[Architecture, dict[str, np.ndarray]]:

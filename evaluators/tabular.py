@@ -1,7 +1,8 @@
-"""Tables of benchmarks as evaluators: networks that others have trained, so that a search takes seconds.
+"""Tables of benchmarks as evaluators: networks that have been trained already, so that a search takes seconds.
 
 `--data table:NAME:FILE` takes the place of data, space and evaluator: a table brings its networks as a space, their
-accuracies, and perhaps their latencies, which are then those of every target.
+accuracies, and perhaps their latencies, which are then those of every target. `--data table:learning-curves` needs no
+file: that table is our own, and has the accuracies after every epoch, so that early stopping can be tried on it.
 """
 
 import csv
@@ -20,7 +21,7 @@ from evaluators.datasets import Dataset, Split
 from evaluators.evaluator import Fidelity
 from evaluators.latency import Latency, Precision
 from search_spaces.architecture import Architecture
-from search_spaces.benchmarks import accel_nasbench, canonical_macro_key, nas_bench_macro
+from search_spaces.benchmarks import LEARNING_CURVES, accel_nasbench, canonical_macro_key, nas_bench_macro
 from search_spaces.errors import InvalidInput, unknown
 from search_spaces.layers import require
 from search_spaces.space import Assignment, Trial, Value
@@ -116,16 +117,26 @@ class Table:
         dataset: stands for the images that they were trained on; its one image is the fingerprint of the file.
         accuracies: the accuracy of each network in [0, 1], by the id of its architecture.
         latencies_ms: its latency, empty where the table has none.
+        curves: the accuracies after each epoch of each of its trainings `[seeds, epochs]`, empty without any.
     """
 
     space: TableSpace
     dataset: Dataset
     accuracies: Mapping[str, float] = field(repr=False)
     latencies_ms: Mapping[str, float] = field(repr=False)
+    curves: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     def __call__(self, architecture: Architecture, data: Dataset, fidelity: Fidelity) -> float:
-        """Returns the accuracy of a network of the table, whatever the fidelity."""
-        return self.accuracies[architecture.id]
+        """Returns the accuracy of a network of the table: after so many epochs, where the table has curves."""
+        if not self.curves:
+            return self.accuracies[architecture.id]
+        curves = self.curves[architecture.id]
+        return float(curves[fidelity.seed % len(curves), fidelity.epochs - 1])
+
+    @property
+    def epochs(self) -> int:
+        """The epochs of a training; 1 where the table does not tell them apart."""
+        return next(iter(self.curves.values())).shape[1] if self.curves else 1
 
     def size_bytes(self, architecture: Architecture) -> int:
         """Returns the size of the parameters in float32."""
@@ -142,7 +153,7 @@ def is_table(data: str) -> bool:
 
 
 def load_table(data: str) -> Table:
-    """Returns the table that `table:NAME:FILE` means.
+    """Returns the table that `table:NAME:FILE` means; of `table:learning-curves`, by default the one we recorded.
 
     Raises:
         InvalidInput: unknown name, or a file that cannot be read or is not such a table.
@@ -150,6 +161,7 @@ def load_table(data: str) -> Table:
     name, _, file = data.removeprefix(PREFIX).partition(":")
     if name not in TABLES:
         raise unknown("table", name, TABLES)
+    file = file or OWN.get(name, "")
     require(bool(file), f"a table is given as {PREFIX}{name}:FILE, but got '{data}'")
     try:
         return _load(name, Path(file), Path(file).stat().st_mtime_ns)
@@ -204,11 +216,31 @@ def _accel(name: str, content: bytes) -> Table:
     return Table(space, _stand_in(name, content, 224, 1000), accuracies, latencies_ms)
 
 
-def _stand_in(name: str, content: bytes, resolution: int, classes: int) -> Dataset:
-    image = np.zeros((1, resolution, resolution, 3), np.uint8)
+def _learning_curves(name: str, content: bytes) -> Table:
+    """Returns learning curves on Fashion-MNIST, see `experiments/learning_curves.py`; accuracies are means of seeds."""
+    space = LEARNING_CURVES.bind(14, 1, 10)
+    curves: dict[str, list[list[float]]] = {}
+    members: dict[str, Assignment] = {}
+    for row in csv.DictReader(content.decode().splitlines()):
+        architecture = Architecture.parse(row["architecture"])
+        assignment = space.encode(architecture)
+        require(assignment is not None, f"the networks of {name} are of its space, but got {architecture.text}")
+        members[architecture.id] = dict(assignment or {})
+        curves.setdefault(architecture.id, []).append([float(row[key]) for key in row if key.startswith("accuracy_")])
+    arrays = {member: np.array(rows) for member, rows in curves.items()}
+    require(len({rows.shape for rows in arrays.values()}) <= 1, "all networks have as many trainings, of equal epochs")
+    return Table(TableSpace(name, space.parameters, space.decode, space.active, members),
+                 _stand_in(name, content, 14, 10, channels=1),
+                 {member: float(rows[:, -1].mean()) for member, rows in arrays.items()}, {}, arrays)
+
+
+def _stand_in(name: str, content: bytes, resolution: int, classes: int, channels: int = 3) -> Dataset:
+    image = np.zeros((1, resolution, resolution, channels), np.uint8)
     image.flat[:32] = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
     split = Split(image, np.zeros(1, np.int32))
     return Dataset(name, tuple(map(str, range(classes))), split, split, split, "as its authors trained and measured")
 
 
-TABLES: dict[str, Callable[[str, bytes], Table]] = {"nas-bench-macro": _macro, "accel-nasbench": _accel}
+TABLES: dict[str, Callable[[str, bytes], Table]] = {"nas-bench-macro": _macro, "accel-nasbench": _accel,
+                                                    "learning-curves": _learning_curves}
+OWN = {"learning-curves": str(Path(__file__).with_name("learning_curves.csv"))}  # tables that come with the package

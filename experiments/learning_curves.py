@@ -1,9 +1,9 @@
 """What would every member of a small space have been worth, had its training been stopped after some epoch?
 
-Trains each of the 128 architectures of `SPACE` on the embedded data at 14 pixels for 9 epochs, with 2 seeds, and
-records the validation accuracy after every epoch. The learning rate follows the schedule of all 9 epochs, so a row is
-what a search sees that stops a training early and what it sees if it goes on. Strategies and early stopping are
-compared on the table in seconds, with no training (`experiments/benchmarks/early_stopping.py`).
+Trains each of the 128 architectures of `LEARNING_CURVES` on the embedded data at 14 pixels for 9 epochs, with 2 seeds,
+and records the validation accuracy after every epoch. The learning rate follows the schedule of all 9 epochs, so a row
+is what a search sees that stops a training early and what it sees if it goes on. Strategies and early stopping are
+compared on the table in seconds, with no training: `--data table:learning-curves`.
 
     python experiments/learning_curves.py                  # goes on where it was, until the table is whole
     python experiments/learning_curves.py --seconds 120    # for so long at most
@@ -20,23 +20,22 @@ from pathlib import Path
 
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Fidelity
+from evaluators.tabular import OWN
 from evaluators.training import evaluate
 from evaluators.weights import Weights
 from search_spaces import Architecture
-from search_spaces.space import Space
+from search_spaces.benchmarks import LEARNING_CURVES
 
 RESOLUTION = 14
 EPOCHS = 9
 SEEDS = (0, 1)
-SPACE = Space.parse("scale_w0.5/1_stagewise+in+conv_k3_c16_s2_relu+mb_k3_e1/4_c16_s1_se0_relu"
-                    "+mb_k3/5_e3/6_c24/40_s2_se0/0.25_relu_x1/2+head_c64_relu")
-TABLE = Path(__file__).parent / "results" / "learning_curves.csv"
+TABLE = Path(OWN["learning-curves"])
 COLUMNS = ("architecture", "seed", "macs", "params", *(f"accuracy_{epoch}" for epoch in range(1, EPOCHS + 1)))
 
 
 def all_members(data: Dataset) -> list[Architecture]:
     """Returns every architecture of the space once, in the order of its choices."""
-    space = SPACE.bind(data.resolution, data.channels, len(data.classes))
+    space = LEARNING_CURVES.bind(data.resolution, data.channels, len(data.classes))
     names = space.parameters
     found = (space.decode(dict(zip(names, values, strict=True))) for values in itertools.product(*names.values()))
     return list({architecture.id: architecture for architecture in found}.values())

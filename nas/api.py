@@ -10,8 +10,9 @@ from nas.budget import Budgets
 from nas.candidate import Candidate, distinct, front, winner
 from nas.certificate import Exported
 from nas.config import SearchConfig
-from nas.engine import Monitor, run_search
+from nas.engine import run_search
 from nas.export import export_winner, judged
+from nas.monitor import Monitor
 from nas.run import RunDirectory
 
 

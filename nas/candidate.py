@@ -34,6 +34,9 @@ class Candidate:
         reason: why it was rejected, stopped or failed.
         retimed: whether its latencies are those of a later timing, in a process that had timed nothing else.
         duplicate_of: the trial that met the architecture first, whose values it has.
+        accuracies: epochs and accuracy at each rung that it was compared at, and after the whole training.
+        bracket: the rung at which it was first judged, counted from 0.
+        continues: the trial whose training it has taken up again.
     """
 
     trial: int
@@ -48,6 +51,9 @@ class Candidate:
     reason: str | None = None
     retimed: bool = field(default=False, compare=False)  # a longer search of equal results may have timed more
     duplicate_of: int | None = None
+    accuracies: tuple[tuple[int, float], ...] = ()
+    bracket: int = 0
+    continues: int | None = None
 
     @property
     def latency_ms(self) -> float | None:
@@ -120,11 +126,12 @@ def front(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_O
 
 
 def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Returns the first candidate of each architecture, in the order given."""
-    first: dict[str, Candidate] = {}
+    """Returns the candidate of each architecture that was trained longest, the first of several, in the order given."""
+    found: dict[str, Candidate] = {}
     for candidate in candidates:
-        first.setdefault(candidate.architecture, candidate)
-    return list(first.values())
+        if candidate.epochs > found.setdefault(candidate.architecture, candidate).epochs:
+            found[candidate.architecture] = candidate
+    return list(found.values())
 
 
 def accuracy_interval(correct: int, count: int) -> Interval:

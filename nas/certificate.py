@@ -19,7 +19,7 @@ from evaluators.files import require_writable, write_whole
 from evaluators.latency import Latency, measure_once
 from evaluators.runtimes import Options, parse_target
 from nas.budget import QUANTITIES, Budgets, Costs, Limit
-from nas.engine import Monitor, Silent
+from nas.monitor import Monitor, Silent
 from nas.retiming import DECIDING
 from nas.run import environment
 from search_spaces.architecture import Architecture

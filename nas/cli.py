@@ -66,9 +66,15 @@ def search(
     time: Annotated[str | None, typer.Option(
         help="end after so long, interruptions left out (30m, 1.5h)", show_default=False)] = None,
     patience: Annotated[int | None, typer.Option(
-        help="end when the front has not moved for so many trained candidates", show_default=False)] = None,
+        help="end when the front has not moved for so many candidates", show_default=False)] = None,
     epochs: Annotated[int | None, typer.Option(help="epochs that each is trained for  [3]",
                                                show_default=False)] = None,
+    early_stopping: Annotated[bool | None, typer.Option(
+        "--early-stopping", help="compare candidates on the way, let the best third go on", show_default=False)] = None,
+    rungs: Annotated[str | None, typer.Option(
+        help="epochs after which they are compared (1,3)  [each a third of the next]", show_default=False)] = None,
+    brackets: Annotated[int | None, typer.Option(
+        help="rungs at which candidates may be compared first, as in Hyperband  [1]", show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="images in a training step  [64]", show_default=False)] = None,
     augmentation: Annotated[str | None, typer.Option(
         help="none, shift or shift-flip  [shift]", show_default=False)] = None,
@@ -83,10 +89,13 @@ def search(
     from nas.budget import parse_duration_s
     from nas.config import SearchConfig
     from nas.run import RunDirectory
+    from nas.rungs import parse_rungs
 
     directory = RunDirectory(Path(run) if run is not None else new_run_directory())
     given = {"space": space, "data": data, "resolution": resolution, "target": tuple(target) if target else None,
              "strategy": strategy, "evaluator": evaluator, "trials": trials, "epochs": epochs, "batch": batch,
+             "early_stopping": early_stopping, "brackets": brackets,
+             "rungs": parse_rungs(rungs) if rungs is not None else None,
              "augmentation": augmentation, "seed": seed, "patience": patience,
              "time_s": parse_duration_s(time) if time is not None else None,
              "objectives": tuple(objectives.split(",")) if objectives is not None else None,

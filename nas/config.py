@@ -11,7 +11,7 @@ from typing import Any
 from evaluators.datasets import DATASETS
 from evaluators.evaluator import AUGMENTATIONS, EVALUATORS, Evaluator
 from evaluators.runtimes import parse_target
-from evaluators.tabular import is_table
+from evaluators.tabular import PREFIX, is_table
 from nas.budget import Budgets, PerTarget, as_given, for_each_target
 from nas.candidate import OBJECTIVES
 from nas.strategies import STRATEGIES
@@ -19,8 +19,8 @@ from search_spaces import SPACES
 from search_spaces.errors import InvalidInput, unknown
 from search_spaces.layers import require
 
-KINDS: dict[Any, str] = {str: "a text", int: "a whole number", int | None: "a whole number or None",
-                         int | float | None: "a number or None"}
+KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
+                         int | None: "a whole number or None", int | float | None: "a number or None"}
 ENDS = ("trials", "time_s", "patience")  # what a search may be resumed with other values of
 TRIALS = 20  # where nothing else ends a search
 PER_TARGET = ("latency_ms", "latency_percentile", "latency_p95_ms", "images_per_s")
@@ -52,6 +52,9 @@ class SearchConfig:
         time_s: seconds that the search may take, interruptions left out; no training begins after them.
         patience: trained candidates after which the search ends, if the front has not moved; see `nas.ending`.
         epochs: epochs that each is trained for.
+        early_stopping: whether candidates are compared on the way, and only the best go on; see `nas.rungs`.
+        rungs: the epochs after which they are; by default a third of the training, a third of that, and so on.
+        brackets: at how many rungs, counted from the first, candidates may be judged first; above 1 as in Hyperband.
         batch: images in a training step.
         augmentation: one of `AUGMENTATIONS`.
         seed: of the data split, the strategy and the training.
@@ -77,13 +80,16 @@ class SearchConfig:
     time_s: int | float | None = None
     patience: int | None = None
     epochs: int = 3
+    early_stopping: bool = False
+    rungs: tuple[int, ...] = ()
+    brackets: int = 1
     batch: int = 64
     augmentation: str = "shift"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("objectives", "start"):
-            require(not isinstance(getattr(self, name), str), f"`{name}` is a sequence of texts, but got "
+        for name, of in (("objectives", "texts"), ("start", "texts"), ("rungs", "whole numbers")):
+            require(isinstance(getattr(self, name), list | tuple), f"`{name}` is a sequence of {of}, but got "
                     f"{getattr(self, name)!r}")
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a list would do as well
         self._normalise_names()
@@ -91,7 +97,7 @@ class SearchConfig:
             if field.type in KINDS:
                 kind: Any = field.type
                 value = getattr(self, field.name)
-                require(isinstance(value, kind) and not isinstance(value, bool),
+                require(isinstance(value, kind) and isinstance(value, bool) == (kind is bool),
                         f"`{field.name}` must be {KINDS[kind]}, but got {value!r}")
         self._normalise_targets()
         if self.strategy not in STRATEGIES:
@@ -108,7 +114,11 @@ class SearchConfig:
             raise unknown("evaluator", self.evaluator, [*EVALUATORS, "module:function"])
         if self.trials is None and self.time_s is None and self.patience is None:
             object.__setattr__(self, "trials", TRIALS)
-        for name in ("trials", "patience", "epochs", "batch"):
+        require(all(type(rung) is int for rung in self.rungs),
+                f"`rungs` are whole numbers of epochs, but got {', '.join(map(str, self.rungs))}")
+        require(self.early_stopping or (not self.rungs and self.brackets == 1),
+                "`rungs` and `brackets` are of early stopping, but got them without it")
+        for name in ("trials", "patience", "epochs", "batch", "brackets"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"`{name}` must be at least 1, but got {value}")
         require(self.time_s is None or 0 < self.time_s < math.inf,
@@ -130,8 +140,9 @@ class SearchConfig:
             if isinstance(value, str | Path) and value not in known and Path(value).exists():
                 object.__setattr__(self, name, str(Path(value).absolute()))
         if isinstance(self.data, str) and is_table(self.data):
-            kind, _, file = self.data.rpartition(":")
-            object.__setattr__(self, "data", f"{kind}:{Path(file).absolute()}")
+            kind, _, file = self.data.removeprefix(PREFIX).partition(":")
+            if file:
+                object.__setattr__(self, "data", f"{PREFIX}{kind}:{Path(file).absolute()}")
         if callable(self.evaluator):
             named = f"{self.evaluator.__module__}:{getattr(self.evaluator, '__qualname__', '')}"
             require("<" not in named and "." not in named.partition(":")[2],

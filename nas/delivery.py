@@ -16,7 +16,7 @@ from evaluators.weights import Weights
 from nas.budget import Budgets
 from nas.candidate import accuracy_interval
 from nas.certificate import CERTIFICATE, Exported, assessed, digest, open_budgets, time_files, write_certificate
-from nas.engine import Monitor
+from nas.monitor import Monitor
 from search_spaces.architecture import Architecture
 from search_spaces.errors import unknown
 from search_spaces.layers import require

@@ -10,8 +10,7 @@ from nas.budget import Budgets, format_duration
 from nas.candidate import DEFAULT_OBJECTIVES, OBJECTIVES, Candidate
 from nas.config import TRIALS
 from nas.pareto import hypervolume
-from nas.run import CANDIDATE
-from nas.strategies.fresh import LOST
+from nas.strategies.marks import CANDIDATE, LOST, PROMOTED
 
 if TYPE_CHECKING:
     import optuna
@@ -28,10 +27,16 @@ class Tally:
     rejected: int = 0
     duplicates: int = 0
     failed: int = 0
+    stopped: int = 0
+
+    @property
+    def tried(self) -> int:
+        """How many candidates were trained, to the end or until they were stopped."""
+        return self.trained + self.stopped
 
 
 def tally(trials: "Sequence[optuna.trial.FrozenTrial]") -> Tally:
-    """Returns how many finished trials came to what; lost ones count for nothing."""
+    """Returns how many finished trials came to what; lost ones, and stopped ones that went on, count for nothing."""
     counts = dict.fromkeys((field.name for field in dataclasses.fields(Tally)), 0)
     for trial in trials:
         if LOST in trial.user_attrs or not trial.state.is_finished():
@@ -42,7 +47,9 @@ def tally(trials: "Sequence[optuna.trial.FrozenTrial]") -> Tally:
         elif trial.state.name == "FAIL":
             counts["failed"] += 1
         else:
-            counts["trained" if known["trained"] else "rejected"] += 1
+            counts["trained" if known["trained"] else "stopped" if known.get("epochs") else "rejected"] += 1
+        if PROMOTED in trial.user_attrs and "duplicate_of" not in known:
+            counts["stopped"] -= 1
     return Tally(**counts)
 
 
@@ -51,10 +58,10 @@ class Ending:
     """What ends a search.
 
     Attributes:
-        trials: distinct candidates to train; None for no limit.
+        trials: distinct candidates to train, to the end or until they are stopped; None for no limit.
         time_s: seconds that the search may take; None for no limit.
         began_s: the reading of `time.monotonic` from which they count.
-        patience: trained candidates after which the front must have moved; None for no limit.
+        patience: candidates, trained or stopped early, after which the front must have moved; None for no limit.
         objectives: what the front is of.
         reference: see `reference_point`.
     """
@@ -66,21 +73,24 @@ class Ending:
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     reference: tuple[float | None, ...] = (0.0, None)
 
-    def reached(self, counts: Tally, candidates: Sequence[Candidate]) -> str | None:
-        """Returns why the search is over, empty if it is as was asked for; None if it is not over."""
-        if self.trials is not None and counts.trained >= self.trials:
+    def reached(self, counts: Tally, candidates: Sequence[Candidate], promoting: bool = False) -> str | None:
+        """Returns why the search is over, empty if it is as was asked for; None if it is not over.
+
+        While a stopped candidate is being promoted, the number of trials does not end it.
+        """
+        if self.trials is not None and counts.tried >= self.trials and not promoting:
             return ""
         if self.time_s is not None and time.monotonic() >= self.began_s + self.time_s:
-            return f"ended as its {format_duration(self.time_s)} were used up: {counts.trained} candidates were trained"
+            return f"ended as its {format_duration(self.time_s)} were used up: {counts.tried} candidates were trained"
         if self.patience is not None and front_rests(candidates, self.patience, self.objectives, self.reference):
             return (f"ended as the front did not move for {self.patience} trained candidates: "
-                    f"{counts.trained} candidates were trained")
-        wanted = self.trials or max(counts.trained, TRIALS)
+                    f"{counts.tried} candidates were trained")
+        wanted = self.trials or max(counts.tried, TRIALS)
         for what, count in (("rejected", counts.rejected), ("duplicate", counts.duplicates),
                             ("failed", counts.failed)):
             if count >= PROPOSALS_PER_TRIAL * wanted:
                 return (f"stopped after {count} {what} proposals, {PROPOSALS_PER_TRIAL} for each trial asked for: "
-                        f"{counts.trained} of {wanted} candidates were trained")
+                        f"{counts.tried} of {wanted} candidates were trained")
         return None
 
 
@@ -99,11 +109,12 @@ def front_rests(candidates: Sequence[Candidate], patience: int, objectives: Sequ
 
     Args:
         candidates: in the order of their trials.
-        patience: how many trained candidates are the last ones; with no more than these, the answer is no.
+        patience: how many candidates, trained or stopped early, are the last ones; with no more, the answer is no.
         objectives: names in `OBJECTIVES`.
         reference: see `reference_point`.
     """
-    trained = [candidate for candidate in candidates if candidate.trained and candidate.duplicate_of is None]
+    trained = [candidate for candidate in candidates
+               if candidate.state == "complete" and candidate.epochs and candidate.duplicate_of is None]
     if len(trained) <= patience:
         return False
     points = [[OBJECTIVES[name](candidate) for name in objectives] for candidate in trained]

@@ -1,31 +1,30 @@
-"""The search: what an Optuna study is asked, and what it is told.
-
-    suggest -> architecture -> seen before? reuse -> counts -> size -> latency -> only then training
-"""
+"""The search: made ready, run until it ends, its front timed anew."""
 
 import contextlib
 import dataclasses
 import functools
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset, load_dataset
-from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.evaluator import Fidelity
 from evaluators.files import require_writable
 from evaluators.tabular import Table, is_table, load_table
-from nas.budget import Budgets, Costs, as_given, is_feasible
+from nas.budget import as_given
 from nas.candidate import Candidate, front, winner
 from nas.config import SearchConfig, load_evaluator
-from nas.costs import Gauge, Gauges, costs_within, counted, file_gauges
-from nas.ending import Ending, Tally, reference_point, seconds_spent, tally
+from nas.costs import Gauge, Gauges, file_gauges
+from nas.ending import Ending, reference_point, seconds_spent, tally
+from nas.monitor import Monitor, Silent
+from nas.objective import IMPOSSIBLE, START, CandidateFailed, Evaluation, objective
 from nas.retiming import decided, in_fresh_processes, retime_front, wanted_trials
-from nas.run import CANDIDATE, Resolved, RunDirectory
+from nas.run import Resolved, RunDirectory
+from nas.rungs import Rungs, rung_epochs, stopped
 from nas.strategies import STRATEGIES, Problem
-from nas.strategies.fresh import LOST, OUTSIDE, FreshSampler
+from nas.strategies.fresh import FreshSampler
+from nas.strategies.marks import CANDIDATE, LOST, OUTSIDE, PROMOTED
 from nas.survey import members, percentile_latency_ms, require_feasible
 from search_spaces import load_space
 from search_spaces.architecture import SEPARATOR, Architecture, identify
@@ -39,68 +38,10 @@ if TYPE_CHECKING:
 
 FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a candidate
 PERCENTILE_SAMPLE = 60
-IMPOSSIBLE = "impossible"  # the attribute of a trial whose choices make no network: why
-START = "start"  # the attribute of a trial that was asked for: the text of its architecture
-
-
-class CandidateFailed(RuntimeError):
-    """A candidate that crashed or diverged; the search goes on."""
 
 
 class SearchFailed(RuntimeError):
     """A search that cannot go on; what was found is kept."""
-
-
-class Monitor(Protocol):
-    """What a search reports to while it runs."""
-
-    def say(self, text: str) -> None:
-        """Takes a line that is worth keeping."""
-        ...
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Takes how far a preparation has come."""
-        ...
-
-    def phase(self, trial: int, what: str) -> None:
-        """Takes what is being done to a trial."""
-        ...
-
-    def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:
-        """Takes the state of the search after a trial."""
-        ...
-
-
-class Silent:
-    """A monitor that shows nothing."""
-
-    def say(self, text: str) -> None:
-        """Shows nothing."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Shows nothing."""
-
-    def phase(self, trial: int, what: str) -> None:
-        """Shows nothing."""
-
-    def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:
-        """Shows nothing."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All that the objective needs, besides the trial."""
-
-    run: RunDirectory
-    space: SearchSpace
-    dataset: Dataset
-    budgets: Budgets
-    gauges: Gauges
-    evaluate: Evaluator
-    fidelity: Fidelity
-    objectives: tuple[str, ...]
-    monitor: Monitor
-    table: Table | None = None
 
 
 def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None = None,
@@ -129,6 +70,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     evaluate = table or load_evaluator(config.evaluator)
     space, dataset = bound_space(config)
     first = starts(config, dataset)
+    rungs = _rungs(config, table)
     if run.exists:
         _require_same(run, config, space, dataset)
     with contextlib.ExitStack() as stack:
@@ -144,8 +86,10 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         else:
             stack.enter_context(run.locked())
             run.write(config, run.resolved)
-        fidelity = Fidelity(config.epochs, config.seed, config.batch, config.augmentation)
-        evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluate, fidelity, config.objectives,
+        rungs = dataclasses.replace(rungs, objectives=config.objectives, reference=reference_point(
+            config.objectives, run.budgets, run.resolved.classes))
+        fidelity = Fidelity(rungs.epochs[-1], config.seed, config.batch, config.augmentation)
+        evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluate, fidelity, rungs, config.objectives,
                                 monitor, table)
         retime = in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges)
         ending = _ending(config, run, began_s)
@@ -165,6 +109,16 @@ def _ending(config: SearchConfig, run: RunDirectory, began_s: float) -> Ending:
     spent_s = seconds_spent(run.study().get_trials(deepcopy=False))
     return Ending(wanted_trials(config.trials, run.candidates()), config.time_s, began_s - spent_s, config.patience,
                   config.objectives, reference_point(config.objectives, run.budgets, run.resolved.classes))
+
+
+def _rungs(config: SearchConfig, table: Table | None) -> Rungs:
+    """Returns when candidates are compared; only at the end of their training without early stopping."""
+    epochs = table.epochs if table else config.epochs
+    if not config.early_stopping:
+        return Rungs((epochs,))
+    require(epochs > 1, f"early stopping needs trainings of more than one epoch, but got {epochs}"
+            + (f", since {table.space.text} has no others" if table else ""))
+    return Rungs((*config.rungs, epochs) if config.rungs else rung_epochs(epochs), config.brackets)
 
 
 def _table(config: SearchConfig) -> Table | None:
@@ -245,28 +199,36 @@ def _optimize(evaluation: Evaluation, config: SearchConfig, ending: Ending, firs
     """Runs trials until the search ends; returns why, empty if it did as it was asked to."""
     problem = Problem(evaluation.space, evaluation.objectives, evaluation.budgets)
     sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, problem)
-    study = evaluation.run.study(sampler)
+    run, study = evaluation.run, evaluation.run.study(sampler)
     _fail_lost_trials(study)
-    _enqueue_next(study, evaluation.space, first)
-    reason = ending.reached(tally(study.get_trials(deepcopy=False)), evaluation.run.candidates(study))
+    reason: str | None = None
+
+    def next_or_end() -> str | None:
+        trials, candidates = study.get_trials(deepcopy=False), run.candidates(study)
+        waiting = _enqueue_next(study, evaluation, first, candidates)
+        return ending.reached(tally(trials), candidates, promoting=waiting)
 
     def after(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
         nonlocal reason
-        trials = study.get_trials(deepcopy=False)
-        counts, candidates = tally(trials), evaluation.run.candidates(study)
+        trials, candidates = study.get_trials(deepcopy=False), run.candidates(study)
         last = next((c for c in candidates if c.trial == trial.number), None)
-        evaluation.monitor.told(counts, last, winner(candidates))
-        evaluation.run.keep_weights(identify(member.architecture)
-                                    for member in front(candidates, evaluation.objectives))
+        evaluation.monitor.told(tally(trials), last, winner(candidates))
+        running = [candidate for candidate in candidates if candidate.state == "running"]
+        run.keep_files(_ids([*front(candidates, evaluation.objectives), *running]),
+                       _ids([*stopped(candidates), *running]))
         _require_progress(trials)
-        _enqueue_next(study, evaluation.space, first)
-        reason = ending.reached(counts, candidates)
+        reason = next_or_end()
         if reason is not None:
             study.stop()
 
+    reason = next_or_end()
     if reason is None:
-        study.optimize(lambda trial: _objective(evaluation, study, trial), callbacks=[after], catch=(CandidateFailed,))
+        study.optimize(lambda trial: objective(evaluation, study, trial), callbacks=[after], catch=(CandidateFailed,))
     return reason or ""
+
+
+def _ids(candidates: list[Candidate]) -> list[str]:
+    return [identify(candidate.architecture) for candidate in candidates]
 
 
 def _require_progress(trials: "list[optuna.trial.FrozenTrial]") -> None:
@@ -286,111 +248,29 @@ def _fail_lost_trials(study: "optuna.Study") -> None:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _enqueue_next(study: "optuna.Study", space: SearchSpace, first: list[Architecture]) -> None:
-    """Asks for the first start that has not been tried yet, by its choices if the space has it.
+def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: list[Architecture],
+                  candidates: list[Candidate]) -> bool:
+    """Asks for what comes before the strategy's own: a stopped candidate that is promoted, or a start not tried yet.
 
-    One at a time, so that they keep their order however often the search is interrupted.
+    One at a time, so that they keep their order however often the search is interrupted. Starts are asked for by their
+    choices if the space has them. Returns whether a candidate is promoted.
     """
-    tried = {trial.user_attrs.get(START) for trial in study.get_trials(deepcopy=False) if LOST not in trial.user_attrs}
+    trials = [trial for trial in study.get_trials(deepcopy=False) if LOST not in trial.user_attrs]
+    waiting = [trial for trial in trials if trial.state.name == "WAITING"]
+    if waiting:
+        return any(PROMOTED in trial.user_attrs for trial in waiting)
+    taken = {trial.user_attrs.get(PROMOTED) for trial in trials}
+    promoted = evaluation.rungs.promotable(candidates, taken)
+    if promoted:
+        original = next(trial for trial in trials if trial.number == promoted.trial)
+        outside = {OUTSIDE: True} if OUTSIDE in original.user_attrs else {}
+        study.enqueue_trial(original.params, user_attrs={PROMOTED: promoted.trial, **outside})
+        return True
+    tried = {trial.user_attrs.get(START) for trial in trials}
     for architecture in first:
         if architecture.text not in tried:
-            choices = space.encode(architecture)
+            choices = evaluation.space.encode(architecture)
             outside = {} if choices is not None else {OUTSIDE: True}
             study.enqueue_trial(choices or {}, user_attrs={START: architecture.text, **outside})
-            return
-
-
-def _objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:
-    try:
-        return _evaluated(evaluation, study, trial)
-    except KeyboardInterrupt:
-        trial.set_user_attr(LOST, True)
-        raise
-
-
-def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:
-    """Returns the objectives of a trial, having recorded all that was found on the way."""
-    if OUTSIDE in trial.user_attrs:
-        architecture = Architecture.parse(trial.user_attrs[START])
-    else:
-        try:
-            assignment = evaluation.space.suggest(trial)
-            architecture = (evaluation.table.space.nearest(assignment, _seen(study)) if evaluation.table
-                            else evaluation.space.decode(assignment))
-        except InvalidInput as error:
-            trial.set_user_attr(IMPOSSIBLE, str(error))
-            raise CandidateFailed(str(error)) from None
-    earlier = _earlier(study, architecture.id)
-    if earlier is not None:
-        return _reused(evaluation, trial, earlier)
-    evaluation.monitor.phase(trial.number, "measuring")
-    known: dict[str, Any] = {"architecture": architecture.text, "trained": False}
-    try:
-        costs = costs_within(architecture, evaluation.budgets, evaluation.gauges, tuple(evaluation.gauges))
-    except Exception as error:  # a writer or a runtime that cannot take this network
-        raise _failed(trial, known | dataclasses.asdict(counted(architecture)), error) from error
-    violations = evaluation.budgets.violations(costs)
-    known |= dataclasses.asdict(costs)
-    for name, violation in violations.items():
-        trial.set_constraint(name, violation)
-    if not is_feasible(violations):
-        known["reason"] = evaluation.budgets.excess(costs)
-        trial.set_user_attr(CANDIDATE, known)
-        return _values(evaluation, 0.0, costs)
-    evaluation.monitor.phase(trial.number, "training")
-    try:
-        score = _score(evaluation, architecture)
-    except Exception as error:
-        raise _failed(trial, known, error) from error
-    known |= {"accuracy": score.accuracy, "total": score.total, "trained": True, "epochs": evaluation.fidelity.epochs}
-    if score.arrays:
-        save_network(architecture, score.arrays, evaluation.run.weights_path(architecture.id))
-    trial.set_user_attr(CANDIDATE, known)
-    return _values(evaluation, score.accuracy, costs)
-
-
-def _failed(trial: "optuna.Trial", known: dict[str, Any], error: Exception) -> CandidateFailed:
-    """Returns the error that ends a trial, having recorded its reason."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
-    trial.set_user_attr(CANDIDATE, known | {"reason": reason})
-    return CandidateFailed(reason)
-
-
-def _score(evaluation: Evaluation, architecture: Architecture) -> Score:
-    score = evaluation.evaluate(architecture, evaluation.dataset, evaluation.fidelity)
-    if not isinstance(score, Score):
-        return Score(float(score))
-    return dataclasses.replace(score, accuracy=float(score.accuracy), total=int(score.total))  # numpy's are not stored
-
-
-def _values(evaluation: Evaluation, accuracy: float, costs: Costs) -> tuple[float, ...]:
-    """Returns the objectives; a latency that was not reached is 0, in a trial that its constraints rule out."""
-    values = {"accuracy": accuracy, "latency": costs.latency_ms or 0.0, "macs": costs.macs, "params": costs.params}
-    return tuple(float(values[name] or 0) for name in evaluation.objectives)
-
-
-def _seen(study: "optuna.Study") -> set[str]:
-    """Returns the ids of all architectures that trials have met."""
-    return {identify(trial.user_attrs[CANDIDATE]["architecture"]) for trial in study.get_trials(deepcopy=False)
-            if CANDIDATE in trial.user_attrs}
-
-
-def _earlier(study: "optuna.Study", architecture_id: str) -> "optuna.trial.FrozenTrial | None":
-    """Returns the finished trial in which an architecture was first met."""
-    for trial in study.get_trials(deepcopy=False):
-        known = trial.user_attrs.get(CANDIDATE)
-        if (known and trial.state.is_finished() and LOST not in trial.user_attrs
-                and identify(known["architecture"]) == architecture_id):
-            return trial
-    return None
-
-
-def _reused(evaluation: Evaluation, trial: "optuna.Trial", earlier: "optuna.trial.FrozenTrial") -> tuple[float, ...]:
-    """Returns the objectives that the architecture had before; fails again where it failed."""
-    known = earlier.user_attrs[CANDIDATE]
-    trial.set_user_attr(CANDIDATE, {"duplicate_of": earlier.number} | known)
-    for name, violation in earlier.constraints.items():
-        trial.set_constraint(name, violation)
-    if earlier.values is None:
-        raise CandidateFailed(known["reason"])
-    return tuple(earlier.values)
+            break
+    return False

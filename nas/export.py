@@ -10,7 +10,7 @@ from nas.budget import Budgets
 from nas.candidate import Candidate, winner
 from nas.certificate import Exported
 from nas.delivery import Order, deliver, require_deliverable
-from nas.engine import Monitor, Silent
+from nas.monitor import Monitor, Silent
 from nas.retiming import in_fresh_processes, retimed
 from nas.run import RunDirectory
 from search_spaces.architecture import Architecture

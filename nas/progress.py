@@ -52,16 +52,19 @@ class Terminal:
 
     def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:
         """Prints a trained or failed candidate, and shows the counts and the best feasible one."""
-        counts = (f"{tally.trained} trained, {tally.rejected} rejected, {tally.duplicates} duplicate, "
+        stopped = f"{tally.stopped} stopped, " if tally.stopped else ""
+        counts = (f"{tally.trained} trained, {stopped}{tally.rejected} rejected, {tally.duplicates} duplicate, "
                   f"{tally.failed} failed")
-        if last is not None and last.trained:
+        if last is not None and last.epochs and last.state == "complete":
             star = " *" if best is not None and best.architecture == last.architecture else ""
+            notes = [f"  continues trial {last.continues}"] if last.continues is not None else []
+            notes += [f"  {last.reason}"] if last.reason else []
             self.say(f"trial {last.trial:4}  {accuracy_text(last.accuracy)} %  {latency_text(last.latency_ms)} ms"
-                     f"  ({counts}){star}")
+                     f"{''.join(notes)}  ({counts}){star}")
             for target, latency in last.costs.latencies.items():
                 for flag in latency.flags:
                     self.say(f"            doubtful on {target}: {flag}")
         elif last is not None and last.state == "failed":
             self.say(f"trial {last.trial:4}  failed: {last.reason}")
         note = f"{counts}; best {accuracy_text(best.accuracy)} %" if best else counts
-        self._progress.update(self._task, completed=tally.trained, total=self._trials, note=note)
+        self._progress.update(self._task, completed=tally.tried, total=self._trials, note=note)

@@ -3,6 +3,7 @@
     run.toml         the configuration, what it was resolved to, versions and machine, also of those who went on with it
     study.db         the Optuna study: the only record of the trials
     weights/ID.safetensors   the trained weights of the members of the front
+    checkpoints/ID.safetensors   what trainings that were stopped early go on from
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from evaluators.latency import Latency
 from nas.budget import NONE, Budgets, Costs, PerTarget
 from nas.candidate import Candidate, accuracy_interval
 from nas.config import SearchConfig
-from nas.strategies.marks import CANDIDATE, LOST
+from nas.strategies.marks import CANDIDATE, LOST, PROMOTED
 from search_spaces.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -164,12 +165,17 @@ class RunDirectory:
         """Returns where the trained network of an architecture is kept."""
         return self.path / "weights" / f"{architecture_id}.safetensors"
 
-    def keep_weights(self, architecture_ids: Iterable[str]) -> None:
-        """Removes the weights of all other architectures."""
-        kept = {self.weights_path(architecture_id) for architecture_id in architecture_ids}
-        for path in (self.path / "weights").glob("*.safetensors"):
-            if path not in kept:
-                path.unlink()
+    def checkpoint_path(self, architecture_id: str) -> Path:
+        """Returns where the checkpoint of an architecture is kept whose training was stopped."""
+        return self.path / "checkpoints" / f"{architecture_id}.safetensors"
+
+    def keep_files(self, weights: Iterable[str], checkpoints: Iterable[str]) -> None:
+        """Removes the weights and the checkpoints of all architectures but those with these ids."""
+        kept = {*map(self.weights_path, weights), *map(self.checkpoint_path, checkpoints)}
+        for directory in ("weights", "checkpoints"):
+            for path in (self.path / directory).glob("*.safetensors"):
+                if path not in kept:
+                    path.unlink(missing_ok=True)
 
     def _read(self, section: str, kind: Any) -> Any:
         """Returns a section of run.toml as a dataclass; fields that another version has written are ignored."""
@@ -207,6 +213,9 @@ def candidate_of(trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> C
         state=state,  # type: ignore[arg-type]
         reason=known.get("reason"),
         duplicate_of=known.get("duplicate_of"),
+        accuracies=tuple((epochs, accuracy) for epochs, accuracy in known.get("accuracies", ())),
+        bracket=known.get("bracket", 0),
+        continues=trial.user_attrs.get(PROMOTED),
     )
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from nas.budget import QUANTITIES, Budgets, Limit, limitable
 from nas.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front, winner
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
+from nas.rungs import stopped
 from search_spaces.architecture import SEPARATOR
 
 ELLIPSIS = "…"
@@ -105,8 +106,9 @@ def _heading(candidates: Sequence[Candidate], members: Sequence[Candidate]) -> s
     eligible = sum(candidate.eligible for candidate in candidates)
     if not eligible:
         return f"No front yet: of {len(candidates)} candidates, none is within the budget and fully trained"
-    return (f"Pareto front: {len(members)} of {len(candidates)} candidates "
-            f"({eligible} within the budget and fully trained)")
+    early = len(stopped(candidates))
+    return (f"Pareto front: {len(members)} of {len(candidates)} candidates ({eligible} within the budget and fully "
+            f"trained{f', {early} stopped early' if early else ''})")
 
 
 def _limit_text(limit: Limit | None, before: str = "\n") -> str:

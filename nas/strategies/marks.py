@@ -1,5 +1,6 @@
 """The attributes of a trial that tell a strategy what became of it."""
 
 CANDIDATE = "candidate"  # what is known of its architecture
+PROMOTED = "promoted"  # the number of the trial that it continues
 LOST = "lost"  # its worker died or was interrupted
 OUTSIDE = "outside"  # its architecture is not of the space: it has no parameters

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from evaluators.checkpoint import load_arrays, load_network, save_network
+from evaluators.checkpoint import load_arrays, load_checkpoint, load_network, save_checkpoint, save_network
 from evaluators.weights import initial_weights
 from search_spaces import Architecture, InvalidInput
 
@@ -31,6 +31,22 @@ def test_a_network_comes_back_as_it_was_saved(arrays, tmp_path):
     assert network.architecture == ARCHITECTURE
     assert all(np.array_equal(array, arrays[name]) for name, array in network.arrays().items())
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_checkpoint_comes_back_whatever_its_shapes_and_types(tmp_path):
+    saved = {"epochs": np.array(3), "transposed": np.ones((2, 3), np.float32).T, "count": np.arange(4),
+             "none": np.zeros((0,))}
+    save_checkpoint(saved, tmp_path / "new" / "one.safetensors")
+    found = load_checkpoint(tmp_path / "new" / "one.safetensors")
+    assert found.keys() == saved.keys()
+    for name, array in saved.items():
+        assert np.array_equal(found[name], array) and found[name].dtype == array.dtype
+
+
+def test_a_checkpoint_that_was_not_saved_or_is_empty_is_empty(tmp_path):
+    save_checkpoint({}, tmp_path / "one.safetensors")
+    assert not list(tmp_path.iterdir())
+    assert load_checkpoint(tmp_path / "one.safetensors") == {}
 
 
 def test_the_file_is_plain_safetensors_that_others_read(arrays, tmp_path):

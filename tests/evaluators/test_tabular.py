@@ -9,7 +9,7 @@ import pytest
 from evaluators.evaluator import Fidelity
 from evaluators.latency import Precision
 from evaluators.tabular import TABLES, is_table, load_table
-from search_spaces import InvalidInput
+from search_spaces import Architecture, InvalidInput
 from search_spaces.benchmarks import accel_nasbench, nas_bench_macro
 
 DATA = Path(__file__).parents[2] / "../shared/data"
@@ -44,6 +44,27 @@ def network(**changes):
 def test_a_table_tells_the_accuracy_of_each_of_its_networks(macro):
     for key, accuracy in ROWS.items():
         assert macro(nas_bench_macro(key), macro.dataset, Fidelity(1)) == pytest.approx(accuracy)
+
+
+def test_our_own_table_tells_the_accuracy_after_every_epoch_and_needs_no_file():
+    table = load_table("table:learning-curves")
+    assert table.space.size == len(table.curves) == 128
+    assert table.epochs == 9
+    recorded = (Path(__file__).parents[2] / "evaluators" / "learning_curves.csv").read_text().splitlines()[1:]
+    for row in recorded[::17]:
+        text, seed, macs, params, *accuracies = row.split(",")
+        architecture = Architecture.parse(text)
+        assert (architecture.macs, architecture.params) == (int(macs), int(params))
+        for epochs, accuracy in enumerate(accuracies, 1):
+            assert table(architecture, table.dataset, Fidelity(epochs, int(seed), schedule_epochs=9)) == float(accuracy)
+    curves = np.concatenate(list(table.curves.values()))
+    assert (np.diff(curves.mean(axis=0)) > 0).all()  # as trainings do
+
+
+def test_the_networks_of_our_own_table_are_a_whole_space():
+    space = load_table("table:learning-curves").space
+    for assignment in space.members.values():
+        assert space.members[space.decode(assignment).id] == assignment
 
 
 def test_a_table_tells_the_latencies_that_were_measured(accel):
@@ -92,7 +113,7 @@ def test_the_fingerprint_is_that_of_the_file(macro, tmp_path):
 
 @pytest.mark.parametrize(("data", "rule"), [
     ("table:nas-bench-mcro:x", "unknown table 'nas-bench-mcro'; did you mean 'nas-bench-macro'?"),
-    ("table:accel-nasbench", "a table is given as table:accel-nasbench:FILE"),
+    ("table:accel-nasbench:", "a table is given as table:accel-nasbench:FILE"),
     ("table:nas-bench-macro:/nowhere/x.json", "a table must be readable, but got '/nowhere/x.json': No such file"),
 ])
 def test_a_table_that_is_none_is_told(data, rule):

@@ -47,10 +47,15 @@ def test_a_front_moves_with_a_candidate_that_is_better_than_all(found, patience)
 
 
 @pytest.mark.parametrize("changes", [
-    {"trained": False, "accuracy": None}, {"duplicate_of": 0}, {"state": "failed", "trained": False}])
+    {"trained": False, "epochs": 0, "accuracy": None}, {"duplicate_of": 0}, {"state": "failed", "trained": False}])
 def test_only_candidates_that_were_trained_try_the_patience(changes):
     others = [replace(candidate(trial, 0.5, 0.5), **changes) for trial in range(1, 9)]
     assert not front_rests([candidate(0, 0.5, 0.5), *others], 1, OBJECTIVES, (-0.1, 1.0))
+
+
+def test_candidates_that_were_stopped_try_the_patience_too():
+    others = [replace(candidate(trial, 0.9, 0.1), trained=False, epochs=1) for trial in range(1, 4)]
+    assert front_rests([candidate(0, 0.5, 0.5), *others], 3, OBJECTIVES, (-0.1, 1.0))
 
 
 def test_a_candidate_over_its_budget_moves_no_front():
@@ -80,6 +85,8 @@ def test_what_was_asked_for_needs_no_words_and_what_cut_it_short_does():
     used_up = {"time_s": 60, "began_s": time.monotonic() - 61}
     assert Ending(20).reached(few, []) is None
     assert Ending(20).reached(many, []) == ""
+    assert Ending(20).reached(Tally(trained=5, stopped=15), []) == ""
+    assert Ending(20).reached(Tally(trained=20), [], promoting=True) is None
     assert Ending(20, **used_up).reached(many, []) == ""
     assert "its 1 min were used up: 2 candidates" in Ending(None, **used_up).reached(few, [])
     assert "1000 rejected proposals, 50 for each" in Ending(None).reached(replace(many, trained=19), [])

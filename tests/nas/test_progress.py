@@ -47,12 +47,22 @@ def test_a_failed_candidate_is_a_line_with_its_reason():
 
 
 def test_rejected_candidates_are_counted_without_a_line():
-    rejected = candidate(trained=False, accuracy=None)
+    rejected = candidate(trained=False, accuracy=None, epochs=0)
     assert shown(False, lambda monitor: monitor.told(Tally(0, 1, 0, 0), rejected, None)) == ""
     live = shown(True, lambda monitor: monitor.told(Tally(2, 5, 0, 0), rejected, candidate(accuracy=0.625)))
     assert "2 trained, 5 rejected" in live
     assert "best 62.5" in live
     assert "2/20" in live
+
+
+def test_a_stopped_candidate_is_a_line_with_its_reason_and_a_promoted_one_says_whom_it_continues():
+    stopped = candidate(epochs=1, trained=False, reason="stopped after 1 of 9 epochs")
+    text = shown(False, lambda monitor: monitor.told(Tally(3, stopped=2), stopped, candidate(architecture="in+8")))
+    for part in ("87.5", "stopped after 1 of 9 epochs", "3 trained, 2 stopped, 0 rejected"):
+        assert part in text
+    live = shown(True, lambda monitor: monitor.told(Tally(3, stopped=2), candidate(continues=4), None))
+    assert "continues trial 4" in live
+    assert "5/20" in live
 
 
 def test_the_live_line_names_the_trial_and_what_is_done_to_it():

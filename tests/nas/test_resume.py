@@ -14,25 +14,30 @@ import os
 import signal
 import sys
 
+import numpy as np
 import optuna
 
-from evaluators.evaluator import EVALUATORS
+from evaluators.evaluator import EVALUATORS, Score
 from evaluators.latency import Latency
 from nas.config import SearchConfig
 from nas.engine import Silent, run_search
 from nas.run import CANDIDATE
-from nas.strategies.fresh import LOST
+from nas.strategies.marks import LOST, PROMOTED
 
 
 
 def evaluate(architecture, data, fidelity):
-    return int(architecture.id, 16) % 1001 / 1000
+    if fidelity.checkpoint:  # that of this architecture, after fewer epochs
+        identity, epochs = fidelity.checkpoint["trained"]
+        assert identity == int(architecture.id[:6], 16) and epochs <= fidelity.epochs
+    checkpoint = {"trained": np.array([int(architecture.id[:6], 16), fidelity.epochs])}
+    return Score(int(architecture.id, 16) % (1000 + fidelity.epochs) / 1010, checkpoint=checkpoint)
 
 
 EVALUATORS["hash"] = evaluate
 strategy, inputs, trials = sys.argv[1], sys.argv[2], int(sys.argv[3])
 CONFIG = SearchConfig(space=f"{inputs}/space.toml", data=f"{inputs}/data.npz", strategy=strategy, evaluator="hash",
-                      trials=10**6, latency_ms=float(sys.argv[4]))
+                      trials=10**6, latency_ms=float(sys.argv[4]), early_stopping=sys.argv[5] == "early_stopping")
 
 
 class Gauge:
@@ -66,7 +71,7 @@ class Enough(Silent):
     """Ends an undisturbed search after some trials."""
 
     def told(self, tally, last, best):
-        if sum(vars(tally).values()) == trials:
+        if last.trial == trials - 1:
             raise KeyboardInterrupt
 
 
@@ -77,7 +82,8 @@ def finished(path):
 
 def asked(path):
     return [{"architecture": trial.user_attrs[CANDIDATE]["architecture"], "values": trial.values,
-             "constraints": trial.constraints} for trial in finished(path)]
+             "constraints": trial.constraints, "continues": PROMOTED in trial.user_attrs,
+             "accuracies": trial.user_attrs[CANDIDATE].get("accuracies")} for trial in finished(path)]
 
 
 def killed(phase):
@@ -107,18 +113,21 @@ print(json.dumps({"undisturbed": asked("undisturbed"), "killed": asked("killed")
 '''
 
 
-@pytest.mark.parametrize(("strategy", "trials"), [("random", 6), ("tpe", 13), ("nsga2", 24)])
-def test_a_search_killed_at_every_trial_asks_for_the_same_candidates(strategy, trials, inputs, tmp_path, all_members):
+@pytest.mark.parametrize(("strategy", "trials", "ends"), [
+    ("random", 6, "whole"), ("tpe", 13, "whole"), ("nsga2", 24, "whole"), ("random", 26, "early_stopping")])
+def test_a_search_killed_at_every_trial_asks_for_the_same_candidates(
+        strategy, trials, ends, inputs, tmp_path, all_members):
     # with a budget that about half of the members meet; 13 and 24 trials go beyond the samplers' random beginnings
     latencies_ms = sorted(member.macs / 1e6 for member in all_members.values())
     (tmp_path / "chain.py").write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, "chain.py", strategy, inputs, str(trials), str(latencies_ms[len(latencies_ms) // 2])],
+        [sys.executable, "chain.py", strategy, inputs, str(trials), str(latencies_ms[len(latencies_ms) // 2]), ends],
         cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert set(found["statuses"]) == {9}  # SIGKILL, each time
     assert len(found["undisturbed"]) == trials
     assert found["killed"] == found["undisturbed"]  # nothing is lost, asked for twice or told otherwise
+    assert any(one["continues"] for one in found["killed"]) == (ends == "early_stopping")
     assert found["all"] > trials  # trials that were in flight are there, as lost ones
     assert len(found["statuses"]) == found["all"] >= 1.3 * trials

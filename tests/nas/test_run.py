@@ -156,7 +156,7 @@ def test_weights_are_removed_except_for_those_that_are_named(run):
     kept = run.weights_path("0123")
     kept.write_bytes(b"")
     (run.path / "weights" / "mine.txt").write_text("of the user")
-    run.keep_weights(["0123", "not there"])
+    run.keep_files(["0123", "not there"], [])
     assert {path.name for path in (run.path / "weights").iterdir()} == {"0123.safetensors", "mine.txt"}
 
 

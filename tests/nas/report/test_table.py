@@ -46,7 +46,7 @@ def test_a_hundred_columns_are_enough_for_the_report(candidates, budgets):
 
 def test_the_heading_counts_candidates(candidates, budgets):
     text = printed(front_report(candidates, budgets))
-    assert text.startswith("Pareto front: 3 of 10 candidates (5 within the budget and fully trained)")
+    assert text.startswith("Pareto front: 3 of 10 candidates (5 within the budget and fully trained, 1 stopped early)")
 
 
 def test_without_a_front_the_report_says_why(candidates, budgets):
