@@ -72,7 +72,7 @@ def search(
     early_stopping: Annotated[bool | None, typer.Option(
         "--early-stopping", help="compare candidates on the way, let the best third go on", show_default=False)] = None,
     rungs: Annotated[str | None, typer.Option(
-        help="epochs after which they are compared (1,3)  [each a third of the next]", show_default=False)] = None,
+        help="epochs after which they are compared (1,3)  [a ninth of the training]", show_default=False)] = None,
     brackets: Annotated[int | None, typer.Option(
         help="rungs at which candidates may be compared first, as in Hyperband  [1]", show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="images in a training step  [64]", show_default=False)] = None,

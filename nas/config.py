@@ -53,7 +53,7 @@ class SearchConfig:
         patience: trained candidates after which the search ends, if the front has not moved; see `nas.ending`.
         epochs: epochs that each is trained for.
         early_stopping: whether candidates are compared on the way, and only the best go on; see `nas.rungs`.
-        rungs: the epochs after which they are; by default a third of the training, a third of that, and so on.
+        rungs: the epochs after which they are; by default a ninth of the training.
         brackets: at how many rungs, counted from the first, candidates may be judged first; above 1 as in Hyperband.
         batch: images in a training step.
         augmentation: one of `AUGMENTATIONS`.

@@ -21,7 +21,7 @@ from nas.monitor import Monitor, Silent
 from nas.objective import IMPOSSIBLE, START, CandidateFailed, Evaluation, objective
 from nas.retiming import decided, in_fresh_processes, retime_front, wanted_trials
 from nas.run import Resolved, RunDirectory
-from nas.rungs import Rungs, rung_epochs, stopped
+from nas.rungs import Rungs, default_rung, stopped
 from nas.strategies import STRATEGIES, Problem
 from nas.strategies.fresh import FreshSampler
 from nas.strategies.marks import CANDIDATE, LOST, OUTSIDE, PROMOTED
@@ -118,7 +118,7 @@ def _rungs(config: SearchConfig, table: Table | None) -> Rungs:
         return Rungs((epochs,))
     require(epochs > 1, f"early stopping needs trainings of more than one epoch, but got {epochs}"
             + (f", since {table.space.text} has no others" if table else ""))
-    return Rungs((*config.rungs, epochs) if config.rungs else rung_epochs(epochs), config.brackets)
+    return Rungs((*(config.rungs or (default_rung(epochs),)), epochs), config.brackets)
 
 
 def _table(config: SearchConfig) -> Table | None:

@@ -88,16 +88,16 @@ class Rungs:
         return [arrived[index] for index in order[:max(1, len(arrived) // REDUCTION)]]
 
 
-def rung_epochs(epochs: int) -> tuple[int, ...]:
-    """Returns the epochs of rungs for a training of two epochs or more, each a third of the next.
+def default_rung(epochs: int) -> int:
+    """Returns the epochs after which candidates are compared once: a ninth of the training.
 
-    >>> rung_epochs(9), rung_epochs(20), rung_epochs(2)
-    ((1, 3, 9), (2, 6, 20), (1, 2))
+    With a learning rate that rises first and then falls, accuracies in between say no more than this early one, while
+    a second rung stops many that should go on: `experiments/benchmarks/early_stopping.py`.
+
+    >>> default_rung(9), default_rung(20), default_rung(3)
+    (1, 2, 1)
     """
-    rungs = [epochs]
-    while rungs[-1] >= REDUCTION or len(rungs) == 1:
-        rungs.append(max(1, rungs[-1] // REDUCTION))
-    return tuple(reversed(rungs))
+    return max(1, epochs // 9)
 
 
 def parse_rungs(text: str) -> tuple[int, ...]:

@@ -7,8 +7,8 @@ from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.layers import require
 from search_spaces.space import Space
 
-LEARNING_CURVES = Space.parse("scale_w0.5/1_stagewise+in+conv_k3_c16_s2_relu+mb_k3_e1/4_c16_s1_se0_relu"
-                              "+mb_k3/5_e3/6_c24/40_s2_se0/0.25_relu_x1/2+head_c64_relu")  # of our own table
+LEARNING_CURVES = Space.parse("scale_w0.5/1_stagewise+in+conv_k3_c16_s2_relu+mb_k3/7_e1/4_c24_s1/2_se0_relu"
+                              "+mb_k3/7_e3_c40_s1/2_se0_relu+head_c16/128_relu")  # of our own table
 
 _MACRO_STAGES = ((64, 2), (128, 3), (256, 3))
 _ACCEL_STAGES = ((16, 1), (24, 2), (40, 2), (80, 2), (112, 1), (192, 2), (320, 1))  # channels out, stride

@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from nas.pareto import ranks
 from nas.strategies.acquisition import expected_gain
+from nas.strategies.extrapolation import final_errors
 from nas.strategies.gaussian_process import GaussianProcess, Hyperparameters, fit
 from nas.strategies.marks import CANDIDATE, LOST
 from nas.strategies.members import EXACT, Member, members_of
@@ -49,7 +50,7 @@ class Record:
 
     Attributes:
         member: the architecture.
-        objectives: error, and what is minimised beside it.
+        objectives: error, expected where the training was stopped, and what is minimised beside it.
         ratios: for each measured limit, what was measured relative to it.
         feasible: whether all constraints are met.
     """
@@ -88,8 +89,10 @@ class SurrogateSampler(BaseSampler):
         met = {other.number: member for other in trials if (member := self._member(other)) is not None}
         seen = {member.id for member in met.values()}
         measured = sorted({name for other in trials for name in other.constraints} - self._exact.keys())
-        records = [self._record(other, met[other.number], measured) for other in trials
-                   if other.number in met and other.state == TrialState.COMPLETE]
+        told = [other for other in trials if other.number in met and other.state == TrialState.COMPLETE]
+        errors = final_errors([_curve(other) for other in told])
+        records = [self._record(other, met[other.number], measured, float(error))
+                   for other, error in zip(told, errors, strict=True)]
         running = [met[other.number] for other in trials if other.number in met and not other.state.is_finished()]
         candidates = self._within([member for member in self._candidates(records) if member.id not in seen])
         if not candidates:
@@ -108,11 +111,9 @@ class SurrogateSampler(BaseSampler):
             return None
         return self._members.of(trial.params)
 
-    def _record(self, trial: FrozenTrial, member: Member, measured: Sequence[str]) -> Record:
+    def _record(self, trial: FrozenTrial, member: Member, measured: Sequence[str], error: float) -> Record:
         feasible = all(violation <= 0 for violation in trial.constraints.values())
-        trained = trial.user_attrs[CANDIDATE]["trained"] if CANDIDATE in trial.user_attrs else feasible
-        accuracy, *others = trial.values
-        error = max(1 - accuracy, LEAST_ERROR) if trained else np.nan
+        _, *others = trial.values
         found = (member.costs.get(name) or value or np.nan
                  for name, value in zip(self._problem.objectives[1:], others, strict=True))
         ratios = (1 + trial.constraints.get(name, 0.0) for name in measured)
@@ -193,6 +194,14 @@ class SurrogateSampler(BaseSampler):
         chosen = _informative(logarithms)
         process = GaussianProcess(points[chosen], logarithms[chosen], groups, hyperparameters)
         return process.predict(np.stack([member.features for member in queries]))
+
+
+def _curve(trial: FrozenTrial) -> dict[int, float]:
+    """Returns the errors of a trial by the epochs of its training, none where nothing was trained."""
+    known = trial.user_attrs.get(CANDIDATE, {})
+    trained = known.get("trained", all(violation <= 0 for violation in trial.constraints.values()))
+    accuracies = known.get("accuracies") or ([(known.get("epochs", 1), trial.values[0])] if trained else [])
+    return {epochs: max(1 - accuracy, LEAST_ERROR) for epochs, accuracy in accuracies}
 
 
 def _one_thread() -> AbstractContextManager[Any]:

@@ -8,6 +8,7 @@ from nas.candidate import distinct, front
 from nas.ending import tally
 from nas.engine import run_search
 from nas.rungs import stopped
+from nas.strategies import STRATEGIES
 from nas.strategies.marks import LOST, PROMOTED
 from search_spaces import Architecture, InvalidInput
 
@@ -44,7 +45,8 @@ def curves(monkeypatch):
 @pytest.fixture
 def stopping(make_config):
     """Makes configurations with early stopping."""
-    return lambda **changes: make_config(**({"evaluator": "curves", "epochs": 9, "early_stopping": True, "trials": 12}
+    return lambda **changes: make_config(**({"evaluator": "curves", "epochs": 9, "early_stopping": True,
+                                         "rungs": RUNGS[:-1], "trials": 12}
                                             | changes))
 
 
@@ -167,9 +169,9 @@ def test_starts_that_the_space_lacks_are_promoted_too(stopping, gauge, curves, t
 
 @pytest.mark.parametrize(("changes", "rule"), [
     ({"rungs": (1, 12)}, "rungs are increasing numbers of epochs, shorter than the training, but got 1,12 of 9"),
-    ({"epochs": 1}, "early stopping needs trainings of more than one epoch, but got 1"),
+    ({"epochs": 1, "rungs": ()}, "early stopping needs trainings of more than one epoch, but got 1"),
     ({"brackets": 4}, "`brackets` must lie between 1 and 3"),
-    ({"early_stopping": False, "rungs": (1,)}, "`rungs` and `brackets` are of early stopping, but got them without it"),
+    ({"early_stopping": False}, "`rungs` and `brackets` are of early stopping, but got them without it"),
 ])
 def test_rungs_that_cannot_be_are_refused_before_anything_is_written(
         changes, rule, stopping, gauge, curves, tmp_path):
@@ -179,11 +181,17 @@ def test_rungs_that_cannot_be_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("strategy", ["random", "tpe", "nsga2", "surrogate"])
+def test_candidates_are_compared_after_a_ninth_of_their_training_where_nothing_else_is_said(
+        stopping, gauge, curves, tmp_path):
+    run_search(stopping(rungs=()), tmp_path / "run", gauge=gauge)
+    assert {(before, after) for _, before, after in curves.calls} == {(0, 1), (1, 9)}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("brackets", [1, 3])
 def test_every_strategy_stops_early_on_the_table_of_learning_curves(strategy, brackets, make_config, tmp_path):
     config = make_config(data="table:learning-curves", objectives=("accuracy", "macs"), strategy=strategy, trials=16,
-                         early_stopping=True, brackets=brackets, epochs=3)
+                         early_stopping=True, rungs=RUNGS[:-1], brackets=brackets, epochs=3)
     candidates = run_search(config, tmp_path / "run").candidates()
     assert {one.epochs for one in candidates} == set(RUNGS)  # those of the table, not of the configuration
     assert {one.bracket for one in candidates} == set(range(brackets))

@@ -1,4 +1,3 @@
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,7 @@ from evaluators.latency import Latency
 from nas.budget import Costs
 from nas.candidate import Candidate
 from nas.pareto import dominates, hypervolume
-from nas.rungs import Rungs, best_first, parse_rungs, rung_epochs, stopped
+from nas.rungs import Rungs, best_first, parse_rungs, stopped
 from search_spaces import InvalidInput
 
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=9)
@@ -37,13 +36,6 @@ def test_what_dominates_is_before_what_it_dominates_and_a_front_is_in_the_order_
     whole = hypervolume(members, reference)
     lost = [whole - hypervolume(np.delete(members, position, axis=0), reference) for position in range(len(front))]
     assert lost == pytest.approx(sorted(lost, reverse=True))
-
-
-@given(st.integers(2, 1000))
-def test_rungs_are_thirds_down_to_an_epoch_or_two(epochs):
-    rungs = rung_epochs(epochs)
-    assert rungs[0] in (1, 2) and rungs[-1] == epochs
-    assert all(2 <= late / early <= 5 for early, late in itertools.pairwise(rungs))
 
 
 @pytest.mark.parametrize("epochs", [(3, 3), (9, 3), (0, 3), (1, 12, 9)])

@@ -1,0 +1,1 @@
+"""Benchmarks against what a competent engineer would write instead, and against what the machine can do."""
