@@ -162,7 +162,8 @@ def fit(rows: Iterable[Row], target: str = "") -> Predictor:
     workload, latencies_ms = Workload.of([row[0] for row in known]), np.array([row[1] for row in known])
     costs = _fitted_costs(workload, latencies_ms)
     prior = _Prior(costs, _network_scale(workload, costs))
-    parts = {name: part / np.outer(latencies_ms, latencies_ms) for name, part in prior.parts(workload, workload).items()}
+    pairs_ms2 = np.outer(latencies_ms, latencies_ms)
+    parts = {name: part / pairs_ms2 for name, part in prior.parts(workload, workload).items()}
     grams = np.stack([*parts.values(), np.eye(len(known))])
     errors = 1 - prior.mean_ms(workload) / latencies_ms
     start = np.log([PRIOR[name]**2 for name in (*parts, "noise")])
@@ -272,7 +273,8 @@ def _fitted_costs(workload: Workload, latencies_ms: np.ndarray) -> dict[str, tup
     costs = np.maximum(shares[0].reshape(len(kinds), -1), LEAST_SHARE) * common
     sums = (by_kind * costs).sum((1, 2)) / latencies_ms
     costs, common = costs / np.median(sums), common / np.median(sums)
-    return {"": tuple(common.tolist())} | {str(kind): tuple(row) for kind, row in zip(kinds, costs.tolist(), strict=True)}
+    by_name = {str(kind): tuple(row) for kind, row in zip(kinds, costs.tolist(), strict=True)}
+    return {"": tuple(common.tolist())} | by_name
 
 
 def _negative_log_posterior(logarithms: np.ndarray, grams: np.ndarray, errors: np.ndarray, centre: np.ndarray

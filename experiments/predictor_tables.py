@@ -2,11 +2,11 @@
 
     python -m experiments.predictor_tables        # ten draws of each, about two minutes
 
-100 random rows of Accel-NASBench (Ahmad et al. 2024; a MnasNet space on an FPGA and two GPUs), tested on the other 4,000;
-60 random rows of the log of Archai's search for a facial landmark network (MobileNetV2 space, ONNX Runtime), tested on
-the other 164. Beside the predictor a straight line through multiply-adds, fitted to the same rows by relative errors.
-Throughputs are predicted as times of an image. The bars, in the mean of ten draws: Spearman's correlation at least 0.975
-and median error at most 7 % on the FPGA, 0.99 and 5 % on the GPUs; Archai's log is only reported.
+100 random rows of Accel-NASBench (Ahmad et al. 2024; a MnasNet space on an FPGA and two GPUs), tested on the other
+4,000; 60 random rows of the log of Archai's search for a facial landmark network (MobileNetV2 space, ONNX Runtime),
+tested on the other 164. Beside the predictor a straight line through multiply-adds, fitted to the same rows by relative
+errors. Throughputs are predicted as times of an image. The bars, in the mean of ten draws: Spearman's correlation at
+least 0.975 and median error at most 7 % on the FPGA, 0.99 and 5 % on the GPUs; Archai's log is only reported.
 
 The tables lie in `../shared/data`, where there is one; they are not part of this project.
 """
@@ -102,10 +102,12 @@ def main() -> None:
     """Runs the draws and prints their means."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--draws", type=int, default=DRAWS)
-    draws = parser.parse_args().draws
+    parser.add_argument("--data", type=Path, default=DATA, help="directory of the tables")
+    arguments = parser.parse_args()
+    draws, data = arguments.draws, arguments.data
     found: dict[str, Any] = {}
     for name, count in TRAINING.items():
-        rows = archai_rows() if name == "Archai" else accel_rows(name)
+        rows = archai_rows(data) if name == "Archai" else accel_rows(name, data)
         results = [draw(rows, count, seed) for seed in range(draws)]
         found[name] = {"rows": len(rows), "training rows": count, "draws": draws, **{
             model: {figure: round(float(np.mean([result[model][figure] for result in results])), 4)
