@@ -295,7 +295,7 @@ class Space:
             total *= self._stage_size(stage)
         return total
 
-    @property
+    @cached_property
     def per_stage(self) -> bool:
         """Whether blocks are chosen once for a stage instead of for each layer."""
         return bool(self._scale("per_stage")[0])

@@ -15,7 +15,8 @@ Matrix = NDArray[np.float64]
 
 NOISE_FLOOR = 1e-6  # of the variance
 ITERATIONS = 40
-PRIOR_DEVIATION = 1.0  # of the logarithm of a lengthscale
+RELEVANCE = -1.5  # logarithm of the inverse squared lengthscale that is expected of a group, times their number
+PRIOR_DEVIATION = 0.5  # of the logarithm of a lengthscale
 NOISE = 1e-2  # the noise that is expected, relative to the variance
 NOISE_DEVIATION = 1.5  # of its logarithm
 _SQRT5 = 5**0.5
@@ -73,14 +74,14 @@ class GaussianProcess:
 def fit(points: Matrix, values: Matrix, groups: NDArray[np.int64]) -> Hyperparameters:
     """Returns the most probable hyperparameters of values `[N]` at points `[N, D]`.
 
-    The marginal likelihood is weighed by lognormal priors: lengthscales about the square root of the number of groups,
-    so that a point in the middle of many features still tells something of the others (Hvarfner et al. 2024).
+    The marginal likelihood is weighed by lognormal priors: lengthscales grow with the square root of the number of
+    groups, so that a point tells something of others that differ in many features (Hvarfner et al. 2024).
     """
     count = int(groups.max()) + 1
     distances = np.stack([_squared_distances(points[:, groups == group], points[:, groups == group]).ravel()
                           for group in range(count)])
     mean, deviation = _standard(values)
-    centre = np.concatenate([np.full(count, -np.log(count)), [0.0, np.log(NOISE)]])
+    centre = np.concatenate([np.full(count, RELEVANCE - np.log(count)), [0.0, np.log(NOISE)]])
     spread = np.concatenate([np.full(count, 2 * PRIOR_DEVIATION), [0.5, NOISE_DEVIATION]])
     arguments = distances, (values - mean) / deviation, centre, spread
     found = scipy.optimize.minimize(_loss, centre, arguments, jac=True, method="L-BFGS-B",

@@ -185,7 +185,7 @@ class SurrogateSampler(BaseSampler):
         known = [record for record, value in zip(records, values, strict=True) if not np.isnan(value)]
         if len(known) < 2:
             return np.zeros(len(queries)), np.ones(len(queries))
-        points = np.stack([record.member.features for record in known])
+        points = self._members.features([record.member for record in known])
         logarithms = np.log(values[~np.isnan(values)])
         groups = self._members.groups
         learned = _milestone(len(known))
@@ -193,7 +193,7 @@ class SurrogateSampler(BaseSampler):
                                   _frozen(groups))
         chosen = _informative(logarithms)
         process = GaussianProcess(points[chosen], logarithms[chosen], groups, hyperparameters)
-        return process.predict(np.stack([member.features for member in queries]))
+        return process.predict(self._members.features(queries))
 
 
 def _curve(trial: FrozenTrial) -> dict[int, float]:
