@@ -1,5 +1,6 @@
 """Optuna's own samplers, with the settings that suit spaces of many categorical choices."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 from nas.strategies.problem import Problem
@@ -27,3 +28,13 @@ def nsga2(seed: int, problem: Problem) -> "BaseSampler":
     from optuna.samplers import NSGAIISampler
 
     return NSGAIISampler(seed=seed, population_size=20)
+
+
+def nsga3(seed: int, problem: Problem) -> "BaseSampler":
+    """Returns NSGA-III (Deb and Jain 2014) with constraints, in generations of 20."""
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import NSGAIIISampler
+
+    with warnings.catch_warnings():  # of an interface that may change, once a trial
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return NSGAIIISampler(seed=seed, population_size=20)

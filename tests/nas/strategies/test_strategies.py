@@ -51,7 +51,7 @@ def test_every_parameter_is_asked_for_in_every_trial(strategy):
         assert list(assignment) == list(SPACE.parameters)
 
 
-@pytest.mark.parametrize("strategy", ["tpe", "nsga2"])
+@pytest.mark.parametrize("strategy", ["tpe", "nsga2", "nsga3", "evolution", "local-search"])
 def test_a_strategy_that_learns_prefers_what_was_good(strategy):
     """After 80 trials the best kernel and expansion come together more often than by chance, which is 1 in 6."""
     asked = ask(study_of(strategy), 80)[40:]
@@ -59,7 +59,7 @@ def test_a_strategy_that_learns_prefers_what_was_good(strategy):
     assert len(good) > 16
 
 
-@pytest.mark.parametrize("strategy", ["tpe", "nsga2"])
+@pytest.mark.parametrize("strategy", ["tpe", "nsga2", "nsga3", "evolution", "local-search"])
 def test_a_strategy_that_learns_avoids_what_breaks_a_constraint(strategy):
     study = study_of(strategy)
     broken = []
