@@ -140,8 +140,8 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         with training_turn():
             order = generator.permutation(len(training.labels))[:per_epoch * batch].reshape(per_epoch, batch)
             for index, chosen in enumerate(order):
-                images, labels = _augmented(training.images, training.labels, chosen, generator.integers(2**32),
-                                            training.mean, training.std, resolution, recipe.augmentation)
+                images, labels = augmented(training.images, training.labels, chosen, generator.integers(2**32),
+                                           training.mean, training.std, resolution, recipe.augmentation)
                 done = epoch * per_epoch + index
                 rate = recipe.rate(done / scheduled)
                 states, loss = step(states, images, labels, recipe.optimizer.coefficients(rate, done + 1))
@@ -189,9 +189,9 @@ def compute_type() -> jnp.dtype:
 
 
 @functools.partial(jax.jit, static_argnames=("mean", "std", "resolution", "augmentation"))
-def _augmented(images: jax.Array, labels: jax.Array, chosen: np.ndarray, seed: np.integer,
-               mean: tuple[float, ...], std: tuple[float, ...], resolution: int, augmentation: str
-               ) -> tuple[jax.Array, jax.Array]:
+def augmented(images: jax.Array, labels: jax.Array, chosen: np.ndarray, seed: np.integer, mean: tuple[float, ...],
+              std: tuple[float, ...], resolution: int, augmentation: str) -> tuple[jax.Array, jax.Array]:
+    """Returns the chosen uint8 images `[N, H, W, C]`, augmented and prepared, and their labels `[B]`."""
     x = images[chosen]
     count, height, width, _ = x.shape
     if augmentation != "none":
