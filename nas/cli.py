@@ -58,7 +58,8 @@ def search(
     start: Annotated[str | None, typer.Option(
         help="published networks or architectures to try first, separated by commas", show_default=False)] = None,
     strategy: Annotated[str | None, typer.Option(
-        help="random, tpe, nsga2, nsga3, evolution, local-search or surrogate  [tpe]", show_default=False)] = None,
+        help="surrogate, random, tpe, nsga2, nsga3, evolution or local-search  [surrogate]",
+        show_default=False)] = None,
     evaluator: Annotated[str | None, typer.Option(
         help="training, or a function of yours as module:function  [training]", show_default=False)] = None,
     trials: Annotated[int | None, typer.Option(

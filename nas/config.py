@@ -74,7 +74,7 @@ class SearchConfig:
     size_bytes: int | None = None
     objectives: tuple[str, ...] = ("accuracy", "latency")
     start: tuple[str, ...] = ()
-    strategy: str = "tpe"
+    strategy: str = "surrogate"
     evaluator: str = "training"
     trials: int | None = None
     time_s: int | float | None = None
