@@ -7,11 +7,13 @@ if TYPE_CHECKING:
     from nas.api import Run, search
     from nas.budget import Budgets
     from nas.config import SearchConfig
+    from nas.training import train
 
 __version__ = "0.1.0"
-__all__ = ["Budgets", "Run", "SearchConfig", "search"]
+__all__ = ["Budgets", "Run", "SearchConfig", "search", "train"]
 
-_HOME = {"Budgets": "nas.budget", "Run": "nas.api", "SearchConfig": "nas.config", "search": "nas.api"}
+_HOME = {"Budgets": "nas.budget", "Run": "nas.api", "SearchConfig": "nas.config", "search": "nas.api",
+         "train": "nas.training"}
 
 
 def __getattr__(name: str) -> Any:

@@ -267,24 +267,57 @@ def export(
     from nas.allocator import use_huge_pages
     from nas.api import Run
     from nas.progress import Terminal
-    from nas.report.certificate import certificate_report
     from search_spaces.layers import require
 
     found = Run.open(run)
-    limits = _limits(latency, latency_p95, throughput, macs, params, memory, size)
-    require(limits.pop("latency_percentile") is None, f"a budget of an export is in milliseconds, but got "
-            f"{_quoted(latency)}")
+    given = _limits_of_files(latency, latency_p95, throughput, macs, params, memory, size)
     require(epochs >= 1, f"`epochs` must be at least 1, but got {epochs}")
-    given = {name: value for name, value in limits.items() if value is not None}
     budgets = dataclasses.replace(found.budgets, **given) if given else None
     use_huge_pages()
     console = _console()
     with Terminal(console) as monitor:
-        exported = found.export(trial=trial, budgets=budgets, formats=[name for name in format.split(",") if name],
-                                out=out, epochs=epochs, monitor=monitor)
-    console.print(certificate_report(exported.certificate, exported.directory), soft_wrap=True)
-    if not exported.met:
-        raise typer.Exit(1)
+        exported = found.export(trial=trial, budgets=budgets, formats=_listed(format), out=out, epochs=epochs,
+                                monitor=monitor)
+    _print_certificate(exported, console)
+
+
+@app.command()
+def train(
+    network: Annotated[str, typer.Argument(metavar="NAME|ARCHITECTURE|FILE.safetensors", help="published network, text "
+                                           "of an architecture, or file of a network that was imported or exported")],
+    data: Annotated[str | None, typer.Option(
+        help="fashion-mnist, or a path: .npz, a folder of IDX files or of images  [fashion-mnist, and none with "
+        "--epochs 0]", show_default=False)] = None,
+    resolution: Annotated[int | None, typer.Option(
+        help="pixels of the network and the images  [those of the data, for a published network; else its own]",
+        show_default=False)] = None,
+    classes: Annotated[int | None, typer.Option(help="classes of a network that is exported without data",
+                                                show_default=False)] = None,
+    target: Targets = None,
+    latency: Latencies = None, latency_p95: LatenciesP95 = None, throughput: Throughputs = None,
+    macs: Macs = None, params: Params = None, memory: Memory = None, size: Size = None,
+    format: Annotated[str, typer.Option(help="further formats: onnx, litert, stablehlo, flax")] = "flax",
+    out: Annotated[Path | None, typer.Option(help="where to  [NAME.trained]", show_default=False)] = None,
+    epochs: Annotated[int, typer.Option(help="length of the training; 0 exports the network as it is")] = 20,
+    batch: Annotated[int, typer.Option(help="images in a training step")] = 64,
+    augmentation: Annotated[str, typer.Option(help="none, shift or shift-flip")] = "shift",
+    seed: Annotated[int, typer.Option(help="of data split and training")] = 0,
+) -> None:
+    """Train a network without a search, and export it with a certificate as a winner is."""
+    from nas.allocator import use_huge_pages
+    from nas.budget import Budgets
+    from nas.progress import Terminal
+    from nas.training import train as train_network
+
+    limits = _limits_of_files(latency, latency_p95, throughput, macs, params, memory, size)
+    budgets = Budgets(**limits, targets=tuple(target)) if target else Budgets(**limits)
+    use_huge_pages()
+    console = _console()
+    with Terminal(console) as monitor:
+        exported = train_network(network, data=data, resolution=resolution, classes=classes, budgets=budgets,
+                                 formats=_listed(format), out=out, epochs=epochs, batch=batch,
+                                 augmentation=augmentation, seed=seed, monitor=monitor)
+    _print_certificate(exported, console)
 
 
 @app.command()
@@ -298,7 +331,6 @@ def certify(
     from nas.certificate import CERTIFICATE
     from nas.certificate import certify as certify_export
     from nas.progress import Terminal
-    from nas.report.certificate import certificate_report
 
     own = directory / "export"
     directory = own if (own / CERTIFICATE).is_file() and not (directory / CERTIFICATE).is_file() else directory
@@ -306,9 +338,7 @@ def certify(
     with Terminal(console) as monitor:
         exported = certify_export(directory, times=times, apart_s=parse_duration_s(apart) if apart else 0.0,
                                   monitor=monitor)
-    console.print(certificate_report(exported.certificate, exported.directory), soft_wrap=True)
-    if not exported.met:
-        raise typer.Exit(1)
+    _print_certificate(exported, console)
 
 
 def main() -> None:
@@ -369,6 +399,20 @@ def _limits(latency: list[str] | None, latency_p95: list[str] | None, throughput
             "latency_percentile": percentiles if set(percentiles) - {None} else None}
 
 
+def _limits_of_files(latency: list[str] | None, *others: Any) -> dict[str, Any]:
+    """Returns the limits that are given, as `_limits` does; a percentile of a space limits no file."""
+    from search_spaces.layers import require
+
+    limits = _limits(latency, *others)
+    require(limits.pop("latency_percentile") is None, f"a budget of an export is in milliseconds, but got "
+            f"{_quoted(latency)}")
+    return {name: value for name, value in limits.items() if value is not None}
+
+
+def _listed(texts: str) -> list[str]:
+    return [text for text in texts.split(",") if text]
+
+
 def _quoted(texts: list[str] | None) -> str:
     return ", ".join(f"'{text}'" for text in texts or ())
 
@@ -392,6 +436,15 @@ def _print_front(run: Any, console: "Console") -> None:
     candidates, objectives = run.candidates(), run.config.objectives
     console.print(plot_front(candidates, run.budgets, objectives, width=min(console.width, 100)))
     console.print(front_report(candidates, run.budgets, objectives))
+
+
+def _print_certificate(exported: Any, console: "Console") -> None:
+    """Prints the verdict on files; the exit status says it too."""
+    from nas.report.certificate import certificate_report
+
+    console.print(certificate_report(exported.certificate, exported.directory), soft_wrap=True)
+    if not exported.met:
+        raise typer.Exit(1)
 
 
 def _console() -> "Console":

@@ -4,15 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from evaluators.checkpoint import save_network
-from evaluators.datasets import Dataset, Split
+from evaluators.datasets import Dataset
+from evaluators.evaluator import AUGMENTATIONS
 from evaluators.files import require_writable, whole_directory
 from evaluators.runtimes import Options, Target, parse_target, require_installed, runtime_of
-from evaluators.weights import Weights
+from evaluators.weights import Weights, initial_weights
 from nas.budget import Budgets
 from nas.candidate import accuracy_interval
 from nas.certificate import CERTIFICATE, Exported, assessed, digest, open_budgets, time_files, write_certificate
@@ -25,6 +26,7 @@ FLAX = "flax"
 FORMATS: dict[str, str | None] = {  # and the runtime that shows what a file computes
     "onnx": "onnxruntime", "litert": "litert", "stablehlo": "xla", FLAX: None}
 COMPARED_IMAGES = 200
+RANDOM_IMAGES = 8  # without data; these may be as large as those that a network was published for
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Order:
     Attributes:
         name: what to call the network.
         architecture: the network.
-        dataset: the data, fitting the network in channels and classes.
+        dataset: the data, fitting the network in channels and classes; None for a network that is delivered as it is.
         targets: canonical texts of the runtimes it is shipped on, at least one.
         budgets: what the files must meet.
         formats: names of `FORMATS` to write besides those of the targets.
@@ -49,7 +51,7 @@ class Order:
 
     name: str
     architecture: Architecture
-    dataset: Dataset
+    dataset: Dataset | None
     targets: Sequence[str]
     budgets: Budgets
     formats: Sequence[str] = ()
@@ -60,6 +62,15 @@ class Order:
     initial: Weights = field(default_factory=dict, repr=False)
     origin: Mapping[str, Any] = field(default_factory=dict)
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 0, f"`epochs` must not be negative, but got {self.epochs}")
+        require(self.batch >= 1, f"`batch` must be at least 1, but got {self.batch}")
+        require(self.seed >= 0, f"`seed` must not be negative, but got {self.seed}")
+        require(self.dataset is not None or not self.epochs,
+                f"training needs data, but got none for {self.epochs} epochs")
+        if self.augmentation not in AUGMENTATIONS:
+            raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
 
 
 def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
@@ -83,11 +94,9 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
     """Returns the export of a network: its files and their certificate, which appear together or not at all.
 
     Raises:
-        InvalidInput: an unknown format, numbers out of range, or a directory of something else than an export.
+        InvalidInput: an unknown format, or a directory of something else than an export.
     """
     require_deliverable(order.formats, directory)
-    require(order.epochs >= 0, f"`epochs` must not be negative, but got {order.epochs}")
-    require(order.batch >= 1, f"`batch` must be at least 1, but got {order.batch}")
     with whole_directory(directory) as temporary:
         arrays, training = _train_to_the_end(order, monitor)
         files = [_write(order, name, target, arrays, temporary, monitor)
@@ -113,19 +122,23 @@ def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, dict[str
     """Returns the arrays of the network after training on training and validation images."""
     from evaluators.training import Images, Recipe, train
 
-    if order.epochs:
-        monitor.say(f"{order.name}: training for {order.epochs} epochs on training and validation images")
+    if order.dataset is None or not order.epochs:
+        weights, statistics = initial_weights(order.architecture.program, order.seed)
+        return weights | statistics | order.initial, {"images": 0, "epochs": 0, "duration_s": 0.0}
+    monitor.say(f"{order.name}: training for {order.epochs} epochs on training and validation images")
     both = order.dataset.train_and_validation
     trained = train(order.architecture, Images.put(both.images, both.labels, order.dataset), None,
                     Recipe(batch=order.batch, augmentation=order.augmentation), epochs=order.epochs, seed=order.seed,
                     initial=order.initial,
                     on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, order.epochs))
-    return trained.arrays, {"images": len(both) if order.epochs else 0, "epochs": order.epochs,
-                            "duration_s": round(trained.duration_s, 1)}
+    return trained.arrays, {"images": len(both), "epochs": order.epochs, "duration_s": round(trained.duration_s, 1)}
 
 
-def _metadata(architecture: Architecture, dataset: Dataset) -> dict[str, str]:
+def _metadata(order: Order) -> dict[str, str]:
     """Returns what whoever runs the file must know."""
+    architecture, dataset = order.architecture, order.dataset
+    if dataset is None:
+        return {"architecture": architecture.text}
     loaded, used = dataset.resolution, architecture.input.resolution
     shrunk = f", then to {used}x{used}" if used != loaded else ""
     return {
@@ -145,39 +158,38 @@ def _write(order: Order, name: str, target: Target | None, arrays: Weights, dire
     Targets whose files are of one kind and precision share a file.
     """
     monitor.progress(f"writing and checking {name}", 0, 1)
-    architecture, dataset = order.architecture, order.dataset
-    metadata = _metadata(architecture, dataset)
+    architecture, metadata = order.architecture, _metadata(order)
     if target is None:
         path = directory / "model.safetensors"
         save_network(architecture, arrays, path, metadata)
-        return _described(name, path) | _compared_flax(path, architecture, arrays, dataset)
+        return _described(name, path) | _compared_flax(path, order, arrays)
     runtime = runtime_of(target)
     precision = target.options.precision
     path = directory / f"model{'' if precision == Options.precision else f'-{precision}'}{runtime.suffix}"
     if not path.exists():
-        runtime.write(architecture, arrays, path, metadata, _inputs(architecture, dataset.train, dataset))
+        runtime.write(architecture, arrays, path, metadata, _inputs(order, "train"))
     session = runtime.load(path, target.options)
     run_by = {"target": target.text, "input": runtime.input_layout, "versions": runtime.versions()}
-    return _described(name, path) | run_by | _compared(session.run, architecture, arrays, dataset)
+    return _described(name, path) | run_by | _compared(session.run, order, arrays)
 
 
 def _described(name: str, path: Path) -> dict[str, Any]:
     return {"format": name, "file": path.name, "size_bytes": path.stat().st_size, "sha256": digest(path)}
 
 
-def _compared_flax(path: Path, architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
+def _compared_flax(path: Path, order: Order, arrays: Weights) -> dict[str, Any]:
     from evaluators.checkpoint import load_network
 
     network = load_network(path)
-    return _compared(lambda images: np.asarray(network(images)), architecture, arrays, dataset)
+    return _compared(lambda images: np.asarray(network(images)), order, arrays)
 
 
-def _compared(run_file: Any, architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
-    """Returns how far the file's logits are from the Flax module's on real images."""
+def _compared(run_file: Any, order: Order, arrays: Weights) -> dict[str, Any]:
+    """Returns how far the file's logits are from the Flax module's on test images, or random ones without data."""
     from evaluators.network import Network
 
-    inputs = _inputs(architecture, dataset.test, dataset)
-    expected = np.asarray(Network(architecture, arrays=arrays)(inputs))
+    inputs = _inputs(order, "test")
+    expected = np.asarray(Network(order.architecture, arrays=arrays)(inputs))
     found = run_file(inputs)
     return {"compared_images": len(inputs),
             "max_abs_difference": float(np.abs(found - expected).max()),
@@ -185,36 +197,45 @@ def _compared(run_file: Any, architecture: Architecture, arrays: Weights, datase
             "top_class_agreement": float(np.mean(found.argmax(-1) == expected.argmax(-1)))}
 
 
-def _inputs(architecture: Architecture, split: Split, dataset: Dataset) -> np.ndarray:
-    """Returns some images of a split `[B, H, W, C]` as the network sees them."""
+def _inputs(order: Order, part: Literal["train", "test"]) -> np.ndarray:
+    """Returns some images `[B, H, W, C]` as the network sees them, of a part of the data or random."""
     from evaluators.training import prepare
 
-    return np.asarray(prepare(split.images[:COMPARED_IMAGES], tuple(map(float, dataset.mean)),
+    architecture, dataset = order.architecture, order.dataset
+    if dataset is None:
+        shape = (RANDOM_IMAGES, *architecture.program.input_shape)
+        return np.random.default_rng(order.seed).standard_normal(shape, np.float32)
+    images = {"train": dataset.train, "test": dataset.test}[part].images
+    return np.asarray(prepare(images[:COMPARED_IMAGES], tuple(map(float, dataset.mean)),
                               tuple(map(float, dataset.std)), architecture.input.resolution))
 
 
 def _certificate(order: Order, arrays: Weights, files: list[dict[str, Any]], training: dict[str, Any]
                  ) -> dict[str, Any]:
     """Returns the certificate of files that have not been timed yet."""
-    from evaluators.baseline import easy_accuracy
-    from evaluators.training import Images, count_correct
-
     architecture, dataset = order.architecture, order.dataset
-    correct = count_correct(architecture, arrays, Images.put(dataset.test.images, dataset.test.labels, dataset))
     return {
         "budgets": open_budgets(order.budgets),
         "targets": list(order.targets),
         "architecture": architecture.text,
         "id": architecture.id,
         **order.origin,
-        "accuracy": {
-            "test": correct / len(dataset.test), "test_ci": accuracy_interval(correct, len(dataset.test)),
-            "images": len(dataset.test),
-            "logistic_regression": easy_accuracy(dataset),
-        },
+        "accuracy": _accuracy(architecture, arrays, dataset) if dataset else None,
         "costs": {"macs": architecture.macs, "params": architecture.params, "memory_bytes": architecture.memory_bytes},
         "files": files,
-        "preprocessing": _metadata(architecture, dataset),
+        "preprocessing": _metadata(order),
         "training": training,
-        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split},
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split} if dataset else None,
+    }
+
+
+def _accuracy(architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
+    from evaluators.baseline import easy_accuracy
+    from evaluators.training import Images, count_correct
+
+    correct = count_correct(architecture, arrays, Images.put(dataset.test.images, dataset.test.labels, dataset))
+    return {
+        "test": correct / len(dataset.test), "test_ci": accuracy_interval(correct, len(dataset.test)),
+        "images": len(dataset.test),
+        "logistic_regression": easy_accuracy(dataset),
     }

@@ -24,18 +24,26 @@ VERDICTS = {
 
 def certificate_report(certificate: dict[str, Any], directory: Path) -> Group:
     """Returns the verdict, the budgets, the accuracy and the files of an export."""
-    accuracy = certificate["accuracy"]
     lines = [
         _verdict_line(certificate, directory),
         *(_budget_line(entry, certificate) for entry in certificate["budgets"].values()),
-        Text(f"accuracy on {accuracy['images']:,} test images: {accuracy_text(accuracy['test'], accuracy['test_ci'])} %"
-             f" (logistic regression: {accuracy_text(accuracy['logistic_regression'])} %)"),
+        *_accuracy_lines(certificate["accuracy"]),
     ]
-    if accuracy["test"] < accuracy["logistic_regression"]:
-        lines.append(Text("the network is worse than logistic regression", style="red"))
     flags = dict.fromkeys((target, flag) for target, latency in _last(certificate).items() for flag in latency.flags)
     lines += [Text(f"{target}: {flag}", style="yellow") for target, flag in flags]
     return Group(*lines, _files_table(certificate), _timings_table(certificate))
+
+
+def _accuracy_lines(accuracy: dict[str, Any] | None) -> list[Text]:
+    """Returns the accuracy beside that of a simple rival; nothing for what was exported without data."""
+    if accuracy is None:
+        return []
+    lines = [Text(f"accuracy on {accuracy['images']:,} test images: "
+                  f"{accuracy_text(accuracy['test'], accuracy['test_ci'])} %"
+                  f" (logistic regression: {accuracy_text(accuracy['logistic_regression'])} %)")]
+    if accuracy["test"] < accuracy["logistic_regression"]:
+        lines.append(Text("the network is worse than logistic regression", style="red"))
+    return lines
 
 
 def _last(certificate: dict[str, Any]) -> dict[str, Latency]:

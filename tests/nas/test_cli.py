@@ -93,7 +93,7 @@ def test_help_imports_nothing_heavy():
     assert not loaded & {"jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "matplotlib"}
 
 
-@pytest.mark.parametrize("command", ["search", "pareto", "show", "space", "export", "certify"])
+@pytest.mark.parametrize("command", ["search", "pareto", "show", "space", "export", "train", "certify"])
 def test_every_command_explains_itself(command, nas):
     status, out, err = nas(command, "--help")
     assert (status, err) == (0, "")
@@ -196,6 +196,13 @@ OTHERS = [
     (("certify", "nowhere"), "an export holds certificate.json, but 'nowhere' does not"),
     (("certify", "nowhere", "--apart", "soon"), "time is written like"),
     (("certify", "nowhere", "--times", "0"), "`times` must be at least 1, but got 0"),
+    (("train", "nowhere"), "unknown network 'nowhere'"),
+    (("train", "nowhere.safetensors"), "read from a safetensors file"),
+    (("train", "resnet18", "--latency", "p30"), "in milliseconds, but got 'p30'"),
+    (("train", "resnet18", "--macs", "1M"), "a network is trained if it meets its budgets, but got macs"),
+    (("train", "resnet18", "--classes", "7"), "`classes` is for networks that are exported without data"),
+    (("train", "resnet18", "--epochs", "-1"), "`epochs` must not be negative"),
+    (("train", "resnet18", "--out", "."), "an export goes to a new directory"),
     (("space", "mobil"), "did you mean 'mobile'"),
     (("space", "mobile", "--latency", "1"), "latency needs a unit"),
     (("space", "mobile", "--latency", "p30"), "a budget is checked in milliseconds, but got 'p30'"),
