@@ -37,6 +37,7 @@ class Candidate:
         accuracies: epochs and accuracy at each rung that it was compared at, and after the whole training.
         bracket: the rung at which it was first judged, counted from 0.
         continues: the trial whose training it has taken up again.
+        taken_from: the run that it was trained in, if that is another one.
     """
 
     trial: int
@@ -54,6 +55,7 @@ class Candidate:
     accuracies: tuple[tuple[int, float], ...] = ()
     bracket: int = 0
     continues: int | None = None
+    taken_from: str | None = None
 
     @property
     def latency_ms(self) -> float | None:

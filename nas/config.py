@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ class SearchConfig:
         memory_bytes: budget of live activations at their peak.
         size_bytes: budget of the model file.
         objectives: `accuracy`, alone or with one of `latency`, `macs` and `params`.
-        start: names of published networks, or texts of architectures, to evaluate first; see `nas.engine.starts`.
+        start: what to evaluate first: names of published networks, texts of architectures, or directories of runs,
+            whose trained candidates are measured anew and not trained again; see `nas.starts`.
         strategy: name of a sampler.
         evaluator: `training`, or a function of your own as `module:function`.
         trials: distinct candidates to train; None for `TRIALS`, or for no limit if there is one of time or patience.
@@ -143,6 +145,8 @@ class SearchConfig:
             kind, _, file = self.data.removeprefix(PREFIX).partition(":")
             if file:
                 object.__setattr__(self, "data", f"{PREFIX}{kind}:{Path(file).absolute()}")
+        object.__setattr__(self, "start", tuple(str(Path(name).absolute()) if is_run(name) else name
+                                                for name in self.start))
         if callable(self.evaluator):
             named = f"{self.evaluator.__module__}:{getattr(self.evaluator, '__qualname__', '')}"
             require("<" not in named and "." not in named.partition(":")[2],
@@ -191,6 +195,11 @@ class SearchConfig:
         return [f"{field.name} is {getattr(self, field.name)!r} there, {getattr(other, field.name)!r} here"
                 for field in dataclasses.fields(self)
                 if field.name not in ENDS and getattr(self, field.name) != getattr(other, field.name)]
+
+
+def is_run(name: str) -> bool:
+    """Tells whether a search was begun in a directory of this name."""
+    return os.path.isfile(os.path.join(name, "run.toml"))  # noqa: PTH113, PTH118 - false for a text too long for a path
 
 
 def load_evaluator(name: str) -> Evaluator:

@@ -28,10 +28,11 @@ class Tally:
     duplicates: int = 0
     failed: int = 0
     stopped: int = 0
+    taken_over: int = 0
 
     @property
     def tried(self) -> int:
-        """How many candidates were trained, to the end or until they were stopped."""
+        """How many candidates were trained here, to the end or until they were stopped."""
         return self.trained + self.stopped
 
 
@@ -46,6 +47,8 @@ def tally(trials: "Sequence[optuna.trial.FrozenTrial]") -> Tally:
             counts["duplicates"] += 1
         elif trial.state.name == "FAIL":
             counts["failed"] += 1
+        elif "taken_from" in known:
+            counts["taken_over"] += 1
         else:
             counts["trained" if known["trained"] else "stopped" if known.get("epochs") else "rejected"] += 1
         if PROMOTED in trial.user_attrs and "duplicate_of" not in known:
@@ -115,7 +118,7 @@ def front_rests(candidates: Sequence[Candidate], patience: int, objectives: Sequ
     """
     trained = [candidate for candidate in candidates
                if candidate.state == "complete" and candidate.epochs and candidate.duplicate_of is None]
-    if len(trained) <= patience:
+    if sum(candidate.taken_from is None for candidate in trained) <= patience:  # those of other runs come first
         return False
     points = [[OBJECTIVES[name](candidate) for name in objectives] for candidate in trained]
     limit = [max(column) if value is None else value

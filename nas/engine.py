@@ -22,16 +22,16 @@ from nas.objective import IMPOSSIBLE, START, CandidateFailed, Evaluation, object
 from nas.retiming import decided, in_fresh_processes, retime_front, wanted_trials
 from nas.run import Resolved, RunDirectory
 from nas.rungs import Rungs, default_rung, stopped
+from nas.starts import Start, starts
 from nas.strategies import STRATEGIES, Problem
 from nas.strategies.fresh import FreshSampler
-from nas.strategies.marks import CANDIDATE, LOST, OUTSIDE, PROMOTED
+from nas.strategies.marks import CANDIDATE, LOST, OUTSIDE, PROMOTED, TAKEN
 from nas.survey import members, percentile_latency_ms, require_feasible
 from search_spaces import load_space
-from search_spaces.architecture import SEPARATOR, Architecture, identify
+from search_spaces.architecture import identify
 from search_spaces.errors import InvalidInput
 from search_spaces.layers import require
 from search_spaces.space import SearchSpace
-from search_spaces.zoo import load_network
 
 if TYPE_CHECKING:
     import optuna
@@ -145,23 +145,6 @@ def bound_space(config: SearchConfig) -> tuple[SearchSpace, Dataset]:
     return space.bind(dataset.resolution, dataset.channels, len(dataset.classes)), dataset
 
 
-def starts(config: SearchConfig, dataset: Dataset) -> list[Architecture]:
-    """Returns the architectures to evaluate first: published networks put to the data, and texts as they are.
-
-    Raises:
-        InvalidInput: unknown name, wrong text, or an architecture that does not fit the data.
-    """
-    found = []
-    for name in config.start:
-        fitted = {"resolution": dataset.resolution, "channels": dataset.channels, "classes": len(dataset.classes)}
-        architecture = Architecture.parse(name) if SEPARATOR in name else load_network(name, **fitted)
-        require((architecture.input.channels, architecture.classes) == (dataset.channels, len(dataset.classes)),
-                f"a start must take {dataset.channels} channels and tell {len(dataset.classes)} classes apart, but got "
-                f"{architecture.input.channels} and {architecture.classes} in '{name}'")
-        found.append(architecture)
-    return found
-
-
 def _resolve(config: SearchConfig, space: SearchSpace, dataset: Dataset, gauges: Gauges, monitor: Monitor) -> Resolved:
     """Returns what the configuration comes to; measures the percentile, and that the budgets can be met."""
     monitor.say(f"data: {dataset.name}, {len(dataset.classes)} classes, {dataset.resolution} pixels; {dataset.split}")
@@ -195,7 +178,7 @@ def _require_same(run: RunDirectory, config: SearchConfig, space: SearchSpace, d
                            + "; ".join(differences))
 
 
-def _optimize(evaluation: Evaluation, config: SearchConfig, ending: Ending, first: list[Architecture]) -> str:
+def _optimize(evaluation: Evaluation, config: SearchConfig, ending: Ending, first: list[Start]) -> str:
     """Runs trials until the search ends; returns why, empty if it did as it was asked to."""
     problem = Problem(evaluation.space, evaluation.objectives, evaluation.budgets)
     sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, problem)
@@ -248,7 +231,7 @@ def _fail_lost_trials(study: "optuna.Study") -> None:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: list[Architecture],
+def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: list[Start],
                   candidates: list[Candidate]) -> bool:
     """Asks for what comes before the strategy's own: a stopped candidate that is promoted, or a start not tried yet.
 
@@ -267,10 +250,10 @@ def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: list[Arc
         study.enqueue_trial(original.params, user_attrs={PROMOTED: promoted.trial, **outside})
         return True
     tried = {trial.user_attrs.get(START) for trial in trials}
-    for architecture in first:
-        if architecture.text not in tried:
-            choices = evaluation.space.encode(architecture)
-            outside = {} if choices is not None else {OUTSIDE: True}
-            study.enqueue_trial(choices or {}, user_attrs={START: architecture.text, **outside})
+    for start in first:
+        if start.architecture.text not in tried:
+            choices = evaluation.space.encode(start.architecture)
+            marks = ({OUTSIDE: True} if choices is None else {}) | ({TAKEN: start.known} if start.known else {})
+            study.enqueue_trial(choices or {}, user_attrs={START: start.architecture.text, **marks})
             break
     return False

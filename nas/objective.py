@@ -4,8 +4,10 @@
 """
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from nas.costs import Gauges, costs_within, counted
 from nas.monitor import Monitor
 from nas.run import RunDirectory
 from nas.rungs import Rungs
-from nas.strategies.marks import CANDIDATE, LOST, OUTSIDE, PROMOTED
+from nas.strategies.marks import CANDIDATE, LOST, OUTSIDE, PROMOTED, TAKEN
 from search_spaces.architecture import Architecture, identify
 from search_spaces.errors import InvalidInput
 from search_spaces.space import SearchSpace
@@ -92,6 +94,8 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial")
         known["reason"] = evaluation.budgets.excess(costs)
         trial.set_user_attr(CANDIDATE, known)
         return _values(evaluation, 0.0, costs)
+    if TAKEN in trial.user_attrs:
+        return _values(evaluation, _taken_over(evaluation, trial, architecture, known), costs)
     if evaluation.rungs.brackets > 1:
         known["bracket"] = evaluation.rungs.next_bracket(evaluation.run.candidates(study))
     return _values(evaluation, _trained(evaluation, study, trial, architecture, known), costs)
@@ -143,6 +147,18 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
     if known["trained"] and score.arrays:
         save_network(architecture, score.arrays, run.weights_path(architecture.id))
     return score.accuracy
+
+
+def _taken_over(evaluation: Evaluation, trial: "optuna.Trial", architecture: Architecture, known: dict[str, Any]
+                ) -> float:
+    """Returns the accuracy that another run has found, whose weights are copied where it has kept them."""
+    taken = dict(trial.user_attrs[TAKEN])
+    weights, own = Path(taken.pop("weights")), evaluation.run.weights_path(architecture.id)
+    if weights.exists():
+        own.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(weights, own)
+    trial.set_user_attr(CANDIDATE, known | taken)
+    return float(taken["accuracy"])
 
 
 def _failed(trial: "optuna.Trial", known: dict[str, Any], error: Exception) -> CandidateFailed:

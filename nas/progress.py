@@ -53,7 +53,8 @@ class Terminal:
     def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:
         """Prints a trained or failed candidate, and shows the counts and the best feasible one."""
         stopped = f"{tally.stopped} stopped, " if tally.stopped else ""
-        counts = (f"{tally.trained} trained, {stopped}{tally.rejected} rejected, {tally.duplicates} duplicate, "
+        taken = f"{tally.taken_over} taken over, " if tally.taken_over else ""
+        counts = (f"{tally.trained} trained, {taken}{stopped}{tally.rejected} rejected, {tally.duplicates} duplicate, "
                   f"{tally.failed} failed")
         if last is not None and last.epochs and last.state == "complete":
             star = " *" if best is not None and best.architecture == last.architecture else ""

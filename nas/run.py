@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "ai-edge-litert",
              "openvino")
+TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies")  # what a trial records of one
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,15 @@ class RunDirectory:
         return [candidate.with_latencies(later[candidate.architecture], budgets)
                 if candidate.architecture in later else candidate for candidate in found]
 
+    def trainings(self) -> dict[str, dict[str, Any]]:
+        """Returns what each training that came to its end has found, by the text of its architecture."""
+        if not (self.path / "study.db").exists():
+            return {}
+        known = [trial.user_attrs[CANDIDATE] for trial in self.study().get_trials(deepcopy=False)
+                 if trial.state.name == "COMPLETE" and CANDIDATE in trial.user_attrs]
+        return {one["architecture"]: {name: one[name] for name in TRAINING if name in one}
+                for one in known if one["trained"]}
+
     def note_latencies(self, trial: int, latencies: Mapping[str, Latency]) -> None:
         """Records later timings of a trial's architecture beside the trial, which Optuna keeps as it was told.
 
@@ -216,6 +226,7 @@ def candidate_of(trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> C
         accuracies=tuple((epochs, accuracy) for epochs, accuracy in known.get("accuracies", ())),
         bracket=known.get("bracket", 0),
         continues=trial.user_attrs.get(PROMOTED),
+        taken_from=known.get("taken_from"),
     )
 
 

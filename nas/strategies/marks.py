@@ -2,5 +2,6 @@
 
 CANDIDATE = "candidate"  # what is known of its architecture
 PROMOTED = "promoted"  # the number of the trial that it continues
+TAKEN = "taken"  # what another run has found in training its architecture
 LOST = "lost"  # its worker died or was interrupted
 OUTSIDE = "outside"  # its architecture is not of the space: it has no parameters
