@@ -56,7 +56,7 @@ def search(
     objectives: Annotated[str | None, typer.Option(
         help="accuracy, alone or with latency, macs or params  [accuracy,latency]", show_default=False)] = None,
     start: Annotated[str | None, typer.Option(
-        help="published networks or architectures to try first, separated by commas", show_default=False)] = None,
+        help="published networks, architectures or runs to try first, separated by commas", show_default=False)] = None,
     strategy: Annotated[str | None, typer.Option(
         help="surrogate, random, tpe, nsga2, nsga3, evolution or local-search  [surrogate]",
         show_default=False)] = None,
