@@ -181,10 +181,10 @@ def show(
 @app.command()
 def zoo(family: Annotated[str | None, typer.Option(help="only networks of this family", show_default=False)] = None
         ) -> None:
-    """List the published networks with their parameters, multiply-adds and sources."""
-    from nas.report.zoo import zoo_table
+    """List the published networks with parameters, multiply-adds, sources, and the published rows they reproduce."""
+    from nas.report.zoo import zoo_report
 
-    _console().print(zoo_table(family))
+    _console().print(zoo_report(family))
 
 
 @app.command("import-weights")
