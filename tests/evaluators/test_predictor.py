@@ -70,8 +70,8 @@ def test_100_rows_of_accel_nasbench_foretell_the_others():
     if not ACCEL.exists():
         pytest.skip("the table accel_nasbench_train is not beside the repository")
     with gzip.open(ACCEL, "rt") as lines:
-        table = [(accel_nasbench(row), float(row["zcu102_latency_mean"]))
-                 for row in itertools.islice(csv.DictReader(lines), 600)]
+        timed = (row for row in csv.DictReader(lines) if row["zcu102_latency_mean"])
+        table = [(accel_nasbench(row), float(row["zcu102_latency_mean"])) for row in itertools.islice(timed, 600)]
     predicted = [found.median_ms for found in fit(table[:100]).predict([row[0] for row in table[100:]])]
     truth = [row[1] for row in table[100:]]
     assert spearmanr(predicted, truth).statistic >= 0.975
