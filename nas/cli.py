@@ -154,22 +154,21 @@ def pareto(
 
 @app.command()
 def show(
-    what: Annotated[str, typer.Argument(metavar="ARCHITECTURE|NAME|DIR", help="text of an architecture, published "
-                                        "network, or run directory, whose winner is shown")],
+    what: Annotated[str, typer.Argument(metavar="ARCHITECTURE|NAME|FILE.safetensors|DIR", help="text of an "
+                                        "architecture, published network, file of one, or run directory, whose winner "
+                                        "is shown")],
     trial: Annotated[int | None, typer.Option(help="show this trial of the run", show_default=False)] = None,
 ) -> None:
     """Show the layers of an architecture: shapes, parameters, multiply-adds."""
+    from nas.networks import named_network
     from nas.report.layers import forms_table, layer_table
     from nas.run import RunDirectory
-    from search_spaces.architecture import SEPARATOR, Architecture
-    from search_spaces.zoo import load_network
+    from search_spaces.architecture import Architecture
 
     if trial is not None or (os.path.isdir(what) and RunDirectory(Path(what)).exists):  # noqa: PTH112 - false for a text too long for a path
         architecture = Architecture.parse(_text_of(what, trial))
-    elif SEPARATOR in what:
-        architecture = Architecture.parse(what)
     else:
-        architecture = load_network(what)
+        architecture = named_network(what).architecture
     console = _console()
     console.print(architecture.text, soft_wrap=True, highlight=False)
     console.print(layer_table(architecture))

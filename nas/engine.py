@@ -186,9 +186,8 @@ def _optimize(evaluation: Evaluation, config: SearchConfig, ending: Ending, firs
     _fail_lost_trials(study)
     reason: str | None = None
 
-    def next_or_end() -> str | None:
-        trials, candidates = study.get_trials(deepcopy=False), run.candidates(study)
-        waiting = _enqueue_next(study, evaluation, first, candidates)
+    def next_or_end(trials: "list[optuna.trial.FrozenTrial]", candidates: list[Candidate]) -> str | None:
+        waiting = _enqueue_next(study, evaluation, first, trials, candidates)
         return ending.reached(tally(trials), candidates, promoting=waiting)
 
     def after(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
@@ -200,11 +199,11 @@ def _optimize(evaluation: Evaluation, config: SearchConfig, ending: Ending, firs
         run.keep_files(_ids([*front(candidates, evaluation.objectives), *running]),
                        _ids([*stopped(candidates), *running]))
         _require_progress(trials)
-        reason = next_or_end()
+        reason = next_or_end(trials, candidates)
         if reason is not None:
             study.stop()
 
-    reason = next_or_end()
+    reason = next_or_end(study.get_trials(deepcopy=False), run.candidates(study))
     if reason is None:
         study.optimize(lambda trial: objective(evaluation, study, trial), callbacks=[after], catch=(CandidateFailed,))
     return reason or ""
@@ -232,13 +231,13 @@ def _fail_lost_trials(study: "optuna.Study") -> None:
 
 
 def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: list[Start],
-                  candidates: list[Candidate]) -> bool:
+                  trials: "list[optuna.trial.FrozenTrial]", candidates: list[Candidate]) -> bool:
     """Asks for what comes before the strategy's own: a stopped candidate that is promoted, or a start not tried yet.
 
     One at a time, so that they keep their order however often the search is interrupted. Starts are asked for by their
     choices if the space has them. Returns whether a candidate is promoted.
     """
-    trials = [trial for trial in study.get_trials(deepcopy=False) if LOST not in trial.user_attrs]
+    trials = [trial for trial in trials if LOST not in trial.user_attrs]
     waiting = [trial for trial in trials if trial.state.name == "WAITING"]
     if waiting:
         return any(PROMOTED in trial.user_attrs for trial in waiting)

@@ -10,7 +10,7 @@ from nas.budget import Budgets, is_feasible
 from nas.certificate import Exported
 from nas.costs import costs_within, file_gauges
 from nas.delivery import FLAX, Order, deliver, require_deliverable
-from nas.engine import Monitor, Silent
+from nas.monitor import Monitor, Silent
 from nas.networks import NamedNetwork, named_network
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.pareto import ranks
 from nas.strategies.marks import LOST
 from nas.strategies.problem import Problem
+from nas.strategies.proposing import ProposingSampler
 from search_spaces.space import Assignment, SearchSpace
 
 STARTUP = 10  # random candidates to begin with
@@ -26,24 +27,14 @@ ATTEMPTS = 30
 Parents = Callable[[np.random.Generator, Sequence[Assignment], Sequence[int]], Iterator[Assignment]]
 
 
-class NeighbourhoodSampler(BaseSampler):
+class NeighbourhoodSampler(ProposingSampler):
     """Proposes a random unseen neighbour of the first parent that has one."""
 
     def __init__(self, seed: int, problem: Problem, parents: Parents) -> None:
         """Takes a seed, what is searched for, and what yields parents of past assignments and their ranks."""
-        self._generator = np.random.default_rng(seed)
+        super().__init__(seed, problem)
         self._space = problem.space
         self._parents = parents
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns the distributions of the space."""
-        return {name: CategoricalDistribution(values) for name, values in self._space.parameters.items()}
-
-    def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
-                           param_distribution: BaseDistribution) -> Any:
-        """Returns a random value for a parameter that is not of the space."""
-        assert isinstance(param_distribution, CategoricalDistribution)
-        return param_distribution.choices[self._generator.integers(len(param_distribution.choices))]
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
                         ) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler
+from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtr
@@ -28,6 +27,7 @@ from nas.strategies.gaussian_process import GaussianProcess, Hyperparameters, fi
 from nas.strategies.marks import CANDIDATE, LOST
 from nas.strategies.members import EXACT, Member, members_of
 from nas.strategies.problem import Problem
+from nas.strategies.proposing import ProposingSampler
 from search_spaces.space import Assignment
 
 Matrix = NDArray[np.float64]
@@ -61,25 +61,14 @@ class Record:
     feasible: bool
 
 
-class SurrogateSampler(BaseSampler):
+class SurrogateSampler(ProposingSampler):
     """An Optuna sampler for a problem; see the module's text."""
 
     def __init__(self, seed: int, problem: Problem) -> None:
         """Takes a seed and what is searched for."""
-        self._generator = np.random.default_rng(seed)
-        self._problem = problem
+        super().__init__(seed, problem)
         self._exact = {name: float(limit.value) for name, limit in problem.budgets.limits.items() if name in EXACT}
         self._members = members_of(problem.space, "memory" in self._exact)
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns the distributions of the space."""
-        return {name: CategoricalDistribution(values) for name, values in self._problem.space.parameters.items()}
-
-    def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
-                           param_distribution: BaseDistribution) -> Any:
-        """Returns a random value for a parameter that is not of the space."""
-        assert isinstance(param_distribution, CategoricalDistribution)
-        return param_distribution.choices[self._generator.integers(len(param_distribution.choices))]
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
                         ) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import nas.training
 from evaluators.checkpoint import load_arrays, save_network
 from evaluators.latency import Latency
 from nas.budget import Budgets
-from nas.engine import Silent
+from nas.monitor import Silent
 from nas.report.certificate import certificate_report
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
