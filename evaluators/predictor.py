@@ -67,12 +67,14 @@ class Predictor:
         costs_ms: for each kind of operation, the ms that it takes for each of `EFFORTS`; the kind `""` stands for those
             that no measured network has.
         variances: of the deviations, by the names of `PRIOR`.
+        space: the text of the space that the networks are members of; empty where they are from anywhere.
     """
 
     target: str
     rows: tuple[Row, ...]
     costs_ms: Mapping[str, tuple[float, ...]]
     variances: Mapping[str, float]
+    space: str = ""
 
     def predict(self, architectures: Sequence[Architecture]) -> list[Prediction]:
         """Returns the latency predicted for each architecture."""
@@ -85,7 +87,8 @@ class Predictor:
 
     def save(self, path: str | Path) -> None:
         """Writes the predictor as JSON, whole or not at all."""
-        stored = {"format": FORMAT, "target": self.target, "costs_ms": self.costs_ms, "variances": self.variances,
+        stored = {"format": FORMAT, "target": self.target, "space": self.space, "costs_ms": self.costs_ms,
+                  "variances": self.variances,
                   "rows": [[architecture.text, latency_ms] for architecture, latency_ms in self.rows]}
         write_whole(Path(path), (json.dumps(stored, indent=1) + "\n").encode())
 
@@ -101,7 +104,7 @@ class Predictor:
                     f"`costs_ms` must give {len(EFFORTS)} costs for each kind of operation")
             variances = {name: float(stored["variances"][name]) for name in PRIOR}
             require(all(0 < value < math.inf for value in variances.values()), "`variances` must be positive")
-            return cls(str(stored["target"]), rows, costs, variances)
+            return cls(str(stored["target"]), rows, costs, variances, str(stored["space"]))
         except OSError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:

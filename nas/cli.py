@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas import latency_cli
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -19,6 +21,7 @@ LARGEST_IMPORT_DIFFERENCE = 1e-3
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False,
                   context_settings={"help_option_names": ["-h", "--help"]})
+app.add_typer(latency_cli.app, name="latency")
 
 Space = Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [mobile]", show_default=False)]
 Data = Annotated[str | None, typer.Option(
@@ -447,9 +450,9 @@ def _print_certificate(exported: Any, console: "Console") -> None:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from nas.progress import console_on_stdout
 
-    return Console(width=None if sys.stdout.isatty() else 100)
+    return console_on_stdout()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """How a search shows itself in a terminal: lines that are worth keeping, and a live line beneath them."""
 
+import sys
 from types import TracebackType
 
 from rich.console import Console, RenderableType
@@ -8,6 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from nas.candidate import Candidate
 from nas.ending import Tally
 from nas.report.measured import accuracy_text, latency_text
+
+
+def console_on_stdout() -> Console:
+    """Returns the console of a command; what is no terminal has 100 columns."""
+    return Console(width=None if sys.stdout.isatty() else 100)
 
 
 class Terminal:

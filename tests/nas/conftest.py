@@ -1,6 +1,8 @@
 """A search that is fast and exact: a tiny space, a gauge that computes, an evaluator that is a hash."""
 
 import itertools
+import os
+import sys
 import tempfile
 
 import numpy as np
@@ -8,6 +10,8 @@ import pytest
 
 from evaluators.evaluator import EVALUATORS, Score
 from evaluators.latency import Latency
+from nas import cli
+from nas.allocator import TUNABLES
 from nas.config import SearchConfig
 from search_spaces import load_space
 
@@ -110,3 +114,17 @@ def make_config(inputs, evaluator):
         return SearchConfig(**({"space": str(inputs / "space.toml"), "data": str(inputs / "data.npz"),
                                 "evaluator": "hash", "trials": 8, "strategy": "random"} | changes))
     return make
+
+
+@pytest.fixture
+def nas(monkeypatch, capfd):
+    """Runs the command line in this process: `nas(*arguments)` are the exit status, the output and the errors."""
+    monkeypatch.setenv(TUNABLES, os.environ.get(TUNABLES, ""))  # so that the process is not replaced
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        return ended.value.code, out, err
+    return call

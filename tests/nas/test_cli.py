@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from nas import cli
-from nas.allocator import TUNABLES
 from nas.report.records import COLUMNS
 
 MINE = '''\
@@ -63,20 +62,6 @@ def run(workplace):
     return workplace / "run"
 
 
-@pytest.fixture
-def nas(monkeypatch, capfd):
-    """Runs the command line in this process: `nas(*arguments)` are the exit status, the output and the errors."""
-    monkeypatch.setenv(TUNABLES, os.environ.get(TUNABLES, ""))  # so that the process is not replaced
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capfd.readouterr()
-        return ended.value.code, out, err
-    return call
-
-
 def content(directory):
     """Returns the files under a directory, except for those that imports and open data bases leave."""
     return {path: path.read_bytes() for path in directory.rglob("*")
@@ -93,7 +78,7 @@ def test_help_imports_nothing_heavy():
     assert not loaded & {"jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "matplotlib"}
 
 
-@pytest.mark.parametrize("command", ["search", "pareto", "show", "space", "export", "train", "certify"])
+@pytest.mark.parametrize("command", ["search", "pareto", "show", "space", "export", "train", "certify", "latency"])
 def test_every_command_explains_itself(command, nas):
     status, out, err = nas(command, "--help")
     assert (status, err) == (0, "")

@@ -1,0 +1,35 @@
+"""What a predictor says, and how right it is, for the terminal."""
+
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.table import Table
+
+from evaluators.predictor import LEVEL, Prediction
+from nas.calibration import Agreement, Check
+from nas.report.measured import UNKNOWN, latency_text
+from search_spaces.architecture import Architecture
+
+
+def prediction_lines(architectures: Sequence[Architecture], predictions: Sequence[Prediction]) -> Iterator[str]:
+    """Yields a line for each architecture: the latency in ms with its interval of `LEVEL`, and the architecture."""
+    for architecture, prediction in zip(architectures, predictions, strict=True):
+        yield f"{latency_text(prediction.median_ms, prediction.interval_ms(LEVEL))} ms  {architecture}"
+
+
+def check_table(check: Check) -> Table:
+    """Returns the agreement of a predictor with timings, beside a straight line through multiply-adds."""
+    table = Table(box=box.SIMPLE_HEAD, caption=f"{check.networks} members of the space that were not timed before",
+                  caption_justify="left")
+    table.add_column("")
+    for title in ("median error", "within 10 %", "Kendall tau", f"inside the {100 * LEVEL:.0f} % interval"):
+        table.add_column(title, justify="right")
+    table.add_row("predictor", *_cells(check.predictor))
+    table.add_row("line through MACs", *_cells(check.line_through_macs))
+    return table
+
+
+def _cells(found: Agreement) -> tuple[str, ...]:
+    inside = UNKNOWN if found.inside is None else f"{100 * found.inside:.0f} %"
+    return (f"{100 * found.median_error:.1f} %", f"{100 * found.within_a_tenth:.0f} %", f"{found.kendall_tau:.3f}",
+            inside)
