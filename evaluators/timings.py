@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from evaluators.predictor import Row
@@ -19,6 +20,8 @@ from search_spaces.layers import require
 
 COLUMNS = ("architecture", "latency_ms")
 TARGET = "target"  # a further column, of files that we write
+
+_architecture = lru_cache(maxsize=4096)(Architecture.parse)  # files are read again as they grow
 
 
 def read_rows(path: str | Path) -> list[Row]:
@@ -43,15 +46,15 @@ class Timings:
         """Returns what was timed on a target, in the order of time; raises as `read_rows`."""
         return [row for of, row in _parsed(self.path) if of == target] if self.path.exists() else []
 
-    def add(self, target: str, row: Row) -> None:
-        """Writes a timing down."""
+    def add(self, target: str, *rows: Row) -> None:
+        """Writes timings on a target down."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             if not os.fstat(handle).st_size:
                 writer.writerow((*COLUMNS, TARGET))
-            writer.writerow((row[0].text, f"{row[1]:.6g}", target))
+            writer.writerows((architecture.text, f"{latency_ms:.6g}", target) for architecture, latency_ms in rows)
             os.write(handle, text.getvalue().encode())  # at once, so that lines of processes do not mix
         finally:
             os.close(handle)
@@ -66,7 +69,7 @@ def _parsed(path: Path) -> Iterator[tuple[str, Row]]:
                 f"{' and '.join(missing)}")
         for line in reader:
             try:
-                yield line.get(TARGET) or "", (Architecture.parse(line["architecture"] or ""),
+                yield line.get(TARGET) or "", (_architecture(line["architecture"] or ""),
                                                _latency_ms(line["latency_ms"]))
             except InvalidInput as error:
                 raise InvalidInput(f"{error} (line {reader.line_num} of '{path}')") from None

@@ -60,6 +60,10 @@ def search(
         help="accuracy, alone or with latency, macs or params  [accuracy,latency]", show_default=False)] = None,
     start: Annotated[str | None, typer.Option(
         help="published networks, architectures or runs to try first, separated by commas", show_default=False)] = None,
+    latency_from: Annotated[list[str] | None, typer.Option(
+        help="predictor: time members of the space first, and no candidate that is surely over the budget; FILE of a "
+        "saved predictor: the same with what it knows; timing: time all  [timing, and for commands what earlier "
+        "timings leave in doubt]", show_default=False)] = None,
     strategy: Annotated[str | None, typer.Option(
         help="surrogate, random, tpe, nsga2, nsga3, evolution or local-search  [surrogate]",
         show_default=False)] = None,
@@ -103,6 +107,7 @@ def search(
              "augmentation": augmentation, "seed": seed, "patience": patience,
              "time_s": parse_duration_s(time) if time is not None else None,
              "objectives": tuple(objectives.split(",")) if objectives is not None else None,
+             "latency_from": tuple(latency_from) if latency_from else None,
              "start": tuple(start.split(",")) if start is not None else None,
              **_limits(latency, latency_p95, throughput, macs, params, memory, size)}
     given = {name: value for name, value in given.items() if value is not None}

@@ -24,6 +24,7 @@ KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole num
                          int | None: "a whole number or None", int | float | None: "a number or None"}
 ENDS = ("trials", "time_s", "patience")  # what a search may be resumed with other values of
 TRIALS = 20  # where nothing else ends a search
+PREDICTOR, TIMING = "predictor", "timing"  # where latencies are from, besides files of predictors
 PER_TARGET = ("latency_ms", "latency_percentile", "latency_p95_ms", "images_per_s")
 
 
@@ -48,6 +49,10 @@ class SearchConfig:
         objectives: `accuracy`, alone or with one of `latency`, `macs` and `params`.
         start: what to evaluate first: names of published networks, texts of architectures, or directories of runs,
             whose trained candidates are measured anew and not trained again; see `nas.starts`.
+        latency_from: where latencies are from. By default all that may be trained is timed, on a target that a command
+            reaches only what earlier timings leave in doubt. `predictor`: members of the space are timed first, and
+            candidates that are surely over a budget of time are not; files of predictors: the same with what they know;
+            `timing`: everything is timed. See `nas.screening`.
         strategy: name of a sampler.
         evaluator: `training`, or a function of your own as `module:function`.
         trials: distinct candidates to train; None for `TRIALS`, or for no limit if there is one of time or patience.
@@ -76,6 +81,7 @@ class SearchConfig:
     size_bytes: int | None = None
     objectives: tuple[str, ...] = ("accuracy", "latency")
     start: tuple[str, ...] = ()
+    latency_from: tuple[str, ...] = ()
     strategy: str = "surrogate"
     evaluator: str = "training"
     trials: int | None = None
@@ -90,7 +96,8 @@ class SearchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, of in (("objectives", "texts"), ("start", "texts"), ("rungs", "whole numbers")):
+        for name, of in (("objectives", "texts"), ("start", "texts"), ("latency_from", "texts"),
+                         ("rungs", "whole numbers")):
             require(isinstance(getattr(self, name), list | tuple), f"`{name}` is a sequence of {of}, but got "
                     f"{getattr(self, name)!r}")
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a list would do as well
@@ -133,7 +140,11 @@ class SearchConfig:
                     "a latency budget is given in milliseconds or as a percentile, but got both")
             require(percentile is None or 0 < percentile <= 100,
                     f"a latency percentile must lie in (0, 100], but got p{percentile}")
-        self.budgets(self.latency_ms)
+        timed = bool(self.budgets(self.latency_ms).timed) or self.latency_percentile is not None
+        require(timed or not {*self.latency_from} - {TIMING},
+                "`latency_from` is for budgets of time, but got none of them")
+        require(TIMING not in self.latency_from or len(self.latency_from) == 1,
+                f"`latency_from` is {TIMING} or something else, but got {', '.join(self.latency_from)}")
 
     def _normalise_names(self) -> None:
         """Makes paths absolute, so that a run is resumed from anywhere, and names a function given as evaluator."""
@@ -147,6 +158,8 @@ class SearchConfig:
                 object.__setattr__(self, "data", f"{PREFIX}{kind}:{Path(file).absolute()}")
         object.__setattr__(self, "start", tuple(str(Path(name).absolute()) if is_run(name) else name
                                                 for name in self.start))
+        object.__setattr__(self, "latency_from", tuple(
+            name if name in (PREDICTOR, TIMING) else str(Path(name).absolute()) for name in self.latency_from))
         if callable(self.evaluator):
             named = f"{self.evaluator.__module__}:{getattr(self.evaluator, '__qualname__', '')}"
             require("<" not in named and "." not in named.partition(":")[2],

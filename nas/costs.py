@@ -18,6 +18,7 @@ from search_spaces.architecture import Architecture
 ROUGH = Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0)
 CAREFUL = Precision()
 CLOSE = Precision(half_width=0.015, at_least_s=1.5, at_most_s=6.0)
+SCREENED = "not timed: predicted to be over its budget"  # the flag of such a latency
 
 
 class Gauge(Protocol):
@@ -74,6 +75,11 @@ def file_gauge(target: Target, quiet_ms: float | None = None) -> Iterator[FileGa
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def is_screened(costs: Costs) -> bool:
+    """Tells whether a latency among costs was predicted to be over its budget, instead of timed."""
+    return any(SCREENED in latency.flags for latency in costs.latencies.values())
+
+
 def counted(architecture: Architecture) -> Costs:
     """Returns the costs that follow from the text alone."""
     return Costs(macs=architecture.macs, params=architecture.params, memory_bytes=architecture.memory_bytes)
@@ -114,14 +120,12 @@ def costs_within(architecture: Architecture, budgets: Budgets, gauges: Gauges, t
         for precision in precisions:
             latency = gauges[target].latency(architecture, precision)
             costs = dataclasses.replace(costs, latencies={**costs.latencies, target: latency})
-            if not _is_close(budgets, costs, target):
+            if is_feasible(budgets.violations(costs)) or exceeds_at_best(budgets, target, latency):
                 break
     return costs
 
 
-def _is_close(budgets: Budgets, costs: Costs, target: str) -> bool:
-    """Tells whether a limit on a target lies within the interval of what was measured there."""
-    latency = costs.latencies[target]
+def exceeds_at_best(budgets: Budgets, target: str, latency: Latency) -> bool:
+    """Tells whether even the lower end of a latency's interval on a target is over a limit there."""
     at_best = Costs(latencies={target: dataclasses.replace(latency, high_ms=latency.low_ms)})
-    return any(limit.violation(at_best) <= 0 < limit.violation(costs)
-               for limit in budgets.limits.values() if limit.target == target)
+    return not is_feasible(budgets.violations(at_best))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nas.budget import Budgets, format_duration
 from nas.candidate import DEFAULT_OBJECTIVES, OBJECTIVES, Candidate
 from nas.config import TRIALS
+from nas.costs import SCREENED
 from nas.pareto import hypervolume
 from nas.strategies.marks import CANDIDATE, LOST, PROMOTED
 
@@ -29,6 +30,7 @@ class Tally:
     failed: int = 0
     stopped: int = 0
     taken_over: int = 0
+    screened: int = 0  # of the rejected: those that a predictor has ruled out, so that they were not timed
 
     @property
     def tried(self) -> int:
@@ -51,6 +53,7 @@ def tally(trials: "Sequence[optuna.trial.FrozenTrial]") -> Tally:
             counts["taken_over"] += 1
         else:
             counts["trained" if known["trained"] else "stopped" if known.get("epochs") else "rejected"] += 1
+            counts["screened"] += any(SCREENED in latency["flags"] for latency in known.get("latencies", {}).values())
         if PROMOTED in trial.user_attrs and "duplicate_of" not in known:
             counts["stopped"] -= 1
     return Tally(**counts)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,8 @@ from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Fidelity
 from evaluators.files import require_writable
 from evaluators.tabular import Table, is_table, load_table
-from nas.budget import as_given
+from evaluators.timings import Timings
+from nas.budget import Budgets, as_given
 from nas.candidate import Candidate, front, winner
 from nas.config import SearchConfig, load_evaluator
 from nas.costs import Gauge, Gauges, file_gauges
@@ -22,6 +24,7 @@ from nas.objective import IMPOSSIBLE, START, CandidateFailed, Evaluation, object
 from nas.retiming import decided, in_fresh_processes, retime_front, wanted_trials
 from nas.run import Resolved, RunDirectory
 from nas.rungs import Rungs, default_rung, stopped
+from nas.screening import add_saved, calibrate, screening
 from nas.starts import Start, starts
 from nas.strategies import STRATEGIES, Problem
 from nas.strategies.fresh import FreshSampler
@@ -75,23 +78,28 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         _require_same(run, config, space, dataset)
     with contextlib.ExitStack() as stack:
         if gauge is None:
-            gauges = stack.enter_context(file_gauges(config.targets, run.quiet_ms() if run.exists else None))
+            timing = stack.enter_context(file_gauges(config.targets, run.quiet_ms() if run.exists else None))
         else:
-            gauges = gauge if isinstance(gauge, Mapping) else dict.fromkeys(config.targets, gauge)
+            timing = gauge if isinstance(gauge, Mapping) else dict.fromkeys(config.targets, gauge)
         if not run.exists:
-            resolved = _resolve(config, space, dataset, gauges, monitor)
+            before = Timings(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "timings.csv")
+            add_saved(config, space, before)
+            resolved = _resolve(config, space, dataset, screening(timing, config, before, Budgets()), monitor)
             stack.enter_context(run.locked())
             require(not run.exists, f"one process begins a search, but another has just begun one in '{run.path}'")
+            run.begin_timings(before)
             run.write(config, resolved)
         else:
             stack.enter_context(run.locked())
             run.write(config, run.resolved)
         rungs = dataclasses.replace(rungs, objectives=config.objectives, reference=reference_point(
             config.objectives, run.budgets, run.resolved.classes))
+        calibrate(config, space, timing, run.timings, run.budgets, monitor)
+        gauges = screening(timing, config, run.timings, run.budgets)
         fidelity = Fidelity(rungs.epochs[-1], config.seed, config.batch, config.augmentation)
         evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluate, fidelity, rungs, config.objectives,
                                 monitor, table)
-        retime = in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges)
+        retime = in_fresh_processes(run) if gauge is None else functools.partial(decided, timing)
         ending = _ending(config, run, began_s)
         while True:
             reason = _optimize(evaluation, config, ending, first)

@@ -17,7 +17,7 @@ from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.tabular import Table
 from nas.budget import Budgets, Costs, is_feasible
-from nas.costs import Gauges, costs_within, counted
+from nas.costs import Gauges, costs_within, counted, is_screened
 from nas.monitor import Monitor
 from nas.run import RunDirectory
 from nas.rungs import Rungs
@@ -91,7 +91,7 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial")
     for name, violation in violations.items():
         trial.set_constraint(name, violation)
     if not is_feasible(violations):
-        known["reason"] = evaluation.budgets.excess(costs)
+        known["reason"] = ("predicted: " if is_screened(costs) else "") + evaluation.budgets.excess(costs)
         trial.set_user_attr(CANDIDATE, known)
         return _values(evaluation, 0.0, costs)
     if TAKEN in trial.user_attrs:

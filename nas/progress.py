@@ -60,8 +60,9 @@ class Terminal:
         """Prints a trained or failed candidate, and shows the counts and the best feasible one."""
         stopped = f"{tally.stopped} stopped, " if tally.stopped else ""
         taken = f"{tally.taken_over} taken over, " if tally.taken_over else ""
-        counts = (f"{tally.trained} trained, {taken}{stopped}{tally.rejected} rejected, {tally.duplicates} duplicate, "
-                  f"{tally.failed} failed")
+        untimed = f" ({tally.screened} untimed)" if tally.screened else ""
+        counts = (f"{tally.trained} trained, {taken}{stopped}{tally.rejected} rejected{untimed}, "
+                  f"{tally.duplicates} duplicate, {tally.failed} failed")
         if last is not None and last.epochs and last.state == "complete":
             star = " *" if best is not None and best.architecture == last.architecture else ""
             notes = [f"  continues trial {last.continues}"] if last.continues is not None else []

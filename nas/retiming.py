@@ -11,6 +11,7 @@ from nas.budget import Budgets
 from nas.candidate import Candidate, distinct, front
 from nas.costs import Gauges, file_gauges
 from nas.run import RunDirectory
+from nas.screening import screened_targets
 from search_spaces.architecture import Architecture
 
 DECIDING = Precision(half_width=0.02, at_least_s=2.0, at_most_s=10.0)
@@ -67,8 +68,11 @@ def _is_measured(candidate: Candidate) -> bool:
 
 def retimed(run: RunDirectory, candidate: Candidate, budgets: Budgets, retime: Retime) -> Candidate:
     """Returns a candidate as a new timing judges it, which is recorded beside its trial."""
-    latencies = retime(Architecture.parse(candidate.architecture))
+    architecture = Architecture.parse(candidate.architecture)
+    latencies = retime(architecture)
     run.note_latencies(candidate.trial, latencies)
+    for target in screened_targets(run.config):
+        run.timings.add(target, (architecture, latencies[target].median_ms))
     return candidate.with_latencies(latencies, budgets)
 
 

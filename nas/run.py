@@ -2,6 +2,7 @@
 
     run.toml         the configuration, what it was resolved to, versions and machine, also of those who went on with it
     study.db         the Optuna study: the only record of the trials
+    timings.csv      what was timed on targets whose candidates are screened, see `nas.screening`
     weights/ID.safetensors   the trained weights of the members of the front
     checkpoints/ID.safetensors   what trainings that were stopped early go on from
 """
@@ -15,6 +16,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import sqlite3
 import sys
 import tomllib
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluators.files import write_whole
 from evaluators.latency import Latency
+from evaluators.timings import Timings
 from nas.budget import NONE, Budgets, Costs, PerTarget
 from nas.candidate import Candidate, accuracy_interval
 from nas.config import SearchConfig
@@ -90,6 +93,17 @@ class RunDirectory:
     def budgets(self) -> Budgets:
         """The budgets of the search."""
         return self.config.budgets(self.resolved.latency_ms)
+
+    @property
+    def timings(self) -> Timings:
+        """The timings that the predictors of a search learn from."""
+        return Timings(self.path / "timings.csv")
+
+    def begin_timings(self, before: Timings) -> None:
+        """Takes over what was timed before there was a directory."""
+        self.timings.path.unlink(missing_ok=True)
+        if before.path.exists():
+            shutil.copyfile(before.path, self.timings.path)
 
     def write(self, config: SearchConfig, resolved: Resolved) -> None:
         """Writes run.toml, whole or not at all. The environment of who goes on is added to those that it names."""

@@ -108,6 +108,12 @@ class Latency:
         return cls(median_ms, median_ms, median_ms, median_ms, 0, 0.0, 0.0, 0.0, 0.0)
 
     @classmethod
+    def predicted(cls, median_ms: float, interval_ms: tuple[float, float], flag: str) -> "Latency":
+        """Returns a latency that was not measured, with the 95 % interval of its prediction and where it is from."""
+        low_ms, high_ms = interval_ms
+        return cls(median_ms, low_ms, high_ms, median_ms, 0, 0.0, 0.0, 0.0, 0.0, (flag,))
+
+    @classmethod
     def stored(cls, values: Mapping[str, Any]) -> "Latency":
         """Returns a latency as a mapping or a JSON file has kept it; other values that stand beside it are ignored."""
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}

@@ -1,0 +1,124 @@
+"""Screening: a predictor that learns from a search's timings spares it those of networks that are surely too slow.
+
+A network is predicted first. Where even the lower end of the 95 % interval is over a budget it is not timed, and the
+prediction stands for its latency; whatever may meet the budgets is timed, and the predictor learns from it at once. The
+timings are kept in the run directory, so that a search that goes on knows what it knew.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evaluators.latency import Latency, Precision
+from evaluators.predictor import FEWEST, Predictor, Row, fit
+from evaluators.runtimes import parse_target
+from evaluators.timings import Timings
+from nas.budget import Budgets
+from nas.calibration import load_predictor, time_members
+from nas.config import PREDICTOR, TIMING, SearchConfig
+from nas.costs import SCREENED, Gauge, Gauges, exceeds_at_best
+from nas.monitor import Monitor
+from search_spaces.architecture import Architecture
+from search_spaces.layers import require
+from search_spaces.space import SearchSpace
+
+CALIBRATION = 60  # members that are timed at the start for `--latency-from predictor`
+SLOW = ("command",)  # runtimes whose candidates are screened without being asked for
+GROWTH = 1.25  # of the timings, until the predictor is fitted anew
+LEVEL = 0.95  # of intervals, as of measured ones
+
+
+@dataclass
+class Learner:
+    """The predictor that the timings of a target give: fitted anew from time to time, updated in between."""
+
+    timings: Timings
+    target: str
+    _fitted: tuple[int, Predictor] | None = None  # and the number of rows that it was fitted to
+    _current: tuple[int, Predictor] | None = None
+
+    def predicted(self, architecture: Architecture) -> Latency | None:
+        """Returns the latency of a network that was not timed; None for one that was, or where too few were."""
+        rows = list(dict.fromkeys(self.timings.rows(self.target)))  # a search that was killed may have timed one twice
+        if len(rows) < FEWEST or any(architecture == timed for timed, _ in rows):
+            return None
+        prediction, = self._predictor(rows).predict([architecture])
+        return Latency.predicted(prediction.median_ms, prediction.interval_ms(LEVEL), SCREENED)
+
+    def _predictor(self, rows: list[Row]) -> Predictor:
+        """Returns what rows give; the same for the same rows, whatever was asked before."""
+        if self._current is None or self._current[0] != len(rows):
+            size = FEWEST
+            while (larger := math.floor(size * GROWTH)) <= len(rows):
+                size = larger
+            if self._fitted is None or self._fitted[0] != size:
+                self._fitted = size, fit(rows[:size], self.target)
+            self._current = len(rows), self._fitted[1].updated(rows[size:])
+        return self._current[1]
+
+
+@dataclass(frozen=True)
+class ScreeningGauge:
+    """A gauge that times what may meet the budgets of its target and learns from that; the rest is predicted."""
+
+    gauge: Gauge
+    budgets: Budgets
+    learner: Learner = field(repr=False)
+
+    def size_bytes(self, architecture: Architecture) -> int:
+        """Returns the size of its model file."""
+        return self.gauge.size_bytes(architecture)
+
+    def latency(self, architecture: Architecture, precision: Precision) -> Latency:
+        """Returns the latency, measured as exactly as asked, or predicted if it is surely over a budget."""
+        target = self.learner.target
+        expected = self.learner.predicted(architecture) if target in self.budgets.timed else None
+        if expected is not None and exceeds_at_best(self.budgets, target, expected):
+            return expected
+        found = self.gauge.latency(architecture, precision)
+        self.learner.timings.add(target, (architecture, found.median_ms))
+        return found
+
+
+def screened_targets(config: SearchConfig) -> tuple[str, ...]:
+    """Returns the targets whose candidates are screened: all if that is asked for, else those that are `SLOW`."""
+    if config.latency_from == (TIMING,):
+        return ()
+    return tuple(target for target in config.targets if config.latency_from or parse_target(target).runtime in SLOW)
+
+
+def screening(gauges: Gauges, config: SearchConfig, timings: Timings, budgets: Budgets) -> Gauges:
+    """Returns gauges of which those of the screened targets learn, and screen for budgets."""
+    screened = screened_targets(config)
+    return {target: ScreeningGauge(gauge, budgets, Learner(timings, target)) if target in screened else gauge
+            for target, gauge in gauges.items()}
+
+
+def add_saved(config: SearchConfig, space: SearchSpace, timings: Timings) -> None:
+    """Adds what the saved predictors of a configuration were learned from to the timings of a search.
+
+    Raises:
+        InvalidInput: a file that is no predictor, or one of another target or another space.
+    """
+    for name in config.latency_from:
+        if name in (PREDICTOR, TIMING):
+            continue
+        predictor = load_predictor(Path(name))
+        require(predictor.target in config.targets, f"a predictor must be of a target of the search, "
+                f"{', '.join(config.targets)}, but '{name}' is of '{predictor.target}'")
+        members = sum(space.encode(architecture) is not None for architecture, _ in predictor.rows)
+        require(members >= FEWEST, f"a predictor must know at least {FEWEST} members of the space of the search, but "
+                f"'{name}' knows {members}")
+        timings.add(predictor.target, *predictor.rows)
+
+
+def calibrate(config: SearchConfig, space: SearchSpace, gauges: Gauges, timings: Timings, budgets: Budgets,
+              monitor: Monitor) -> None:
+    """Times members of the space first, if that is asked for, and says on what targets candidates are screened."""
+    for target in screened_targets(config):
+        if target not in budgets.timed:
+            continue
+        if PREDICTOR in config.latency_from and len(timings.rows(target)) < CALIBRATION:
+            time_members(space, target, gauges[target], timings, CALIBRATION, config.seed, monitor)
+        monitor.say(f"latency on {target}: candidates that a predictor sees over the budget are not timed; it learns "
+                    f"from every timing, {len(timings.rows(target))} so far")
