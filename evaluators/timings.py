@@ -24,15 +24,24 @@ TARGET = "target"  # a further column, of files that we write
 _architecture = lru_cache(maxsize=4096)(Architecture.parse)  # files are read again as they grow
 
 
-def read_rows(path: str | Path) -> list[Row]:
-    """Returns the networks of a file and their latencies in ms, one for each line; columns but `COLUMNS` are ignored.
+def read_rows(path: str | Path, target: str = "") -> list[Row]:
+    """Returns the networks of a file and their latencies in ms, one for each line.
+
+    Args:
+        path: the file; columns but `COLUMNS` and `TARGET` are ignored.
+        target: what they are wanted of; rows that state another target are left out. By default all must be of one.
 
     Raises:
         InvalidInput: a file that cannot be read, lacks a column or has no rows, or a line with something that is no
             architecture or no latency; names the line.
     """
-    found = [row for _, row in _parsed(Path(path))]
-    require(bool(found), f"a table of timed networks has rows, but '{path}' has none")
+    parsed = list(_parsed(Path(path)))
+    stated = sorted({of for of, _ in parsed})
+    require(bool(target) or len(stated) < 2, f"a table of timed networks is of one target, but '{path}' has rows of "
+            f"{', '.join(of or 'none' for of in stated)}")
+    found = [row for of, row in parsed if of == target or not (of and target)]
+    require(bool(found), f"a table of timed networks has rows, but '{path}' has none"
+            + (f" of {target}" if target and parsed else ""))
     return found
 
 

@@ -297,6 +297,8 @@ class Budgets:
             if QUANTITIES[limit.quantity].whole and not isinstance(limit.value, int):
                 raise InvalidInput(f"{limit.quantity} must be a whole number, but got {limit.value!r}")
             _check(limit.quantity, limit.value, repr(limit.value))
+            if limit.quantity == "latency_p95" and parse_target(limit.target or "").runtime == "table":
+                raise InvalidInput(f"a table of timed networks tells medians, but got a latency_p95 on {limit.target}")
 
     @classmethod
     def parse(cls, targets: Sequence[str] = ("onnxruntime",), **texts: str | float | Sequence[str]) -> "Budgets":

@@ -71,7 +71,7 @@ def fit_to_tables(tables: Sequence[Path], out: Path, target: str = "", space: Se
     Args:
         tables: CSV files; all their rows count.
         out: where the predictor goes.
-        target: what the networks were timed on.
+        target: what the networks were timed on; rows that state another target do not count.
         space: the space that they are members of; by default they are from anywhere.
 
     Raises:
@@ -80,7 +80,7 @@ def fit_to_tables(tables: Sequence[Path], out: Path, target: str = "", space: Se
     require_writable(out.parent, "the place of a predictor")
     require(all(not out.exists() or not path.exists() or not path.samefile(out) for path in tables),
             f"a predictor is written into another file than its table, but got '{out}' for both")
-    rows = [row for path in tables for row in read_rows(path)]
+    rows = [row for path in tables for row in read_rows(path, target)]
     if space is not None:
         require_members(space, rows, "a table")
     predictor = dataclasses.replace(fit(rows, target), space=space.text if space is not None else "")
@@ -93,6 +93,12 @@ def require_members(space: SearchSpace, rows: Sequence[Row], what: str) -> None:
     for architecture, _ in rows:
         require(space.encode(architecture) is not None, f"{what} must be of members of the space, but '{architecture}' "
                 "is none")
+
+
+def require_known_members(space: SearchSpace, predictor: Predictor, what: str) -> None:
+    """Raises `InvalidInput` unless a predictor knows some members of a space; `what` it is from."""
+    count = sum(space.encode(architecture) is not None for architecture, _ in predictor.rows)
+    require(count >= FEWEST, f"a predictor must know at least {FEWEST} members of the space, but {what} has {count}")
 
 
 def time_members(space: SearchSpace, target: str, gauge: Gauge, timings: Timings, networks: int, seed: int,
@@ -146,8 +152,7 @@ def check(predictor: Predictor, space: SearchSpace, gauge: Gauge, networks: int 
     monitor = monitor or Silent()
     require(networks >= 2, f"`networks` must be at least 2, but got {networks}")
     known = {architecture for architecture, _ in predictor.rows}
-    require(any(space.encode(architecture) is not None for architecture in known),
-            "a predictor is checked on the space that it was learned from, but none of its networks is a member")
+    require_known_members(space, predictor, "that which is checked")
     drawn = [space.decode(assignment) for assignment in members(space, networks + len(known), seed + 1)]
     unseen = [architecture for architecture in drawn if architecture not in known][:networks]
     require(len(unseen) >= 2, f"a predictor is checked on members that it does not know, but it knows all {len(drawn)}")

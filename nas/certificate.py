@@ -3,6 +3,9 @@
 Every timing is one pass over the files in processes that have timed nothing else. A budget of time is judged by the
 median over all passes of the upper end of the 95 % interval, in raw milliseconds: neither a lucky pass nor one on a
 busy machine decides alone. Beside each latency stands what the reference model took meanwhile.
+
+The files for a device that only a table of timed networks tells of cannot be timed: their latency is predicted. That is
+said wherever it stands, and such files are never certified, only predicted to meet their budgets.
 """
 
 import dataclasses
@@ -17,7 +20,8 @@ from typing import Any
 
 from evaluators.files import require_writable, write_whole
 from evaluators.latency import Latency, measure_once
-from evaluators.runtimes import Options, parse_target
+from evaluators.runtimes import Options, parse_target, runtime_of
+from evaluators.runtimes.table import LatencyTable
 from nas.budget import QUANTITIES, Budgets, Costs, Limit
 from nas.monitor import Monitor, Silent
 from nas.retiming import DECIDING
@@ -27,7 +31,7 @@ from search_spaces.errors import InvalidInput
 from search_spaces.layers import require
 
 CERTIFICATE = "certificate.json"
-MET, MISSED, DIFFERS, UNLIMITED = "met", "missed", "differs", "no budget"  # verdicts
+MET, PREDICTED, MISSED, DIFFERS, UNLIMITED = "met", "predicted", "missed", "differs", "no budget"  # verdicts
 LARGEST_DIFFERENCE = 1e-4  # of a file's logits from those of Flax, relative to the largest where that exceeds 1
 LEAST_AGREEMENT = 0.9  # of the top class, where a file is quantised
 UNITS = {"latency": "ms, upper end of the 95 % interval", "latency_p95": "ms, upper end of the 95 % interval",
@@ -44,8 +48,11 @@ class Exported:
 
     @property
     def met(self) -> bool:
-        """Whether the targets' files compute what the network does and meet every budget there is."""
-        return self.certificate["verdict"] in (MET, UNLIMITED)
+        """Whether the targets' files compute what the network does and meet every budget there is, or are predicted to.
+
+        Only the verdict `MET` says that they were timed.
+        """
+        return self.certificate["verdict"] in (MET, PREDICTED, UNLIMITED)
 
 
 def certify(directory: Path, *, times: int = 2, apart_s: float = 0.0, monitor: Monitor | None = None) -> Exported:
@@ -58,12 +65,14 @@ def certify(directory: Path, *, times: int = 2, apart_s: float = 0.0, monitor: M
         monitor: what to report to.
 
     Raises:
-        InvalidInput: no export is there, or a file is not the one that was exported.
+        InvalidInput: no export is there, a file is not the one that was exported, or none can be timed here.
         MeasurementFailed: a file cannot be timed; earlier timings are kept.
     """
     monitor = monitor or Silent()
     require(times >= 1, f"`times` must be at least 1, but got {times}")
-    read_export(directory)
+    targets = read_export(directory).certificate["targets"]
+    require(any(parse_target(target).runtime != "table" for target in targets), "files are timed where they run, but "
+            f"what is known of {', '.join(targets)} is a table")
     require_writable(directory, "the directory of an export")
     for number in range(times):
         _wait(apart_s if number else 0.0, monitor)
@@ -111,14 +120,16 @@ def time_files(directory: Path, certificate: Mapping[str, Any], quiet_ms: Mappin
         certificate: names them, their targets and the architecture.
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
     """
-    shape = Architecture.parse(certificate["architecture"]).program.input_shape
+    architecture = Architecture.parse(certificate["architecture"])
     latencies = {}
     for entry in certificate["files"]:
         if (target := entry.get("target")) is not None:
-            latency = measure_once(parse_target(target), directory / entry["file"], shape, DECIDING,
-                                   quiet_ms=quiet_ms.get(target))
+            runtime = runtime_of(parse_target(target))
+            latency = runtime.latency(architecture) if isinstance(runtime, LatencyTable) else measure_once(
+                parse_target(target), directory / entry["file"], architecture.program.input_shape, DECIDING,
+                quiet_ms=quiet_ms.get(target))
             latencies[target] = {"raw_ms": latency.raw_ms, "raw_high_ms": latency.raw_high_ms,
-                                 **dataclasses.asdict(latency)}
+                                 "predicted": latency.is_predicted, **dataclasses.asdict(latency)}
     return {"environment": environment(), "latencies": latencies}
 
 
@@ -145,9 +156,10 @@ def assessed(certificate: Mapping[str, Any]) -> dict[str, Any]:
 
 def _comparison(limit: Limit, costs: Sequence[Costs]) -> dict[str, Any]:
     found = (one.judged(limit.quantity, limit.target) for one in costs)
-    measured = statistics.median(value for value in found if value is not None)
-    met = measured >= limit.value if QUANTITIES[limit.quantity].lower else measured <= limit.value
-    return {"measured": measured, "met": met}
+    value = statistics.median(value for value in found if value is not None)
+    met = value >= limit.value if QUANTITIES[limit.quantity].lower else value <= limit.value
+    predicted = any(one.latencies[limit.target].is_predicted for one in costs if limit.target is not None)
+    return {"predicted" if predicted else "measured": value, "met": met}
 
 
 def _verdict(files: Sequence[Mapping[str, Any]], budgets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -156,7 +168,9 @@ def _verdict(files: Sequence[Mapping[str, Any]], budgets: Mapping[str, Mapping[s
         return DIFFERS
     if not budgets:
         return UNLIMITED
-    return MET if all(entry["met"] for entry in budgets.values()) else MISSED
+    if not all(entry["met"] for entry in budgets.values()):
+        return MISSED
+    return PREDICTED if any("predicted" in entry for entry in budgets.values()) else MET
 
 
 def _computes_the_network(entry: Mapping[str, Any]) -> bool:

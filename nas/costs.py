@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from evaluators.latency import Latency, LatencyMeter, Precision
-from evaluators.runtimes import Target, parse_target, runtime_of
+from evaluators.runtimes import Target, parse_target, require_usable, runtime_of
+from evaluators.runtimes.table import LatencyTable
 from evaluators.weights import initial_weights
 from nas.budget import Budgets, Costs, is_feasible
 from search_spaces.architecture import Architecture
@@ -35,10 +36,10 @@ class Gauge(Protocol):
 
 @dataclass(frozen=True)
 class FileGauge:
-    """Writes model files of untrained networks and times them in a process of their own."""
+    """Writes model files of untrained networks and times them in a process of their own, or asks a table instead."""
 
     target: Target
-    meter: LatencyMeter
+    meter: LatencyMeter | LatencyTable
     directory: Path
 
     def size_bytes(self, architecture: Architecture) -> int:
@@ -46,7 +47,9 @@ class FileGauge:
         return self._file(architecture).stat().st_size
 
     def latency(self, architecture: Architecture, precision: Precision) -> Latency:
-        """Returns the latency measured on the target, as exactly as asked."""
+        """Returns the latency measured on the target, as exactly as asked, or what a table of the target predicts."""
+        if isinstance(self.meter, LatencyTable):
+            return self.meter.latency(architecture)
         shape = (architecture.input.resolution, architecture.input.resolution, architecture.input.channels)
         return self.meter.measure(self._file(architecture), shape, precision)
 
@@ -67,10 +70,15 @@ def file_gauge(target: Target, quiet_ms: float | None = None) -> Iterator[FileGa
 
     `quiet_ms` is what the reference model takes when the machine is quiet, if that is known from before.
     """
+    require_usable(target)
+    runtime = runtime_of(target)
     directory = Path(tempfile.mkdtemp(prefix="paretonas-"))
     try:
-        with LatencyMeter(target, quiet_ms=quiet_ms) as meter:
-            yield FileGauge(target, meter, directory)
+        if isinstance(runtime, LatencyTable):
+            yield FileGauge(target, runtime, directory)
+        else:
+            with LatencyMeter(target, quiet_ms=quiet_ms) as meter:
+                yield FileGauge(target, meter, directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -12,7 +12,7 @@ from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset
 from evaluators.evaluator import AUGMENTATIONS
 from evaluators.files import require_writable, whole_directory
-from evaluators.runtimes import Options, Target, parse_target, require_installed, runtime_of
+from evaluators.runtimes import Options, Target, parse_target, require_installed, require_usable, runtime_of
 from evaluators.weights import Weights, initial_weights
 from nas.budget import Budgets
 from nas.candidate import accuracy_interval
@@ -97,6 +97,8 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         InvalidInput: an unknown format, or a directory of something else than an export.
     """
     require_deliverable(order.formats, directory)
+    for target in order.targets:
+        require_usable(parse_target(target))
     with whole_directory(directory) as temporary:
         arrays, training = _train_to_the_end(order, monitor)
         files = [_write(order, name, target, arrays, temporary, monitor)

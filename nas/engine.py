@@ -24,7 +24,7 @@ from nas.objective import IMPOSSIBLE, START, CandidateFailed, Evaluation, object
 from nas.retiming import decided, in_fresh_processes, retime_front, wanted_trials
 from nas.run import Resolved, RunDirectory
 from nas.rungs import Rungs, default_rung, stopped
-from nas.screening import add_saved, calibrate, screening
+from nas.screening import add_saved, calibrate, require_fitting_tables, screening
 from nas.starts import Start, starts
 from nas.strategies import STRATEGIES, Problem
 from nas.strategies.fresh import FreshSampler
@@ -83,6 +83,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             timing = gauge if isinstance(gauge, Mapping) else dict.fromkeys(config.targets, gauge)
         if not run.exists:
             before = Timings(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "timings.csv")
+            require_fitting_tables(config, space, monitor)
             add_saved(config, space, before)
             resolved = _resolve(config, space, dataset, screening(timing, config, before, Budgets()), monitor)
             stack.enter_context(run.locked())

@@ -44,6 +44,7 @@ def fit(
                               _bound(space, data, resolution) if space else None)
     else:
         to_time = parse_target(target or "onnxruntime")
+        require(to_time.runtime != "table", f"a table is given as `--rows`, but got '{to_time}' as a target to time")
         bound = _bound(space or "mobile", data, resolution)
         with Terminal(console_on_stdout()) as monitor, file_gauge(to_time) as gauge:
             found = fit_to_members(bound, to_time.text, gauge, out, NETWORKS if networks is None else networks, seed,

@@ -70,7 +70,7 @@ class Terminal:
             self.say(f"trial {last.trial:4}  {accuracy_text(last.accuracy)} %  {latency_text(last.latency_ms)} ms"
                      f"{''.join(notes)}  ({counts}){star}")
             for target, latency in last.costs.latencies.items():
-                for flag in latency.flags:
+                for flag in () if latency.is_predicted else latency.flags:
                     self.say(f"            doubtful on {target}: {flag}")
         elif last is not None and last.state == "failed":
             self.say(f"trial {last.trial:4}  failed: {last.reason}")

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from evaluators.latency import Latency, Precision
 from evaluators.predictor import FEWEST, Predictor, Row, fit
-from evaluators.runtimes import parse_target
+from evaluators.runtimes import parse_target, runtime_of
+from evaluators.runtimes.table import LatencyTable, predicted_latency
 from evaluators.timings import Timings
 from nas.budget import Budgets
-from nas.calibration import load_predictor, time_members
+from nas.calibration import load_predictor, require_known_members, time_members
 from nas.config import PREDICTOR, TIMING, SearchConfig
 from nas.costs import SCREENED, Gauge, Gauges, exceeds_at_best
 from nas.monitor import Monitor
@@ -25,7 +26,6 @@ from search_spaces.space import SearchSpace
 CALIBRATION = 60  # members that are timed at the start for `--latency-from predictor`
 SLOW = ("command",)  # runtimes whose candidates are screened without being asked for
 GROWTH = 1.25  # of the timings, until the predictor is fitted anew
-LEVEL = 0.95  # of intervals, as of measured ones
 
 
 @dataclass
@@ -42,8 +42,7 @@ class Learner:
         rows = list(dict.fromkeys(self.timings.rows(self.target)))  # a search that was killed may have timed one twice
         if len(rows) < FEWEST or any(architecture == timed for timed, _ in rows):
             return None
-        prediction, = self._predictor(rows).predict([architecture])
-        return Latency.predicted(prediction.median_ms, prediction.interval_ms(LEVEL), SCREENED)
+        return predicted_latency(self._predictor(rows), architecture, SCREENED)
 
     def _predictor(self, rows: list[Row]) -> Predictor:
         """Returns what rows give; the same for the same rows, whatever was asked before."""
@@ -84,7 +83,9 @@ def screened_targets(config: SearchConfig) -> tuple[str, ...]:
     """Returns the targets whose candidates are screened: all if that is asked for, else those that are `SLOW`."""
     if config.latency_from == (TIMING,):
         return ()
-    return tuple(target for target in config.targets if config.latency_from or parse_target(target).runtime in SLOW)
+    runtimes = {target: parse_target(target).runtime for target in config.targets}
+    return tuple(target for target, runtime in runtimes.items()
+                 if runtime in SLOW or (config.latency_from and runtime != "table"))  # which is no more than predicted
 
 
 def screening(gauges: Gauges, config: SearchConfig, timings: Timings, budgets: Budgets) -> Gauges:
@@ -106,10 +107,17 @@ def add_saved(config: SearchConfig, space: SearchSpace, timings: Timings) -> Non
         predictor = load_predictor(Path(name))
         require(predictor.target in config.targets, f"a predictor must be of a target of the search, "
                 f"{', '.join(config.targets)}, but '{name}' is of '{predictor.target}'")
-        members = sum(space.encode(architecture) is not None for architecture, _ in predictor.rows)
-        require(members >= FEWEST, f"a predictor must know at least {FEWEST} members of the space of the search, but "
-                f"'{name}' knows {members}")
+        require_known_members(space, predictor, f"'{name}'")
         timings.add(predictor.target, *predictor.rows)
+
+
+def require_fitting_tables(config: SearchConfig, space: SearchSpace, monitor: Monitor) -> None:
+    """Says which targets are known by a table only; raises `InvalidInput` where it tells nothing of the space."""
+    for target in config.targets:
+        if isinstance(runtime := runtime_of(parse_target(target)), LatencyTable):
+            predictor = runtime.predictor()
+            require_known_members(space, predictor, f"'{runtime.target.argument}'")
+            monitor.say(f"latency on {target}: predicted from {len(predictor.rows)} rows, nothing is timed")
 
 
 def calibrate(config: SearchConfig, space: SearchSpace, gauges: Gauges, timings: Timings, budgets: Budgets,

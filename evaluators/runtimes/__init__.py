@@ -1,23 +1,26 @@
 """The runtimes that a network may be shipped on, by name. A new runtime is one file and one line here."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from evaluators.runtimes.command import Command
 from evaluators.runtimes.litert import LiteRt
 from evaluators.runtimes.onnxruntime import OnnxRuntime
 from evaluators.runtimes.openvino import OpenVino
 from evaluators.runtimes.runtime import Arrays, Runtime, Session
+from evaluators.runtimes.table import LatencyTable
 from evaluators.runtimes.target import Options, Target, parse_options, split_target
 from evaluators.runtimes.xla import Xla
 from search_spaces.errors import InvalidInput, unknown
 from search_spaces.layers import require
 
 RUNTIMES: dict[str, Runtime] = {
-    "onnxruntime": OnnxRuntime(), "litert": LiteRt(), "openvino": OpenVino(), "xla": Xla(), "command": Command()}
-TAKING_ARGUMENTS = ("command",)
+    "onnxruntime": OnnxRuntime(), "litert": LiteRt(), "openvino": OpenVino(), "xla": Xla(), "command": Command(),
+    "table": LatencyTable()}
+TAKING_ARGUMENTS = ("command", "table")
 
 __all__ = ["RUNTIMES", "Arrays", "Options", "Runtime", "Session", "Target", "is_installed", "parse_target",
-           "require_installed", "runtime_of"]
+           "require_installed", "require_usable", "runtime_of"]
 
 
 def parse_target(text: str) -> Target:
@@ -35,7 +38,8 @@ def parse_target(text: str) -> Target:
     if name not in RUNTIMES:
         raise unknown("runtime", name, RUNTIMES)
     if name in TAKING_ARGUMENTS:
-        target = Target(name, Options() if bracketed is None else parse_options(bracketed), rest or "")
+        argument = str(Path(rest).absolute()) if name == "table" and rest else rest or ""
+        target = Target(name, Options() if bracketed is None else parse_options(bracketed), argument)
     else:
         require(bracketed is None, f"options of {name} follow a colon, but got '{text}'")
         target = Target(name, Options() if rest is None else parse_options(rest))
@@ -60,6 +64,13 @@ def runtime_of(target: Target) -> Runtime:
 def is_installed(name: str) -> bool:
     """Tells whether the library that runs the files of a runtime is there."""
     return find_spec(RUNTIMES[name].module) is not None
+
+
+def require_usable(target: Target) -> None:
+    """Raises `InvalidInput` unless the library of a target is installed, and its table, if it has one, can be read."""
+    require_installed(target.runtime)
+    if isinstance(runtime := runtime_of(target), LatencyTable):
+        runtime.predictor()
 
 
 def require_installed(name: str) -> Runtime:

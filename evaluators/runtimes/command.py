@@ -11,24 +11,16 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
-from evaluators.runtimes.litert import LiteRt
-from evaluators.runtimes.onnxruntime import OnnxRuntime
+from evaluators.runtimes.elsewhere import Elsewhere, require_writable_format
 from evaluators.runtimes.printed import Printed, read_printed
-from evaluators.runtimes.runtime import Arrays, Runtime, Session
-from evaluators.runtimes.target import Options, Target
+from evaluators.runtimes.target import Target
 from evaluators.runtimes.timing import DRIFT, Latency, MeasurementFailed, Precision, imprecise
-from search_spaces.architecture import Architecture
-from search_spaces.errors import unknown
 from search_spaces.layers import require
 
-FILES: dict[str, Runtime] = {"onnx": OnnxRuntime(), "litert": LiteRt()}  # and what runs them here
 MODEL = "{model}"
 UNBOUND = Target("command", argument=MODEL)
 PLACES = ("threads", "batch")  # options that the command has to be told
@@ -36,36 +28,11 @@ SHOWN = 80  # characters of a command in a message
 
 
 @dataclass(frozen=True)
-class Command:
-    """A command line that times model files. Without a target it writes ONNX files."""
+class Command(Elsewhere):
+    """A command line that times model files."""
 
     target: Target = UNBOUND
     options: tuple[str, ...] = ("threads", "batch", "precision", "format", "unit", "timeout_s")
-
-    @property
-    def file(self) -> Runtime:
-        """The runtime whose files the command is given, which also runs them here."""
-        return FILES[self.target.options.format].bound(self.target)
-
-    @property
-    def format(self) -> str:
-        """The name of the kind of file."""
-        return self.file.format
-
-    @property
-    def suffix(self) -> str:
-        """What the names of the files end in."""
-        return self.file.suffix
-
-    @property
-    def module(self) -> str:
-        """The import name of the library that writes the files."""
-        return self.file.module
-
-    @property
-    def input_layout(self) -> str:
-        """The type and axes of the file's input."""
-        return self.file.input_layout
 
     def bound(self, target: Target) -> Self:
         """Returns the runtime of a target's command.
@@ -74,32 +41,12 @@ class Command:
             InvalidInput: no place for the model or an option in the command, or an unknown format.
         """
         options, text = target.options, target.argument
-        if options.format not in FILES:
-            raise unknown("format of a command's files", options.format, FILES)
+        require_writable_format(options, "a command's")
         require(MODEL in text, f"a command says with {MODEL} where its model file goes, but got '{text}'")
         for name in PLACES:
             require(name not in options.given or f"{{{name}}}" in text, f"a command says with {{{name}}} where the "
                     f"option goes, but got {name}={getattr(options, name)} for '{text}'")
-        require("precision" in FILES[options.format].options or "precision" not in options.given,
-                f"`precision` of {options.format} files is float32, but got precision={options.precision}")
         return type(self)(target)
-
-    def versions(self) -> dict[str, str]:
-        """Returns the versions of what writes the file and runs it here; the device's are not known."""
-        return self.file.versions()
-
-    def owns_device(self) -> bool:
-        """Tells that any process may time."""
-        return False
-
-    def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
-              images: np.ndarray | None = None) -> None:
-        """Writes the network as a model file of the format that the command is given."""
-        self.file.write(architecture, arrays, path, metadata, images)
-
-    def load(self, path: Path, options: Options) -> Session:
-        """Returns the model file, ready to run here, on the runtime of its format: to see what it computes."""
-        return self.file.load(path, Options(options.threads, options.batch))
 
     def measure(self, path: Path, precision: Precision) -> Latency:
         """Returns the latency of a model file, from what the command prints.

@@ -93,6 +93,11 @@ class Latency:
     clock: float = 1.0  # how many times slower than at its best the processor's was; divided out of median and interval
 
     @property
+    def is_predicted(self) -> bool:
+        """Whether it was predicted, with an interval, instead of measured."""
+        return not self.runs and self.low_ms < self.high_ms
+
+    @property
     def raw_ms(self) -> float:
         """The median as it was on the clock."""
         return self.median_ms * self.clock

@@ -16,6 +16,8 @@ from nas.report.measured import accuracy_text, latency_text
 _EXACT = 4
 VERDICTS = {
     "met": ("certified for {targets}", "bold green"),
+    "predicted": ("NOT certified for {targets}, only predicted to meet the budget: the device cannot be timed here",
+                  "bold yellow"),
     "missed": ("NOT certified for {targets}: a budget is exceeded", "bold red"),
     "differs": ("NOT certified for {targets}: the file computes something else than the network", "bold red"),
     "no budget": ("written for {targets}; there is no budget to certify", "bold"),
@@ -64,7 +66,8 @@ def _timings_table(certificate: dict[str, Any]) -> Table:
     for timing in certificate["timings"]:
         for target, latency in latencies_of(timing).items():
             table.add_row(timing["environment"]["written"].partition("+")[0].replace("T", " "), target,
-                          latency_text(latency.raw_ms), latency_text(latency.raw_high_ms),
+                          latency_text(latency.raw_ms) + (" (predicted)" if latency.is_predicted else ""),
+                          latency_text(latency.raw_high_ms),
                           latency_text(latency.reference_ms), latency_text(latency.quiet_reference_ms))
     return table
 
@@ -84,9 +87,11 @@ def _verdict_line(certificate: dict[str, Any], directory: Path) -> Text:
 def _budget_line(entry: dict[str, Any], certificate: dict[str, Any]) -> Text:
     quantity, timings = QUANTITIES[entry["quantity"]], len(certificate["timings"])
     on = f" on {entry['target']}" if "target" in entry and len(certificate["targets"]) > 1 else ""
+    found = "predicted" if "predicted" in entry else "measured"
     sign = ("<", ">")[quantity.lower == entry["met"]] + "=" * entry["met"]
     _, _, end = entry["unit"].partition(", ")
     over = f", median of {timings} timings" if timings > 1 else ""
-    return Text(f"{entry['quantity']}{on}: {quantity.format(entry['measured'], _EXACT)} {sign} "
+    return Text(f"{'predicted ' * (found == 'predicted')}{entry['quantity']}{on}: "
+                f"{quantity.format(entry[found], _EXACT)} {sign} "
                 f"{quantity.format(entry['limit'], _EXACT)}" + (f" ({end}{over})" if end else ""),
                 style="" if entry["met"] else "red")

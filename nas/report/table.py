@@ -37,7 +37,10 @@ def front_table(candidates: Sequence[Candidate], budgets: Budgets,
     """
     best = winner(candidates)
     members = distinct(front(candidates, objectives))
-    table = Table(box=box.SIMPLE_HEAD, caption="* winner; brackets are 95 % intervals", caption_justify="left")
+    caption = "* winner; brackets are 95 % intervals"
+    if any(latency.is_predicted for member in members for latency in member.costs.latencies.values()):
+        caption += "; ≈ is predicted, not measured"
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("accuracy (%)", justify="right", no_wrap=True)
     times = [(quantity, target) for name, quantity, target in limitable(budgets.targets)
@@ -128,7 +131,8 @@ def _time_text(candidate: Candidate, quantity: str, target: str) -> str:
     if latency is None:
         return UNKNOWN
     if quantity == "latency":
-        return latency_text(latency.median_ms, (latency.low_ms, latency.high_ms))
+        predicted = "≈ " if latency.is_predicted else ""
+        return predicted + latency_text(latency.median_ms, (latency.low_ms, latency.high_ms))
     return STATISTICS[quantity] + _format(quantity, candidate.costs.value(quantity, target))
 
 

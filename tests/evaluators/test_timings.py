@@ -1,4 +1,6 @@
-import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -48,20 +50,25 @@ def test_timings_are_kept_in_order_for_each_target(tmp_path):
         timings.add(target, row)
     assert Timings(tmp_path / "timings.csv").rows("onnxruntime") == [(A, 0.5), (B, 0.125)]
     assert timings.rows(command) == [(B, 0.25)]
-    assert read_rows(tmp_path / "timings.csv") == [(A, 0.5), (B, 0.25), (B, 0.125)]
+    assert read_rows(tmp_path / "timings.csv", "onnxruntime") == [(A, 0.5), (B, 0.125)]
+    with pytest.raises(InvalidInput, match=r"of one target, but '.*' has rows of command:.*, onnxruntime"):
+        read_rows(tmp_path / "timings.csv")
+    with pytest.raises(InvalidInput, match=r"has rows, but '.*' has none of litert"):
+        read_rows(tmp_path / "timings.csv", "litert")
+
+
+def test_rows_that_state_no_target_are_of_any(tmp_path):
+    (tmp_path / "rows.csv").write_text(f"architecture,latency_ms\n{A},0.5\n")
+    assert read_rows(tmp_path / "rows.csv", "litert") == [(A, 0.5)]
 
 
 def test_timings_of_several_processes_do_not_mix(tmp_path):
-    children = []
-    for number in range(4):
-        if not (child := os.fork()):
-            for _ in range(50):
-                Timings(tmp_path / "timings.csv").add("onnxruntime", (A, float(number + 1)))
-            os._exit(0)
-        children.append(child)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0, 0]
-    rows = Timings(tmp_path / "timings.csv").rows("onnxruntime")
-    assert sorted(latency_ms for _, latency_ms in rows) == [number + 1.0 for number in range(4) for _ in range(50)]
+    script = ("import sys; from evaluators.timings import Timings, Architecture; from pathlib import Path\n"
+              "for _ in range(200): Timings(Path(sys.argv[1])).add('xla', (Architecture.parse(sys.argv[2]), 0.5))")
+    command = [sys.executable, "-c", script, tmp_path / "timings.csv", A.text]
+    processes = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert Timings(tmp_path / "timings.csv").rows("xla") == 600 * [(A, 0.5)]
 
 
 @given(st.floats(1e-6, 1e6))

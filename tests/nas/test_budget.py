@@ -225,3 +225,9 @@ def test_a_violation_that_is_no_number_is_not_feasible():
 def test_budgets_are_plain_data():
     budgets = Budgets(latency_ms=0.1, macs=3)
     assert pickle.loads(pickle.dumps(budgets)) == budgets  # noqa: S301 - our own bytes; workers are sent budgets
+
+
+def test_a_table_of_medians_meets_no_budget_of_another_statistic():
+    with pytest.raises(InvalidInput, match=r"tells medians, but got a latency_p95 on table:/phone.csv"):
+        Budgets(latency_p95_ms=0.1, targets=("table:/phone.csv",))
+    assert Budgets(latency_ms=0.1, images_per_s=100, targets=("table:/phone.csv",)).timed == ("table:/phone.csv",)

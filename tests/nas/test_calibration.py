@@ -143,7 +143,7 @@ def test_a_check_needs_members_that_are_not_known_and_some_that_are(bound_space,
     whole = fit([(member, member.macs / 1e6) for member in all_members.values()], TARGET)
     with pytest.raises(InvalidInput, match="members that it does not know, but it knows all"):
         check(whole, bound_space, gauge)
-    with pytest.raises(InvalidInput, match="none of its networks is a member"):
+    with pytest.raises(InvalidInput, match="at least 10 members of the space, but that which is checked has 0"):
         check(whole, OTHER, gauge)
     assert gauge.timed == []
 

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import sys
 
@@ -19,6 +20,7 @@ from nas.certificate import (
     time_files,
     write_certificate,
 )
+from nas.report.certificate import certificate_report
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
 
@@ -190,3 +192,48 @@ def test_real_files_are_timed_in_fresh_processes(tmp_path, monkeypatch):
         latency = latencies_of(timing)["onnxruntime"]
         assert 0 < latency.low_ms <= latency.median_ms <= latency.raw_ms <= latency.raw_high_ms < 50
         assert latency.quiet_reference_ms > 0
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of a device on which a network takes a microsecond for each thousand multiply-adds."""
+    networks = [ARCHITECTURE.text.replace("c8", f"c{channels}") for channels in range(8, 40, 2)]
+    rows = [f"{network},{Architecture.parse(network).macs / 1e6}" for network in networks]
+    (tmp_path / "phone.csv").write_text("\n".join(["architecture,latency_ms", *rows]))
+    return f"table:{tmp_path}/phone.csv"
+
+
+@pytest.mark.parametrize(("factor", "verdict", "words"), [
+    (2, "predicted", "NOT certified for .*, only predicted to meet the budget: the device cannot be timed here"),
+    (0.5, "missed", "NOT certified for .*: a budget is exceeded")])
+def test_files_for_a_device_that_is_not_here_are_predicted_to_meet_a_budget_and_never_certified(
+        factor, verdict, words, table, tmp_path, measured):
+    budgets = Budgets(latency_ms=factor * ARCHITECTURE.macs / 1e6, targets=(table,))
+    exported = read_export(make_export(tmp_path / "export", budgets, (table,)))
+    assert measured.asked == []
+    assert (exported.certificate["verdict"], exported.met) == (verdict, verdict == "predicted")
+    entry = exported.certificate["budgets"]["latency"]
+    assert "measured" not in entry
+    assert entry["predicted"] == pytest.approx(ARCHITECTURE.macs / 1e6, rel=0.2)
+    found = exported.certificate["timings"][0]["latencies"][table]
+    assert (found["predicted"], found["runs"]) == (True, 0)
+    assert "not timed" in found["flags"][0]
+    shown = {"accuracy": None, **exported.certificate}
+    report = "\n".join(map(str, certificate_report(shown, exported.directory).renderables))
+    assert re.search(words, report)
+    assert "predicted latency: " in report
+    assert f"{table}: predicted from the 16 rows of" in report
+
+
+def test_what_cannot_be_timed_here_is_not_certified_again(table, tmp_path, measured):
+    directory = make_export(tmp_path / "export", Budgets(latency_ms=1.0, targets=(table,)), (table,))
+    with pytest.raises(InvalidInput, match=r"files are timed where they run, but what is known of table:.* is a table"):
+        certify(directory)
+
+
+def test_a_device_that_is_not_here_beside_one_that_is_leaves_files_uncertified(table, tmp_path, measured):
+    targets = ("onnxruntime", table)
+    exported = certify(make_export(tmp_path / "export", Budgets(latency_ms=(1.2, 99.0), targets=targets), targets))
+    assert exported.certificate["verdict"] == "predicted"
+    assert {name: "measured" in entry for name, entry in exported.certificate["budgets"].items()} == {
+        "latency": True, f"latency@{table}": False}

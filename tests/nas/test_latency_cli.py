@@ -59,6 +59,7 @@ WRONG = [
     (("fit", "--out", "new.csv", *SPACE), "beside the CSV file of its timings"),
     (("fit", "--out", "new.json", *SPACE, "--networks", "3"), f"`networks` must be at least {FEWEST}, but got 3"),
     (("fit", "--out", "new.json", *SPACE, "--target", "onnxruntim"), "unknown runtime 'onnxruntim'"),
+    (("fit", "--out", "new.json", *SPACE, "--target", "table:negative.csv"), "a table is given as `--rows`"),
     (("fit", "--out", "new.json", "--space", "mobil"), "unknown space 'mobil'"),
     (("fit", "--out", "new.json", "--data", "table:learning-curves"), "latencies are those of a space, but got"),
     (("fit", "--out", "new.json", "--rows", "missing.csv"), "must be readable, but got 'missing.csv'"),
@@ -73,7 +74,7 @@ WRONG = [
     (("check", "missing.json"), "must be readable"),
     (("check", "anywhere.json"), "a check needs `--space`, since 'anywhere.json' was learned from a table"),
     (("check", "anywhere.json", *SPACE), "a check needs a target, but 'anywhere.json' states none"),
-    (("check", "other.json", "--space", "mobile"), "none of its networks is a member"),
+    (("check", "other.json", "--space", "mobile"), "must know at least 10 members of the space"),
     (("check", "other.json", *SPACE, "--networks", "1"), "`networks` must be at least 2, but got 1"),
 ]
 

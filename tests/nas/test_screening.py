@@ -1,19 +1,22 @@
 import dataclasses
+import io
 import itertools
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from evaluators.latency import Latency
 from evaluators.predictor import FEWEST, fit
 from evaluators.timings import Timings
 from nas.budget import Budgets
-from nas.candidate import distinct
+from nas.candidate import distinct, front
 from nas.costs import CAREFUL, SCREENED
 from nas.engine import run_search
 from nas.monitor import Silent
+from nas.report.table import front_report
 from nas.screening import CALIBRATION, Learner, ScreeningGauge
-from search_spaces import InvalidInput, Space
+from search_spaces import Architecture, InvalidInput, Space
 
 TARGET = "onnxruntime"
 OTHER = Space.parse("in_r12_c1+conv_k3/5_c8/16_s2_relu/relu6+conv_k3/5_c8/16_s1_relu+head_c16_relu_n2")
@@ -153,7 +156,7 @@ def test_a_saved_predictor_needs_no_calibration(make_config, gauge, networks, bu
 
 
 @pytest.mark.parametrize(("space", "target", "rule"), [
-    ("other", TARGET, "must know at least 10 members of the space of the search, but '.*saved.json' knows 0"),
+    ("other", TARGET, "must know at least 10 members of the space, but '.*saved.json' has 0"),
     ("own", "litert", "must be of a target of the search, onnxruntime, but '.*saved.json' is of 'litert'"),
     (None, TARGET, "a predictor must be readable, but got '.*saved.json'"),
 ])
@@ -199,3 +202,37 @@ def test_members_that_were_timed_for_a_percentile_are_known_to_the_predictor(mak
     architectures = [row[0].id for row in run.timings.rows(TARGET)]
     assert architectures[:FEWEST] == gauge.timed[:FEWEST]
     assert isinstance(run.candidates()[0].costs.latencies[TARGET], Latency)
+
+
+def write_table(path, networks):
+    lines = [f"{network},{network.macs / 1e6}" for network in networks]
+    path.write_text("\n".join(["architecture,latency_ms", *lines]))
+    return f"table:{path}"
+
+
+def test_a_search_for_a_device_that_is_not_here_predicts_and_says_so(make_config, networks, budget_ms, tmp_path):
+    target, monitor = write_table(tmp_path / "phone.csv", networks[:30]), Lines()
+    run = run_search(make_config(target=target, latency_ms=budget_ms), tmp_path / "run", monitor)
+    assert f"latency on {target}: predicted from 30 rows, nothing is timed" in monitor.lines
+    members = distinct(front(run.candidates()))
+    assert members
+    for member in members:
+        latency = member.costs.latencies[target]
+        assert latency.is_predicted
+        assert latency.high_ms <= budget_ms
+        assert latency.median_ms == pytest.approx(Architecture.parse(member.architecture).macs / 1e6, rel=0.1)
+        assert not member.retimed
+    console = Console(width=200, file=io.StringIO())
+    console.print(front_report(run.candidates(), run.budgets))
+    assert "≈ is predicted, not measured" in console.file.getvalue()
+    (tmp_path / "phone.csv").unlink()
+    assert run.candidates()  # the run can still be looked at
+
+
+def test_a_table_of_networks_of_another_space_is_refused(make_config, tmp_path):
+    others = [OTHER.decode(dict(zip(OTHER.parameters, values, strict=True)))
+              for values in itertools.product(*OTHER.parameters.values())]
+    target = write_table(tmp_path / "phone.csv", others)
+    with pytest.raises(InvalidInput, match=r"at least 10 members of the space, but '.*phone.csv' has 0"):
+        run_search(make_config(target=target, latency_ms=1.0), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -39,6 +39,6 @@ def test_the_table_of_options_has_all_of_them():
 
 def test_the_targets_of_the_document_can_be_parsed():
     written = [line for block in re.findall(r"```\n(.*?)```", TARGETS, re.DOTALL) for line in block.splitlines()]
-    assert len(written) == 7
+    assert len(written) == 8
     for text in written:
         assert parse_target(text).text == parse_target(parse_target(text).text).text

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from evaluators.runtimes import RUNTIMES, Options, Target, parse_target
 from search_spaces.errors import InvalidInput
 
-ON_CPU = [name for name in RUNTIMES if name not in ("xla", "command")]
+ON_CPU = [name for name in RUNTIMES if name not in ("xla", "command", "table")]
 commands = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",))).map(lambda text: f"{text} {{model}}")
 
 
@@ -32,6 +32,8 @@ def test_a_command_may_hold_any_sign(command, unit, format, timeout_s):
     ("xla:batch=8", "xla:batch=8"),
     ("command:ssh pi:22 ./bench.sh a,b=c {model}", "command:ssh pi:22 ./bench.sh a,b=c {model}"),
     ("command[unit=us,format=litert]:run {model}", "command[format=litert,unit=us]:run {model}"),
+    ("table:/phone.csv", "table:/phone.csv"),
+    ("table[format=litert,batch=8]:/a:b=c,d.csv", "table[batch=8,format=litert]:/a:b=c,d.csv"),
     ("command[threads=4]:bench [x] -j {threads} {model}", "command[threads=4]:bench [x] -j {threads} {model}"),
 ])
 def test_the_text_of_a_target_is_canonical(text, canonical):
@@ -66,9 +68,18 @@ def test_the_text_of_a_target_is_canonical(text, canonical):
     ("command[cores=1]:run {model}", "unknown option of command 'cores'"),
     ("command[unit=hours]:run {model}", "unknown unit of time 'hours'"),
     ("command[format=litert,precision=int8]:run {model}", "`precision` of litert files is float32"),
+    ("table", "a table is given as table:FILE.csv, but got 'table'"),
+    ("table[format=pt]:phone.csv", "unknown format of a table's files 'pt'; known: litert, onnx"),
+    ("table[threads=2]:phone.csv", "unknown option of table 'threads'"),
+    ("table[format=litert,precision=int8]:phone.csv", "`precision` of litert files is float32"),
     ("command[threads:run {model}", "written runtime:options, or"),
 ])
 def test_a_wrong_target_is_refused_with_what_is_wrong(text, complaint):
     with pytest.raises(InvalidInput) as error:
         parse_target(text)
     assert complaint in str(error.value)
+
+
+def test_a_table_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse_target("table:phone.csv").text == f"table:{tmp_path}/phone.csv"
