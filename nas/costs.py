@@ -18,7 +18,7 @@ from search_spaces.architecture import Architecture
 
 ROUGH = Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0)
 CAREFUL = Precision()
-CLOSE = Precision(half_width=0.015, at_least_s=1.5, at_most_s=6.0)
+CLOSE = Precision(half_width=0.025, at_least_s=1.5, at_most_s=6.0)
 SCREENED = "not timed: predicted to be over its budget"  # the flag of such a latency
 
 

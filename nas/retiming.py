@@ -14,7 +14,7 @@ from nas.run import RunDirectory
 from nas.screening import screened_targets
 from search_spaces.architecture import Architecture
 
-DECIDING = Precision(half_width=0.02, at_least_s=2.0, at_most_s=10.0)
+DECIDING = Precision(half_width=0.025, at_least_s=2.0, at_most_s=10.0)
 MORE = 4  # one candidate for each so many that were asked for may be trained in the place of those that fell out
 
 Retime = Callable[[Architecture], Mapping[str, Latency]]

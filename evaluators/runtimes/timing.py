@@ -46,7 +46,7 @@ BUSY = 0.3  # cores that others keep busy meanwhile, from which on it is worth a
 TRACES = 0.05  # by how much of itself a time grows at most when others had the core just before
 DRIFT = 0.01  # relative standard deviation between measurements that is assumed at least
 LOADED = 0.005  # by how much that grows at most where few rounds are quiet
-BEST_HALF_WIDTH = 1.1 * 1.96 * DRIFT  # where more rounds no longer help
+NEAR = 1.1  # of the half-width that drift alone makes, where more rounds no longer help
 BLOCKS = 10
 RESAMPLES = 200
 CHECK_GROWTH = 1.2  # a running measurement is summarised each time it has grown by a fifth
@@ -203,12 +203,18 @@ class Estimate:
     load: float  # the share of rounds that are not quiet
     slowdown: float  # by how much the machine was slower than when it is quiet, in the rounds that count
     stolen: float  # the share of time in which other processes had the core
+    drift: float  # the relative standard deviation between measurements, at this load
     clock: float = 1.0  # how many times slower the processor's clock was than at its best, which is divided out
 
     @property
     def half_width(self) -> float:
         """Half of the interval, relative to the median."""
         return (self.high_ms - self.low_ms) / 2 / self.median_ms
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the upper end is as near as the drift lets it come, so that more rounds no longer help."""
+        return self.high_ms / self.median_ms - 1 <= NEAR * NORMAL_97_5 * self.drift
 
 
 def estimate(rounds: Rounds, level_ms: float, drift: float, stolen: float = 0.0) -> Estimate:
@@ -229,11 +235,13 @@ def estimate(rounds: Rounds, level_ms: float, drift: float, stolen: float = 0.0)
         counting = np.sort(np.argsort(slowdowns, kind="stable")[:MINIMUM_ROUNDS])
         median = float(np.median(slowdowns[counting]))
         slowdown = median if median > TOLERANCE else 1.0
-    load = 1 - float(np.mean(quiet))  # a loaded machine leaves traces in its quiet rounds too
-    value, half = float(quiet_value(values[counting])), half_width(values[counting], drift + LOADED * load)
+    load = 1 - float(np.mean(quiet))
+    drift += LOADED * load  # a loaded machine leaves traces in its quiet rounds too
+    value, half = float(quiet_value(values[counting])), half_width(values[counting], drift)
     low = min(value - half, float(np.quantile(values[counting], FASTEST_QUANTILE))) - TRACES * stolen * value
     clock = float(quiet_value(raw[counting])) / value
-    return Estimate(value, max(low / slowdown, 0.0), value + half, counting, load, slowdown, stolen, clock)
+    return Estimate(value, max(low / slowdown, 0.0), value + half, counting, load, slowdown, stolen, drift,
+                    clock)
 
 
 class Bench:
@@ -291,7 +299,7 @@ class Bench:
             stolen = max(1 - core_s / elapsed_s, 0.0) if self._core_ns is not None else 0.0
             found = estimate(rounds, level, self._quiet.drift(), stolen)
             enough = (len(found.rounds) >= MINIMUM_ROUNDS
-                      and found.half_width <= max(precision.half_width, BEST_HALF_WIDTH))
+                      and (found.half_width <= precision.half_width or found.is_final))
             if (enough and found.slowdown == 1) or elapsed_s >= precision.at_most_s:
                 break
             check_s = CHECK_GROWTH * elapsed_s
