@@ -7,14 +7,10 @@ same step compiled as one program (`whole=True`) gives the same numbers; acceler
 costs more than compiling, use that.
 """
 
-import functools
-import importlib.metadata
 import itertools
 import math
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -22,12 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from evaluators.executables import Executable
 from evaluators.network import Moments, batch_moments, execute, moved
 from evaluators.pieces import Piece, Shapes, Use, cut, is_kernel
 from evaluators.weights import Weights
 from search_spaces.layers import Operation, Program
-
-PIECES = 2048  # compiled pieces kept in memory; a search over `mobile` meets a few hundred
 
 
 class PieceState(NamedTuple):
@@ -117,16 +112,20 @@ def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
     `coefficients` are `optimizer.coefficients(...)` of the step. The whole network's step consumes the old states.
     """
     uses = cut(program)
-    forward = [_forward(use.piece) for use in uses]
-    backward = [_backward(use.piece, optimizer, tuple(value > 0 for value in use.inputs)) for use in uses]
-    loss_of = _loss(optimizer.label_smoothing)
+    compiled = _as_it_is if whole else Executable
+    forward = [compiled(_forward(use.piece), use.piece) for use in uses]
+    wanted = [tuple(value > 0 for value in use.inputs) for use in uses]
+    backward = [compiled(_backward(use.piece, optimizer, gradients), use.piece, optimizer, gradients)
+                for use, gradients in zip(uses, wanted, strict=True)]
+    loss_of = compiled(_loss(optimizer.label_smoothing), optimizer.label_smoothing)
+    add = {use.output: compiled(_add) for use in uses}
 
     def step(states: States, images: jax.Array, labels: jax.Array, coefficients: np.ndarray
              ) -> tuple[States, jax.Array]:
         values, tape = {0: images}, []
         for index, (use, state) in enumerate(zip(uses, states, strict=True)):
             inputs = [values[value] for value in use.inputs]
-            values[use.output], batch, after = forward[index](state.weights, state.statistics, True, *inputs)
+            values[use.output], batch, after = forward[index](state.weights, state.statistics, np.True_, *inputs)
             tape.append((inputs, batch, after))
             _forget(values, _ended(uses, index))
         loss, gradient = loss_of(values.pop(program.output), labels)
@@ -137,10 +136,10 @@ def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
                                            coefficients, *inputs)
             stepped.append(PieceState(weights, moments, after))
             for value, gradient in zip((value for value in use.inputs if value > 0), below, strict=True):
-                gradients[value] = _add(gradients[value], gradient) if value in gradients else gradient
+                gradients[value] = add[value](gradients[value], gradient) if value in gradients else gradient
         return stepped[::-1], loss
 
-    return jax.jit(step, donate_argnums=0) if whole else step
+    return Executable(step, program, optimizer, donated=(0,)) if whole else step
 
 
 def inference(program: Program, whole: bool) -> Inference:
@@ -149,37 +148,31 @@ def inference(program: Program, whole: bool) -> Inference:
     Pieces run the forward pass that training compiled, so batches of training's size compile nothing.
     """
     uses = cut(program)
-    forward = [_forward(use.piece) for use in uses]
+    compiled = _as_it_is if whole else Executable
+    forward = [compiled(_forward(use.piece), use.piece) for use in uses]
 
     def infer(states: States, images: jax.Array) -> jax.Array:
         values = {0: images}
         for index, (use, state) in enumerate(zip(uses, states, strict=True)):
             inputs = [values[value] for value in use.inputs]
-            values[use.output] = forward[index](state.weights, state.statistics, False, *inputs)[0]
+            values[use.output] = forward[index](state.weights, state.statistics, np.False_, *inputs)[0]
             _forget(values, _ended(uses, index))
         return values[program.output].reshape(images.shape[0], -1)
 
-    return jax.jit(infer) if whole else infer
+    return Executable(infer, program) if whole else infer
 
 
-def use_persistent_cache() -> None:
-    """Makes JAX keep compiled programs in the user's cache directory, apart for each version of JAX."""
-    if jax.config.jax_compilation_cache_dir is None:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir",
-                          str(base / "paretonas" / f"jax-{importlib.metadata.version('jaxlib')}"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+def _as_it_is(function: Callable, *parameters: object) -> Callable:
+    """Returns a function that is compiled as a part of another one."""
+    return function
 
 
-@functools.lru_cache(maxsize=PIECES)
 def _forward(piece: Piece) -> Callable:
-    """Returns the compiled `(weights, statistics, train, *inputs) -> (output, batch statistics, statistics after)`.
+    """Returns `(weights, statistics, train, *inputs) -> (output, batch statistics, statistics after)`.
 
     Whether batch norm takes the statistics of the batch or the running ones is an argument, so that one program serves
     training and evaluation.
     """
-    @jax.jit
     def forward(weights: jax.Array | None, statistics: jax.Array | None, train: jax.Array, *inputs: jax.Array
                 ) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
         running = _split(statistics, piece.statistics)
@@ -199,16 +192,14 @@ def _forward(piece: Piece) -> Callable:
     return forward
 
 
-@functools.lru_cache(maxsize=PIECES)
 def _backward(piece: Piece, optimizer: Optimizer, wanted: tuple[bool, ...]) -> Callable:
-    """Returns the compiled backward pass and update; `wanted` tells which inputs have a gradient.
+    """Returns the backward pass and update of a piece; `wanted` tells which inputs have a gradient.
 
     It is `(weights, moments, batch statistics, output gradient, coefficients, *inputs) -> (weights, moments, gradients
     of the wanted inputs)`.
     """
     decayed = sum(math.prod(shape) for name, shape in piece.weights.items() if is_kernel(name))
 
-    @jax.jit
     def backward(weights: jax.Array | None, moments: jax.Array | None, batch: jax.Array | None, gradient: jax.Array,
                  coefficients: jax.Array, *inputs: jax.Array) -> tuple:
         known = _split(batch, piece.statistics)
@@ -226,18 +217,18 @@ def _backward(piece: Piece, optimizer: Optimizer, wanted: tuple[bool, ...]) -> C
     return backward
 
 
-@functools.lru_cache
 def _loss(label_smoothing: float) -> Callable:
-    """Returns the compiled `(logits [B, 1, 1, classes], labels [B]) -> (loss, gradient of the logits)`."""
+    """Returns `(logits [B, 1, 1, classes], labels [B]) -> (loss, gradient of the logits)`."""
     def loss_of(logits: jax.Array, labels: jax.Array) -> jax.Array:
         logits = logits.reshape(labels.size, -1).astype(jnp.promote_types(logits.dtype, jnp.float32))
         targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
         return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing)).mean()
 
-    return jax.jit(jax.value_and_grad(loss_of))
+    return jax.value_and_grad(loss_of)
 
 
-_add = jax.jit(jnp.add)
+def _add(left: jax.Array, right: jax.Array) -> jax.Array:
+    return left + right
 
 
 def _ended(uses: tuple[Use, ...], index: int) -> set[int]:

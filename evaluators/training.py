@@ -18,7 +18,6 @@ from evaluators.compilation import (
     training_step,
     unpack,
     unpack_moments,
-    use_persistent_cache,
 )
 from evaluators.datasets import Dataset
 from evaluators.evaluator import AUGMENTATIONS, Fidelity, Score
@@ -121,7 +120,6 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     Raises:
         Diverged: the loss became infinite or not a number.
     """
-    use_persistent_cache()
     keep_memory()
     start = time.perf_counter()
     whole = jax.default_backend() != "cpu"

@@ -19,6 +19,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,12 +90,11 @@ def ours(architecture: Architecture, batch: int) -> Steps:
     import jax
     import jax.numpy as jnp
 
-    from evaluators.compilation import pack, training_step, use_persistent_cache
+    from evaluators.compilation import pack, training_step
     from evaluators.memory import keep_memory
     from evaluators.training import Images, Recipe, augmented
     from evaluators.weights import initial_weights
 
-    use_persistent_cache()
     keep_memory()
     recipe, channels, resolution = Recipe(batch), architecture.input.channels, architecture.input.resolution
     images, labels = map(jnp.asarray, _data(architecture))
@@ -118,11 +118,10 @@ def flax(architecture: Architecture, batch: int) -> Steps:
     import jax
     import jax.numpy as jnp
 
-    from evaluators.compilation import use_persistent_cache
     from evaluators.training import Images, Recipe
     from experiments.benchmarks.flax_baseline import training_step
 
-    use_persistent_cache()
+    jax.config.update("jax_compilation_cache_dir", str(Path(tempfile.gettempdir()) / f"plain-flax-{os.getuid()}"))
     moments = (0.5,) * architecture.input.channels
     images, labels = map(jnp.asarray, _data(architecture))
     data = Images(images, labels, moments, moments)
