@@ -139,7 +139,7 @@ class LatencyMeter:
         try:
             answer = json.loads(_exchange(self._process, json.dumps(request).encode() + b"\n", timeout_s))
         except BaseException as error:  # even an interrupt, or the next request would get this one's answer
-            reason = f"was ended after {timeout_s:g} s" if isinstance(error, TimeoutError) else _death(self._process)
+            reason = f"was ended after {timeout_s:g} s" if isinstance(error, TimeoutError) else death(self._process)
             self._stop()
             if isinstance(error, TimeoutError | BrokenPipeError | EOFError):
                 words = self._last_words()
@@ -205,7 +205,8 @@ def _exchange(process: subprocess.Popen[bytes], request: bytes, timeout_s: float
     return line
 
 
-def _death(process: subprocess.Popen[bytes]) -> str:
+def death(process: subprocess.Popen[bytes]) -> str:
+    """Returns how a process has ended that was to answer, and ends it if it has not."""
     try:
         status = process.wait(timeout=1.0)
     except subprocess.TimeoutExpired:

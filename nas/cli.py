@@ -88,6 +88,8 @@ def search(
         help="none, shift or shift-flip  [shift]", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="of data split, strategy and training  [0]",
                                              show_default=False)] = None,
+    workers: Annotated[int | None, typer.Option(
+        help="candidates trained at a time, each on its share of the cores  [1]", show_default=False)] = None,
     run: Annotated[str | None, typer.Option(
         metavar="DIR", help="run directory; a search that is there goes on  [runs/TIME]", show_default=False)] = None,
 ) -> None:
@@ -104,7 +106,7 @@ def search(
              "strategy": strategy, "evaluator": evaluator, "trials": trials, "epochs": epochs, "batch": batch,
              "early_stopping": early_stopping, "brackets": brackets,
              "rungs": parse_rungs(rungs) if rungs is not None else None,
-             "augmentation": augmentation, "seed": seed, "patience": patience,
+             "augmentation": augmentation, "seed": seed, "patience": patience, "workers": workers,
              "time_s": parse_duration_s(time) if time is not None else None,
              "objectives": tuple(objectives.split(",")) if objectives is not None else None,
              "latency_from": tuple(latency_from) if latency_from else None,

@@ -22,7 +22,7 @@ from search_spaces.layers import require
 
 KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
                          int | None: "a whole number or None", int | float | None: "a number or None"}
-ENDS = ("trials", "time_s", "patience")  # what a search may be resumed with other values of
+CHANGEABLE = ("trials", "time_s", "patience", "workers")  # what a search may be resumed with other values of
 TRIALS = 20  # where nothing else ends a search
 PREDICTOR, TIMING = "predictor", "timing"  # where latencies are from, besides files of predictors
 PER_TARGET = ("latency_ms", "latency_percentile", "latency_p95_ms", "images_per_s")
@@ -30,7 +30,7 @@ PER_TARGET = ("latency_ms", "latency_percentile", "latency_p95_ms", "images_per_
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """What a search is asked to do. Two runs of equal configurations ask for the same candidates.
+    """What a search is asked to do. Two runs of equal configurations with one worker ask for the same candidates.
 
     Attributes:
         space: name of a ready space, or a TOML file.
@@ -65,6 +65,8 @@ class SearchConfig:
         batch: images in a training step.
         augmentation: one of `AUGMENTATIONS`.
         seed: of the data split, the strategy and the training.
+        workers: candidates that are trained at a time, each in a process with its share of the cores. With more than
+            one, what a search proposes depends on which training ends first.
     """
 
     space: str = "mobile"
@@ -94,6 +96,7 @@ class SearchConfig:
     batch: int = 64
     augmentation: str = "shift"
     seed: int = 0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         for name, of in (("objectives", "texts"), ("start", "texts"), ("latency_from", "texts"),
@@ -127,7 +130,7 @@ class SearchConfig:
                 f"`rungs` are whole numbers of epochs, but got {', '.join(map(str, self.rungs))}")
         require(self.early_stopping or (not self.rungs and self.brackets == 1),
                 "`rungs` and `brackets` are of early stopping, but got them without it")
-        for name in ("trials", "patience", "epochs", "batch", "brackets"):
+        for name in ("trials", "patience", "epochs", "batch", "brackets", "workers"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"`{name}` must be at least 1, but got {value}")
         require(self.time_s is None or 0 < self.time_s < math.inf,
@@ -204,10 +207,10 @@ class SearchConfig:
                        self.images_per_s, self.targets)
 
     def differences(self, other: "SearchConfig") -> list[str]:
-        """Returns a line for each field, but those of `ENDS`, that differs from the other's."""
+        """Returns a line for each field, but those of `CHANGEABLE`, that differs from the other's."""
         return [f"{field.name} is {getattr(self, field.name)!r} there, {getattr(other, field.name)!r} here"
                 for field in dataclasses.fields(self)
-                if field.name not in ENDS and getattr(self, field.name) != getattr(other, field.name)]
+                if field.name not in CHANGEABLE and getattr(self, field.name) != getattr(other, field.name)]
 
 
 def is_run(name: str) -> bool:

@@ -7,44 +7,34 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evaluators.datasets import Dataset, load_dataset
-from evaluators.evaluator import Fidelity
+from evaluators.evaluator import Evaluator, Fidelity
 from evaluators.files import require_writable
 from evaluators.tabular import Table, is_table, load_table
 from evaluators.timings import Timings
 from nas.budget import Budgets, as_given
-from nas.candidate import Candidate, front, winner
 from nas.config import SearchConfig, load_evaluator
 from nas.costs import Gauge, Gauges, file_gauges
-from nas.ending import Ending, reference_point, seconds_spent, tally
+from nas.ending import Ending, reference_point, seconds_spent
+from nas.loop import Loop
 from nas.monitor import Monitor, Silent
-from nas.objective import IMPOSSIBLE, START, CandidateFailed, Evaluation, objective
+from nas.objective import Evaluation
 from nas.retiming import decided, in_fresh_processes, retime_front, wanted_trials
 from nas.run import Resolved, RunDirectory
-from nas.rungs import Rungs, default_rung, stopped
+from nas.rungs import Rungs, default_rung
 from nas.screening import add_saved, calibrate, require_fitting_tables, screening
-from nas.starts import Start, starts
+from nas.starts import starts
 from nas.strategies import STRATEGIES, Problem
 from nas.strategies.fresh import FreshSampler
-from nas.strategies.marks import CANDIDATE, LOST, OUTSIDE, PROMOTED, TAKEN
 from nas.survey import members, percentile_latency_ms, require_feasible
+from nas.workers import TrainingProcess
 from search_spaces import load_space
-from search_spaces.architecture import identify
 from search_spaces.errors import InvalidInput
 from search_spaces.layers import require
 from search_spaces.space import SearchSpace
 
-if TYPE_CHECKING:
-    import optuna
-
-FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a candidate
 PERCENTILE_SAMPLE = 60
-
-
-class SearchFailed(RuntimeError):
-    """A search that cannot go on; what was found is kept."""
 
 
 def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None = None,
@@ -70,7 +60,8 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     table = _table(config)
     if table:
         gauge = table if table.latencies_ms else {}
-    evaluate = table or load_evaluator(config.evaluator)
+    if not table:
+        load_evaluator(config.evaluator)  # raises if there is none
     space, dataset = bound_space(config)
     first = starts(config, dataset)
     rungs = _rungs(config, table)
@@ -98,12 +89,14 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         calibrate(config, space, timing, run.timings, run.budgets, monitor)
         gauges = screening(timing, config, run.timings, run.budgets)
         fidelity = Fidelity(rungs.epochs[-1], config.seed, config.batch, config.augmentation)
-        evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluate, fidelity, rungs, config.objectives,
-                                monitor, table)
+        evaluators = _evaluators(config, table, stack)
+        evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluators[0], fidelity, rungs,
+                                config.objectives, monitor, table)
+        sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, Problem(space, config.objectives, run.budgets))
         retime = in_fresh_processes(run) if gauge is None else functools.partial(decided, timing)
         ending = _ending(config, run, began_s)
         while True:
-            reason = _optimize(evaluation, config, ending, first)
+            reason = Loop(run.study(sampler), evaluation, ending, first).run(evaluators)
             retime_front(run, retime, monitor.say, monitor.progress)
             if ending.trials == (wanted := wanted_trials(config.trials, run.candidates())):
                 break
@@ -118,6 +111,14 @@ def _ending(config: SearchConfig, run: RunDirectory, began_s: float) -> Ending:
     spent_s = seconds_spent(run.study().get_trials(deepcopy=False))
     return Ending(wanted_trials(config.trials, run.candidates()), config.time_s, began_s - spent_s, config.patience,
                   config.objectives, reference_point(config.objectives, run.budgets, run.resolved.classes))
+
+
+def _evaluators(config: SearchConfig, table: Table | None, stack: contextlib.ExitStack) -> list[Evaluator]:
+    """Returns the evaluator of each worker: with several, in processes that end with the stack."""
+    if table or config.workers == 1:
+        return [table or load_evaluator(config.evaluator)] * config.workers
+    return [stack.enter_context(TrainingProcess(config.evaluator, worker, config.workers))
+            for worker in range(config.workers)]
 
 
 def _rungs(config: SearchConfig, table: Table | None) -> Rungs:
@@ -185,83 +186,3 @@ def _require_same(run: RunDirectory, config: SearchConfig, space: SearchSpace, d
     if differences:
         raise InvalidInput(f"a run directory is resumed with its own configuration, but '{run.path}' differs: "
                            + "; ".join(differences))
-
-
-def _optimize(evaluation: Evaluation, config: SearchConfig, ending: Ending, first: list[Start]) -> str:
-    """Runs trials until the search ends; returns why, empty if it did as it was asked to."""
-    problem = Problem(evaluation.space, evaluation.objectives, evaluation.budgets)
-    sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, problem)
-    run, study = evaluation.run, evaluation.run.study(sampler)
-    _fail_lost_trials(study)
-    reason: str | None = None
-
-    def next_or_end(trials: "list[optuna.trial.FrozenTrial]", candidates: list[Candidate]) -> str | None:
-        waiting = _enqueue_next(study, evaluation, first, trials, candidates)
-        return ending.reached(tally(trials), candidates, promoting=waiting)
-
-    def after(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
-        nonlocal reason
-        trials, candidates = study.get_trials(deepcopy=False), run.candidates(study)
-        last = next((c for c in candidates if c.trial == trial.number), None)
-        evaluation.monitor.told(tally(trials), last, winner(candidates))
-        running = [candidate for candidate in candidates if candidate.state == "running"]
-        run.keep_files(_ids([*front(candidates, evaluation.objectives), *running]),
-                       _ids([*stopped(candidates), *running]))
-        _require_progress(trials)
-        reason = next_or_end(trials, candidates)
-        if reason is not None:
-            study.stop()
-
-    reason = next_or_end(study.get_trials(deepcopy=False), run.candidates(study))
-    if reason is None:
-        study.optimize(lambda trial: objective(evaluation, study, trial), callbacks=[after], catch=(CandidateFailed,))
-    return reason or ""
-
-
-def _ids(candidates: list[Candidate]) -> list[str]:
-    return [identify(candidate.architecture) for candidate in candidates]
-
-
-def _require_progress(trials: "list[optuna.trial.FrozenTrial]") -> None:
-    last = [trial for trial in trials
-            if trial.state.is_finished() and IMPOSSIBLE not in trial.user_attrs][-FAILURES_IN_A_ROW:]
-    reasons = [trial.user_attrs.get(CANDIDATE, {}).get("reason") for trial in last if trial.state.name == "FAIL"]
-    if len(reasons) == FAILURES_IN_A_ROW and all(LOST not in trial.user_attrs for trial in last):
-        raise SearchFailed(f"{FAILURES_IN_A_ROW} candidates failed one after the other, the last with: {reasons[-1]}")
-
-
-def _fail_lost_trials(study: "optuna.Study") -> None:
-    """Ends the trials that a dead worker left running; the directory's lock says that none is alive."""
-    import optuna
-
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        study._storage.set_trial_user_attr(trial._trial_id, LOST, True)  # Optuna has no public way to note it
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-
-
-def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: list[Start],
-                  trials: "list[optuna.trial.FrozenTrial]", candidates: list[Candidate]) -> bool:
-    """Asks for what comes before the strategy's own: a stopped candidate that is promoted, or a start not tried yet.
-
-    One at a time, so that they keep their order however often the search is interrupted. Starts are asked for by their
-    choices if the space has them. Returns whether a candidate is promoted.
-    """
-    trials = [trial for trial in trials if LOST not in trial.user_attrs]
-    waiting = [trial for trial in trials if trial.state.name == "WAITING"]
-    if waiting:
-        return any(PROMOTED in trial.user_attrs for trial in waiting)
-    taken = {trial.user_attrs.get(PROMOTED) for trial in trials}
-    promoted = evaluation.rungs.promotable(candidates, taken)
-    if promoted:
-        original = next(trial for trial in trials if trial.number == promoted.trial)
-        outside = {OUTSIDE: True} if OUTSIDE in original.user_attrs else {}
-        study.enqueue_trial(original.params, user_attrs={PROMOTED: promoted.trial, **outside})
-        return True
-    tried = {trial.user_attrs.get(START) for trial in trials}
-    for start in first:
-        if start.architecture.text not in tried:
-            choices = evaluation.space.encode(start.architecture)
-            marks = ({OUTSIDE: True} if choices is None else {}) | ({TAKEN: start.known} if start.known else {})
-            study.enqueue_trial(choices or {}, user_attrs={START: start.architecture.text, **marks})
-            break
-    return False

@@ -6,7 +6,7 @@
 import dataclasses
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from evaluators.checkpoint import load_checkpoint, save_checkpoint, save_network
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.tabular import Table
+from nas.baton import Baton
 from nas.budget import Budgets, Costs, is_feasible
 from nas.costs import Gauges, costs_within, counted, is_screened
 from nas.monitor import Monitor
@@ -39,7 +40,7 @@ class CandidateFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that the objective needs, besides the trial."""
+    """All that the objective needs, besides the trial; of several workers, each has its evaluator and all one baton."""
 
     run: RunDirectory
     space: SearchSpace
@@ -52,6 +53,7 @@ class Evaluation:
     objectives: tuple[str, ...]
     monitor: Monitor
     table: Table | None = None
+    baton: Baton = field(default_factory=Baton)
 
 
 def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:
@@ -60,13 +62,13 @@ def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tria
         if PROMOTED in trial.user_attrs:
             return _continued(evaluation, study, trial)
         return _begun(evaluation, study, trial)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         trial.set_user_attr(LOST, True)
         raise
 
 
 def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:
-    """Returns the objectives of a trial, having recorded all that was found on the way."""
+    """Returns the objectives of what a trial proposes, having recorded all that was found on the way."""
     if OUTSIDE in trial.user_attrs:
         architecture = Architecture.parse(trial.user_attrs[START])
     else:
@@ -77,9 +79,14 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial")
         except InvalidInput as error:
             trial.set_user_attr(IMPOSSIBLE, str(error))
             raise CandidateFailed(str(error)) from None
-    earlier = _earlier(study, architecture.id)
-    if earlier is not None:
-        return _reused(trial, earlier)
+    with evaluation.baton.claim(architecture.id):
+        earlier = _earlier(study, architecture.id)
+        return _evaluated(evaluation, study, trial, architecture) if earlier is None else _reused(trial, earlier)
+
+
+def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", architecture: Architecture
+               ) -> tuple[float, ...]:
+    """Returns the objectives of an architecture that is met for the first time."""
     evaluation.monitor.phase(trial.number, "measuring")
     known: dict[str, Any] = {"architecture": architecture.text, "trained": False}
     try:
@@ -163,15 +170,21 @@ def _taken_over(evaluation: Evaluation, trial: "optuna.Trial", architecture: Arc
 
 def _failed(trial: "optuna.Trial", known: dict[str, Any], error: Exception) -> CandidateFailed:
     """Returns the error that ends a trial, having recorded its reason."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    reason = str(error) if isinstance(error, CandidateFailed) else in_words(error)
     trial.set_user_attr(CANDIDATE, known | {"reason": reason})
     return CandidateFailed(reason)
+
+
+def in_words(error: Exception) -> str:
+    """Returns an error as one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _score(evaluation: Evaluation, architecture: Architecture, epochs: int, checkpoint: Mapping[str, np.ndarray]
            ) -> Score:
     fidelity = dataclasses.replace(evaluation.fidelity, epochs=epochs, checkpoint=checkpoint)
-    score = evaluation.evaluate(architecture, evaluation.dataset, fidelity)
+    with evaluation.baton.laid_down():
+        score = evaluation.evaluate(architecture, evaluation.dataset, fidelity)
     if not isinstance(score, Score):
         return Score(float(score))
     return dataclasses.replace(score, accuracy=float(score.accuracy), total=int(score.total))  # numpy's are not stored

@@ -1,13 +1,14 @@
 """How many candidates an hour does a whole search train, against a script of Optuna and PyTorch?
 
     python -m experiments.benchmarks.whole_search                  # sides that are recorded are not measured again
-    python -m experiments.benchmarks.whole_search --side pytorch   # one of: ours, cold; ours, warm; pytorch
+    python -m experiments.benchmarks.whole_search --side pytorch   # one of `SIDES`
 
-The same random members of `mobile` are tried in the same order under a budget of the latency in ONNX Runtime, until 20
+The same random members of `mobile` are tried in the same order under a budget of the latency in ONNX Runtime, until 40
 have been trained for 3 epochs on the embedded data (batch 64): by `nas search` with an empty compile cache, by the same
-command again with that cache filled by the first, and by `pytorch_search.py`. A side takes 2 to 5 minutes, beginning
-and end of its process included; run it alone on the machine. Expected: as many candidates an hour as the script with an
-empty cache, and 1.5 times as many with a warm one.
+command again with that cache filled by the first, both with one worker and with two, and by `pytorch_search.py`, whose
+one process uses all cores. A side takes 3 to 10 minutes, beginning and end of its process included; run it alone on the
+machine. Expected on 2 cores, with two workers: as many candidates an hour as the script with an empty cache, and 1.5
+times as many with a warm one.
 """
 
 import argparse
@@ -31,20 +32,20 @@ from search_spaces import SPACES
 
 RESULT = Path(__file__).parents[1] / "results" / "whole_search.json"
 CACHE = Path(tempfile.gettempdir()) / f"whole-search-{os.getuid()}"  # of compiled programs, for both sides of ours
-SIDES = ("ours, cold", "ours, warm", "pytorch")
-MEMBERS, SEED, TRAINED, BUDGET_MS = 200, 3, 20, 0.09
+SIDES = {"2 workers, cold": 2, "2 workers, warm": 2, "1 worker, cold": 1, "1 worker, warm": 1, "pytorch": 0}  # workers
+MEMBERS, SEED, TRAINED, BUDGET_MS = 200, 3, 40, 0.09
 
 
-def ours(trained: int, cold: bool, directory: Path) -> dict[str, Any]:
+def ours(side: str, trained: int, directory: Path) -> dict[str, Any]:
     """Returns what a search with the command comes to."""
-    if cold:
+    if side.endswith("cold"):
         shutil.rmtree(CACHE, ignore_errors=True)
     space = SPACES["mobile"].bind(28, 1, 10)
     texts = [space.decode(assignment).text for assignment in members(space, MEMBERS, SEED)]
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", "from nas.cli import main; main()", "search", "--space", "mobile",
                     "--latency", f"{BUDGET_MS}ms", "--start", ",".join(texts), "--strategy", "random",
-                    "--trials", str(trained), "--run", str(directory / "run")],
+                    "--trials", str(trained), "--workers", str(SIDES[side]), "--run", str(directory / "run")],
                    check=True, env=os.environ | {"XDG_CACHE_HOME": str(CACHE)})
     seconds = time.perf_counter() - start
     found = Run.open(directory / "run").candidates()
@@ -74,7 +75,7 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as directory:
             found = (pytorch(arguments.trained, Path(directory)) if side == "pytorch" else
-                     ours(arguments.trained, side == "ours, cold", Path(directory)))
+                     ours(side, arguments.trained, Path(directory)))
         count = len(found["accuracy"])
         found["candidates_per_hour"] = 3600 * count / found["seconds"]
         result["sides"][side] = found

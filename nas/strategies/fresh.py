@@ -14,10 +14,10 @@ from nas.strategies.problem import Problem, Strategy
 
 
 class FreshSampler(BaseSampler):
-    """Draws each trial from a new inner sampler, seeded by the seed and the number of trials that have finished.
+    """Draws each trial from a new inner sampler, seeded by the seed and the number of trials before it.
 
-    Trials lost with a dead worker do not count. The distributions are the space's own, which saves Optuna from
-    inferring them from the history.
+    Those count that have finished or are running; what was lost with a dead worker does not. The distributions are the
+    space's own, which saves Optuna from inferring them from the history.
     """
 
     def __init__(self, strategy: Strategy, seed: int, problem: Problem) -> None:
@@ -27,15 +27,15 @@ class FreshSampler(BaseSampler):
         self._problem = problem
         self._distributions: dict[str, BaseDistribution] = {
             name: CategoricalDistribution(values) for name, values in problem.space.parameters.items()}
-        self._inner = strategy(seed, problem)
+        self._inner: dict[int, BaseSampler] = {}  # of trials that are running
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Makes the inner sampler of the trial."""
-        finished = sum(1 for other in study.get_trials(deepcopy=False)
-                       if other.state.is_finished() and LOST not in other.user_attrs)
-        seed = int(np.random.SeedSequence([self._seed, finished]).generate_state(1)[0])
-        self._inner = self._strategy(seed, self._problem)
-        self._inner.before_trial(study, trial)
+        before = sum(1 for other in study.get_trials(deepcopy=False) if other.number != trial.number
+                     and other.state != TrialState.WAITING and LOST not in other.user_attrs)
+        seed = int(np.random.SeedSequence([self._seed, before]).generate_state(1)[0])
+        self._inner[trial.number] = self._strategy(seed, self._problem)
+        self._inner[trial.number].before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of the space."""
@@ -46,14 +46,15 @@ class FreshSampler(BaseSampler):
         """Returns what the inner sampler proposes for all parameters together."""
         if not search_space:
             return {}
-        return self._inner.sample_relative(study, trial, search_space)
+        return self._inner[trial.number].sample_relative(study, trial, search_space)
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:
         """Returns what the inner sampler proposes for one parameter."""
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+        return self._inner[trial.number].sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Lets the inner sampler note the result."""
-        if OUTSIDE not in trial.user_attrs:
-            self._inner.after_trial(study, trial, state, values)
+        inner = self._inner.pop(trial.number, None)
+        if inner is not None and OUTSIDE not in trial.user_attrs:
+            inner.after_trial(study, trial, state, values)

@@ -14,7 +14,8 @@ from nas.budget import QUANTITIES, Budgets, Costs
 from nas.candidate import distinct, front, winner
 from nas.config import SearchConfig
 from nas.ending import Tally, tally
-from nas.engine import SearchFailed, Silent, run_search
+from nas.engine import Silent, run_search
+from nas.loop import SearchFailed
 from nas.strategies.fresh import LOST
 from search_spaces import Architecture, InvalidInput
 from search_spaces.architecture import identify

@@ -1,0 +1,171 @@
+"""The trials of a search: asked for, worked on by one worker or several, and told, until the search ends."""
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from evaluators.evaluator import Evaluator
+from nas.candidate import Candidate, front, winner
+from nas.ending import Ending, tally
+from nas.objective import IMPOSSIBLE, START, CandidateFailed, Evaluation, objective
+from nas.rungs import stopped
+from nas.starts import Start
+from nas.strategies.marks import CANDIDATE, LOST, OUTSIDE, PROMOTED, TAKEN
+from nas.workers import TrainingProcess
+from search_spaces.architecture import identify
+
+if TYPE_CHECKING:
+    import optuna
+
+FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a candidate
+
+
+class SearchFailed(RuntimeError):
+    """A search that cannot go on; what was found is kept."""
+
+
+@dataclass
+class Loop:
+    """The trials of a study, until they end.
+
+    Attributes:
+        study: the study of the run.
+        evaluation: what the objective needs, but for the evaluators of the workers.
+        ending: what ends the search.
+        first: what is asked for before the strategy's own.
+        reason: why the search is over, empty if it did as it was asked to; None while it is not.
+    """
+
+    study: "optuna.Study"
+    evaluation: Evaluation
+    ending: Ending
+    first: Sequence[Start]
+    reason: str | None = field(default=None, init=False)
+
+    def run(self, evaluators: Sequence[Evaluator]) -> str:
+        """Works through trials with one worker for each evaluator; returns why the search is over.
+
+        Raises:
+            SearchFailed: candidate after candidate failed.
+        """
+        _fail_lost_trials(self.study)
+        if len(evaluators) == 1:
+            self._work(evaluators[0])
+        else:
+            with ThreadPoolExecutor(len(evaluators)) as pool:
+                try:
+                    for worker in as_completed([pool.submit(self._work, evaluate) for evaluate in evaluators]):
+                        worker.result()
+                except BaseException as error:
+                    self._abandon(f"ended by {type(error).__name__}", evaluators)
+                    raise
+        return self.reason or ""
+
+    def _abandon(self, reason: str, evaluators: Sequence[Evaluator]) -> None:
+        """Ends the trainings of all workers, and the search."""
+        for evaluate in evaluators:
+            if isinstance(evaluate, TrainingProcess):
+                evaluate.close()
+        with self.evaluation.baton:
+            self.reason = reason
+            self.evaluation.baton.announce()
+
+    def _work(self, evaluate: Evaluator) -> None:
+        """Works on one trial after the other; raises what is no fault of a candidate."""
+        evaluation = dataclasses.replace(self.evaluation, evaluate=evaluate)
+        with evaluation.baton:
+            while (trial := self._next()) is not None:
+                values = None
+                try:
+                    values = objective(evaluation, self.study, trial)
+                except CandidateFailed:
+                    pass  # its reason is recorded
+                finally:
+                    self._tell(trial, values)
+                self._look_after(trial.number)
+
+    def _next(self) -> "optuna.Trial | None":
+        """Returns the next trial; None when the search is over, which is certain when nobody works on one any more."""
+        while self.reason is None:
+            trials, candidates = self.study.get_trials(deepcopy=False), self.evaluation.run.candidates(self.study)
+            running = [trial for trial in trials if trial.state.name == "RUNNING"]
+            promoting = _enqueue_next(self.study, self.evaluation, self.first, trials, candidates)
+            counts = tally(trials)
+            reason = self.ending.reached(counts, candidates, promoting)
+            begun = counts.tried + sum(PROMOTED not in trial.user_attrs for trial in running)
+            if reason is None and (promoting or self.ending.trials is None or begun < self.ending.trials):
+                return self.study.ask()
+            if running:
+                self.evaluation.baton.wait()
+            else:
+                self.reason = reason
+                self.evaluation.baton.announce()
+        return None
+
+    def _tell(self, trial: "optuna.Trial", values: tuple[float, ...] | None) -> None:
+        import optuna
+
+        failed = optuna.trial.TrialState.FAIL if values is None else None
+        self.study.tell(trial, values, state=failed)
+        self.evaluation.baton.announce()
+
+    def _look_after(self, number: int) -> None:
+        """Reports a trial that has ended, and keeps of all files those that are still needed."""
+        trials, candidates = self.study.get_trials(deepcopy=False), self.evaluation.run.candidates(self.study)
+        last = next((candidate for candidate in candidates if candidate.trial == number), None)
+        self.evaluation.monitor.told(tally(trials), last, winner(candidates))
+        running = [candidate for candidate in candidates if candidate.state == "running"]
+        self.evaluation.run.keep_files(_ids([*front(candidates, self.evaluation.objectives), *running]),
+                                       _ids([*stopped(candidates), *running]))
+        _require_progress(trials)
+
+
+def _ids(candidates: list[Candidate]) -> list[str]:
+    return [identify(candidate.architecture) for candidate in candidates]
+
+
+def _require_progress(trials: "list[optuna.trial.FrozenTrial]") -> None:
+    last = [trial for trial in trials
+            if trial.state.is_finished() and IMPOSSIBLE not in trial.user_attrs][-FAILURES_IN_A_ROW:]
+    reasons = [trial.user_attrs.get(CANDIDATE, {}).get("reason") for trial in last if trial.state.name == "FAIL"]
+    if len(reasons) == FAILURES_IN_A_ROW and all(LOST not in trial.user_attrs for trial in last):
+        raise SearchFailed(f"{FAILURES_IN_A_ROW} candidates failed one after the other, the last with: {reasons[-1]}")
+
+
+def _fail_lost_trials(study: "optuna.Study") -> None:
+    """Ends the trials that a dead worker left running; the directory's lock says that none is alive."""
+    import optuna
+
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        study._storage.set_trial_user_attr(trial._trial_id, LOST, True)  # Optuna has no public way to note it
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: Sequence[Start],
+                  trials: "list[optuna.trial.FrozenTrial]", candidates: list[Candidate]) -> bool:
+    """Asks for what comes before the strategy's own: a stopped candidate that is promoted, or a start not tried yet.
+
+    One at a time, so that they keep their order however often the search is interrupted. Starts are asked for by their
+    choices if the space has them. Returns whether a candidate is promoted.
+    """
+    trials = [trial for trial in trials if LOST not in trial.user_attrs]
+    waiting = [trial for trial in trials if trial.state.name == "WAITING"]
+    if waiting:
+        return any(PROMOTED in trial.user_attrs for trial in waiting)
+    taken = {trial.user_attrs.get(PROMOTED) for trial in trials}
+    promoted = evaluation.rungs.promotable(candidates, taken)
+    if promoted:
+        original = next(trial for trial in trials if trial.number == promoted.trial)
+        outside = {OUTSIDE: True} if OUTSIDE in original.user_attrs else {}
+        study.enqueue_trial(original.params, user_attrs={PROMOTED: promoted.trial, **outside})
+        return True
+    tried = {trial.user_attrs.get(START) for trial in trials}
+    for start in first:
+        if start.architecture.text not in tried:
+            choices = evaluation.space.encode(start.architecture)
+            marks = ({OUTSIDE: True} if choices is None else {}) | ({TAKEN: start.known} if start.known else {})
+            study.enqueue_trial(choices or {}, user_attrs={START: start.architecture.text, **marks})
+            break
+    return False
