@@ -73,15 +73,19 @@ Inference = Callable[[States, jax.Array], jax.Array]
 def pack(program: Program, weights: Weights, statistics: Weights, moments: tuple[Weights, Weights] | None = None
          ) -> States:
     """Returns the state of a training, from arrays by name; without moments, those of an untrained optimizer."""
-    def flat(arrays: Weights, names: tuple[str, ...]) -> jax.Array | None:
-        return jnp.asarray(np.concatenate([arrays[name].ravel() for name in names])) if names else None
+    def flat(arrays: Weights, names: tuple[str, ...]) -> np.ndarray:
+        return np.concatenate([arrays[name].ravel() for name in names])
 
     states = []
-    for use in cut(program):
-        own = flat(weights, use.weights)
-        known = None if own is None else jnp.zeros((2, *own.shape), own.dtype) if moments is None else jnp.stack(
-            [flat(moment, use.weights) for moment in moments])
-        states.append(PieceState(own, known, flat(statistics, use.statistics)))
+    for use in cut(program):  # in numpy: JAX would compile programs for each shape, and keep them
+        arrays: list[np.ndarray | None] = [None, None, None]
+        if use.weights:
+            own = flat(weights, use.weights)
+            arrays[:2] = own, np.zeros((2, *own.shape), own.dtype) if moments is None else np.stack(
+                [flat(moment, use.weights) for moment in moments])
+        if use.statistics:
+            arrays[2] = flat(statistics, use.statistics)
+        states.append(PieceState(*jax.device_put(arrays)))
     return states
 
 
@@ -150,6 +154,7 @@ def inference(program: Program, whole: bool) -> Inference:
     uses = cut(program)
     compiled = _as_it_is if whole else Executable
     forward = [compiled(_forward(use.piece), use.piece) for use in uses]
+    flat = compiled(_flat)
 
     def infer(states: States, images: jax.Array) -> jax.Array:
         values = {0: images}
@@ -157,7 +162,7 @@ def inference(program: Program, whole: bool) -> Inference:
             inputs = [values[value] for value in use.inputs]
             values[use.output] = forward[index](state.weights, state.statistics, np.False_, *inputs)[0]
             _forget(values, _ended(uses, index))
-        return values[program.output].reshape(images.shape[0], -1)
+        return flat(values[program.output])
 
     return Executable(infer, program) if whole else infer
 
@@ -229,6 +234,10 @@ def _loss(label_smoothing: float) -> Callable:
 
 def _add(left: jax.Array, right: jax.Array) -> jax.Array:
     return left + right
+
+
+def _flat(logits: jax.Array) -> jax.Array:
+    return logits.reshape(logits.shape[0], -1)
 
 
 def _ended(uses: tuple[Use, ...], index: int) -> set[int]:

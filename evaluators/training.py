@@ -21,6 +21,7 @@ from evaluators.compilation import (
 )
 from evaluators.datasets import Dataset
 from evaluators.evaluator import AUGMENTATIONS, Fidelity, Score
+from evaluators.executables import Executable
 from evaluators.memory import keep_memory
 from evaluators.turns import training_turn
 from evaluators.weights import Weights, initial_weights
@@ -96,8 +97,18 @@ class Images:
     @classmethod
     def put(cls, images: np.ndarray, labels: np.ndarray, dataset: Dataset) -> "Images":
         """Puts uint8 images `[N, H, W, C]` and labels `[N]` on the device."""
-        return cls(jnp.asarray(images), jnp.asarray(labels), tuple(map(float, dataset.mean)),
+        return cls(jax.device_put(images), jax.device_put(labels), tuple(map(float, dataset.mean)),
                    tuple(map(float, dataset.std)))
+
+    def batches(self, resolution: int, augmentation: str) -> Executable:
+        """Returns `(images, labels, chosen [B], seed) -> (images, labels)`: `augmented` with the rest given."""
+        given = self.mean, self.std, resolution, augmentation
+
+        def draw(images: jax.Array, labels: jax.Array, chosen: jax.Array, seed: jax.Array
+                 ) -> tuple[jax.Array, jax.Array]:
+            return augmented(images, labels, chosen, seed, *given)
+
+        return Executable(draw, *given)
 
 
 def train(architecture: Architecture, training: Images, validation: Images | None, recipe: Recipe, *, epochs: int,
@@ -124,7 +135,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     start = time.perf_counter()
     whole = jax.default_backend() != "cpu"
     program, resolution = architecture.program, architecture.input.resolution
-    step = training_step(program, recipe.optimizer, whole)
+    step, draw = training_step(program, recipe.optimizer, whole), training.batches(resolution, recipe.augmentation)
     weights, statistics = ({name: (initial or {}).get(name, array) for name, array in part.items()}
                            for part in initial_weights(program, seed))
     first, states = _restored(program, checkpoint) if checkpoint else (0, pack(program, weights, statistics))
@@ -138,13 +149,12 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         with training_turn():
             order = generator.permutation(len(training.labels))[:per_epoch * batch].reshape(per_epoch, batch)
             for index, chosen in enumerate(order):
-                images, labels = augmented(training.images, training.labels, chosen, generator.integers(2**32),
-                                           training.mean, training.std, resolution, recipe.augmentation)
+                images, labels = draw(training.images, training.labels, chosen, generator.integers(2**32))
                 done = epoch * per_epoch + index
                 rate = recipe.rate(done / scheduled)
                 states, loss = step(states, images, labels, recipe.optimizer.coefficients(rate, done + 1))
                 losses.append(loss)
-            if not math.isfinite(float(jnp.stack(losses).sum())):
+            if not np.all(np.isfinite(jax.device_get(losses))):
                 raise Diverged(f"the loss became infinite or not a number in epoch {epoch + 1}")
         on_epoch(epoch + 1)
     with training_turn():
@@ -186,8 +196,7 @@ def compute_type() -> jnp.dtype:
     return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
 
 
-@functools.partial(jax.jit, static_argnames=("mean", "std", "resolution", "augmentation"))
-def augmented(images: jax.Array, labels: jax.Array, chosen: np.ndarray, seed: np.integer, mean: tuple[float, ...],
+def augmented(images: jax.Array, labels: jax.Array, chosen: jax.Array, seed: jax.Array, mean: tuple[float, ...],
               std: tuple[float, ...], resolution: int, augmentation: str) -> tuple[jax.Array, jax.Array]:
     """Returns the chosen uint8 images `[N, H, W, C]`, augmented and prepared, and their labels `[B]`."""
     x = images[chosen]
@@ -205,27 +214,25 @@ def augmented(images: jax.Array, labels: jax.Array, chosen: np.ndarray, seed: np
     return prepare(x, mean, std, resolution).astype(compute_type()), labels[chosen]
 
 
-@functools.partial(jax.jit, static_argnames=("mean", "std", "resolution"))
-def _prepared(images: jax.Array, chosen: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], resolution: int
-              ) -> jax.Array:
-    return prepare(images[chosen], mean, std, resolution).astype(compute_type())
-
-
 def _correct(architecture: Architecture, states: States, data: Images, batch: int, whole: bool) -> int:
     """Evaluates in batches of one size, the last one filled up with its first image, so that one program serves all.
 
     Pieces are compiled for the batch of training; a whole network takes large batches.
     """
-    infer = inference(architecture.program, whole)
+    infer, predict = inference(architecture.program, whole), Executable(_predicted)
+    draw = data.batches(architecture.input.resolution, "none")
     total = len(data.labels)
     size = min(EVALUATION_BATCH, total) if whole else batch
     predicted = []
     for start in range(0, total, size):
         chosen = np.arange(start, start + size)
-        x = _prepared(data.images, np.where(chosen < total, chosen, start), data.mean, data.std,
-                      architecture.input.resolution)
-        predicted.append(jnp.argmax(infer(states, x), -1))
+        images, _ = draw(data.images, data.labels, np.where(chosen < total, chosen, start), np.uint32(0))
+        predicted.append(predict(infer(states, images)))
     return int(np.sum(np.concatenate(predicted)[:total] == np.asarray(data.labels)))
+
+
+def _predicted(logits: jax.Array) -> jax.Array:
+    return jnp.argmax(logits, -1)
 
 
 def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:

@@ -92,7 +92,7 @@ def ours(architecture: Architecture, batch: int) -> Steps:
 
     from evaluators.compilation import pack, training_step
     from evaluators.memory import keep_memory
-    from evaluators.training import Images, Recipe, augmented
+    from evaluators.training import Images, Recipe
     from evaluators.weights import initial_weights
 
     keep_memory()
@@ -101,12 +101,11 @@ def ours(architecture: Architecture, batch: int) -> Steps:
     data = Images(images, labels, (0.5,) * channels, (0.5,) * channels)
     advance = training_step(architecture.program, recipe.optimizer, jax.default_backend() != "cpu")
     states = pack(architecture.program, *initial_weights(architecture.program, 0))
-    seeds = np.random.default_rng(0)
+    draw, seeds = data.batches(resolution, recipe.augmentation), np.random.default_rng(0)
 
     def step(chosen: np.ndarray) -> jax.Array:
         nonlocal states
-        x, y = augmented(data.images, data.labels, chosen, seeds.integers(2**32), data.mean, data.std, resolution,
-                         recipe.augmentation)
+        x, y = draw(data.images, data.labels, chosen, seeds.integers(2**32))
         states, loss = advance(states, x, y, recipe.optimizer.coefficients(recipe.peak_rate, 1))
         return loss
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load, save
@@ -40,3 +41,11 @@ def test_a_training_does_not_go_back():
     checkpoint = evaluate(architecture, data, dataclasses.replace(WHOLE, epochs=2)).checkpoint
     with pytest.raises(InvalidInput, match="goes on to more epochs, but got a checkpoint of 2 for 1"):
         evaluate(architecture, data, dataclasses.replace(WHOLE, epochs=1, checkpoint=checkpoint))
+
+
+def test_a_training_of_known_pieces_leaves_nothing_to_jax_to_trace_or_compile():
+    architecture, data = ARCHITECTURES[0], two_classes()
+    before = evaluate(architecture, data, WHOLE)
+    jax.clear_caches()
+    with jax.no_tracing(True):
+        assert evaluate(architecture, data, WHOLE).accuracy == before.accuracy
