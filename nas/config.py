@@ -1,10 +1,8 @@
 """SearchConfig: everything that defines a search, frozen and typed."""
 
 import dataclasses
-import importlib
 import math
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,10 @@ from evaluators.runtimes import parse_target
 from evaluators.tabular import PREFIX, is_table
 from nas.budget import Budgets, PerTarget, as_given, for_each_target
 from nas.candidate import OBJECTIVES
+from nas.dotted import is_path, load
 from nas.strategies import STRATEGIES
 from search_spaces import SPACES
-from search_spaces.errors import InvalidInput, unknown
+from search_spaces.errors import unknown
 from search_spaces.layers import require
 
 KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
@@ -53,7 +52,8 @@ class SearchConfig:
             reaches only what earlier timings leave in doubt. `predictor`: members of the space are timed first, and
             candidates that are surely over a budget of time are not; files of predictors: the same with what they know;
             `timing`: everything is timed. See `nas.screening`.
-        strategy: name of a sampler.
+        strategy: name of a strategy, or an Optuna sampler of your own as `module:Sampler`; see
+            `nas.strategies.imported`.
         evaluator: `training`, or a function of your own as `module:function`.
         trials: distinct candidates to train; None for `TRIALS`, or for no limit if there is one of time or patience.
         time_s: seconds that the search may take, interruptions left out; no training begins after them.
@@ -112,8 +112,8 @@ class SearchConfig:
                 require(isinstance(value, kind) and isinstance(value, bool) == (kind is bool),
                         f"`{field.name}` must be {KINDS[kind]}, but got {value!r}")
         self._normalise_targets()
-        if self.strategy not in STRATEGIES:
-            raise unknown("strategy", self.strategy, STRATEGIES)
+        if self.strategy not in STRATEGIES and not is_path(self.strategy):
+            raise unknown("strategy", self.strategy, [*STRATEGIES, "module:Sampler"])
         for objective in self.objectives:
             if objective not in OBJECTIVES:
                 raise unknown("objective", objective, OBJECTIVES)
@@ -122,7 +122,7 @@ class SearchConfig:
                 f"{', '.join(list(OBJECTIVES)[1:])}, but got {','.join(self.objectives) or 'none'}")
         if self.augmentation not in AUGMENTATIONS:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
-        if self.evaluator not in EVALUATORS and ":" not in self.evaluator:
+        if self.evaluator not in EVALUATORS and not is_path(self.evaluator):
             raise unknown("evaluator", self.evaluator, [*EVALUATORS, "module:function"])
         if self.trials is None and self.time_s is None and self.patience is None:
             object.__setattr__(self, "trials", TRIALS)
@@ -150,7 +150,7 @@ class SearchConfig:
                 f"`latency_from` is {TIMING} or something else, but got {', '.join(self.latency_from)}")
 
     def _normalise_names(self) -> None:
-        """Makes paths absolute, so that a run is resumed from anywhere, and names a function given as evaluator."""
+        """Makes paths absolute, so that a run is resumed from anywhere, and names what is given as itself."""
         for name, known in (("space", SPACES), ("data", DATASETS)):
             value = getattr(self, name)
             if isinstance(value, str | Path) and value not in known and Path(value).exists():
@@ -163,11 +163,12 @@ class SearchConfig:
                                                 for name in self.start))
         object.__setattr__(self, "latency_from", tuple(
             name if name in (PREDICTOR, TIMING) else str(Path(name).absolute()) for name in self.latency_from))
-        if callable(self.evaluator):
-            named = f"{self.evaluator.__module__}:{getattr(self.evaluator, '__qualname__', '')}"
-            require("<" not in named and "." not in named.partition(":")[2],
-                    f"an evaluator must be a function of a module, so that it is found on resuming, but got '{named}'")
-            object.__setattr__(self, "evaluator", named)
+        for field, rule in (("evaluator", "an evaluator must be a function"), ("strategy", "a strategy must be")):
+            if callable(given := getattr(self, field)):
+                named = f"{given.__module__}:{getattr(given, '__qualname__', '')}"
+                require("<" not in named and "." not in named.partition(":")[2],
+                        f"{rule} of a module, so that it is found on resuming, but got '{named}'")
+                object.__setattr__(self, field, named)
 
     def _normalise_targets(self) -> None:
         """Puts targets into canonical form, and what each of them has a value of."""
@@ -219,20 +220,9 @@ def is_run(name: str) -> bool:
 
 
 def load_evaluator(name: str) -> Evaluator:
-    """Returns the evaluator of a name, or the function that `module:function` names.
-
-    The current directory is searched first, as Python does for a script.
-    """
+    """Returns the evaluator of a name, or the function that `module:function` names."""
     if name in EVALUATORS:
         return EVALUATORS[name]
-    module_name, _, function_name = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, SyntaxError, ValueError) as error:
-        raise InvalidInput(f"an evaluator must name a module that can be imported, but got '{name}': {error}") from None
-    except AttributeError:
-        raise InvalidInput(f"an evaluator must name a function, but '{module_name}' has no '{function_name}'") from None
+    function = load(name, "an evaluator", "a function")
     require(callable(function), f"an evaluator must name a function, but '{name}' is a {type(function).__name__}")
     return function

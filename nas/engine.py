@@ -25,8 +25,9 @@ from nas.run import Resolved, RunDirectory
 from nas.rungs import Rungs, default_rung
 from nas.screening import add_saved, calibrate, require_fitting_tables, screening
 from nas.starts import starts
-from nas.strategies import STRATEGIES, Problem
+from nas.strategies import Problem
 from nas.strategies.fresh import FreshSampler
+from nas.strategies.imported import require_able, strategy_of
 from nas.survey import members, percentile_latency_ms, require_feasible
 from nas.workers import TrainingProcess
 from search_spaces import load_space
@@ -63,6 +64,8 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     if not table:
         load_evaluator(config.evaluator)  # raises if there is none
     space, dataset = bound_space(config)
+    budgets = config.budgets(config.latency_ms or config.latency_percentile)  # whatever a percentile will come to
+    require_able(config.strategy, Problem(space, config.objectives, budgets, config.seed))
     first = starts(config, dataset)
     rungs = _rungs(config, table)
     if run.exists:
@@ -92,7 +95,8 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         evaluators = _evaluators(config, table, stack)
         evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluators[0], fidelity, rungs,
                                 config.objectives, monitor, table)
-        sampler = FreshSampler(STRATEGIES[config.strategy], config.seed, Problem(space, config.objectives, run.budgets))
+        sampler = FreshSampler(strategy_of(config.strategy), config.seed,
+                               Problem(space, config.objectives, run.budgets))
         retime = in_fresh_processes(run) if gauge is None else functools.partial(decided, timing)
         ending = _ending(config, run, began_s)
         while True:

@@ -84,7 +84,7 @@ class SearchSpace(Protocol):
         ...
 
     def enumerated(self, limit: int) -> list[Assignment] | None:
-        """Returns an assignment for every member, or None if more than `limit` would have to be tried."""
+        """Returns an assignment for every member, or None if there are more than `limit`."""
         ...
 
 
@@ -271,17 +271,22 @@ class Space:
                     yield other
 
     def enumerated(self, limit: int) -> list[Assignment] | None:
-        """Returns an assignment for every member, or None if there are more than `limit` combinations of choices.
+        """Returns an assignment for every member, or None if there are more than `limit`; see `size`.
 
         Members have their active choices once; choices that make no network are among them.
         """
-        if math.prod(map(len, self.parameters.values())) > limit:
+        if self.size > limit:
             return None
-        found: dict[tuple[tuple[str, Value], ...], Assignment] = {}
-        for values in itertools.product(*self.parameters.values()):
-            assignment = dict(zip(self.parameters, values, strict=True))
-            found.setdefault(tuple(self.active(assignment).items()), assignment)
-        return list(found.values())
+        return list(self._completed({name: values[0] for name, values in self.parameters.items()}, frozenset()))
+
+    def _completed(self, assignment: Assignment, settled: frozenset[str]) -> Iterator[Assignment]:
+        """Yields what an assignment may become, each set of active choices once: of those some are settled."""
+        name = next((name for name in self.active(assignment) if name not in settled), None)
+        if name is None:
+            yield assignment
+            return
+        for value in self.parameters[name]:  # what makes a choice matter comes before it
+            yield from self._completed(assignment | {name: value}, settled | {name})
 
     @cached_property
     def size(self) -> int:

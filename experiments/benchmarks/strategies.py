@@ -129,7 +129,8 @@ def plot(results: dict[str, dict[str, Any]]) -> None:
     for axes, (name, at) in zip(figure.subplots(1, 3), AT.items(), strict=True):
         for strategy in STRATEGIES:
             scores = list(_scores(results, name, strategy).values())
-            axes.plot(at, np.mean(scores, axis=0), label=strategy, linewidth=2.5 if strategy == "surrogate" else 1.2)
+            if scores:
+                axes.plot(at, np.mean(scores, axis=0), label=strategy, linewidth=1.2 + 1.3 * (strategy == "surrogate"))
         axes.set(title=name, xlabel="evaluations", ylabel="best found (% of seeds)" if name == "macro-budget"
                  else "hypervolume (% of the table's)", ylim=None if name == "macro-budget" else (85, 100.2))
     figure.axes[0].legend(fontsize=8)

@@ -1,13 +1,14 @@
 """The strategies by name: each makes an Optuna sampler from a seed and a problem. A new one is one line here."""
 
+from nas.strategies.grid import GridSampler
 from nas.strategies.neighbourhood import evolution, local_search
-from nas.strategies.optuna_samplers import nsga2, nsga3, random, tpe
+from nas.strategies.optuna_samplers import gp, nsga2, nsga3, qmc, random, tpe
 from nas.strategies.problem import Problem, Strategy
 from nas.strategies.surrogate import SurrogateSampler
 
 STRATEGIES: dict[str, Strategy] = {
-    "random": random, "tpe": tpe, "nsga2": nsga2, "nsga3": nsga3, "evolution": evolution, "local-search": local_search,
-    "surrogate": SurrogateSampler,
+    "random": random, "qmc": qmc, "grid": GridSampler, "tpe": tpe, "nsga2": nsga2, "nsga3": nsga3, "gp": gp,
+    "evolution": evolution, "local-search": local_search, "surrogate": SurrogateSampler,
 }
 
 __all__ = ["STRATEGIES", "Problem", "Strategy"]

@@ -14,7 +14,6 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.pareto import ranks
-from nas.strategies.marks import LOST
 from nas.strategies.problem import Problem
 from nas.strategies.proposing import ProposingSampler
 from search_spaces.space import Assignment, SearchSpace
@@ -39,18 +38,17 @@ class NeighbourhoodSampler(ProposingSampler):
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
                         ) -> dict[str, Any]:
         """Returns the proposal for a trial."""
-        tried = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number
-                 and LOST not in other.user_attrs and other.params.keys() == self._space.parameters.keys()]
-        seen = {_key(self._space, other.params) for other in tried}
+        tried = self._tried(study, trial)
+        seen = {self._key(other.params) for other in tried}
         past = [other for other in tried if other.state == TrialState.COMPLETE]
         if len(past) >= STARTUP:
             order = _ranks(past, study.directions)
             for parent in self._parents(self._generator, [other.params for other in past], order):
-                near = [other for other in _neighbours(self._space, parent) if _key(self._space, other) not in seen]
+                near = [other for other in _neighbours(self._space, parent) if self._key(other) not in seen]
                 if near:
                     return near[self._generator.integers(len(near))]
         drawn = [self._space.sample(self._generator)]
-        while _key(self._space, drawn[-1]) in seen and len(drawn) < ATTEMPTS:
+        while self._key(drawn[-1]) in seen and len(drawn) < ATTEMPTS:
             drawn.append(self._space.sample(self._generator))
         return drawn[-1]
 
@@ -93,7 +91,3 @@ def _neighbours(space: SearchSpace, assignment: Assignment) -> list[Assignment]:
     """Returns the assignments that differ in one choice that matters."""
     return [assignment | {name: value} for name in space.active(assignment)
             for value in space.parameters[name] if value != assignment[name]]
-
-
-def _key(space: SearchSpace, assignment: Assignment) -> tuple[Any, ...]:
-    return tuple(space.active(assignment).items())

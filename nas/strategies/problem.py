@@ -19,11 +19,13 @@ class Problem:
         space: the choices, bound to the data.
         objectives: `accuracy`, which is maximised, and what is minimised beside it; the values of a trial.
         budgets: what limits costs; a trial has a constraint of the same name for each.
+        seed: of the study, for what all its trials share; each trial has a seed of its own.
     """
 
     space: SearchSpace
     objectives: tuple[str, ...] = ("accuracy", "latency")
     budgets: Budgets = field(default_factory=Budgets)
+    seed: int = 0
 
 
-Strategy = Callable[[int, Problem], "BaseSampler"]  # from a seed
+Strategy = Callable[[int, Problem], "BaseSampler"]  # from the seed of a trial

@@ -9,7 +9,11 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from nas.strategies.marks import LOST
 from nas.strategies.problem import Problem
+from search_spaces.space import Assignment, Value
+
+Key = tuple[tuple[str, Value], ...]  # the choices that matter
 
 
 class ProposingSampler(BaseSampler):
@@ -23,6 +27,14 @@ class ProposingSampler(BaseSampler):
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of the space."""
         return {name: CategoricalDistribution(values) for name, values in self._problem.space.parameters.items()}
+
+    def _tried(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
+        """Returns the other trials that have a value for every parameter, also those that are running."""
+        return [other for other in study.get_trials(deepcopy=False) if other.number != trial.number
+                and LOST not in other.user_attrs and other.params.keys() == self._problem.space.parameters.keys()]
+
+    def _key(self, assignment: Assignment) -> Key:
+        return tuple(self._problem.space.active(assignment).items())
 
     @abstractmethod
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

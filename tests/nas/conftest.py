@@ -13,6 +13,7 @@ from evaluators.latency import Latency
 from nas import cli
 from nas.allocator import TUNABLES
 from nas.config import SearchConfig
+from nas.strategies import STRATEGIES
 from search_spaces import load_space
 
 SPACE = """\
@@ -92,6 +93,14 @@ class HashEvaluator:
     @staticmethod
     def accuracy(architecture):
         return int(architecture.id, 16) % 1001 / 1000
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name for name in STRATEGIES])
+def strategy(request):
+    """The name of each strategy; that which needs PyTorch is slow."""
+    if request.param == "gp":
+        pytest.importorskip("torch")
+    return request.param
 
 
 @pytest.fixture

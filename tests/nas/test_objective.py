@@ -8,7 +8,6 @@ from nas.candidate import distinct, front
 from nas.ending import tally
 from nas.engine import run_search
 from nas.rungs import stopped
-from nas.strategies import STRATEGIES
 from nas.strategies.marks import LOST, PROMOTED
 from search_spaces import Architecture, InvalidInput
 
@@ -187,7 +186,6 @@ def test_candidates_are_compared_after_a_ninth_of_their_training_where_nothing_e
     assert {(before, after) for _, before, after in curves.calls} == {(0, 1), (1, 9)}
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("brackets", [1, 3])
 def test_every_strategy_stops_early_on_the_table_of_learning_curves(strategy, brackets, make_config, tmp_path):
     config = make_config(data="table:learning-curves", objectives=("accuracy", "macs"), strategy=strategy, trials=16,

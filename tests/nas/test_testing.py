@@ -19,9 +19,8 @@ def test_every_evaluator_keeps_the_contract(name):
     check_evaluator(EVALUATORS[name])
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_every_strategy_keeps_the_contract(name):
-    check_strategy(STRATEGIES[name])
+def test_every_strategy_keeps_the_contract(strategy):
+    check_strategy(STRATEGIES[strategy])
 
 
 @pytest.mark.parametrize("name", [*filter(is_installed, RUNTIMES)])

@@ -12,7 +12,6 @@ from nas.config import SearchConfig
 from nas.ending import tally
 from nas.engine import run_search
 from nas.monitor import Silent
-from nas.strategies import STRATEGIES
 from nas.strategies.marks import LOST
 from nas.workers import TrainingProcess
 from search_spaces.errors import InvalidInput
@@ -180,7 +179,6 @@ def test_an_architecture_that_another_worker_trains_is_waited_for_and_reused(sea
     assert all(candidate.accuracy == accuracies[candidate.duplicate_of] for candidate in duplicates)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_early_stopping_with_several_workers_trains_no_epoch_twice_and_ends_as_asked(strategy, tmp_path):
     config = SearchConfig(data="table:learning-curves", objectives=("accuracy", "macs"), strategy=strategy, trials=20,
                           early_stopping=True, workers=3)

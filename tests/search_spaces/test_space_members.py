@@ -109,6 +109,8 @@ def test_the_members_are_exactly_those_of_the_listing(description):
     members = description.members()
     assert {space.decode(assignment).text for assignment in _assignments(space)} == members
     assert space.size == len(members)
+    assert sorted(space.decode(assignment).text for assignment in space.enumerated(120)) == sorted(members)
+    assert space.enumerated(space.size - 1) is None
 
 
 @settings(max_examples=40)

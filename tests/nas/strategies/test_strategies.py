@@ -25,12 +25,10 @@ def ask(study, count, tell=True):
     return asked
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_another_seed_asks_for_other_candidates(strategy):
     assert ask(study_of(strategy, 0), 12) != ask(study_of(strategy, 1), 12)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_lost_trial_changes_nothing(strategy):
     """The trials of dead workers do not count, whenever they died."""
     undisturbed = ask(study_of(strategy), 25)
@@ -45,7 +43,6 @@ def test_a_lost_trial_changes_nothing(strategy):
     assert asked == undisturbed
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_parameter_is_asked_for_in_every_trial(strategy):
     for assignment in ask(study_of(strategy), 15):
         assert list(assignment) == list(SPACE.parameters)
