@@ -23,6 +23,7 @@ from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.runtimes import Options, Runtime
 from evaluators.weights import Weights
 from nas.strategies import Problem, Strategy
+from nas.strategies.marks import LOST
 from search_spaces.architecture import Architecture
 from search_spaces.space import Assignment, Space
 
@@ -75,19 +76,18 @@ def _check_continuation(evaluate: Evaluator, architecture: Architecture, data: D
 def check_strategy(strategy: Strategy, trials: int = 30) -> None:
     """Checks a strategy on a space of 8 members, with more trials than members.
 
-    It must propose members of the space whatever became of the earlier trials, and the same ones from the same seed,
-    also if the study is opened anew before each trial, as after an interruption.
+    It must propose members of the space whatever became of the earlier trials, and the same ones from the same seed:
+    one by one, while others are running, and if each trial is first lost with its worker.
     """
     for name, outcome in OUTCOMES.items():
         for directions in (["maximize", "minimize"], ["maximize"]):
-            proposals = _proposals(strategy, outcome, directions, trials, reopened=False)
-            for proposal in proposals:
-                _require(set(proposal) == set(SPACE.parameters) and SPACE.decode(proposal) in SPACE,
-                         f"proposals must be members of the space ({name})", proposal)
-            again = _proposals(strategy, outcome, directions, trials, reopened=False)
+            proposals = _proposals(strategy, outcome, directions, trials)
+            again = _proposals(strategy, outcome, directions, trials)
             _require(proposals == again, f"one seed must give the same proposals each time ({name})")
-            resumed = _proposals(strategy, outcome, directions, trials, reopened=True)
-            _require(proposals == resumed, f"a study that is opened anew must go on as before ({name})")
+            resumed = _proposals(strategy, outcome, directions, trials, interrupted=True)
+            _require(proposals == resumed, f"a search that is interrupted in each trial must go on as before ({name})")
+            together, again = (_proposals(strategy, outcome, directions, trials, workers=4) for _ in range(2))
+            _require(together == again, f"one seed must give the same proposals to equal workers ({name})")
 
 
 def check_runtime(runtime: Runtime) -> None:
@@ -176,28 +176,47 @@ OUTCOMES: dict[str, Outcome] = {
     "measured trials": _complete, "infeasible trials only": _infeasible, "failed trials only": _failed}
 
 
-def _proposals(strategy: Strategy, outcome: Outcome, directions: list[str], trials: int, reopened: bool
-               ) -> list[Assignment]:
+def _proposals(strategy: Strategy, outcome: Outcome, directions: list[str], trials: int, interrupted: bool = False,
+               workers: int = 1) -> list[Assignment]:
+    """Returns what a strategy proposes.
+
+    Args:
+        strategy: the strategy.
+        outcome: what a trial is told.
+        directions: those of the study.
+        trials: how many proposals.
+        interrupted: whether a trial is lost before each, and the study opened anew.
+        workers: trials that are running at a time; they end in another order than they began.
+    """
     import optuna
 
     from nas.strategies.fresh import FreshSampler
 
-    def sampler() -> FreshSampler:
-        return FreshSampler(strategy, 7, Problem(SPACE, ("accuracy", "latency")[:len(directions)]))
+    def opened() -> "optuna.Study":
+        sampler = FreshSampler(strategy, 7, Problem(SPACE, ("accuracy", "latency")[:len(directions)]))
+        return optuna.create_study(storage=storage, study_name="checked", directions=directions, sampler=sampler,
+                                   load_if_exists=True)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(directions=directions, sampler=sampler())
-    found = []
+    storage = optuna.storages.InMemoryStorage()
+    study, found, running = opened(), [], []
     for _ in range(trials):
-        if reopened:
-            study = optuna.load_study(study_name=study.study_name, storage=study._storage, sampler=sampler())
+        if interrupted:
+            lost = study.ask()
+            SPACE.suggest(lost)
+            lost.set_user_attr(LOST, True)
+            study.tell(lost, state=optuna.trial.TrialState.FAIL)
+            study = opened()
         trial = study.ask()
-        found.append(SPACE.suggest(trial))
-        values = outcome(trial, found[-1])
-        if values is None:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            study.tell(trial, values[:len(directions)])
+        proposal = SPACE.suggest(trial)
+        _require(SPACE.decode(proposal) in SPACE, "proposals must be members of the space", proposal)
+        found.append(proposal)
+        running.append((trial, proposal))
+        if len(running) == workers:
+            trial, proposal = running.pop(workers // 2)
+            values = outcome(trial, proposal)
+            study.tell(trial, values and values[:len(directions)],
+                       state=None if values else optuna.trial.TrialState.FAIL)
     return found
 
 

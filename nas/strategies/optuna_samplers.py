@@ -7,13 +7,24 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseGASampler,
+    BaseSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from nas.strategies.fresh import place
 from nas.strategies.problem import Problem
 from search_spaces.layers import require
+
+GENERATION = 12  # with more, a hundred evaluations are too few generations
 
 
 def random(seed: int, problem: Problem) -> BaseSampler:
@@ -44,13 +55,38 @@ def tpe(seed: int, problem: Problem) -> BaseSampler:
 
 
 def nsga2(seed: int, problem: Problem) -> BaseSampler:
-    """Returns NSGA-II (Deb et al. 2002) with constraints, in generations of 20."""
-    return NSGAIISampler(seed=seed, population_size=20)
+    """Returns NSGA-II (Deb et al. 2002) with constraints."""
+    return _Nsga2(seed, GENERATION)
 
 
 def nsga3(seed: int, problem: Problem) -> BaseSampler:
-    """Returns NSGA-III (Deb and Jain 2014) with constraints, in generations of 20."""
-    return _quietly(NSGAIIISampler, seed=seed, population_size=20)
+    """Returns NSGA-III (Deb and Jain 2014) with constraints."""
+    return _quietly(_Nsga3, seed=seed, population_size=GENERATION)
+
+
+class _Resumable(BaseGASampler):
+    """Proposes the first of a generation again where it was lost.
+
+    Optuna selects the parents of a generation once; where it does, their order is another than later, and NSGA-III has
+    drawn random numbers for it.
+    """
+
+    def __init__(self, seed: int, population_size: int) -> None:
+        super().__init__(seed=seed, population_size=population_size)
+        self._seed = seed
+
+    def get_parent_population(self, study: Study, generation: int) -> list[FrozenTrial]:
+        parents = super().get_parent_population(study, generation)
+        self._rng.rng.seed(self._seed)
+        return sorted(parents, key=lambda trial: trial.number)
+
+
+class _Nsga2(_Resumable, NSGAIISampler):
+    pass
+
+
+class _Nsga3(_Resumable, NSGAIIISampler):
+    pass
 
 
 def gp(seed: int, problem: Problem) -> BaseSampler:

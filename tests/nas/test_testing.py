@@ -10,17 +10,12 @@ import pytest
 from evaluators.evaluator import EVALUATORS, Score
 from evaluators.runtimes import RUNTIMES, is_installed
 from nas.delivery import FLAX, FORMATS
-from nas.strategies import STRATEGIES
 from nas.testing import check_evaluator, check_runtime, check_strategy, random_arrays
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
 def test_every_evaluator_keeps_the_contract(name):
     check_evaluator(EVALUATORS[name])
-
-
-def test_every_strategy_keeps_the_contract(strategy):
-    check_strategy(STRATEGIES[strategy])
 
 
 @pytest.mark.parametrize("name", [*filter(is_installed, RUNTIMES)])

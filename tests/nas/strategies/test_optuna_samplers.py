@@ -23,6 +23,14 @@ def test_each_power_of_two_of_points_is_balanced_in_every_choice(seed):
             assert chosen == dict.fromkeys(values, count // len(values))
 
 
+def test_random_search_draws_every_value_about_equally_often():
+    study = optuna.create_study(sampler=FreshSampler(STRATEGIES["random"], 0, Problem(SPACE, ("accuracy",))))
+    found = [SPACE.suggest(study.ask()) for _ in range(200)]
+    for name, values in SPACE.parameters.items():
+        for value in values:
+            assert abs(sum(one[name] == value for one in found) / 200 - 1 / len(values)) < 0.12
+
+
 def test_gaussian_processes_name_the_extra_that_they_need(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
     with pytest.raises(InvalidInput, match=r"^the strategy gp needs PyTorch \(pip install 'paretonas\[gp\]'\), but "):
