@@ -78,7 +78,7 @@ def search(
     epochs: Annotated[int | None, typer.Option(help="epochs that each is trained for  [3]",
                                                show_default=False)] = None,
     early_stopping: Annotated[bool | None, typer.Option(
-        "--early-stopping", help="compare candidates on the way, let the best third go on", show_default=False)] = None,
+        "--early-stopping", help="compare candidates on the way, let the best go on", show_default=False)] = None,
     rungs: Annotated[str | None, typer.Option(
         help="epochs after which they are compared (1,3)  [a ninth of the training]", show_default=False)] = None,
     brackets: Annotated[int | None, typer.Option(

@@ -119,8 +119,9 @@ def front_rests(candidates: Sequence[Candidate], patience: int, objectives: Sequ
         objectives: names in `OBJECTIVES`.
         reference: see `reference_point`.
     """
-    trained = [candidate for candidate in candidates
-               if candidate.state == "complete" and candidate.epochs and candidate.duplicate_of is None]
+    continued = {candidate.continues for candidate in candidates}
+    trained = [candidate for candidate in candidates if candidate.state == "complete" and candidate.epochs
+               and candidate.duplicate_of is None and candidate.trial not in continued]
     if sum(candidate.taken_from is None for candidate in trained) <= patience:  # those of other runs come first
         return False
     points = [[OBJECTIVES[name](candidate) for name in objectives] for candidate in trained]

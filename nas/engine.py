@@ -25,7 +25,7 @@ from nas.run import Resolved, RunDirectory
 from nas.rungs import Rungs, default_rung
 from nas.screening import add_saved, calibrate, require_fitting_tables, screening
 from nas.starts import starts
-from nas.strategies import Problem
+from nas.strategies import SAYS_WHO_GOES_ON, Problem
 from nas.strategies.fresh import FreshSampler
 from nas.strategies.imported import require_able, strategy_of
 from nas.survey import members, percentile_latency_ms, require_feasible
@@ -96,7 +96,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluators[0], fidelity, rungs,
                                 config.objectives, monitor, table)
         sampler = FreshSampler(strategy_of(config.strategy), config.seed,
-                               Problem(space, config.objectives, run.budgets))
+                               Problem(space, config.objectives, run.budgets, epochs=rungs.epochs[-1]))
         retime = in_fresh_processes(run) if gauge is None else functools.partial(decided, timing)
         ending = _ending(config, run, began_s)
         while True:
@@ -132,7 +132,8 @@ def _rungs(config: SearchConfig, table: Table | None) -> Rungs:
         return Rungs((epochs,))
     require(epochs > 1, f"early stopping needs trainings of more than one epoch, but got {epochs}"
             + (f", since {table.space.text} has no others" if table else ""))
-    return Rungs((*(config.rungs or (default_rung(epochs),)), epochs), config.brackets)
+    return Rungs((*(config.rungs or (default_rung(epochs),)), epochs), config.brackets,
+                 by_strategy=config.strategy in SAYS_WHO_GOES_ON)
 
 
 def _table(config: SearchConfig) -> Table | None:

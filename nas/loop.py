@@ -91,11 +91,12 @@ class Loop:
         while self.reason is None:
             trials, candidates = self.study.get_trials(deepcopy=False), self.evaluation.run.candidates(self.study)
             running = [trial for trial in trials if trial.state.name == "RUNNING"]
-            promoting = _enqueue_next(self.study, self.evaluation, self.first, trials, candidates)
             counts = tally(trials)
-            reason = self.ending.reached(counts, candidates, promoting)
             begun = counts.tried + sum(PROMOTED not in trial.user_attrs for trial in running)
-            if reason is None and (promoting or self.ending.trials is None or begun < self.ending.trials):
+            enough = self.ending.trials is not None and begun >= self.ending.trials
+            promoting = _enqueue_next(self.study, self.evaluation, self.first, trials, candidates, enough)
+            reason = self.ending.reached(counts, candidates, promoting)
+            if reason is None and (promoting or not enough):
                 return self.study.ask()
             if running:
                 self.evaluation.baton.wait()
@@ -144,17 +145,20 @@ def _fail_lost_trials(study: "optuna.Study") -> None:
 
 
 def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: Sequence[Start],
-                  trials: "list[optuna.trial.FrozenTrial]", candidates: list[Candidate]) -> bool:
+                  trials: "list[optuna.trial.FrozenTrial]", candidates: list[Candidate], enough: bool) -> bool:
     """Asks for what comes before the strategy's own: a stopped candidate that is promoted, or a start not tried yet.
 
     One at a time, so that they keep their order however often the search is interrupted. Starts are asked for by their
-    choices if the space has them. Returns whether a candidate is promoted.
+    choices if the space has them. Where the strategy says who goes on, others do only when enough candidates have
+    begun, or where it does not know them. Returns whether a candidate is promoted.
     """
     trials = [trial for trial in trials if LOST not in trial.user_attrs]
     waiting = [trial for trial in trials if trial.state.name == "WAITING"]
     if waiting:
         return any(PROMOTED in trial.user_attrs for trial in waiting)
     taken = {trial.user_attrs.get(PROMOTED) for trial in trials}
+    if evaluation.rungs.by_strategy and not enough:
+        taken |= {trial.number for trial in trials if OUTSIDE not in trial.user_attrs}
     promoted = evaluation.rungs.promotable(candidates, taken)
     if promoted:
         original = next(trial for trial in trials if trial.number == promoted.trial)

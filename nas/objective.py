@@ -81,7 +81,12 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial")
             raise CandidateFailed(str(error)) from None
     with evaluation.baton.claim(architecture.id):
         earlier = _earlier(study, architecture.id)
-        return _evaluated(evaluation, study, trial, architecture) if earlier is None else _reused(trial, earlier)
+        if earlier is None:
+            return _evaluated(evaluation, study, trial, architecture)
+        if evaluation.rungs.by_strategy and _is_stopped(earlier):
+            trial.set_user_attr(PROMOTED, earlier.number)
+            return _continued(evaluation, study, trial)
+        return _reused(trial, earlier)
 
 
 def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", architecture: Architecture
@@ -210,6 +215,11 @@ def _earlier(study: "optuna.Study", architecture_id: str) -> "optuna.trial.Froze
                 and identify(known["architecture"]) == architecture_id):
             return trial
     return None
+
+
+def _is_stopped(trial: "optuna.trial.FrozenTrial") -> bool:
+    known = trial.user_attrs[CANDIDATE]
+    return trial.state.name == "COMPLETE" and bool(known.get("epochs")) and not known["trained"]
 
 
 def _reused(trial: "optuna.Trial", earlier: "optuna.trial.FrozenTrial") -> tuple[float, ...]:

@@ -7,6 +7,9 @@ What is best among several objectives is told by non-dominated rank, and within 
 
 With brackets, a share of the candidates is first judged at a later rung, among themselves (Li et al. 2018,
 "Hyperband", algorithm 1), in case accuracies after few epochs say little.
+
+A strategy that weighs the rest of a training against a new one says itself who goes on, by proposing again what was
+stopped; then all stop at each rung.
 """
 
 from collections import Counter
@@ -33,12 +36,14 @@ class Rungs:
         brackets: how many of the rungs candidates are first judged at.
         objectives: names in `OBJECTIVES`, accuracy first.
         reference: the point that hypervolumes end at; None for the largest value that was found.
+        by_strategy: whether the strategy says who goes on.
     """
 
     epochs: tuple[int, ...]
     brackets: int = 1
     objectives: tuple[str, ...] = ("accuracy", "latency")
     reference: tuple[float | None, ...] = (0.0, None)
+    by_strategy: bool = False
 
     def __post_init__(self) -> None:
         require(self.epochs[:1] > (0,) and all(np.diff(self.epochs) > 0), "rungs are increasing numbers of epochs, "
@@ -57,14 +62,16 @@ class Rungs:
         """Returns whether the candidate of a trial, which has just reached a rung, goes on."""
         known = list(candidates)
         own = next(candidate for candidate in known if candidate.trial == trial)
-        return own.epochs < self.epochs[own.bracket] or own in self._best(known, own.epochs, own.bracket)
+        if own.epochs < self.epochs[own.bracket]:
+            return True
+        return not self.by_strategy and own in self._best(known, own.epochs, own.bracket)
 
     def promotable(self, candidates: Iterable[Candidate], taken: Collection[int | None] = ()) -> Candidate | None:
         """Returns a stopped candidate that should have gone on, of the highest rung; None if there is none.
 
         Args:
             candidates: all of them, in the order of their trials.
-            taken: trials that others are continuing.
+            taken: trials that others are continuing, or that are not to be continued.
         """
         known = list(candidates)
         waiting = {candidate.trial for candidate in stopped(known)} - set(taken)

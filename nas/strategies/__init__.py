@@ -10,5 +10,6 @@ STRATEGIES: dict[str, Strategy] = {
     "random": random, "qmc": qmc, "grid": GridSampler, "tpe": tpe, "nsga2": nsga2, "nsga3": nsga3, "gp": gp,
     "evolution": evolution, "local-search": local_search, "surrogate": SurrogateSampler,
 }
+SAYS_WHO_GOES_ON = frozenset({"surrogate"})  # what these propose again after it was stopped early goes on
 
-__all__ = ["STRATEGIES", "Problem", "Strategy"]
+__all__ = ["SAYS_WHO_GOES_ON", "STRATEGIES", "Problem", "Strategy"]

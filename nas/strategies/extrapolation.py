@@ -1,4 +1,4 @@
-"""What stopped trainings would have come to, told by those that went on."""
+"""What stopped trainings would come to, told by those that went on."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,36 +6,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 SLOPE, WEIGHT = 0.5, 0.08  # the slope that is expected, and the sum of squares that would say as much
+VARIANCE, TRAININGS = 0.01, 3  # about the line, as it is expected, and how many trainings would say as much
+
+Vector = NDArray[np.float64]
 
 
-def final_errors(curves: Sequence[Mapping[int, float]]) -> NDArray[np.float64]:
-    """Returns the error of each training at its end `[N]`, what is expected where it was stopped, NaN without training.
+def final_errors(curves: Sequence[Mapping[int, float]], end: int) -> tuple[Vector, Vector]:
+    """Returns the error of each training at its end `[N]`, and how uncertain it is.
 
     The logarithm of the error at the end is linear in that at a rung. The line is fitted to the trainings that went on;
-    those were chosen by the error at the rung, which does not bias a line fitted on it. Until one has, nothing is
-    known, and until there are many the slope is near `SLOPE`.
+    those were chosen by the error at the rung, which does not bias a line fitted on it. Until they are many, the slope
+    is near `SLOPE`, and until one has, errors are taken to be the same on average at the end.
 
     Args:
-        curves: the error of each training by epochs; the longest of them were trained to the end.
+        curves: the error of each training by epochs.
+        end: the epochs of a whole training.
 
-    >>> final_errors([{1: 0.4, 9: 0.2}, {1: 0.4}, {1: 0.8}, {}]).round(3)
-    array([0.2  , 0.2  , 0.283,   nan])
+    Returns:
+        The error, expected where the training was stopped, NaN without training; and the standard deviation of its
+        logarithm, 0 where the training came to its end.
+
+    >>> errors, deviations = final_errors([{1: 0.4, 9: 0.2}, {1: 0.4}, {1: 0.8}, {}], end=9)
+    >>> errors.round(3), deviations.round(3)
+    (array([0.2  , 0.2  , 0.283,   nan]), array([0. , 0.1, 0.1, nan]))
     """
-    end = max((epochs for curve in curves for epochs in curve), default=0)
-    found = np.full(len(curves), np.nan)
-    for index, curve in enumerate(curves):
-        if curve:
-            last = max(curve)
-            found[index] = curve[end] if last == end else _expected(curve[last], [
-                (other[last], other[end]) for other in curves if last in other and end in other])
-    return found
+    found = np.full((len(curves), 2), np.nan)
+    for rung in {max(curve) for curve in curves if curve}:
+        own = [index for index, curve in enumerate(curves) if curve and max(curve) == rung]
+        errors = np.array([curves[index][rung] for index in own])
+        found[own, 0], found[own, 1] = (errors, 0.0) if rung == end else _expected(errors, [
+            (other[rung], other[end]) for other in curves if rung in other and end in other])
+    return found[:, 0], found[:, 1]
 
 
-def _expected(error: float, pairs: Sequence[tuple[float, float]]) -> float:
-    """Returns the error at the end where it is `error` at a rung, from others at that rung and at the end."""
+def _expected(errors: Vector, pairs: Sequence[tuple[float, float]]) -> tuple[Vector, float]:
+    """Returns errors at the end and their deviation, from those at a rung and from others at that rung and the end."""
+    own = np.log(errors)
     if not pairs:
-        return float("nan")
+        return np.exp(own.mean() + SLOPE * (own - own.mean())), VARIANCE**0.5
     rung, end = np.log(pairs).T
-    spread = rung - rung.mean()
-    slope = np.clip((SLOPE * WEIGHT + spread @ (end - end.mean())) / (WEIGHT + spread @ spread), 0, 1)
-    return float(np.exp(end.mean() + slope * (np.log(error) - rung.mean())))
+    spread, rest = rung - rung.mean(), end - end.mean()
+    slope = np.clip((SLOPE * WEIGHT + spread @ rest) / (WEIGHT + spread @ spread), 0, 1)
+    rest = rest - slope * spread
+    variance = (VARIANCE * TRAININGS + rest @ rest) / (TRAININGS + len(pairs) - 1)
+    return np.exp(end.mean() + slope * (own - rung.mean())), float(variance**0.5)

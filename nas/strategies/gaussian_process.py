@@ -46,12 +46,14 @@ class GaussianProcess:
         values: what was seen there `[N]`.
         groups: the group `[D]` of each feature; a group shares a lengthscale.
         hyperparameters: lengthscales, variance and noise of the standardised values.
+        deviations: how uncertain each value is besides the noise, as a standard deviation `[N]`.
     """
 
     points: Matrix
     values: Matrix
     groups: NDArray[np.int64]
     hyperparameters: Hyperparameters
+    deviations: Matrix | float = 0.0
 
     def predict(self, points: Matrix) -> tuple[Matrix, Matrix]:
         """Returns the mean and the standard deviation at `[M, D]` points, without the noise."""
@@ -68,7 +70,8 @@ class GaussianProcess:
 
     @cached_property
     def _factor(self) -> tuple[Matrix, bool]:
-        return _cholesky(self._covariance(self.points), self.hyperparameters.noise)
+        _, scale = _standard(self.values)
+        return _cholesky(self._covariance(self.points), self.hyperparameters.noise + (self.deviations / scale) ** 2)
 
 
 def fit(points: Matrix, values: Matrix, groups: NDArray[np.int64]) -> Hyperparameters:
@@ -122,7 +125,7 @@ def _squared_distances(first: Matrix, second: Matrix) -> Matrix:
     return np.maximum(squares, 0.0)
 
 
-def _cholesky(covariance: Matrix, noise: float) -> tuple[Matrix, bool]:
+def _cholesky(covariance: Matrix, noise: Matrix | float) -> tuple[Matrix, bool]:
     noisy = covariance + (noise + NOISE_FLOOR) * np.eye(len(covariance))
     return scipy.linalg.cholesky(noisy, lower=True, check_finite=False), True
 

@@ -20,12 +20,14 @@ class Problem:
         objectives: `accuracy`, which is maximised, and what is minimised beside it; the values of a trial.
         budgets: what limits costs; a trial has a constraint of the same name for each.
         seed: of the study, for what all its trials share; each trial has a seed of its own.
+        epochs: of a whole training.
     """
 
     space: SearchSpace
     objectives: tuple[str, ...] = ("accuracy", "latency")
     budgets: Budgets = field(default_factory=Budgets)
     seed: int = 0
+    epochs: int = 1
 
 
 Strategy = Callable[[int, Problem], "BaseSampler"]  # from the seed of a trial

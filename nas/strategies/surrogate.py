@@ -4,9 +4,13 @@ Each quantity that is not known from the architecture's text (the error, a measu
 one) has a Gaussian process of its own on its logarithm. Proposed is what adds most, in expectation, to the hypervolume
 of the feasible front, times the probability that its measured costs are within the budgets; exact costs that are not
 rule a candidate out. All that is known is read from the trials, so that a resumed search goes on as it would have.
+
+A candidate whose training was stopped is proposed again, to go on, where that promises more for each epoch that is left
+than a new one does for each of all its epochs (in the spirit of Swersky et al. 2014, "Freeze-thaw Bayesian
+optimization", which chooses by information instead).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,12 +55,16 @@ class Record:
     Attributes:
         member: the architecture.
         objectives: error, expected where the training was stopped, and what is minimised beside it.
+        deviation: the standard deviation of the logarithm of the error, 0 where the training came to its end.
+        left: the epochs that are left of a training that was stopped.
         ratios: for each measured limit, what was measured relative to it.
         feasible: whether all constraints are met.
     """
 
     member: Member
     objectives: tuple[float, ...]
+    deviation: float
+    left: int
     ratios: tuple[float, ...]
     feasible: bool
 
@@ -77,19 +85,21 @@ class SurrogateSampler(ProposingSampler):
                   if other.number != trial.number and LOST not in other.user_attrs]
         met = {other.number: member for other in trials if (member := self._member(other)) is not None}
         seen = {member.id for member in met.values()}
-        measured = sorted({name for other in trials for name in other.constraints} - self._exact.keys())
-        told = [other for other in trials if other.number in met and other.state == TrialState.COMPLETE]
-        errors = final_errors([_curve(other) for other in told])
-        records = [self._record(other, met[other.number], measured, float(error))
-                   for other, error in zip(told, errors, strict=True)]
-        running = [met[other.number] for other in trials if other.number in met and not other.state.is_finished()]
-        candidates = self._within([member for member in self._candidates(records) if member.id not in seen])
+        latest = {met[other.number].id: other for other in trials if other.number in met}
+        told = {met[other.number].id: other for other in trials
+                if other.number in met and other.state == TrialState.COMPLETE}
+        records = self._records(told, met)
+        new = self._within([member for member in self._candidates(records) if member.id not in seen])
+        if new and len(records) < STARTUP:
+            return new[self._generator.integers(len(new))].assignment
+        stopped = [record for record in records if record.left and told[record.member.id] is latest[record.member.id]]
+        candidates = [*new, *(record.member for record in stopped)]
         if not candidates:
             return self._problem.space.sample(self._generator)
-        if len(records) < STARTUP:
-            return candidates[self._generator.integers(len(candidates))].assignment
+        running = [met[other.number] for other in trials if other.number in met and not other.state.is_finished()]
+        left = [self._problem.epochs] * len(new) + [record.left for record in stopped]
         with _one_thread():
-            best = int(np.argmax(self._gains(candidates, records, running)))
+            best = int(np.argmax(self._gains(candidates, records, running) / left))
         return candidates[best].assignment
 
     def _member(self, trial: FrozenTrial) -> Member | None:
@@ -100,13 +110,21 @@ class SurrogateSampler(ProposingSampler):
             return None
         return self._members.of(trial.params)
 
-    def _record(self, trial: FrozenTrial, member: Member, measured: Sequence[str], error: float) -> Record:
-        feasible = all(violation <= 0 for violation in trial.constraints.values())
-        _, *others = trial.values
-        found = (member.costs.get(name) or value or np.nan
-                 for name, value in zip(self._problem.objectives[1:], others, strict=True))
-        ratios = (1 + trial.constraints.get(name, 0.0) for name in measured)
-        return Record(member, (error, *found), tuple(ratio if ratio != 1 else np.nan for ratio in ratios), feasible)
+    def _records(self, told: Mapping[str, FrozenTrial], met: Mapping[int, Member]) -> list[Record]:
+        """Returns what trials have told, by the ids of their members."""
+        epochs = self._problem.epochs
+        curves = [_curve(trial, epochs) for trial in told.values()]
+        measured = sorted({name for trial in told.values() for name in trial.constraints} - self._exact.keys())
+        found = []
+        for trial, curve, error, deviation in zip(told.values(), curves, *final_errors(curves, epochs), strict=True):
+            member, (_, *others) = met[trial.number], trial.values
+            costs = (member.costs.get(name) or value or np.nan
+                     for name, value in zip(self._problem.objectives[1:], others, strict=True))
+            ratios = (1 + trial.constraints.get(name, 0.0) for name in measured)
+            found.append(Record(member, (float(error), *costs), float(deviation), epochs - max(curve, default=epochs),
+                                tuple(ratio if ratio != 1 else np.nan for ratio in ratios),
+                                all(violation <= 0 for violation in trial.constraints.values())))
+        return found
 
     def _candidates(self, records: Sequence[Record]) -> list[Member]:
         """Returns all members of a small space; of a larger one random ones and some that are made of the best."""
@@ -145,10 +163,11 @@ class SurrogateSampler(ProposingSampler):
         predicted = [self._known_or_predicted(name, records, column, queries)
                      for name, column in zip(self._problem.objectives, objectives.T, strict=True)]
         means, deviations = (np.stack(each, axis=1) for each in zip(*predicted, strict=True))
-        front = objectives[~np.isnan(objectives).any(axis=1) & np.array([record.feasible for record in records])]
+        known = ~np.isnan(objectives).any(axis=1) & np.array([record.feasible for record in records])
+        front = objectives[known & np.array([record.left == 0 for record in records])]
         front = np.concatenate([front, np.exp(means[len(candidates):])])  # as if what runs came to what is expected
         gains = np.ones(len(candidates))
-        if len(front):
+        if known.any() or running:
             reference = np.array([self._worst(name, column, queries)
                                   for name, column in zip(self._problem.objectives, objectives.T, strict=True)])
             gains = expected_gain(means[:len(candidates)], deviations[:len(candidates)], front, reference)
@@ -161,7 +180,8 @@ class SurrogateSampler(ProposingSampler):
                             ) -> tuple[Matrix, Matrix]:
         if name in EXACT:
             return np.log([member.costs[name] for member in queries]), np.zeros(len(queries))
-        return self._predicted(records, values, queries)
+        deviations = np.array([record.deviation if name == "accuracy" else 0.0 for record in records])
+        return self._predicted(records, values, queries, deviations)
 
     def _worst(self, name: str, values: Matrix, queries: Sequence[Member]) -> float:
         """Returns the corner of the hypervolume: the largest exact cost, or the largest value that was seen."""
@@ -169,28 +189,30 @@ class SurrogateSampler(ProposingSampler):
             return 1.001 * max(member.costs[name] for member in queries)
         return float(np.nanmax(values)) if not np.isnan(values).all() else 1.0
 
-    def _predicted(self, records: Sequence[Record], values: Matrix, queries: Sequence[Member]) -> tuple[Matrix, Matrix]:
+    def _predicted(self, records: Sequence[Record], values: Matrix, queries: Sequence[Member],
+                   deviations: Matrix | None = None) -> tuple[Matrix, Matrix]:
         """Returns the means and deviations of the logarithm of a quantity that is NaN where it is not known."""
-        known = [record for record, value in zip(records, values, strict=True) if not np.isnan(value)]
+        known = np.flatnonzero(~np.isnan(values))
         if len(known) < 2:
             return np.zeros(len(queries)), np.ones(len(queries))
-        points = self._members.features([record.member for record in known])
-        logarithms = np.log(values[~np.isnan(values)])
+        points = self._members.features([record.member for record in records])[known]
+        logarithms = np.log(values[known])
         groups = self._members.groups
         learned = _milestone(len(known))
         hyperparameters = _fitted(_frozen(points[:learned][-FITTED:]), _frozen(logarithms[:learned][-FITTED:]),
                                   _frozen(groups))
         chosen = _informative(logarithms)
-        process = GaussianProcess(points[chosen], logarithms[chosen], groups, hyperparameters)
+        process = GaussianProcess(points[chosen], logarithms[chosen], groups, hyperparameters,
+                                  0.0 if deviations is None else deviations[known][chosen])
         return process.predict(self._members.features(queries))
 
 
-def _curve(trial: FrozenTrial) -> dict[int, float]:
-    """Returns the errors of a trial by the epochs of its training, none where nothing was trained."""
+def _curve(trial: FrozenTrial, end: int) -> dict[int, float]:
+    """Returns the errors of a trial by the epochs of its training; there are none without one."""
     known = trial.user_attrs.get(CANDIDATE, {})
     trained = known.get("trained", all(violation <= 0 for violation in trial.constraints.values()))
-    accuracies = known.get("accuracies") or ([(known.get("epochs", 1), trial.values[0])] if trained else [])
-    return {epochs: max(1 - accuracy, LEAST_ERROR) for epochs, accuracy in accuracies}
+    last = [(end, trial.values[0])] if trained else []
+    return {epochs: max(1 - accuracy, LEAST_ERROR) for epochs, accuracy in (*known.get("accuracies", ()), *last)}
 
 
 def _one_thread() -> AbstractContextManager[Any]:

@@ -53,6 +53,13 @@ def test_only_candidates_that_were_trained_try_the_patience(changes):
     assert not front_rests([candidate(0, 0.5, 0.5), *others], 1, OBJECTIVES, (-0.1, 1.0))
 
 
+def test_a_candidate_that_was_stopped_and_went_on_tries_the_patience_once():
+    begun = [replace(candidate(trial, 0.4, 0.6), trained=False, epochs=1) for trial in range(1, 4)]
+    went_on = [replace(candidate(trial + 3, 0.4, 0.6), continues=trial) for trial in range(1, 4)]
+    assert not front_rests([candidate(0, 0.5, 0.5), *begun, *went_on], 4, OBJECTIVES, (-0.1, 1.0))
+    assert front_rests([candidate(0, 0.5, 0.5), *begun, *went_on], 3, OBJECTIVES, (-0.1, 1.0))
+
+
 def test_candidates_that_were_stopped_try_the_patience_too():
     others = [replace(candidate(trial, 0.9, 0.1), trained=False, epochs=1) for trial in range(1, 4)]
     assert front_rests([candidate(0, 0.5, 0.5), *others], 3, OBJECTIVES, (-0.1, 1.0))

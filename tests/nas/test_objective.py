@@ -7,7 +7,7 @@ from evaluators.evaluator import EVALUATORS, Score
 from nas.candidate import distinct, front
 from nas.ending import tally
 from nas.engine import run_search
-from nas.rungs import stopped
+from nas.rungs import Rungs, stopped
 from nas.strategies.marks import LOST, PROMOTED
 from search_spaces import Architecture, InvalidInput
 
@@ -156,14 +156,35 @@ def test_a_candidate_that_fails_after_a_rung_is_failed_and_not_taken_up_again(st
     assert not {one.architecture for one in candidates if one.trained} & set(first)
 
 
-def test_starts_that_the_space_lacks_are_promoted_too(stopping, gauge, curves, tmp_path):
+@pytest.mark.parametrize("strategy", ["random", "surrogate"])
+def test_starts_that_the_space_lacks_are_promoted_too(strategy, stopping, gauge, curves, tmp_path):
     starts = [f"in_r12_c1+conv_k3_c8_s2_relu+mb_k7_e{expansion}_c8_s1_se{ratio}_relu+head_c16_relu_n2"
               for expansion in range(1, 7) for ratio in (0, 0.25)]
-    run = run_search(stopping(start=starts), tmp_path / "run", gauge=gauge)
+    run = run_search(stopping(start=starts, strategy=strategy), tmp_path / "run", gauge=gauge)
     candidates = run.candidates()
     assert {one.architecture for one in candidates} == {Architecture.parse(start).text for start in starts}
     assert any(one.continues is not None and one.trained for one in candidates)
     assert all(trial.params == {} for trial in run.study().get_trials())
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_the_surrogate_proposes_again_goes_on_and_the_best_third_has_gone_on_in_the_end(
+        workers, make_config, tmp_path):
+    config = make_config(data="table:learning-curves", objectives=("accuracy", "macs"), strategy="surrogate",
+                         trials=24, early_stopping=True, rungs=RUNGS[:-1], workers=workers)
+    run = run_search(config, tmp_path / "run")
+    candidates = run.candidates()
+    assert not any(one.duplicate_of is not None for one in candidates)
+    assert len({one.architecture for one in candidates}) == tally(run.study().get_trials()).tried == 24
+    continued = [one.continues for one in candidates if one.continues is not None]
+    assert len(continued) == len(set(continued))
+    by_trial = {one.trial: one for one in candidates}
+    for one in candidates:
+        before = by_trial[one.continues].epochs if one.continues is not None else 0
+        assert one.epochs == min(rung for rung in RUNGS if rung > before)  # one rung a trial: each is chosen anew
+    assert Rungs(RUNGS, objectives=config.objectives, reference=(-0.1, None)).promotable(candidates) is None
+    first = next(one.trial for one in candidates if one.trained)
+    assert any(one.continues is None for one in candidates[first:])  # it does not begin all and then train the best
 
 
 @pytest.mark.parametrize(("changes", "rule"), [

@@ -61,6 +61,13 @@ def test_the_first_goes_on_and_later_the_best_third():
     assert went_on == [True, False, True, False, True, False, True]  # one in 1 to 5, two in 6 to 8
 
 
+def test_where_the_strategy_says_who_goes_on_all_stop_from_where_they_are_first_judged():
+    rungs = Rungs((1, 3, 9), brackets=2, objectives=("accuracy",), reference=(0.0,), by_strategy=True)
+    for bracket, curve, expected in ((0, [(1, 0.9)], False), (0, [(1, 0.9), (3, 0.9)], False), (1, [(1, 0.9)], True),
+                                     (1, [(1, 0.9), (3, 0.9)], False)):
+        assert rungs.goes_on([candidate(0, curve, state="running", bracket=bracket)], 0) == expected
+
+
 def test_candidates_that_failed_or_fell_out_stand_in_nobodys_way():
     rungs = Rungs((1, 9))
     others = [candidate(0, [(1, 0.9)], state="failed"), candidate(1, [(1, 0.9)], violations={"latency": 0.5}),

@@ -35,6 +35,19 @@ def test_predictions_are_those_of_the_conditional_normal_distribution():
     np.testing.assert_allclose(deviation, values.std() * np.sqrt(left), rtol=1e-4)
 
 
+def test_an_uncertain_value_is_one_with_more_noise():
+    seen, values, asked = points(9), np.sin(3 * points(9).sum(axis=1)), points(5, 1)
+    relevances, variance, noise = np.array([2.0, 0.5, 1.0]), 1.7, 0.03
+    deviations = np.linspace(0, 0.4, 9)
+    process = GaussianProcess(seen, values, GROUPS, Hyperparameters(relevances, variance, noise), deviations)
+    covariance = variance * matern(seen, seen, relevances) + np.diag(noise + (deviations / values.std()) ** 2)
+    across = variance * matern(asked, seen, relevances)
+    scaled = (values - values.mean()) / values.std()
+    expected = values.mean() + values.std() * across @ np.linalg.solve(covariance, scaled)
+    left = variance - np.diag(across @ np.linalg.solve(covariance, across.T))
+    np.testing.assert_allclose(process.predict(asked), [expected, values.std() * np.sqrt(left)], rtol=1e-4)
+
+
 def test_the_fitted_density_is_that_of_scipy_and_its_gradient_is_right():
     seen, values = points(8), np.cos(points(8)[:, 0])
     distances = np.stack([((seen[:, None, group == GROUPS] - seen[None, :, group == GROUPS]) ** 2).sum(axis=2).ravel()

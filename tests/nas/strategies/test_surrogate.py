@@ -7,8 +7,10 @@ import pytest
 from nas.budget import Budgets
 from nas.strategies import Problem
 from nas.strategies.fresh import FreshSampler
+from nas.strategies.marks import CANDIDATE
 from nas.strategies.members import members_of
 from nas.strategies.surrogate import STARTUP, SurrogateSampler
+from search_spaces.architecture import Architecture
 from search_spaces.space import Space
 
 SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5/7_e3/6_c8/16_s1_se0/0.25_relu/hswish_x1/2+head_c16_relu_n2")
@@ -81,6 +83,52 @@ def test_candidates_that_run_elsewhere_are_not_proposed_and_spread_the_others():
     ask(study, SPACE, 15, lambda trial, network: [accuracy(network), network.macs / 1e6])
     running = [SPACE.decode(SPACE.suggest(study.ask())) for _ in range(6)]
     assert len({network.id for network in running}) == 6
+
+
+def stop_and_go_on(study, problem, count, end=9):
+    """Runs trials that are stopped after the first of `end` epochs, and to the end when they are proposed again."""
+    begun = {}
+    for _ in range(count):
+        trial = study.ask()
+        network = problem.space.decode(problem.space.suggest(trial))
+        again = network.text in begun
+        begun.setdefault(network.text, []).append(trial.number)
+        curve = [(1, accuracy(network) / 2), *([(end, accuracy(network))] if again else [])]
+        trial.set_user_attr(CANDIDATE, {"architecture": network.text, "accuracies": curve, "epochs": curve[-1][0],
+                                        "trained": again})
+        study.tell(trial, [curve[-1][1], network.macs / 1e6][:len(problem.objectives)])
+    return begun
+
+
+@pytest.mark.parametrize("objectives", [("accuracy",), ("accuracy", "macs")])
+@pytest.mark.parametrize("space", [SPACE, LARGE], ids=["listed", "drawn"])
+def test_the_best_of_what_was_stopped_goes_on_and_nothing_is_proposed_after_its_end(space, objectives):
+    problem = Problem(space, objectives, epochs=9)
+    study = study_of(problem)
+    begun = stop_and_go_on(study, problem, 40)
+    assert all(len(numbers) <= 2 for numbers in begun.values())
+    early = {text: accuracy(Architecture.parse(text)) for text in begun}
+    went_on = [early[text] for text, numbers in begun.items() if len(numbers) == 2]
+    assert 3 < len(went_on) < len(begun)  # neither none nor all
+    if objectives == ("accuracy",):
+        assert max(went_on) == max(early.values())
+        assert np.mean(went_on) > np.mean(list(early.values()))
+
+
+def test_what_goes_on_elsewhere_or_has_failed_on_its_way_is_not_proposed_again():
+    problem = Problem(SPACE, epochs=9)
+    study = study_of(problem)
+    begun = stop_and_go_on(study, problem, STARTUP)
+    asked = []
+    while True:  # all are running until one of those that were stopped is proposed
+        asked.append(study.ask())
+        text = SPACE.decode(SPACE.suggest(asked[-1])).text
+        if text in begun:
+            break
+    others = [SPACE.decode(SPACE.suggest(study.ask())).text for _ in range(6)]
+    assert text not in others
+    study.tell(asked[-1], state=optuna.trial.TrialState.FAIL)
+    assert text not in [SPACE.decode(SPACE.suggest(study.ask())).text for _ in range(6)]
 
 
 @pytest.mark.parametrize("space", [SPACE, LARGE], ids=["listed", "drawn"])
