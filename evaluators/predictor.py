@@ -8,6 +8,10 @@ kind and similar shape, and one deviation of the whole network. Measured sums th
 the deviations are those of largest marginal likelihood (section 5.4.1), under a wide prior.
 
 All errors are relative to the latency, since that is how measurements err.
+
+The clock of a processor moves by several per cent within minutes and stays there, for all networks alike. Measurements
+of this project come with the time of a reference model that ran beside them: they are learned at one speed of the
+machine, and predicted for another.
 """
 
 import dataclasses
@@ -18,7 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,9 +43,19 @@ PRIOR = {  # standard deviations, relative to the cost that they are of, before 
     "all": 0.3, **dict.fromkeys(EFFORTS, 0.2), "shape": 0.2, "operation": 0.1, "network": 0.05, "noise": 0.02}
 PRIOR_WIDTH = 3.0  # standard deviation of the logarithm of a variance
 LARGEST_VARIANCE, SMALLEST_VARIANCE = 20.0, 1e-6
+DRIFT = 0.01  # standard deviation of measurements in another process, beside the reference; as in `runtimes.timing`
 CHUNK = 200  # networks predicted at a time, to bound memory
 
-Row = tuple[Architecture, float]  # a network and its latency in ms
+
+class Row(NamedTuple):
+    """A measured network; wherever rows are taken, pairs of the first two are too."""
+
+    architecture: Architecture
+    latency_ms: float
+    reference_ms: float = 0.0  # of the reference model beside it (`Latency.quiet_reference_ms`); 0 if there was none
+
+
+Measured = Row | tuple[Architecture, float]
 
 
 @dataclass(frozen=True)
@@ -63,11 +77,12 @@ class Predictor:
 
     Attributes:
         target: what they were measured on.
-        rows: the measured networks and their latencies in ms.
+        rows: the measured networks.
         costs_ms: for each kind of operation, the ms that it takes for each of `EFFORTS`; the kind `""` stands for those
             that no measured network has.
         variances: of the deviations, by the names of `PRIOR`.
         space: the text of the space that the networks are members of; empty where they are from anywhere.
+        reference_ms: the time of the reference model at the speed of the machine that was learned; 0 if it is unknown.
     """
 
     target: str
@@ -75,13 +90,24 @@ class Predictor:
     costs_ms: Mapping[str, tuple[float, ...]]
     variances: Mapping[str, float]
     space: str = ""
+    reference_ms: float = 0.0
 
-    def predict(self, architectures: Sequence[Architecture]) -> list[Prediction]:
-        """Returns the latency predicted for each architecture."""
+    def predict(self, architectures: Sequence[Architecture], reference_ms: float = 0.0) -> list[Prediction]:
+        """Returns the latency predicted for each architecture.
+
+        Args:
+            architectures: the networks.
+            reference_ms: the time of the reference model now. By default the machine is as fast as it was.
+        """
+        slowdown = self.slowdown(reference_ms)
         return [found for first in range(0, len(architectures), CHUNK)
-                for found in self._predict(Workload.of(architectures[first:first + CHUNK]))]
+                for found in self._predict(Workload.of(architectures[first:first + CHUNK]), slowdown)]
 
-    def updated(self, rows: Iterable[Row]) -> "Predictor":
+    def slowdown(self, reference_ms: float) -> float:
+        """Returns how many times slower the machine is than it was, given the time of the reference model now."""
+        return reference_ms / self.reference_ms if reference_ms and self.reference_ms else 1.0
+
+    def updated(self, rows: Iterable[Measured]) -> "Predictor":
         """Returns the predictor that knows further measurements too; costs and variances stay as they were fitted."""
         return dataclasses.replace(self, rows=(*self.rows, *_checked(rows)))
 
@@ -89,7 +115,7 @@ class Predictor:
         """Writes the predictor as JSON, whole or not at all."""
         stored = {"format": FORMAT, "target": self.target, "space": self.space, "costs_ms": self.costs_ms,
                   "variances": self.variances,
-                  "rows": [[architecture.text, latency_ms] for architecture, latency_ms in self.rows]}
+                  "reference_ms": self.reference_ms, "rows": [[row.architecture.text, *row[1:]] for row in self.rows]}
         write_whole(Path(path), (json.dumps(stored, indent=1) + "\n").encode())
 
     @classmethod
@@ -98,13 +124,15 @@ class Predictor:
         try:
             stored = json.loads(Path(path).read_text(encoding="utf-8"))
             require(stored["format"] == FORMAT, f"`format` must be {FORMAT}, but got {stored['format']!r}")
-            rows = _checked((Architecture.parse(text), float(latency_ms)) for text, latency_ms in stored["rows"])
+            rows = _checked(Row(Architecture.parse(text), *times_ms) for text, *times_ms in stored["rows"])
             costs = {str(kind): tuple(map(float, values)) for kind, values in stored["costs_ms"].items()}
             require("" in costs and all(len(values) == len(EFFORTS) and min(values) >= 0 for values in costs.values()),
                     f"`costs_ms` must give {len(EFFORTS)} costs for each kind of operation")
             variances = {name: float(stored["variances"][name]) for name in PRIOR}
             require(all(0 < value < math.inf for value in variances.values()), "`variances` must be positive")
-            return cls(str(stored["target"]), rows, costs, variances, str(stored["space"]))
+            reference_ms = float(stored["reference_ms"])
+            require(0 <= reference_ms < math.inf, f"`reference_ms` must be finite, but got {reference_ms:g}")
+            return cls(str(stored["target"]), rows, costs, variances, str(stored["space"]), reference_ms)
         except OSError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -117,11 +145,11 @@ class Predictor:
 
     @cached_property
     def _measured(self) -> Workload:
-        return Workload.of([architecture for architecture, _ in self.rows])
+        return Workload.of([row.architecture for row in self.rows])
 
     @cached_property
     def _latencies_ms(self) -> np.ndarray:
-        return np.array([latency_ms for _, latency_ms in self.rows])
+        return _latencies_ms(self.rows, self.reference_ms)
 
     @cached_property
     def _posterior(self) -> "_Posterior":
@@ -135,7 +163,7 @@ class Predictor:
         widening = max(1.0, float(np.quantile(missed, LEVEL)) / NormalDist().inv_cdf((1 + LEVEL) / 2))
         return _Posterior(inverse, weights, widening)
 
-    def _predict(self, workload: Workload) -> list[Prediction]:
+    def _predict(self, workload: Workload, slowdown: float) -> list[Prediction]:
         prior, posterior = self._prior, self._posterior
         mean = prior.mean_ms(workload)
         across = sum(self.variances[name] * part for name, part in prior.parts(workload, self._measured).items())
@@ -145,14 +173,17 @@ class Predictor:
         median = np.maximum(mean + across @ posterior.weights, LEAST_SHARE * mean)
         variance = np.maximum(own - np.einsum("ij,jk,ik->i", across, posterior.inverse, across), 0) / median**2
         deviation = posterior.widening * np.sqrt(variance + self.variances["noise"])
-        return [Prediction(float(m), float(d)) for m, d in zip(median, deviation, strict=True)]
+        if self.reference_ms:  # rows of one process do not tell how much others differ from it
+            deviation = np.hypot(deviation, DRIFT)
+        return [Prediction(float(m), float(d)) for m, d in zip(slowdown * median, deviation, strict=True)]
 
 
-def fit(rows: Iterable[Row], target: str = "") -> Predictor:
+def fit(rows: Iterable[Measured], target: str = "") -> Predictor:
     """Returns the predictor that measured networks give.
 
     Args:
-        rows: networks with their latencies in ms, from anywhere.
+        rows: networks with their latencies in ms, from anywhere. Those that were measured beside the reference model
+            are learned at the speed that the machine had in the median.
         target: what they were measured on.
 
     Raises:
@@ -162,7 +193,9 @@ def fit(rows: Iterable[Row], target: str = "") -> Predictor:
 
     known = _checked(rows)
     require(len(known) >= FEWEST, f"a predictor needs at least {FEWEST} measured networks, but got {len(known)}")
-    workload, latencies_ms = Workload.of([row[0] for row in known]), np.array([row[1] for row in known])
+    references_ms = [row.reference_ms for row in known if row.reference_ms]
+    reference_ms = float(np.median(references_ms)) if references_ms else 0.0
+    workload, latencies_ms = Workload.of([row.architecture for row in known]), _latencies_ms(known, reference_ms)
     costs = _fitted_costs(workload, latencies_ms)
     prior = _Prior(costs, _network_scale(workload, costs))
     pairs_ms2 = np.outer(latencies_ms, latencies_ms)
@@ -172,7 +205,8 @@ def fit(rows: Iterable[Row], target: str = "") -> Predictor:
     start = np.log([PRIOR[name]**2 for name in (*parts, "noise")])
     found = minimize(_negative_log_posterior, start, (grams, errors, start), jac=True, method="L-BFGS-B",
                      bounds=[(math.log(SMALLEST_VARIANCE), math.log(LARGEST_VARIANCE))] * len(start))
-    return Predictor(target, known, costs, dict(zip((*parts, "noise"), np.exp(found.x).tolist(), strict=True)))
+    variances = dict(zip((*parts, "noise"), np.exp(found.x).tolist(), strict=True))
+    return Predictor(target, known, costs, variances, reference_ms=reference_ms)
 
 
 def chosen(architectures: Sequence[Architecture], count: int) -> list[int]:
@@ -296,9 +330,17 @@ def _negative_log_posterior(logarithms: np.ndarray, grams: np.ndarray, errors: n
     return float(value), slope + away / PRIOR_WIDTH
 
 
-def _checked(rows: Iterable[Row]) -> tuple[Row, ...]:
-    found = tuple((architecture, float(latency_ms)) for architecture, latency_ms in rows)
-    for architecture, latency_ms in found:
+def _latencies_ms(rows: Sequence[Row], reference_ms: float) -> np.ndarray:
+    """Returns the latencies `[N]` at the speed at which the reference model takes so long, as far as that is known."""
+    return np.array([row.latency_ms * (reference_ms / row.reference_ms if reference_ms and row.reference_ms else 1.0)
+                     for row in rows])
+
+
+def _checked(rows: Iterable[Measured]) -> tuple[Row, ...]:
+    found = tuple(Row(row[0], *map(float, row[1:])) for row in rows)
+    for architecture, latency_ms, reference_ms in found:
         require(0 < latency_ms < math.inf, f"a latency must be positive and finite, but got {latency_ms:g} ms for "
                 f"'{architecture}'")
+        require(0 <= reference_ms < math.inf, f"the reference model's time must be finite, but got {reference_ms:g} ms "
+                f"beside '{architecture}'")
     return found

@@ -2,6 +2,8 @@
 
     architecture,latency_ms
     in_r28_c1+conv_k3_c16_s2_relu6+head_c128_relu6_n10,0.0312
+
+Files that we write have two further columns: the target, and the time of the reference model beside each network.
 """
 
 import csv
@@ -13,13 +15,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from evaluators.predictor import Row
+from evaluators.predictor import Measured, Row
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
 from search_spaces.layers import require
 
 COLUMNS = ("architecture", "latency_ms")
-TARGET = "target"  # a further column, of files that we write
+REFERENCE, TARGET = "reference_ms", "target"  # further columns, of files that we write
 
 _architecture = lru_cache(maxsize=4096)(Architecture.parse)  # files are read again as they grow
 
@@ -28,7 +30,7 @@ def read_rows(path: str | Path, target: str = "") -> list[Row]:
     """Returns the networks of a file and their latencies in ms, one for each line.
 
     Args:
-        path: the file; columns but `COLUMNS` and `TARGET` are ignored.
+        path: the file; columns but `COLUMNS`, `REFERENCE` and `TARGET` are ignored.
         target: what they are wanted of; rows that state another target are left out. By default all must be of one.
 
     Raises:
@@ -55,15 +57,17 @@ class Timings:
         """Returns what was timed on a target, in the order of time; raises as `read_rows`."""
         return [row for of, row in _parsed(self.path) if of == target] if self.path.exists() else []
 
-    def add(self, target: str, *rows: Row) -> None:
+    def add(self, target: str, *rows: Measured) -> None:
         """Writes timings on a target down."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             if not os.fstat(handle).st_size:
-                writer.writerow((*COLUMNS, TARGET))
-            writer.writerows((architecture.text, f"{latency_ms:.6g}", target) for architecture, latency_ms in rows)
+                writer.writerow((*COLUMNS, TARGET, REFERENCE))
+            for architecture, latency_ms, reference_ms in (Row(*row) for row in rows):
+                beside = f"{reference_ms:.6g}" if reference_ms else ""
+                writer.writerow((architecture.text, f"{latency_ms:.6g}", target, beside))
             os.write(handle, text.getvalue().encode())  # at once, so that lines of processes do not mix
         finally:
             os.close(handle)
@@ -78,8 +82,10 @@ def _parsed(path: Path) -> Iterator[tuple[str, Row]]:
                 f"{' and '.join(missing)}")
         for line in reader:
             try:
-                yield line.get(TARGET) or "", (_architecture(line["architecture"] or ""),
-                                               _latency_ms(line["latency_ms"]))
+                reference = line.get(REFERENCE)
+                yield line.get(TARGET) or "", Row(_architecture(line["architecture"] or ""),
+                                                  _latency_ms(line["latency_ms"]),
+                                                  _latency_ms(reference) if reference else 0.0)
             except InvalidInput as error:
                 raise InvalidInput(f"{error} (line {reader.line_num} of '{path}')") from None
     except OSError as error:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
 from evaluators.files import write_whole
-from evaluators.predictor import LEVEL, Row, fit
+from evaluators.predictor import LEVEL, Measured, fit
 from nas.run import environment
 from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.benchmarks import accel_nasbench
@@ -36,7 +36,7 @@ BARS = {"FPGA": (0.975, 0.07), "A100": (0.99, 0.05), "RTX 3090": (0.99, 0.05)}  
 TRAINING = {"FPGA": 100, "A100": 100, "RTX 3090": 100, "Archai": 60}
 
 
-def accel_rows(device: str, data: Path = DATA) -> list[Row]:
+def accel_rows(device: str, data: Path = DATA) -> list[Measured]:
     """Returns the measured networks of Accel-NASBench on one of `COLUMNS`; throughputs as ms an image."""
     column = COLUMNS[device]
     with gzip.open(data / "accel_nasbench_train" / "accel_nasbench_train.csv.gz", "rt") as lines:
@@ -45,7 +45,7 @@ def accel_rows(device: str, data: Path = DATA) -> list[Row]:
             for row in rows]
 
 
-def archai_rows(data: Path = DATA) -> list[Row]:
+def archai_rows(data: Path = DATA) -> list[Measured]:
     """Returns the measured networks of Archai's log."""
     with (data / "archai_mbv2_latency" / "search_results_with_full_validation_error.csv").open() as lines:
         return [(archai_network(json.loads(row["config"])), float(row["onnx_latency_(ms)"]))
@@ -69,14 +69,14 @@ def archai_network(config: dict[str, Any]) -> Architecture:
     return Architecture.parse(SEPARATOR.join([*tokens, f"head_c{round_channels(1280 * max(width, 1))}_relu6_n140"]))
 
 
-def line_through_macs(training: list[Row], macs: np.ndarray) -> np.ndarray:
+def line_through_macs(training: list[Measured], macs: np.ndarray) -> np.ndarray:
     """Returns what a straight line through multiply-adds predicts, of least relative errors on the training rows."""
     known, times_ms = np.array([row[0].macs for row in training]), np.array([row[1] for row in training])
     design = np.stack([np.ones(len(known)), known], 1)
     return np.stack([np.ones(len(macs)), macs], 1) @ np.linalg.lstsq(design / times_ms[:, None], np.ones(len(known)))[0]
 
 
-def draw(rows: list[Row], count: int, seed: int) -> dict[str, dict[str, float]]:
+def draw(rows: list[Measured], count: int, seed: int) -> dict[str, dict[str, float]]:
     """Returns the errors on all rows but `count` random ones, from which is learned."""
     order = np.random.default_rng(seed).permutation(len(rows))
     training, test = [rows[index] for index in order[:count]], [rows[index] for index in order[count:]]

@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluators.files import require_writable
 from evaluators.latency import MeasurementFailed
-from evaluators.predictor import FEWEST, LEVEL, Predictor, Row, chosen, fit
+from evaluators.predictor import FEWEST, LEVEL, Measured, Predictor, Row, chosen, fit
 from evaluators.timings import Timings, read_rows
 from nas.costs import CAREFUL, Gauge
 from nas.monitor import Monitor, Silent
@@ -90,14 +90,14 @@ def fit_to_tables(tables: Sequence[Path], out: Path, target: str = "", space: Se
 
 def require_members(space: SearchSpace, rows: Sequence[Row], what: str) -> None:
     """Raises `InvalidInput` unless all timed networks are members of a space."""
-    for architecture, _ in rows:
-        require(space.encode(architecture) is not None, f"{what} must be of members of the space, but '{architecture}' "
-                "is none")
+    for row in rows:
+        require(space.encode(row.architecture) is not None, f"{what} must be of members of the space, but "
+                f"'{row.architecture}' is none")
 
 
 def require_known_members(space: SearchSpace, predictor: Predictor, what: str) -> None:
     """Raises `InvalidInput` unless a predictor knows some members of a space; `what` it is from."""
-    count = sum(space.encode(architecture) is not None for architecture, _ in predictor.rows)
+    count = sum(space.encode(row.architecture) is not None for row in predictor.rows)
     require(count >= FEWEST, f"a predictor must know at least {FEWEST} members of the space, but {what} has {count}")
 
 
@@ -105,7 +105,7 @@ def time_members(space: SearchSpace, target: str, gauge: Gauge, timings: Timings
                  monitor: Monitor) -> None:
     """Times members of a space, those first that tell most about all; what was timed before is not timed again."""
     pool = [space.decode(assignment) for assignment in members(space, POOL, seed)]
-    before = {architecture for architecture, _ in timings.rows(target)}
+    before = {row.architecture for row in timings.rows(target)}
     failures = 0
     wanted = [pool[index] for index in chosen(pool, networks)]
     for index, architecture in enumerate(wanted):
@@ -113,7 +113,8 @@ def time_members(space: SearchSpace, target: str, gauge: Gauge, timings: Timings
         if architecture in before:
             continue
         try:
-            timings.add(target, (architecture, gauge.latency(architecture, CAREFUL).median_ms))
+            latency = gauge.latency(architecture, CAREFUL)
+            timings.add(target, Row(architecture, latency.median_ms, latency.quiet_reference_ms))
             failures = 0
         except MeasurementFailed as error:
             failures += 1
@@ -139,6 +140,7 @@ class Check:
     networks: int
     predictor: Agreement
     line_through_macs: Agreement  # fitted to the networks that the predictor was learned from
+    slowdown: float  # how many times slower the machine is than when that was; both predictions are slowed as much
 
 
 def check(predictor: Predictor, space: SearchSpace, gauge: Gauge, networks: int = CHECKED, seed: int = 0,
@@ -151,22 +153,24 @@ def check(predictor: Predictor, space: SearchSpace, gauge: Gauge, networks: int 
     """
     monitor = monitor or Silent()
     require(networks >= 2, f"`networks` must be at least 2, but got {networks}")
-    known = {architecture for architecture, _ in predictor.rows}
+    known = {row.architecture for row in predictor.rows}
     require_known_members(space, predictor, "that which is checked")
     drawn = [space.decode(assignment) for assignment in members(space, networks + len(known), seed + 1)]
     unseen = [architecture for architecture in drawn if architecture not in known][:networks]
     require(len(unseen) >= 2, f"a predictor is checked on members that it does not know, but it knows all {len(drawn)}")
-    measured_ms = []
+    latencies = []
     for index, architecture in enumerate(unseen):
         monitor.progress("timing members that the predictor does not know", index, len(unseen))
-        measured_ms.append(gauge.latency(architecture, CAREFUL).median_ms)
-    truth = np.array(measured_ms)
-    predictions = predictor.predict(unseen)
+        latencies.append(gauge.latency(architecture, CAREFUL))
+    truth = np.array([latency.median_ms for latency in latencies])
+    reference_ms = float(np.median([latency.quiet_reference_ms for latency in latencies]))
+    slowdown = predictor.slowdown(reference_ms)
+    predictions = predictor.predict(unseen, reference_ms)
     low, high = np.array([prediction.interval_ms(LEVEL) for prediction in predictions]).T
     return Check(len(unseen),
                  agreement(np.array([found.median_ms for found in predictions]), truth,
                            float(np.mean((low <= truth) & (truth <= high)))),
-                 agreement(line_through_macs(predictor.rows, unseen), truth))
+                 agreement(slowdown * line_through_macs(predictor.rows, unseen), truth), slowdown)
 
 
 def agreement(predicted_ms: np.ndarray, measured_ms: np.ndarray, inside: float | None = None) -> Agreement:
@@ -178,13 +182,13 @@ def agreement(predicted_ms: np.ndarray, measured_ms: np.ndarray, inside: float |
                      float(kendalltau(predicted_ms, measured_ms).statistic), inside)
 
 
-def line_through_macs(rows: Sequence[Row], architectures: Sequence[Architecture]) -> np.ndarray:
+def line_through_macs(rows: Sequence[Measured], architectures: Sequence[Architecture]) -> np.ndarray:
     """Returns the ms `[N]` that a straight line through multiply-adds predicts, fitted to rows by relative errors."""
     def design(networks: Sequence[Architecture]) -> np.ndarray:
         return np.array([(1, architecture.macs) for architecture in networks], float)
 
-    times_ms = np.array([latency_ms for _, latency_ms in rows])
-    known = design([architecture for architecture, _ in rows]) / times_ms[:, None]
+    times_ms = np.array([row[1] for row in rows])
+    known = design([row[0] for row in rows]) / times_ms[:, None]
     return design(architectures) @ np.linalg.lstsq(known, np.ones(len(rows)))[0]
 
 

@@ -7,6 +7,7 @@ and shipped is judged by a later timing in a process that has timed nothing else
 from collections.abc import Callable, Mapping, Sequence
 
 from evaluators.latency import Latency, MeasurementFailed, Precision
+from evaluators.predictor import Row
 from nas.budget import Budgets
 from nas.candidate import Candidate, distinct, front
 from nas.costs import Gauges, file_gauges
@@ -72,7 +73,8 @@ def retimed(run: RunDirectory, candidate: Candidate, budgets: Budgets, retime: R
     latencies = retime(architecture)
     run.note_latencies(candidate.trial, latencies)
     for target in screened_targets(run.config):
-        run.timings.add(target, (architecture, latencies[target].median_ms))
+        found = latencies[target]
+        run.timings.add(target, Row(architecture, found.median_ms, found.quiet_reference_ms))
     return candidate.with_latencies(latencies, budgets)
 
 

@@ -40,9 +40,9 @@ class Learner:
     def predicted(self, architecture: Architecture) -> Latency | None:
         """Returns the latency of a network that was not timed; None for one that was, or where too few were."""
         rows = list(dict.fromkeys(self.timings.rows(self.target)))  # a search that was killed may have timed one twice
-        if len(rows) < FEWEST or any(architecture == timed for timed, _ in rows):
+        if len(rows) < FEWEST or any(architecture == row.architecture for row in rows):
             return None
-        return predicted_latency(self._predictor(rows), architecture, SCREENED)
+        return predicted_latency(self._predictor(rows), architecture, SCREENED, rows[-1].reference_ms)
 
     def _predictor(self, rows: list[Row]) -> Predictor:
         """Returns what rows give; the same for the same rows, whatever was asked before."""
@@ -75,7 +75,7 @@ class ScreeningGauge:
         if expected is not None and exceeds_at_best(self.budgets, target, expected):
             return expected
         found = self.gauge.latency(architecture, precision)
-        self.learner.timings.add(target, (architecture, found.median_ms))
+        self.learner.timings.add(target, Row(architecture, found.median_ms, found.quiet_reference_ms))
         return found
 
 

@@ -51,9 +51,17 @@ class LatencyTable(Elsewhere):
                                  f"'{self.target.argument}', not timed")
 
 
-def predicted_latency(predictor: Predictor, architecture: Architecture, flag: str) -> Latency:
-    """Returns what a predictor says as a latency that was not measured; `flag` says where it is from."""
-    prediction, = predictor.predict([architecture])
+def predicted_latency(predictor: Predictor, architecture: Architecture, flag: str, reference_ms: float = 0.0
+                      ) -> Latency:
+    """Returns what a predictor says as a latency that was not measured.
+
+    Args:
+        predictor: what predicts.
+        architecture: the network.
+        flag: where the latency is from, in words.
+        reference_ms: the time of the reference model now; by default the machine is as fast as it was.
+    """
+    prediction, = predictor.predict([architecture], reference_ms)
     return Latency.predicted(prediction.median_ms, prediction.interval_ms(LEVEL), flag)
 
 

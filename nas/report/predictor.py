@@ -19,8 +19,11 @@ def prediction_lines(architectures: Sequence[Architecture], predictions: Sequenc
 
 def check_table(check: Check) -> Table:
     """Returns the agreement of a predictor with timings, beside a straight line through multiply-adds."""
-    table = Table(box=box.SIMPLE_HEAD, caption=f"{check.networks} members of the space that were not timed before",
-                  caption_justify="left")
+    caption = f"{check.networks} members of the space that were not timed before"
+    if check.slowdown != 1:
+        caption += (f"\nthe reference model takes {100 * check.slowdown:.0f} % of the time that it took when the "
+                    "predictor was learned, and predictions follow it")
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("")
     for title in ("median error", "within 10 %", "Kendall tau", f"inside the {100 * LEVEL:.0f} % interval"):
         table.add_column(title, justify="right")

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from evaluators.predictor import FEWEST, Prediction, Predictor, chosen, fit
+from evaluators.predictor import DRIFT, FEWEST, Prediction, Predictor, Row, chosen, fit
+from evaluators.runtimes import timing
 from evaluators.workload import Workload
 from nas.survey import members
 from search_spaces import SPACES, InvalidInput
@@ -96,11 +97,39 @@ def test_a_new_measurement_is_learned_at_once_and_narrows_what_is_said_of_its_ne
     assert predictor.updated(rows([index])).predict([NETWORKS[index]])[0].deviation <= before.deviation
 
 
-def test_a_saved_predictor_says_the_same(predictor, tmp_path):
-    predictor.save(tmp_path / "predictor.json")
-    loaded = Predictor.load(tmp_path / "predictor.json")
-    assert loaded == predictor
-    assert loaded.predict(NETWORKS[:5]) == predictor.predict(NETWORKS[:5])
+@pytest.fixture(scope="module")
+def beside_the_reference(known):
+    """Learned on a machine whose speed changes by up to a tenth; half of the time the reference model takes 1 ms."""
+    speeds = np.random.default_rng(2).choice([0.95, 1.0, 1.05], len(known), p=(0.25, 0.5, 0.25))
+    return fit([Row(network, time * speed, speed) for (network, time), speed in zip(rows(known), speeds, strict=True)])
+
+
+def test_the_speed_that_the_machine_had_beside_each_network_is_taken_out(beside_the_reference, predictor):
+    medians = [[found.median_ms for found in one.predict(NETWORKS)] for one in (beside_the_reference, predictor)]
+    assert medians[0] == pytest.approx(medians[1], rel=1e-6)
+    assert beside_the_reference.reference_ms == 1.0
+
+
+def test_predictions_are_of_the_speed_that_the_machine_has_now(beside_the_reference, predictor):
+    as_learned, slow = (beside_the_reference.predict(NETWORKS[:9], reference_ms) for reference_ms in (0.0, 1.25))
+    assert [found.median_ms for found in slow] == pytest.approx([1.25 * found.median_ms for found in as_learned])
+    assert [found.deviation for found in slow] == [found.deviation for found in as_learned]
+    assert predictor.predict(NETWORKS[:9], 1.25) == predictor.predict(NETWORKS[:9])  # which knows no reference
+
+
+def test_intervals_of_measurements_allow_for_another_process_as_those_of_one_measurement_do(
+        beside_the_reference, predictor):
+    for wide, narrow in zip(beside_the_reference.predict(NETWORKS), predictor.predict(NETWORKS), strict=True):
+        assert wide.deviation == pytest.approx(math.hypot(narrow.deviation, timing.DRIFT), rel=1e-6)
+    assert DRIFT == timing.DRIFT
+
+
+def test_a_saved_predictor_says_the_same(predictor, beside_the_reference, tmp_path):
+    for saved in (predictor, beside_the_reference):
+        saved.save(tmp_path / "predictor.json")
+        loaded = Predictor.load(tmp_path / "predictor.json")
+        assert loaded == saved
+        assert loaded.predict(NETWORKS[:5], 1.1) == saved.predict(NETWORKS[:5], 1.1)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "target": "x", "rows": 3}'])
@@ -128,6 +157,12 @@ def test_fewer_chosen_networks_are_the_first_of_more(known):
 def test_a_latency_that_is_none_is_refused(latency_ms):
     with pytest.raises(InvalidInput, match="a latency must be positive and finite, but got"):
         fit([*rows(range(20)), (NETWORKS[20], latency_ms)])
+
+
+@pytest.mark.parametrize("reference_ms", [-1.0, math.nan, math.inf])
+def test_a_time_of_the_reference_that_is_none_is_refused(reference_ms):
+    with pytest.raises(InvalidInput, match="the reference model's time must be finite, but got"):
+        fit([*rows(range(20)), Row(NETWORKS[20], 1.0, reference_ms)])
 
 
 def test_too_few_measurements_are_refused():

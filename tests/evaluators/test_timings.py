@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluators.predictor import Row
 from evaluators.timings import Timings, read_rows
 from search_spaces import Architecture, InvalidInput
 
@@ -15,7 +16,7 @@ B = Architecture.parse("in_r12_c1+conv_k5_c8_s2_relu+head_c16_relu_n2")
 
 def test_rows_are_read_by_the_names_of_their_columns_whatever_stands_beside_them(tmp_path):
     (tmp_path / "rows.csv").write_text(f"device,latency_ms,architecture\nx,0.5,{A}\nx,1e-2,{B}\ny,0.6,{A}\n")
-    assert read_rows(tmp_path / "rows.csv") == [(A, 0.5), (B, 0.01), (A, 0.6)]
+    assert read_rows(tmp_path / "rows.csv") == [Row(A, 0.5), Row(B, 0.01), Row(A, 0.6)]
 
 
 @pytest.mark.parametrize(("content", "rule"), [
@@ -29,6 +30,7 @@ def test_rows_are_read_by_the_names_of_their_columns_whatever_stands_beside_them
     (f"architecture,latency_ms\n{A}\n", "a latency is a number of milliseconds, but got ''"),
     ("architecture,latency_ms\nresnet,0.5\n", r"\(line 2 of "),
     ("architecture,latency_ms\nin_r12_c1+cnv_k3_c8+head_c16_relu_n2,0.5\n", "did you mean 'conv'"),
+    (f"architecture,latency_ms,reference_ms\n{A},0.5,slow\n", "number of milliseconds, but got 'slow'"),
     (b"architecture,latency_ms\n\xff,1\n", "must be a CSV file"),
 ])
 def test_a_table_with_something_else_in_it_is_refused_in_one_line_that_names_where(content, rule, tmp_path):
@@ -46,11 +48,11 @@ def test_timings_are_kept_in_order_for_each_target(tmp_path):
     timings = Timings(tmp_path / "timings.csv")
     assert timings.rows("onnxruntime") == []
     command = 'command:bench "{model}", twice'
-    for target, row in (("onnxruntime", (A, 0.5)), (command, (B, 0.25)), ("onnxruntime", (B, 0.125))):
+    for target, row in (("onnxruntime", (A, 0.5)), (command, (B, 0.25)), ("onnxruntime", Row(B, 0.125, 0.0145))):
         timings.add(target, row)
-    assert Timings(tmp_path / "timings.csv").rows("onnxruntime") == [(A, 0.5), (B, 0.125)]
-    assert timings.rows(command) == [(B, 0.25)]
-    assert read_rows(tmp_path / "timings.csv", "onnxruntime") == [(A, 0.5), (B, 0.125)]
+    assert Timings(tmp_path / "timings.csv").rows("onnxruntime") == [Row(A, 0.5), Row(B, 0.125, 0.0145)]
+    assert timings.rows(command) == [Row(B, 0.25)]
+    assert read_rows(tmp_path / "timings.csv", "onnxruntime") == [Row(A, 0.5), Row(B, 0.125, 0.0145)]
     with pytest.raises(InvalidInput, match=r"of one target, but '.*' has rows of command:.*, onnxruntime"):
         read_rows(tmp_path / "timings.csv")
     with pytest.raises(InvalidInput, match=r"has rows, but '.*' has none of litert"):
@@ -59,7 +61,7 @@ def test_timings_are_kept_in_order_for_each_target(tmp_path):
 
 def test_rows_that_state_no_target_are_of_any(tmp_path):
     (tmp_path / "rows.csv").write_text(f"architecture,latency_ms\n{A},0.5\n")
-    assert read_rows(tmp_path / "rows.csv", "litert") == [(A, 0.5)]
+    assert read_rows(tmp_path / "rows.csv", "litert") == [Row(A, 0.5)]
 
 
 def test_timings_of_several_processes_do_not_mix(tmp_path):
@@ -68,7 +70,7 @@ def test_timings_of_several_processes_do_not_mix(tmp_path):
     command = [sys.executable, "-c", script, tmp_path / "timings.csv", A.text]
     processes = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
-    assert Timings(tmp_path / "timings.csv").rows("xla") == 600 * [(A, 0.5)]
+    assert Timings(tmp_path / "timings.csv").rows("xla") == 600 * [Row(A, 0.5)]
 
 
 @given(st.floats(1e-6, 1e6))

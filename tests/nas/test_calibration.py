@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -109,7 +111,7 @@ def test_tables_of_timed_networks_give_a_predictor_of_all_their_rows(bound_space
     known = list(all_members.values())
     tables = [table(tmp_path / "a.csv", known[:9]), table(tmp_path / "b.csv", known[9:20])]
     predictor = fit_to_tables(tables, out, TARGET, bound_space)
-    assert [architecture for architecture, _ in predictor.rows] == known[:20]
+    assert [row.architecture for row in predictor.rows] == known[:20]
     assert Predictor.load(out) == predictor
     assert fit_to_tables(tables, out).space == ""
 
@@ -137,6 +139,28 @@ def test_a_check_times_members_that_the_predictor_does_not_know(bound_space, gau
     assert found.line_through_macs.kendall_tau == pytest.approx(1)
     assert found.predictor.median_error < 0.05
     assert 0 <= found.predictor.inside <= 1
+
+
+class SlowerGauge:
+    """Measures as another gauge on a machine that has become slower, as the reference model tells."""
+
+    def __init__(self, gauge, slowdown):
+        self.gauge, self.slowdown = gauge, slowdown
+
+    def latency(self, architecture, precision):
+        found = self.gauge.latency(architecture, precision)
+        return dataclasses.replace(found, median_ms=self.slowdown * found.median_ms,
+                                   quiet_reference_ms=self.slowdown * 0.01)
+
+
+def test_a_check_knows_that_the_machine_has_become_slower(bound_space, gauge, out):
+    predictor = fit_to_members(bound_space, TARGET, SlowerGauge(gauge, 1.0), out, 20)
+    before, after = (check(predictor, bound_space, SlowerGauge(gauge, slowdown), 12) for slowdown in (1.0, 1.5))
+    assert (predictor.reference_ms, before.slowdown, after.slowdown) == pytest.approx((0.01, 1.0, 1.5))
+    for name in ("predictor", "line_through_macs"):
+        one, other = getattr(before, name), getattr(after, name)
+        assert one.median_error == pytest.approx(other.median_error, abs=1e-9)
+        assert (one.within_a_tenth, one.inside) == (other.within_a_tenth, other.inside)
 
 
 def test_a_check_needs_members_that_are_not_known_and_some_that_are(bound_space, all_members, out, tmp_path, gauge):

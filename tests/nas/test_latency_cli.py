@@ -27,7 +27,8 @@ def test_a_predictor_is_fitted_on_a_real_runtime_asked_and_checked(nas, director
     rows = read_rows("real.csv")
     assert len(rows) == FEWEST
 
-    asked, latency_ms = rows[0]
+    asked, latency_ms, reference_ms = rows[0]
+    assert reference_ms > 0
     status, out, err = nas("latency", "predict", "real.json", asked, rows[1][0])
     assert (status, err, out.count("\n")) == (0, "", 2)
     text, _, architecture = out.splitlines()[0].partition(" ms  ")
