@@ -56,6 +56,7 @@ class Record:
         member: the architecture.
         objectives: error, expected where the training was stopped, and what is minimised beside it.
         deviation: the standard deviation of the logarithm of the error, 0 where the training came to its end.
+        past: the error, as it was expected when the hyperparameters of its model were fitted.
         left: the epochs that are left of a training that was stopped.
         ratios: for each measured limit, what was measured relative to it.
         feasible: whether all constraints are met.
@@ -64,6 +65,7 @@ class Record:
     member: Member
     objectives: tuple[float, ...]
     deviation: float
+    past: float
     left: int
     ratios: tuple[float, ...]
     feasible: bool
@@ -86,9 +88,10 @@ class SurrogateSampler(ProposingSampler):
         met = {other.number: member for other in trials if (member := self._member(other)) is not None}
         seen = {member.id for member in met.values()}
         latest = {met[other.number].id: other for other in trials if other.number in met}
-        told = {met[other.number].id: other for other in trials
-                if other.number in met and other.state == TrialState.COMPLETE}
-        records = self._records(told, met)
+        told, before = ({met[other.number].id: other for other in some
+                         if other.number in met and other.state == TrialState.COMPLETE}
+                        for some in (trials, trials[:_milestone(len(trials))]))
+        records = self._records(told, before, met)
         new = self._within([member for member in self._candidates(records) if member.id not in seen])
         if new and len(records) < STARTUP:
             return new[self._generator.integers(len(new))].assignment
@@ -110,18 +113,21 @@ class SurrogateSampler(ProposingSampler):
             return None
         return self._members.of(trial.params)
 
-    def _records(self, told: Mapping[str, FrozenTrial], met: Mapping[int, Member]) -> list[Record]:
-        """Returns what trials have told, by the ids of their members."""
+    def _records(self, told: Mapping[str, FrozenTrial], before: Mapping[str, FrozenTrial], met: Mapping[int, Member]
+                 ) -> list[Record]:
+        """Returns what trials have told, now and before, both by the ids of their members."""
         epochs = self._problem.epochs
         curves = [_curve(trial, epochs) for trial in told.values()]
+        earlier, _ = final_errors([_curve(before[key], epochs) if key in before else {} for key in told], epochs)
         measured = sorted({name for trial in told.values() for name in trial.constraints} - self._exact.keys())
         found = []
-        for trial, curve, error, deviation in zip(told.values(), curves, *final_errors(curves, epochs), strict=True):
+        for trial, curve, past, error, deviation in zip(told.values(), curves, earlier, *final_errors(curves, epochs),
+                                                        strict=True):
             member, (_, *others) = met[trial.number], trial.values
             costs = (member.costs.get(name) or value or np.nan
                      for name, value in zip(self._problem.objectives[1:], others, strict=True))
             ratios = (1 + trial.constraints.get(name, 0.0) for name in measured)
-            found.append(Record(member, (float(error), *costs), float(deviation), epochs - max(curve, default=epochs),
+            found.append(Record(member, (float(error), *costs), deviation, past, epochs - max(curve, default=epochs),
                                 tuple(ratio if ratio != 1 else np.nan for ratio in ratios),
                                 all(violation <= 0 for violation in trial.constraints.values())))
         return found
@@ -180,8 +186,10 @@ class SurrogateSampler(ProposingSampler):
                             ) -> tuple[Matrix, Matrix]:
         if name in EXACT:
             return np.log([member.costs[name] for member in queries]), np.zeros(len(queries))
-        deviations = np.array([record.deviation if name == "accuracy" else 0.0 for record in records])
-        return self._predicted(records, values, queries, deviations)
+        if name != "accuracy":
+            return self._predicted(records, values, queries)
+        past, deviations = np.array([(record.past, record.deviation) for record in records]).T
+        return self._predicted(records, values, queries, past, deviations)
 
     def _worst(self, name: str, values: Matrix, queries: Sequence[Member]) -> float:
         """Returns the corner of the hypervolume: the largest exact cost, or the largest value that was seen."""
@@ -190,20 +198,27 @@ class SurrogateSampler(ProposingSampler):
         return float(np.nanmax(values)) if not np.isnan(values).all() else 1.0
 
     def _predicted(self, records: Sequence[Record], values: Matrix, queries: Sequence[Member],
-                   deviations: Matrix | None = None) -> tuple[Matrix, Matrix]:
-        """Returns the means and deviations of the logarithm of a quantity that is NaN where it is not known."""
+                   past: Matrix | None = None, deviations: Matrix | None = None) -> tuple[Matrix, Matrix]:
+        """Returns the means and deviations of the logarithm of a quantity that is NaN where it is not known.
+
+        Args:
+            records: what is known.
+            values: the quantity.
+            queries: where it is asked for.
+            past: the values of which the hyperparameters are.
+            deviations: how uncertain the logarithms of the values are.
+        """
         known = np.flatnonzero(~np.isnan(values))
         if len(known) < 2:
             return np.zeros(len(queries)), np.ones(len(queries))
-        points = self._members.features([record.member for record in records])[known]
-        logarithms = np.log(values[known])
-        groups = self._members.groups
-        learned = _milestone(len(known))
-        hyperparameters = _fitted(_frozen(points[:learned][-FITTED:]), _frozen(logarithms[:learned][-FITTED:]),
-                                  _frozen(groups))
-        chosen = _informative(logarithms)
-        process = GaussianProcess(points[chosen], logarithms[chosen], groups, hyperparameters,
-                                  0.0 if deviations is None else deviations[known][chosen])
+        if past is None or np.isnan(past).all():
+            past = np.where(np.arange(len(values)) <= known[_milestone(len(known)) - 1], values, np.nan)
+        learned = np.flatnonzero(~np.isnan(past))[-FITTED:]
+        known = known[_informative(values[known])]
+        points, groups = self._members.features([record.member for record in records]), self._members.groups
+        hyperparameters = _fitted(*map(_frozen, (points[learned], np.log(past[learned]), groups)))
+        process = GaussianProcess(points[known], np.log(values[known]), groups, hyperparameters,
+                                  0.0 if deviations is None else deviations[known])
         return process.predict(self._members.features(queries))
 
 
@@ -239,12 +254,12 @@ def _milestone(count: int) -> int:
     return int(EVERY * REFIT ** np.floor(np.log(count / EVERY) / np.log(REFIT)))
 
 
-def _informative(logarithms: Matrix) -> NDArray[np.int64]:
+def _informative(values: Matrix) -> NDArray[np.int64]:
     """Returns which points a model takes: all, or the best half of `FITTED` and the latest others."""
-    if len(logarithms) <= FITTED:
-        return np.arange(len(logarithms))
-    best = np.argsort(logarithms, kind="stable")[:FITTED // 2]
-    others = np.setdiff1d(np.arange(len(logarithms)), best)
+    if len(values) <= FITTED:
+        return np.arange(len(values))
+    best = np.argsort(values, kind="stable")[:FITTED // 2]
+    others = np.setdiff1d(np.arange(len(values)), best)
     return np.sort(np.concatenate([best, others[-(FITTED - len(best)):]]))
 
 

@@ -9,7 +9,7 @@ from nas.strategies import Problem
 from nas.strategies.fresh import FreshSampler
 from nas.strategies.marks import CANDIDATE
 from nas.strategies.members import members_of
-from nas.strategies.surrogate import STARTUP, SurrogateSampler
+from nas.strategies.surrogate import EVERY, REFIT, STARTUP, SurrogateSampler, _fitted
 from search_spaces.architecture import Architecture
 from search_spaces.space import Space
 
@@ -113,6 +113,13 @@ def test_the_best_of_what_was_stopped_goes_on_and_nothing_is_proposed_after_its_
     if objectives == ("accuracy",):
         assert max(went_on) == max(early.values())
         assert np.mean(went_on) > np.mean(list(early.values()))
+
+
+def test_after_the_first_forty_trials_hyperparameters_are_fitted_seldom_though_what_is_expected_changes():
+    problem = Problem(SPACE, ("accuracy", "macs"), epochs=9)
+    _fitted.cache_clear()
+    stop_and_go_on(study_of(problem), problem, 80)
+    assert _fitted.cache_info().misses <= EVERY + np.log(80 / EVERY) / np.log(REFIT)
 
 
 def test_what_goes_on_elsewhere_or_has_failed_on_its_way_is_not_proposed_again():
