@@ -9,7 +9,7 @@ With brackets, a share of the candidates is first judged at a later rung, among 
 "Hyperband", algorithm 1), in case accuracies after few epochs say little.
 
 A strategy that weighs the rest of a training against a new one says itself who goes on, by proposing again what was
-stopped; then all stop at each rung.
+stopped; then all stop at each rung, but for the first that is trained to the end, so that there is one early on.
 """
 
 from collections import Counter
@@ -64,7 +64,9 @@ class Rungs:
         own = next(candidate for candidate in known if candidate.trial == trial)
         if own.epochs < self.epochs[own.bracket]:
             return True
-        return not self.by_strategy and own in self._best(known, own.epochs, own.bracket)
+        if self.by_strategy and any(candidate.trained for candidate in known):
+            return False
+        return own in self._best(known, own.epochs, own.bracket)
 
     def promotable(self, candidates: Iterable[Candidate], taken: Collection[int | None] = ()) -> Candidate | None:
         """Returns a stopped candidate that should have gone on, of the highest rung; None if there is none.

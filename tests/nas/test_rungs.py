@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluators.latency import Latency
@@ -65,7 +65,9 @@ def test_where_the_strategy_says_who_goes_on_all_stop_from_where_they_are_first_
     rungs = Rungs((1, 3, 9), brackets=2, objectives=("accuracy",), reference=(0.0,), by_strategy=True)
     for bracket, curve, expected in ((0, [(1, 0.9)], False), (0, [(1, 0.9), (3, 0.9)], False), (1, [(1, 0.9)], True),
                                      (1, [(1, 0.9), (3, 0.9)], False)):
-        assert rungs.goes_on([candidate(0, curve, state="running", bracket=bracket)], 0) == expected
+        own = candidate(1, curve, state="running", bracket=bracket)
+        assert rungs.goes_on([candidate(0, [(1, 0.1), (3, 0.1), (9, 0.1)]), own], 1) == expected
+        assert rungs.goes_on([own], 1)  # the first has nobody to be weighed against
 
 
 def test_candidates_that_failed_or_fell_out_stand_in_nobodys_way():
@@ -129,6 +131,7 @@ class Workers:
             self.start()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 24), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**32 - 1))
 def test_several_workers_take_up_each_candidate_once_and_leave_no_one_who_should_go_on(size, count, brackets, seed):
     generator = np.random.default_rng(seed)
