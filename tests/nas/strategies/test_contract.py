@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -14,6 +15,7 @@ from nas.strategies.marks import OUTSIDE
 from nas.testing import check_strategy
 from search_spaces.space import Space
 
+REPOSITORY = Path(__file__).parents[3]
 LEARNING = [strategy for strategy in STRATEGIES if strategy not in ("random", "qmc", "grid")]
 SMALL = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5/7_e3/6_c8/16_s1_se0/0.25_relu/hswish_x1/2+head_c16_relu_n2")
 BLOCK = "mb_k3/5/7_e3/4/6_c16_s1_se0/0.25_relu/hswish"
@@ -39,6 +41,12 @@ def study_of(strategy, problem, seed=0):
 
 def test_proposals_are_members_and_the_same_from_the_same_seed_after_interruptions_and_whatever_happens(strategy):
     check_strategy(STRATEGIES[strategy])
+
+
+def test_every_strategy_is_in_the_help_and_the_documentation():
+    for path, written in (("nas/cli.py", "{}"), ("README.md", "`{}`"), ("docs/choosing-a-strategy.md", "`{}`")):
+        text = (REPOSITORY / path).read_text(encoding="utf-8")
+        assert not [strategy for strategy in STRATEGIES if written.format(strategy) not in text]
 
 
 def test_another_seed_asks_for_other_candidates(strategy):
