@@ -146,7 +146,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     for epoch in range(first, epochs):
         generator = np.random.default_rng((seed, 1, epoch))  # of its own, so that a training can go on from any epoch
         losses = []
-        with training_turn():
+        with training_turn() as turn:
             order = generator.permutation(len(training.labels))[:per_epoch * batch].reshape(per_epoch, batch)
             for index, chosen in enumerate(order):
                 images, labels = draw(training.images, training.labels, chosen, generator.integers(2**32))
@@ -154,6 +154,9 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
                 rate = recipe.rate(done / scheduled)
                 states, loss = step(states, images, labels, recipe.optimizer.coefficients(rate, done + 1))
                 losses.append(loss)
+                if turn.over:
+                    jax.block_until_ready(states)
+                    turn.renew()
             if not np.all(np.isfinite(jax.device_get(losses))):
                 raise Diverged(f"the loss became infinite or not a number in epoch {epoch + 1}")
         on_epoch(epoch + 1)

@@ -2,7 +2,7 @@
 
 Any number of processes may train at a time, one may measure, never both. Who comes first goes first: a measurement
 that waits holds new trainings back, and a training that waits holds new measurements back, so neither starves. A
-training loop that takes a new turn every few seconds keeps measurements from waiting long.
+training loop that renews its turn whenever it is over keeps measurements from waiting long.
 
 The locks are kernel locks (`flock`) on two files in a directory of the user under the system's temporary directory, so
 they end with the process that holds them, however it ends. They bind the processes of one user on one machine. Turns do
@@ -12,39 +12,56 @@ not nest, and a process forked (not spawned) within a turn shares it.
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
+from typing import Self
 
 TURNSTILE, ROOM = "turnstile.lock", "room.lock"
+TRAINING_S = 0.3
 
 
-@contextmanager
-def training_turn() -> Iterator[None]:
-    """Waits until nobody measures or waits to; then nobody measures until the block ends."""
-    with _turn(fcntl.LOCK_SH):
-        yield
+class Turn:
+    """A turn, which is had in a `with` statement."""
+
+    def __init__(self, kind: int) -> None:
+        """Takes the kind of lock that it has on the room."""
+        self._kind = kind
+        self._room: int | None = None
+
+    def __enter__(self) -> Self:
+        directory = _directory()
+        turnstile = _locked(directory / TURNSTILE, fcntl.LOCK_EX)
+        try:
+            self._room = _locked(directory / ROOM, self._kind)
+        finally:
+            os.close(turnstile)  # only now may the next one queue for the room
+        self._since = time.monotonic()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            os.close(room)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has lasted so long that a training should renew it before it goes on."""
+        return time.monotonic() - self._since > TRAINING_S
+
+    def renew(self) -> None:
+        """Gives way to those who wait for theirs; nothing that the turn is for may run meanwhile."""
+        self.__exit__()
+        self.__enter__()
 
 
-@contextmanager
-def measuring_turn() -> Iterator[None]:
-    """Waits until nobody trains or measures; then nobody does until the block ends."""
-    with _turn(fcntl.LOCK_EX):
-        yield
+def training_turn() -> Turn:
+    """Returns a turn that waits until nobody measures or waits to; nobody measures while it lasts."""
+    return Turn(fcntl.LOCK_SH)
 
 
-@contextmanager
-def _turn(kind: int) -> Iterator[None]:
-    directory = _directory()
-    turnstile = _locked(directory / TURNSTILE, fcntl.LOCK_EX)
-    try:
-        room = _locked(directory / ROOM, kind)
-    finally:
-        os.close(turnstile)  # only now may the next one queue for the room
-    try:
-        yield
-    finally:
-        os.close(room)
+def measuring_turn() -> Turn:
+    """Returns a turn that waits until nobody trains or measures; nobody does while it lasts."""
+    return Turn(fcntl.LOCK_EX)
 
 
 def _locked(path: Path, kind: int) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+from evaluators import turns
 from evaluators.evaluator import Fidelity
 from evaluators.training import evaluate
 from nas.testing import ARCHITECTURES, two_classes
@@ -34,6 +35,17 @@ def test_a_stopped_training_has_followed_the_schedule_of_the_whole_one():
     architecture, data = ARCHITECTURES[0], two_classes()
     stopped, short = (evaluate(architecture, data, Fidelity(1, batch=16, schedule_epochs=epochs)) for epochs in (4, 1))
     assert not np.array_equal(stopped.arrays["0.conv/convolution/kernel"], short.arrays["0.conv/convolution/kernel"])
+
+
+def test_a_training_gives_way_to_measurements_between_its_steps(monkeypatch):
+    architecture, data = ARCHITECTURES[0], two_classes()
+    renewals, renew = [], turns.Turn.renew
+    monkeypatch.setattr(turns.Turn, "renew", lambda turn: renewals.append(turn) or renew(turn))
+    at_once = evaluate(architecture, data, WHOLE)
+    between = len(renewals)
+    monkeypatch.setattr(turns, "TRAINING_S", 0)
+    assert evaluate(architecture, data, WHOLE).accuracy == at_once.accuracy
+    assert len(renewals) - between == WHOLE.epochs * (len(data.train.labels) // WHOLE.batch)
 
 
 def test_a_training_does_not_go_back():

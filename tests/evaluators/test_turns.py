@@ -182,6 +182,23 @@ def test_threads_of_one_process_take_turns_too(own_directory):
     assert order == ["trained", "measures"]
 
 
+def test_a_training_that_renews_its_turn_lets_a_measurement_pass_that_waits(own_directory, wait_for_queue):
+    order = []
+
+    def measure():
+        with measuring_turn():
+            order.append("measured")
+
+    with training_turn() as turn:
+        thread = threading.Thread(target=measure)
+        thread.start()
+        wait_for_queue()
+        turn.renew()
+        order.append("trains on")
+    thread.join(60)
+    assert order == ["measured", "trains on"]
+
+
 def test_a_directory_that_is_a_link_is_refused(own_directory, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     own_directory.symlink_to(tmp_path / "elsewhere")
