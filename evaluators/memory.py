@@ -16,10 +16,24 @@ TOP_PAD_BYTES = 64 * 2**20
 def keep_memory() -> bool:
     """Makes this process keep what it frees for its next allocations, and returns whether it does.
 
-    It holds what its peak took, until it ends. Where the C library is not glibc, nothing is changed.
+    It holds what its peak took, until `give_memory_back` or its end. Where the C library is not glibc, nothing is
+    changed.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if not _is_glibc():
         return False
     mallopt = ctypes.CDLL(None).mallopt
     settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, -1), (TOP_PAD, TOP_PAD_BYTES))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def give_memory_back() -> None:
+    """Gives all pages back to the kernel that hold nothing, in some 10 ms; the next use of each is a page fault.
+
+    Compilers leave them everywhere: without this, a process grows with everything that it compiles or loads.
+    """
+    if _is_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _is_glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"

@@ -22,7 +22,7 @@ from evaluators.compilation import (
 from evaluators.datasets import Dataset
 from evaluators.evaluator import AUGMENTATIONS, Fidelity, Score
 from evaluators.executables import Executable
-from evaluators.memory import keep_memory
+from evaluators.memory import give_memory_back, keep_memory
 from evaluators.turns import training_turn
 from evaluators.weights import Weights, initial_weights
 from search_spaces.architecture import Architecture
@@ -162,9 +162,10 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         on_epoch(epoch + 1)
     with training_turn():
         correct = _correct(architecture, states, validation, batch, whole) if validation else 0
+    arrays, moments = unpack(program, states), unpack_moments(program, states)
+    give_memory_back()
     duration_s = time.perf_counter() - start
-    return Trained(unpack(program, states), unpack_moments(program, states), correct,
-                   len(validation.labels) if validation else 0, epochs, duration_s,
+    return Trained(arrays, moments, correct, len(validation.labels) if validation else 0, epochs, duration_s,
                    (epochs - first) * per_epoch * batch / duration_s)
 
 
