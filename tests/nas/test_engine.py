@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ from nas import ending
 from nas.budget import QUANTITIES, Budgets, Costs
 from nas.candidate import distinct, front, winner
 from nas.config import SearchConfig
+from nas.costs import Gauge
 from nas.ending import Tally, tally
 from nas.engine import Silent, run_search
 from nas.loop import SearchFailed
@@ -480,3 +482,39 @@ def test_a_table_without_latencies_is_asked_for_none(table, tmp_path):
         with pytest.raises(InvalidInput, match="a latency must be in the table, but nas-bench-macro has none"):
             run_search(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@dataclasses.dataclass(frozen=True)
+class SlowerGauge:
+    """A target that takes some times as long as another, with a tail of single runs."""
+
+    gauge: Gauge
+    times: float
+
+    def size_bytes(self, architecture):
+        return self.gauge.size_bytes(architecture)
+
+    def latency(self, architecture, precision):
+        found = self.gauge.latency(architecture, precision)
+        return dataclasses.replace(found, median_ms=self.times * found.median_ms, low_ms=self.times * found.low_ms,
+                                   high_ms=self.times * found.high_ms, p95_ms=1.5 * self.times * found.median_ms)
+
+
+@pytest.mark.parametrize("limits", [  # in units of the bound; the second target is twice as slow
+    {"latency_ms": (1.0, 2.1)}, {"latency_ms": (1.1, 2.0)}, {"latency_ms": (None, 2.0)}, {"latency_p95_ms": (1.5, 3.1)},
+    {"latency_p95_ms": (1.6, 3.0)}, {"images_per_s": (4000, 490)}, {"images_per_s": (3900, 500)},
+    {"latency_ms": (1.1, None), "latency_p95_ms": (1.6, 3.0), "images_per_s": (None, 490)}], ids=str)
+def test_what_a_search_on_two_targets_trains_meets_the_budgets_of_both(
+        limits, make_config, gauge, evaluator, medians, all_members, tmp_path):
+    targets, bound_ms = ("onnxruntime:batch=4", "litert"), 1.01 * medians["latency_ms"]
+    budgets = {name: tuple(None if value is None else math.floor(value / bound_ms) if name == "images_per_s" else
+                           value * bound_ms for value in values) for name, values in limits.items()}
+    gauges = dict(zip(targets, (SlowerGauge(gauge, 1.0), SlowerGauge(gauge, 2.0)), strict=True))
+    run = run_search(make_config(target=targets, trials=5, **budgets), tmp_path / "run", gauge=gauges)
+    assert len(evaluator.trained) == 5
+    candidates = [candidate for candidate in run.candidates() if candidate.duplicate_of is None]
+    for candidate in candidates:
+        within = costs_of(all_members[identify(candidate.architecture)])["latency"] <= bound_ms
+        assert candidate.trained == candidate.feasible == within
+        assert not within or tuple(candidate.costs.latencies) == targets
+    assert len(candidates) > 5

@@ -11,7 +11,7 @@ import nas.certificate
 import nas.delivery
 import nas.export
 from evaluators.checkpoint import load_network
-from evaluators.latency import Latency, Precision
+from evaluators.latency import Latency, Precision, measure_once
 from evaluators.runtimes import RUNTIMES, Options
 from nas.api import Run
 from nas.budget import Budgets
@@ -120,6 +120,30 @@ def test_a_verdict_is_missed_where_the_upper_end_of_the_interval_is_over_the_bud
     assert (exported.met, exported.certificate["verdict"]) == (False, "missed")
     assert exported.certificate["budgets"]["latency"]["measured"] == pytest.approx(1.01 * 49.9)
     assert not exported.certificate["budgets"]["latency"]["met"]
+
+
+@pytest.mark.parametrize(("limits", "met"), [
+    ({"latency_ms": (50.0, 60.0), "images_per_s": (10, None)}, {"latency": True, "latency@litert": True,
+                                                                "throughput": True}),
+    ({"latency_p95_ms": (None, 50.0), "images_per_s": (10, 10**9)}, {"latency_p95@litert": True, "throughput": True,
+                                                                     "throughput@litert": False})])
+def test_a_network_for_two_targets_is_certified_by_its_files_on_both(
+        limits, met, make_config, gauge, tmp_path, made_up, monkeypatch):
+    targets = ("onnxruntime:batch=4", "litert")
+    monkeypatch.setattr(nas.certificate, "measure_once", measure_once)  # real timings
+    monkeypatch.setattr(nas.certificate, "DECIDING", Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0))
+    run = Run(run_search(make_config(trials=2, target=targets), tmp_path / "run", gauge=gauge))
+    exported = run.export(budgets=Budgets(**limits, targets=targets), trial=run.best().trial)
+    certificate = exported.certificate
+    assert {name: entry["met"] for name, entry in certificate["budgets"].items()} == met
+    assert exported.met == all(met.values())
+    assert [(entry["file"], entry["target"]) for entry in certificate["files"]] == [
+        ("model.onnx", targets[0]), ("model.tflite", targets[1])]
+    assert all(entry["max_abs_difference"] < 1e-4 for entry in certificate["files"])
+    latencies = certificate["timings"][0]["latencies"]
+    assert list(latencies) == list(targets)
+    measured = certificate["budgets"]["throughput"]["measured"]
+    assert measured == pytest.approx(4000 / latencies[targets[0]]["raw_high_ms"])
 
 
 def test_a_file_that_computes_something_else_is_not_certified(run, made_up, monkeypatch):
