@@ -123,6 +123,7 @@ def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
                 for use, gradients in zip(uses, wanted, strict=True)]
     loss_of = compiled(_loss(optimizer.label_smoothing), optimizer.label_smoothing)
     add = {use.output: compiled(_add) for use in uses}
+    ended = _ended(uses)
 
     def step(states: States, images: jax.Array, labels: jax.Array, coefficients: np.ndarray
              ) -> tuple[States, jax.Array]:
@@ -131,7 +132,7 @@ def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
             inputs = [values[value] for value in use.inputs]
             values[use.output], batch, after = forward[index](state.weights, state.statistics, np.True_, *inputs)
             tape.append((inputs, batch, after))
-            _forget(values, _ended(uses, index))
+            _forget(values, ended[index])
         loss, gradient = loss_of(values.pop(program.output), labels)
         gradients, stepped = {program.output: gradient}, []
         for use, state, back in zip(reversed(uses), reversed(states), reversed(backward), strict=True):
@@ -154,14 +155,14 @@ def inference(program: Program, whole: bool) -> Inference:
     uses = cut(program)
     compiled = _as_it_is if whole else Executable
     forward = [compiled(_forward(use.piece), use.piece) for use in uses]
-    flat = compiled(_flat)
+    flat, ended = compiled(_flat), _ended(uses)
 
     def infer(states: States, images: jax.Array) -> jax.Array:
         values = {0: images}
         for index, (use, state) in enumerate(zip(uses, states, strict=True)):
             inputs = [values[value] for value in use.inputs]
             values[use.output] = forward[index](state.weights, state.statistics, np.False_, *inputs)[0]
-            _forget(values, _ended(uses, index))
+            _forget(values, ended[index])
         return flat(values[program.output])
 
     return Executable(infer, program) if whole else infer
@@ -240,10 +241,10 @@ def _flat(logits: jax.Array) -> jax.Array:
     return logits.reshape(logits.shape[0], -1)
 
 
-def _ended(uses: tuple[Use, ...], index: int) -> set[int]:
-    """Returns the values that no piece after this one reads."""
-    later = {value for use in uses[index + 1:] for value in use.inputs}
-    return set(uses[index].inputs) - later
+def _ended(uses: tuple[Use, ...]) -> list[set[int]]:
+    """Returns for each use the values that none after it reads."""
+    last = {value: index for index, use in enumerate(uses) for value in use.inputs}
+    return [{value for value in use.inputs if last[value] == index} for index, use in enumerate(uses)]
 
 
 def _forget(values: dict[int, jax.Array], ended: Iterable[int]) -> None:

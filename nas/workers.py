@@ -19,6 +19,7 @@ from typing import Self
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.latency import death
+from evaluators.turns import training_turn
 from nas.config import load_evaluator
 from nas.objective import CandidateFailed, in_words
 from search_spaces.architecture import Architecture
@@ -78,11 +79,13 @@ class TrainingProcess:
             raise EOFError
         ours, theirs = socket.socketpair()
         start = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main({theirs.fileno()})"
-        with theirs:
-            self._process = subprocess.Popen([sys.executable, "-P", "-c", start], pass_fds=[theirs.fileno()],
-                                             stdin=subprocess.DEVNULL, env=self._environment)
-        self._connection = Connection(ours.detach())
-        self._connection.send((self._evaluator, data))
+        with training_turn():  # until it is ready, as its start would disturb a measurement
+            with theirs:
+                self._process = subprocess.Popen([sys.executable, "-P", "-c", start], pass_fds=[theirs.fileno()],
+                                                 stdin=subprocess.DEVNULL, env=self._environment)
+            self._connection = Connection(ours.detach())
+            self._connection.send((self._evaluator, data))
+            self._connection.recv()
 
     def _end(self) -> str:
         """Returns how the process has ended."""
@@ -126,6 +129,7 @@ def main(handle: int) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         name, data = connection.recv()
         evaluate: Evaluator = load_evaluator(name)
+        connection.send("ready")
         while True:
             architecture, fidelity = connection.recv()
             connection.send(_answer(evaluate, architecture, data, fidelity))
