@@ -19,6 +19,7 @@ from search_spaces.errors import unknown
 from search_spaces.layers import require
 
 AUGMENTATIONS = ("none", "shift", "shift-flip")
+COMPILE = AUTO, BLOCKS, NETWORK = "auto", "blocks", "network"  # what is compiled at a time
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Fidelity:
         seed: of whatever is random.
         batch: images in a training step.
         augmentation: one of `AUGMENTATIONS`.
+        compile: one of `COMPILE`; the same numbers but for rounding, in another time.
         schedule_epochs: the length of the whole training, of which `epochs` may be the beginning; by default `epochs`.
         checkpoint: what an evaluation of the same architecture for fewer epochs has left; empty to begin anew.
     """
@@ -38,6 +40,7 @@ class Fidelity:
     seed: int = 0
     batch: int = 64
     augmentation: str = "shift"
+    compile: str = AUTO
     schedule_epochs: int = 0
     checkpoint: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
@@ -46,6 +49,8 @@ class Fidelity:
             object.__setattr__(self, "schedule_epochs", self.epochs)
         if self.augmentation not in AUGMENTATIONS:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
+        if self.compile not in COMPILE:
+            raise unknown("way to compile", self.compile, COMPILE)
         for name in ("epochs", "batch"):
             require(getattr(self, name) >= 1, f"`{name}` must be at least 1, but got {getattr(self, name)}")
         require(self.epochs <= self.schedule_epochs, f"`epochs` must be at most those of the schedule, but got "
@@ -61,12 +66,14 @@ class Score:
         total: how many images that is a share of; 0 where the score has no such count, and so no interval.
         arrays: weights and running statistics by name, where there are any worth keeping.
         checkpoint: all that a later evaluation of the same architecture needs to go on from here, as arrays by name.
+        compiled: what was compiled at a time, blocks or the network; empty where nothing was.
     """
 
     accuracy: float
     total: int = 0
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     checkpoint: Mapping[str, np.ndarray] = field(default_factory=dict)
+    compiled: str = ""
 
     def __post_init__(self) -> None:
         require(0 <= self.accuracy <= 1, f"an accuracy must lie in [0, 1], but got {self.accuracy!r}")

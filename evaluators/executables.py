@@ -6,6 +6,7 @@ program before it can find it, which takes longer than loading it. An executable
 function was made of, by the form of its arguments, and by all that decides what the compiler makes of them.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -13,8 +14,9 @@ import pickle
 import platform
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -79,21 +81,35 @@ def storage() -> Storage:
 _storage = functools.cache(Storage)
 _futures: OrderedDict[str, Future] = OrderedDict()
 _lock = threading.Lock()
+_anew: ContextVar[set[str] | None] = ContextVar("_anew", default=None)  # what was compiled in `compiled_anew`
+
+
+@contextlib.contextmanager
+def compiled_anew() -> Iterator[None]:
+    """Whatever is first called within it is compiled, be it known or not: to measure how long that takes."""
+    token = _anew.set(set())
+    try:
+        yield
+    finally:
+        _anew.reset(token)
 
 
 def _found(key: str, compiled: Callable[[], jax.stages.Compiled]) -> Callable:
     """Returns the executable of a name; of threads that ask for it at once, one gets it and the others wait."""
+    anew = _anew.get()
     with _lock:
-        future = _futures.get(key)
+        future = _futures.get(key) if anew is None or key in anew else None
         ours = future is None
         if future is None:
             future = _futures[key] = Future()
         _futures.move_to_end(key)
         while len(_futures) > IN_MEMORY:
             _futures.popitem(last=False)
+    if anew is not None:
+        anew.add(key)
     if ours:
         try:
-            future.set_result(_loaded(key) or _made(key, compiled()))
+            future.set_result((_loaded(key) if anew is None else None) or _made(key, compiled()))
         except BaseException as error:
             with _lock:
                 _futures.pop(key, None)

@@ -19,8 +19,9 @@ from evaluators.compilation import (
     unpack,
     unpack_moments,
 )
+from evaluators.compile_choice import UNSEEN, choice
 from evaluators.datasets import Dataset
-from evaluators.evaluator import AUGMENTATIONS, Fidelity, Score
+from evaluators.evaluator import AUGMENTATIONS, AUTO, COMPILE, NETWORK, Fidelity, Score
 from evaluators.executables import Executable
 from evaluators.memory import give_memory_back, keep_memory
 from evaluators.turns import training_turn
@@ -44,11 +45,14 @@ class Recipe:
     peak_rate: float = 6e-3
     warm_up: float = 0.25
     augmentation: str = "shift"
+    compile: str = AUTO
     optimizer: Optimizer = field(default_factory=Optimizer)
 
     def __post_init__(self) -> None:
         if self.augmentation not in AUGMENTATIONS:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
+        if self.compile not in COMPILE:
+            raise unknown("way to compile", self.compile, COMPILE)
 
     def rate(self, progress: float) -> float:
         """Returns the learning rate after a share of the steps: linear up, cosine down (Smith 2018, one cycle)."""
@@ -71,6 +75,7 @@ class Trained:
     epochs: int
     duration_s: float
     images_per_s: float
+    compiled: str
 
     @property
     def accuracy(self) -> float:
@@ -113,7 +118,8 @@ class Images:
 
 def train(architecture: Architecture, training: Images, validation: Images | None, recipe: Recipe, *, epochs: int,
           seed: int, schedule_epochs: int | None = None, checkpoint: Weights | None = None,
-          initial: Weights | None = None, on_epoch: Callable[[int], None] = lambda epoch: None) -> Trained:
+          initial: Weights | None = None, unseen: float = 1.0, on_epoch: Callable[[int], None] = lambda epoch: None
+          ) -> Trained:
     """Returns the architecture trained for some epochs, scored on the validation images if there are any.
 
     Args:
@@ -126,6 +132,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         schedule_epochs: how many the learning rate is for; by default `epochs`.
         checkpoint: `Trained.checkpoint` after fewer epochs, to go on from; the result is the same as without.
         initial: arrays by name to begin with, such as pretrained ones; what is missing is drawn.
+        unseen: the share of its pieces that have to be compiled for it, as far as one knows.
         on_epoch: is told each epoch when it has ended.
 
     Raises:
@@ -133,9 +140,8 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     """
     keep_memory()
     start = time.perf_counter()
-    whole = jax.default_backend() != "cpu"
-    program, resolution = architecture.program, architecture.input.resolution
-    step, draw = training_step(program, recipe.optimizer, whole), training.batches(resolution, recipe.augmentation)
+    program = architecture.program
+    draw = training.batches(architecture.input.resolution, recipe.augmentation)
     weights, statistics = ({name: (initial or {}).get(name, array) for name, array in part.items()}
                            for part in initial_weights(program, seed))
     first, states = _restored(program, checkpoint) if checkpoint else (0, pack(program, weights, statistics))
@@ -143,6 +149,14 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     batch = min(recipe.batch, len(training.labels))
     per_epoch = len(training.labels) // batch
     scheduled = (schedule_epochs or epochs) * per_epoch
+    compiled = recipe.compile
+    if compiled == AUTO:
+        with training_turn():
+            compiled = choice((training.images.shape, batch, scheduled), program, recipe.optimizer,
+                              lambda: draw(training.images, training.labels, np.arange(batch), np.int64(0)),
+                              (epochs - first) * per_epoch, unseen)
+    whole = compiled == NETWORK
+    step = training_step(program, recipe.optimizer, whole)
     for epoch in range(first, epochs):
         generator = np.random.default_rng((seed, 1, epoch))  # of its own, so that a training can go on from any epoch
         losses = []
@@ -166,7 +180,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     give_memory_back()
     duration_s = time.perf_counter() - start
     return Trained(arrays, moments, correct, len(validation.labels) if validation else 0, epochs, duration_s,
-                   (epochs - first) * per_epoch * batch / duration_s)
+                   (epochs - first) * per_epoch * batch / duration_s, compiled)
 
 
 _CHECKPOINT_KINDS = ("arrays", "first moments", "second moments")
@@ -241,11 +255,11 @@ def _predicted(logits: jax.Array) -> jax.Array:
 
 def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:
     """Returns the validation accuracy of the architecture after a brief training, with its arrays and checkpoint."""
-    recipe = Recipe(batch=fidelity.batch, augmentation=fidelity.augmentation)
+    recipe = Recipe(batch=fidelity.batch, augmentation=fidelity.augmentation, compile=fidelity.compile)
     training, validation = _on_device(data)
     trained = train(architecture, training, validation, recipe, epochs=fidelity.epochs, seed=fidelity.seed,
-                    schedule_epochs=fidelity.schedule_epochs, checkpoint=dict(fidelity.checkpoint))
-    return Score(trained.accuracy, trained.total, trained.arrays, trained.checkpoint)
+                    schedule_epochs=fidelity.schedule_epochs, checkpoint=dict(fidelity.checkpoint), unseen=UNSEEN)
+    return Score(trained.accuracy, trained.total, trained.arrays, trained.checkpoint, trained.compiled)
 
 
 @functools.lru_cache(maxsize=1)

@@ -38,6 +38,7 @@ class Candidate:
         bracket: the rung at which it was first judged, counted from 0.
         continues: the trial whose training it has taken up again.
         taken_from: the run that it was trained in, if that is another one.
+        compiled: what was compiled at a time to train it, blocks or the network, where its evaluator says so.
     """
 
     trial: int
@@ -56,6 +57,7 @@ class Candidate:
     bracket: int = 0
     continues: int | None = None
     taken_from: str | None = None
+    compiled: str | None = field(default=None, compare=False)  # by the same numbers but for rounding
 
     @property
     def latency_ms(self) -> float | None:

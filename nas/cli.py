@@ -86,6 +86,9 @@ def search(
     batch: Annotated[int | None, typer.Option(help="images in a training step  [64]", show_default=False)] = None,
     augmentation: Annotated[str | None, typer.Option(
         help="none, shift or shift-flip  [shift]", show_default=False)] = None,
+    compile: Annotated[str | None, typer.Option(
+        help="what is compiled at a time: blocks, shared by candidates, network, or auto  [auto: blocks on CPU, else "
+        "the faster one, measured]", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="of data split, strategy and training  [0]",
                                              show_default=False)] = None,
     workers: Annotated[int | None, typer.Option(
@@ -106,7 +109,7 @@ def search(
              "strategy": strategy, "evaluator": evaluator, "trials": trials, "epochs": epochs, "batch": batch,
              "early_stopping": early_stopping, "brackets": brackets,
              "rungs": parse_rungs(rungs) if rungs is not None else None,
-             "augmentation": augmentation, "seed": seed, "patience": patience, "workers": workers,
+             "augmentation": augmentation, "compile": compile, "seed": seed, "patience": patience, "workers": workers,
              "time_s": parse_duration_s(time) if time is not None else None,
              "objectives": tuple(objectives.split(",")) if objectives is not None else None,
              "latency_from": tuple(latency_from) if latency_from else None,
@@ -310,6 +313,8 @@ def train(
     epochs: Annotated[int, typer.Option(help="length of the training; 0 exports the network as it is")] = 20,
     batch: Annotated[int, typer.Option(help="images in a training step")] = 64,
     augmentation: Annotated[str, typer.Option(help="none, shift or shift-flip")] = "shift",
+    compile: Annotated[str, typer.Option(
+        help="what is compiled at a time: blocks, network, or auto, which measures on accelerators")] = "auto",
     seed: Annotated[int, typer.Option(help="of data split and training")] = 0,
 ) -> None:
     """Train a network without a search, and export it with a certificate as a winner is."""
@@ -325,7 +330,7 @@ def train(
     with Terminal(console) as monitor:
         exported = train_network(network, data=data, resolution=resolution, classes=classes, budgets=budgets,
                                  formats=_listed(format), out=out, epochs=epochs, batch=batch,
-                                 augmentation=augmentation, seed=seed, monitor=monitor)
+                                 augmentation=augmentation, compile=compile, seed=seed, monitor=monitor)
     _print_certificate(exported, console)
 
 

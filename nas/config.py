@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.datasets import DATASETS
-from evaluators.evaluator import AUGMENTATIONS, EVALUATORS, Evaluator
+from evaluators.evaluator import AUGMENTATIONS, AUTO, COMPILE, EVALUATORS, Evaluator
 from evaluators.runtimes import parse_target
 from evaluators.tabular import PREFIX, is_table
 from nas.budget import Budgets, PerTarget, as_given, for_each_target
@@ -21,7 +21,7 @@ from search_spaces.layers import require
 
 KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
                          int | None: "a whole number or None", int | float | None: "a number or None"}
-CHANGEABLE = ("trials", "time_s", "patience", "workers")  # what a search may be resumed with other values of
+CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a search may be resumed with other values of
 TRIALS = 20  # where nothing else ends a search
 PREDICTOR, TIMING = "predictor", "timing"  # where latencies are from, besides files of predictors
 PER_TARGET = ("latency_ms", "latency_percentile", "latency_p95_ms", "images_per_s")
@@ -64,6 +64,7 @@ class SearchConfig:
         brackets: at how many rungs, counted from the first, candidates may be judged first; above 1 as in Hyperband.
         batch: images in a training step.
         augmentation: one of `AUGMENTATIONS`.
+        compile: one of `COMPILE`: what is compiled at a time; see docs/decisions/0002-compiled-pieces.md.
         seed: of the data split, the strategy and the training.
         workers: candidates that are trained at a time, each in a process with its share of the cores. With more than
             one, what a search proposes depends on which training ends first.
@@ -95,6 +96,7 @@ class SearchConfig:
     brackets: int = 1
     batch: int = 64
     augmentation: str = "shift"
+    compile: str = AUTO
     seed: int = 0
     workers: int = 1
 
@@ -122,6 +124,8 @@ class SearchConfig:
                 f"{', '.join(list(OBJECTIVES)[1:])}, but got {','.join(self.objectives) or 'none'}")
         if self.augmentation not in AUGMENTATIONS:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
+        if self.compile not in COMPILE:
+            raise unknown("way to compile", self.compile, COMPILE)
         if self.evaluator not in EVALUATORS and not is_path(self.evaluator):
             raise unknown("evaluator", self.evaluator, [*EVALUATORS, "module:function"])
         if self.trials is None and self.time_s is None and self.patience is None:

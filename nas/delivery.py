@@ -10,7 +10,7 @@ import numpy as np
 
 from evaluators.checkpoint import save_network
 from evaluators.datasets import Dataset
-from evaluators.evaluator import AUGMENTATIONS
+from evaluators.evaluator import AUGMENTATIONS, AUTO, COMPILE
 from evaluators.files import require_writable, whole_directory
 from evaluators.runtimes import Options, Target, parse_target, require_installed, require_usable, runtime_of
 from evaluators.weights import Weights, initial_weights
@@ -47,6 +47,7 @@ class Order:
         initial: arrays by name to begin with; what is missing is drawn.
         origin: what the certificate says of where the network comes from.
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
+        compile: what the training compiles at a time, one of `COMPILE`.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Order:
     initial: Weights = field(default_factory=dict, repr=False)
     origin: Mapping[str, Any] = field(default_factory=dict)
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
+    compile: str = AUTO
 
     def __post_init__(self) -> None:
         require(self.epochs >= 0, f"`epochs` must not be negative, but got {self.epochs}")
@@ -71,6 +73,8 @@ class Order:
                 f"training needs data, but got none for {self.epochs} epochs")
         if self.augmentation not in AUGMENTATIONS:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
+        if self.compile not in COMPILE:
+            raise unknown("way to compile", self.compile, COMPILE)
 
 
 def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
@@ -130,10 +134,11 @@ def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, dict[str
     monitor.say(f"{order.name}: training for {order.epochs} epochs on training and validation images")
     both = order.dataset.train_and_validation
     trained = train(order.architecture, Images.put(both.images, both.labels, order.dataset), None,
-                    Recipe(batch=order.batch, augmentation=order.augmentation), epochs=order.epochs, seed=order.seed,
-                    initial=order.initial,
+                    Recipe(batch=order.batch, augmentation=order.augmentation, compile=order.compile),
+                    epochs=order.epochs, seed=order.seed, initial=order.initial,
                     on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, order.epochs))
-    return trained.arrays, {"images": len(both), "epochs": order.epochs, "duration_s": round(trained.duration_s, 1)}
+    return trained.arrays, {"images": len(both), "epochs": order.epochs, "duration_s": round(trained.duration_s, 1),
+                            "compiled": trained.compiled}
 
 
 def _metadata(order: Order) -> dict[str, str]:

@@ -91,7 +91,8 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             config.objectives, run.budgets, run.resolved.classes))
         calibrate(config, space, timing, run.timings, run.budgets, monitor)
         gauges = screening(timing, config, run.timings, run.budgets)
-        fidelity = Fidelity(rungs.epochs[-1], config.seed, config.batch, config.augmentation)
+        fidelity = Fidelity(rungs.epochs[-1], config.seed, config.batch, config.augmentation,
+                            compile=config.compile)
         evaluators = _evaluators(config, table, stack)
         evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluators[0], fidelity, rungs,
                                 config.objectives, monitor, table)

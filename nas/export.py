@@ -47,7 +47,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     architecture = Architecture.parse(chosen.architecture)
     directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
     order = Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, formats, epochs,
-                  config.batch, config.augmentation, config.seed, quiet_ms=run.quiet_ms(),
+                  config.batch, config.augmentation, config.seed, quiet_ms=run.quiet_ms(), compile=config.compile,
                   origin={"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy})
     return deliver(order, directory, monitor)
 

@@ -150,6 +150,7 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
         checkpoint = score.checkpoint
         known |= {"accuracy": score.accuracy, "total": score.total, "epochs": epochs,
                   "trained": epochs == rungs.epochs[-1],
+                  "compiled": score.compiled or None,
                   "accuracies": [*known.get("accuracies", ()), (epochs, score.accuracy)]}
         trial.set_user_attr(CANDIDATE, known)
         if not known["trained"] and not rungs.goes_on(run.candidates(study), trial.number):

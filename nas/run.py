@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "ai-edge-litert",
              "openvino")
-TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies")  # what a trial records of one
+TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies", "compiled")  # what a trial records of one
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,7 @@ def candidate_of(trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> C
         bracket=known.get("bracket", 0),
         continues=trial.user_attrs.get(PROMOTED),
         taken_from=known.get("taken_from"),
+        compiled=known.get("compiled"),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluators.datasets import Dataset, load_dataset
+from evaluators.evaluator import AUTO
 from evaluators.runtimes import parse_target
 from nas.budget import Budgets, is_feasible
 from nas.certificate import Exported
@@ -23,7 +24,7 @@ SHOWN = 3  # names in a line
 def train(network: str, *, data: str | None = None, resolution: int | None = None, classes: int | None = None,
           budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,), out: str | Path | None = None,
           epochs: int = 20, batch: int = 64, augmentation: str = "shift", seed: int = 0,
-          monitor: Monitor | None = None) -> Exported:
+          compile: str = AUTO, monitor: Monitor | None = None) -> Exported:
     """Returns a network that was trained, written, timed and certified.
 
     A network is put to the data: their channels and classes, and a published one to their resolution. What of its
@@ -42,6 +43,7 @@ def train(network: str, *, data: str | None = None, resolution: int | None = Non
         batch: images in a training step.
         augmentation: one of `AUGMENTATIONS`.
         seed: of the data split and the training.
+        compile: what the training compiles at a time, one of `COMPILE`.
         monitor: what to report to.
 
     Raises:
@@ -56,7 +58,7 @@ def train(network: str, *, data: str | None = None, resolution: int | None = Non
     budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
     named, dataset = _put_to_data(named, data or (DATA if epochs else None), resolution, classes, seed, monitor)
     order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, formats, epochs, batch,
-                  augmentation, seed, named.arrays, origin={"network": named.name})
+                  augmentation, seed, named.arrays, origin={"network": named.name}, compile=compile)
     if epochs:
         _require_within(named.architecture, budgets, monitor)
     return deliver(order, directory, monitor)

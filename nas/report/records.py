@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 COLUMNS = ("trial", "architecture", "accuracy", "accuracy_ci", "epochs", "trained", "latency_ms", "latency_ci_ms",
            "macs", "params", "memory_bytes", "size_bytes", "feasible", "on_front", "latencies",
-           "state", "reason", "duplicate_of", "accuracies", "continues", "taken_from")
+           "state", "reason", "duplicate_of", "accuracies", "continues", "taken_from", "compiled")
 
 
 def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Row]:
@@ -22,7 +22,8 @@ def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OB
     A trial that came upon an architecture again has the values of the first, and is not on the front beside it.
 
     `accuracies` has the epochs and the accuracy at each rung of early stopping, and after the whole training;
-    `continues` is the trial whose training was taken up again, `taken_from` the other run that a training was of.
+    `continues` is the trial whose training was taken up again, `taken_from` the other run that a training was of;
+    `compiled` is what was compiled at a time for it.
     `latency_ms` and `latency_ci_ms` are those on the first target; `latencies` has all that was measured, by target.
     """
     ordered = sorted(candidates, key=lambda candidate: candidate.trial)

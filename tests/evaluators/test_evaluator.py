@@ -34,6 +34,7 @@ def test_a_training_is_scheduled_for_its_own_length_unless_it_is_the_beginning_o
     ({"epochs": 0}, "`epochs` must be at least 1, but got 0"),
     ({"epochs": 1, "batch": 0}, "`batch` must be at least 1, but got 0"),
     ({"epochs": 4, "schedule_epochs": 3}, "`epochs` must be at most those of the schedule, but got 4 of 3"),
+    ({"epochs": 1, "compile": "net"}, "unknown way to compile 'net'"),
     ({"epochs": 1, "augmentation": "shiftflip"}, "unknown augmentation 'shiftflip'; did you mean 'shift-flip'"),
 ])
 def test_a_wrong_fidelity_is_refused(fields, rule):

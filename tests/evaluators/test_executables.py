@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluators import executables
-from evaluators.executables import Executable, storage
+from evaluators.executables import Executable, compiled_anew, storage
 from search_spaces import InvalidInput
 
 
@@ -121,3 +121,14 @@ def test_the_bound_on_disk_is_a_whole_number(monkeypatch):
     monkeypatch.setenv("PARETONAS_CACHE_MB", "1GB")
     with pytest.raises(InvalidInput, match="PARETONAS_CACHE_MB must be a whole number of megabytes, but got '1GB'"):
         storage()
+
+
+def test_what_is_known_is_compiled_anew_once_when_its_compilation_is_to_be_measured():
+    traced = []
+    for _ in range(2):
+        Executable(scaled(2, traced), 2)(jnp.ones(3))
+    with compiled_anew():
+        for _ in range(2):
+            assert Executable(scaled(2, traced), 2)(jnp.ones(3))[0] == 2
+    Executable(scaled(2, traced), 2)(jnp.ones(3))
+    assert len(traced) == 2

@@ -37,6 +37,17 @@ def test_a_stopped_training_has_followed_the_schedule_of_the_whole_one():
     assert not np.array_equal(stopped.arrays["0.conv/convolution/kernel"], short.arrays["0.conv/convolution/kernel"])
 
 
+def test_blocks_and_the_whole_network_come_to_the_same_training():
+    architecture, data = ARCHITECTURES[0], two_classes()
+    whole_batch = Fidelity(2, batch=len(data.train.labels), augmentation="none")
+    blocks, network, left_open = (evaluate(architecture, data, dataclasses.replace(whole_batch, compile=compile))
+                                  for compile in ("blocks", "network", "auto"))
+    assert (blocks.compiled, network.compiled, left_open.compiled) == ("blocks", "network", "blocks")
+    for name, array in blocks.arrays.items():
+        np.testing.assert_allclose(network.arrays[name], array, rtol=1e-3, atol=1e-4, err_msg=name)
+        np.testing.assert_array_equal(left_open.arrays[name], array, err_msg=name)
+
+
 def test_a_training_gives_way_to_measurements_between_its_steps(monkeypatch):
     architecture, data = ARCHITECTURES[0], two_classes()
     renewals, renew = [], turns.Turn.renew

@@ -138,6 +138,7 @@ SEARCHES = [
     (("--epochs", "0"), "`epochs` must be at least 1"),
     (("--batch", "0"), "`batch` must be at least 1"),
     (("--augmentation", "zoom"), "unknown augmentation 'zoom'"),
+    (("--compile", "block"), "unknown way to compile 'block'; did you mean 'blocks'?"),
     (("--seed", "-1"), "`seed` must not be negative"),
     (("--resolution", "0"), "`resolution` must be at least 1"),
     (("--trails", "5"), "No such option: --trails"),

@@ -51,11 +51,12 @@ def saved(architecture, path):
 
 def test_a_text_is_trained_written_and_certified(data, untimed, tmp_path):
     exported = nas.train(NETWORK.text, data=data, epochs=3, batch=16, budgets=Budgets(macs=NETWORK.macs),
-                         out=tmp_path / "out")
+                         compile="network", out=tmp_path / "out")
     stored = json.loads((tmp_path / "out" / "certificate.json").read_text())
     assert (stored["verdict"], exported.met) == ("met", True)
     assert (stored["architecture"], stored["network"]) == (NETWORK.text, NETWORK.id)
     assert [entry["file"] for entry in stored["files"]] == ["model.onnx", "model.safetensors"]
+    assert stored["training"]["compiled"] == "network"
     assert stored["training"]["images"] == 160  # training and validation, never the test images
 
     with np.load(data) as arrays:  # the stored accuracy is that of the file on test images prepared by hand
@@ -135,6 +136,7 @@ def test_a_network_over_a_budget_is_not_trained(limit, data, tmp_path, monkeypat
     ({"batch": 0}, "`batch` must be at least 1"),
     ({"seed": -1}, "`seed` must not be negative"),
     ({"augmentation": "zoom"}, "unknown augmentation 'zoom'"),
+    ({"compile": "all"}, "unknown way to compile 'all'"),
     ({"formats": ["tflite"]}, "unknown format 'tflite'"),
     ({"budgets": Budgets(targets=("onnx",))}, "unknown runtime 'onnx'"),
     ({"network": "squeezenet_1.1", "resolution": 4}, "pixel"),

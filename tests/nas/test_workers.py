@@ -54,7 +54,7 @@ def once(name):
 
 def evaluate(architecture, data, fidelity):
     note(begun=architecture.id, threads=os.environ["PJRT_NPROC"],
-         device=os.environ.get("CUDA_VISIBLE_DEVICES"))
+         device=os.environ.get("CUDA_VISIBLE_DEVICES"), compile=fidelity.compile)
     if once("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     if once("fail"):
@@ -120,6 +120,11 @@ def test_each_process_has_its_share_of_the_cores_and_ends_with_the_search(search
     cores = len(os.sched_getaffinity(0))
     assert {event["threads"] for event in events(here) if "begun" in event} == {str(max(1, cores // 2))}
     assert all(gone(event["pid"]) for event in events(here))
+
+
+def test_each_process_is_told_what_to_compile_at_a_time(search, here):
+    search(trials=2, compile="network")
+    assert {event["compile"] for event in events(here) if "begun" in event} == {"network"}
 
 
 def test_of_several_devices_each_process_has_one(search, here, monkeypatch):
