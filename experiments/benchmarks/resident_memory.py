@@ -21,10 +21,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from evaluators.datasets import Dataset, load_dataset
+from evaluators.datasets.dataset import Split
+from evaluators.evaluator import Fidelity
 from evaluators.files import write_whole
 from experiments.benchmarks.training_step import SETTINGS
 from nas.allocator import TUNABLES
 from nas.run import environment
+from nas.survey import members
+from search_spaces import SPACES, Architecture
 
 RESULT = Path(__file__).parents[1] / "results" / "resident_memory.json"
 CANDIDATES, SEED, BEGINNING = 300, 3, 5
@@ -37,24 +42,29 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def train_all(count: int) -> None:
-    """Trains so many candidates; prints `[candidates, MB]` before the first, after the fifth and after each tenth."""
-    from evaluators.datasets import load_dataset
-    from evaluators.datasets.dataset import Split
-    from evaluators.evaluator import Fidelity
-    from evaluators.training import evaluate
-    from nas.survey import members
-    from search_spaces import SPACES
-
+def brief_data() -> Dataset:
+    """Returns the embedded data with images for `BATCHES` steps of training and one batch of validation."""
     data = load_dataset("fashion-mnist", seed=SEED)
     train, validation = (Split(part.images[:size], part.labels[:size])
                          for part, size in ((data.train, BATCHES * BATCH), (data.validation, BATCH)))
-    data = dataclasses.replace(data, train=train, validation=validation)
-    space = SPACES["mobile"].bind(data.resolution, data.channels, len(data.classes))
+    return dataclasses.replace(data, train=train, validation=validation)
+
+
+def random_networks(count: int) -> list[Architecture]:
+    """Returns different random members of `mobile` for the embedded data."""
+    space = SPACES["mobile"].bind(28, 1, 10)
+    return [space.decode(assignment) for assignment in members(space, count, SEED)]
+
+
+def train_all(count: int) -> None:
+    """Trains so many candidates; prints `[candidates, MB]` before the first, after the fifth and after each tenth."""
+    from evaluators.training import evaluate
+
+    data, networks = brief_data(), random_networks(count)
     shown = {BEGINNING, *(round(count * tenth / 10) for tenth in range(1, 11))}
     print(json.dumps([0, resident_mb()]), flush=True)
-    for number, assignment in enumerate(members(space, count, SEED), 1):
-        evaluate(space.decode(assignment), data, Fidelity(1, SEED, BATCH))
+    for number, architecture in enumerate(networks, 1):
+        evaluate(architecture, data, Fidelity(1, SEED, BATCH))
         if number in shown:
             print(json.dumps([number, resident_mb()]), flush=True)
 

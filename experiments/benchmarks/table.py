@@ -1,4 +1,4 @@
-"""Writes the README's table of the benchmarks from their JSON files.
+"""Writes the README's tables of the benchmarks from their JSON files.
 
     python -m experiments.benchmarks.table
 """
@@ -12,7 +12,7 @@ import numpy as np
 from evaluators.files import write_whole
 
 ROOT = Path(__file__).parents[2]
-RESULT = ROOT / "experiments" / "results" / "training_step.json"
+RESULTS = ROOT / "experiments" / "results"
 BEGIN, END = "<!-- python -m experiments.benchmarks.table -->\n", "<!-- end -->\n"
 SETTINGS = {"command": "of the `nas` command", "default": "default"}
 
@@ -38,16 +38,49 @@ def training_step_table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def compilation_table(result: dict[str, Any]) -> str:
+    """Returns the seconds that a candidate of each run waits for the compiler, in the mean."""
+    lines = ["| compilation of a candidate, mean | in blocks | as a whole network | ratio |", "|---" * 4 + "|"]
+    for run, found in result["runs"].items():
+        blocks, network = found["seconds"]["blocks"], found["seconds"]["network"]
+        begin = len(blocks) - len(network)
+        later, whole = float(np.mean(blocks[begin:])), float(np.mean(network))
+        lines += [f"| {run} run, candidates 1 to 5 | {np.mean(blocks[:5]):.2f} s | | |",
+                  f"| {run} run, candidates {begin + 1} to {len(blocks)} | {later:.2f} s | {whole:.2f} s | "
+                  f"{later / whole:.2f} |"]
+    return "\n".join(lines) + "\n"
+
+
+def memory_table(result: dict[str, Any]) -> str:
+    """Returns the resident memory of a search under each allocator setting, early and late."""
+    (early, _), (late, _) = next([row[1], row[-1]] for row in result["resident_mb"].values())
+    lines = [f"| resident memory, allocator settings | after {early} candidates | after {late} | grown by |",
+             "|---" * 4 + "|"]
+    for setting, rows in result["resident_mb"].items():
+        before, after = rows[1][1], rows[-1][1]
+        lines.append(f"| {SETTINGS[setting]} | {before:.0f} MB | {after:.0f} MB | {after - before:.0f} MB |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"training_step": training_step_table, "compilation": compilation_table, "resident_memory": memory_table}
+
+
+def tables() -> str:
+    """Returns the tables of all results that are recorded."""
+    return "\n".join(write(json.loads(path.read_text())) for name, write in TABLES.items()
+                     if (path := RESULTS / f"{name}.json").exists())
+
+
 def with_table(readme: str, table: str) -> str:
-    """Returns the README with the table between its marks."""
+    """Returns the README with the tables between its marks."""
     before, rest = readme.split(BEGIN)
     return before + BEGIN + table + END + rest.split(END, 1)[1]
 
 
 def main() -> None:
-    """Writes the table into the README."""
+    """Writes the tables into the README."""
     readme = ROOT / "README.md"
-    write_whole(readme, with_table(readme.read_text(), training_step_table(json.loads(RESULT.read_text()))).encode())
+    write_whole(readme, with_table(readme.read_text(), tables()).encode())
 
 
 if __name__ == "__main__":

@@ -1,19 +1,30 @@
-import json
-
 import pytest
 
-from experiments.benchmarks.table import RESULT, ROOT, training_step_table, with_table
+from experiments.benchmarks.table import ROOT, compilation_table, memory_table, tables, training_step_table, with_table
 
 
 def test_the_readme_shows_the_recorded_figures():
     readme = (ROOT / "README.md").read_text()
-    assert with_table(readme, training_step_table(json.loads(RESULT.read_text()))) == readme
+    assert with_table(readme, tables()) == readme
 
 
 def test_a_ratio_is_the_geometric_mean_over_cases_of_ratios_of_medians():
     rows = [{"setting": "command", "floor_ms": 1.0, "ms": {"ours": [2.0, 2.0, 9.0], "pytorch": [4.0]}},
             {"setting": "command", "floor_ms": 4.0, "ms": {"ours": [8.0], "pytorch": [64.0]}}]
     assert "| of the `nas` command | 2 | 4.00x | 50% |" in training_step_table({"cases": rows})
+
+
+def test_compilation_is_compared_over_the_candidates_that_both_sides_had():
+    seconds = {"blocks": [9.0, 8.0, 7.0, 6.0, 5.0, 1.0, 3.0], "network": [7.0, 9.0]}
+    table = compilation_table({"runs": {"first": {"seconds": seconds}}})
+    assert "| first run, candidates 1 to 5 | 7.00 s |" in table
+    assert "| first run, candidates 6 to 7 | 2.00 s | 8.00 s | 0.25 |" in table
+
+
+def test_memory_grows_from_the_fifth_candidate_to_the_last():
+    table = memory_table({"resident_mb": {"default": [[0, 200.0], [5, 500.0], [30, 900.0], [60, 610.4]]}})
+    assert "after 5 candidates | after 60 |" in table
+    assert "| default | 500 MB | 610 MB | 110 MB |" in table
 
 
 def test_a_readme_without_marks_is_left_alone():
