@@ -65,6 +65,10 @@ class Optimizer:
         return weights - rate * (direction + decay * weights), jnp.stack([first, second])
 
 
+# XLA's older emitters of loops make code of shifted sums that is up to twice as fast as that of the newer ones; of
+# nearly all else it is slower
+OLDER_EMITTERS = {"xla_cpu_use_fusion_emitters": False}
+
 States = list[PieceState]
 Step = Callable[[States, jax.Array, jax.Array, np.ndarray], tuple[States, jax.Array]]
 Inference = Callable[[States, jax.Array], jax.Array]
@@ -117,20 +121,23 @@ def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
     """
     uses = cut(program)
     compiled = _as_it_is if whole else Executable
-    forward = [compiled(_forward(use.piece), use.piece) for use in uses]
+    forward = _forwards(uses, compiled)
     wanted = [tuple(value > 0 for value in use.inputs) for use in uses]
-    backward = [compiled(_backward(use.piece, optimizer, gradients), use.piece, optimizer, gradients)
+    backward = [compiled(_backward(use.piece, optimizer, gradients), use.piece, optimizer, gradients,
+                         cpu_options=OLDER_EMITTERS if use.piece.depthwise_stride else {})
                 for use, gradients in zip(uses, wanted, strict=True)]
     loss_of = compiled(_loss(optimizer.label_smoothing), optimizer.label_smoothing)
     add = {use.output: compiled(_add) for use in uses}
     ended = _ended(uses)
+    train = np.True_ if whole else jax.device_put(np.True_)
 
     def step(states: States, images: jax.Array, labels: jax.Array, coefficients: np.ndarray
              ) -> tuple[States, jax.Array]:
         values, tape = {0: images}, []
+        coefficients = jax.device_put(coefficients)  # once for all pieces
         for index, (use, state) in enumerate(zip(uses, states, strict=True)):
             inputs = [values[value] for value in use.inputs]
-            values[use.output], batch, after = forward[index](state.weights, state.statistics, np.True_, *inputs)
+            values[use.output], batch, after = forward[index](state.weights, state.statistics, train, *inputs)
             tape.append((inputs, batch, after))
             _forget(values, ended[index])
         loss, gradient = loss_of(values.pop(program.output), labels)
@@ -154,7 +161,7 @@ def inference(program: Program, whole: bool) -> Inference:
     """
     uses = cut(program)
     compiled = _as_it_is if whole else Executable
-    forward = [compiled(_forward(use.piece), use.piece) for use in uses]
+    forward = _forwards(uses, compiled)
     flat, ended = compiled(_flat), _ended(uses)
 
     def infer(states: States, images: jax.Array) -> jax.Array:
@@ -168,9 +175,14 @@ def inference(program: Program, whole: bool) -> Inference:
     return Executable(infer, program) if whole else infer
 
 
-def _as_it_is(function: Callable, *parameters: object) -> Callable:
+def _as_it_is(function: Callable, *parameters: object, **options: object) -> Callable:
     """Returns a function that is compiled as a part of another one."""
     return function
+
+
+def _forwards(uses: tuple[Use, ...], compiled: Callable[..., Callable]) -> list[Callable]:
+    return [compiled(_forward(use.piece), use.piece,
+                     cpu_options=OLDER_EMITTERS if use.piece.depthwise_stride == 1 else {}) for use in uses]
 
 
 def _forward(piece: Piece) -> Callable:

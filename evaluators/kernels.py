@@ -7,22 +7,58 @@ when the program is lowered, so that one traced program serves every platform.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
+FEW = 4  # channels of an image, which the library's convolution is slow on
+FUSED_TAPS = 9  # of a kernel, up to which padding is a condition within the sum over them instead of a copy
 SMALL = 64  # pixels out, up to which a product is written out for each of them
-PART_BYTES = 5 * 10**6  # of the batch at a time; smaller parts would not be shared by the cores
+PART_BYTES = 10**6  # of the batch at a time, of which two cores find all that they need in their caches
 
 
 def convolution(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads, groups: int) -> jax.Array:
-    """Returns the library's convolution of `[B, H, W, C]` with `[kh, kw, C / groups, F]`."""
+    """Returns the convolution of `[B, H, W, C]` with `[kh, kw, C / groups, F]`."""
+    if groups == 1 and x.shape[-1] <= FEW:
+        return _convolution_of_few(x, kernel, stride, pads)
+    return _library(x, kernel, stride, pads, groups)
+
+
+def _library(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads, groups: int) -> jax.Array:
     return lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"),
                                     feature_group_count=groups)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolution_of_few(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
+    return _few_forward(x, kernel, stride, pads)[0]
+
+
+def _few_forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> tuple[jax.Array, tuple]:
+    y = lax.platform_dependent(x, kernel, cpu=functools.partial(_outer_products, stride=stride, pads=pads),
+                               default=functools.partial(_library, stride=stride, pads=pads, groups=1))
+    return y, (x, kernel)
+
+
+def _few_backward(stride: int, pads: Pads, saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple:
+    return jax.vjp(functools.partial(_library, stride=stride, pads=pads, groups=1), *saved)[1](g)
+
+
+_convolution_of_few.defvjp(_few_forward, _few_backward)
+
+
+def _outer_products(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
+    """Returns the convolution as the sum over taps and channels of a pixel's value times the tap's filters."""
+    filters = kernel.reshape(-1, *kernel.shape[2:])
+    return functools.reduce(jnp.add, (
+        tap[..., channel, None] * weights[channel]
+        for tap, weights in zip(_taps(x, kernel.shape, stride, pads), filters, strict=True)
+        for channel in range(x.shape[-1])))
 
 
 @jax.custom_vjp
@@ -30,7 +66,8 @@ def pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Returns the product `[..., F]` of all pixels of `[..., C]` with a kernel `[C, F]`.
 
     The library's gradient of the kernel is the transpose of a product of the transposed output's gradient, for which
-    XLA's CPU backend writes that transposed copy: three times as long as the products of the whole backward pass.
+    XLA's CPU backend writes that transposed copy: three times as long as the products of the whole backward pass. Of a
+    product with one narrow side it takes up to twice as long where that is the right one.
     """
     return x @ kernel
 
@@ -41,7 +78,10 @@ def _pointwise_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tupl
 
 def _pointwise_backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    return g @ kernel.T, x.reshape(-1, x.shape[-1]).T @ g.reshape(-1, g.shape[-1])
+    pixels, gradients = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+    if x.shape[-1] > g.shape[-1]:
+        return g @ kernel.T, lax.optimization_barrier(gradients.T @ pixels).T
+    return g @ kernel.T, pixels.T @ gradients
 
 
 pointwise.defvjp(_pointwise_forward, _pointwise_backward)
@@ -57,13 +97,13 @@ def _forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> tuple[
     y = lax.platform_dependent(
         x, kernel,
         cpu=functools.partial(_shifted, stride=stride, pads=pads),
-        default=functools.partial(convolution, stride=stride, pads=pads, groups=x.shape[-1]))
+        default=functools.partial(_library, stride=stride, pads=pads, groups=x.shape[-1]))
     return y, (x, kernel)
 
 
 def _backward(stride: int, pads: Pads, saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple:
     def library(x: jax.Array, kernel: jax.Array, g: jax.Array) -> tuple:
-        return jax.vjp(functools.partial(convolution, stride=stride, pads=pads, groups=x.shape[-1]), x, kernel)[1](g)
+        return jax.vjp(functools.partial(_library, stride=stride, pads=pads, groups=x.shape[-1]), x, kernel)[1](g)
 
     return lax.platform_dependent(*saved, g, default=library,
                                   cpu=functools.partial(_shifted_gradients, stride=stride, pads=pads))
@@ -106,22 +146,31 @@ def _batch_norm_backward(epsilon: float, activation: Callable, saved: tuple, g: 
 batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
-def _taps(padded: jax.Array, kernel: tuple[int, ...], stride: int, out: tuple[int, int]) -> list[jax.Array]:
-    """Returns for each tap of the kernel, in row order, the pixels that it meets: `[..., out height, out width, C]`."""
-    height, width = ((size - 1) * stride + 1 for size in out)
-    return [padded[..., i:i + height:stride, j:j + width:stride, :] for i in range(kernel[0]) for j in range(kernel[1])]
-
-
 def _pad(x: jax.Array, pads: Pads) -> jax.Array:
     return jnp.pad(x, ((0, 0), *pads, (0, 0)))
 
 
+def _window(x: jax.Array, corner: tuple[int, int], stride: int, shape: Sequence[int]) -> jax.Array:
+    """Returns a plane `[B, *shape, C]` of the pixels of `[B, H, W, C]` from a corner on, zeros where there are none."""
+    edges = [(-first, first + (count - 1) * stride + 1 - size, 0)
+             for first, count, size in zip(corner, shape, x.shape[1:3], strict=True)]
+    return lax.pad(x, np.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))[:, ::stride, ::stride]
+
+
+def _taps(x: jax.Array, kernel: tuple[int, ...], stride: int, pads: Pads) -> list[jax.Array]:
+    """Returns for each tap of a kernel, in row order, the pixels that it meets: `[B, out height, out width, C]`."""
+    (rows, columns), (top, left) = kernel[:2], (before for before, _ in pads)
+    out = [(size + sum(pad) - extent) // stride + 1
+           for size, pad, extent in zip(x.shape[1:3], pads, kernel, strict=False)]
+    if stride > 1 or rows * columns > FUSED_TAPS:
+        x, top, left = _pad(x, pads), 0, 0
+    return [_window(x, (row - top, column - left), stride, out) for row in range(rows) for column in range(columns)]
+
+
 def _shifted(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
-    padded = _pad(x, pads)
-    out = tuple((size - extent) // stride + 1 for size, extent in zip(padded.shape[1:3], kernel.shape[:2], strict=True))
     weights = kernel.reshape(-1, kernel.shape[-1])
     return functools.reduce(jnp.add, (
-        tap * weight for tap, weight in zip(_taps(padded, kernel.shape, stride, out), weights, strict=True)))
+        tap * weight for tap, weight in zip(_taps(x, kernel.shape, stride, pads), weights, strict=True)))
 
 
 def _shifted_gradients(x: jax.Array, kernel: jax.Array, g: jax.Array, stride: int, pads: Pads) -> tuple:
@@ -137,20 +186,21 @@ def _gradient_of_input(shape: tuple[int, ...], kernel: jax.Array, g: jax.Array, 
     meetings = [[[(tap, (phase + before - tap) // stride) for tap in range(extent)
                   if (phase + before - tap) % stride == 0] for phase in range(stride)]
                 for extent, (before, _) in zip(kernel.shape[:2], pads, strict=True)]
-    height, width = counts = [-(-size // stride) for size in shape]  # of pixels in a phase
-    offsets = [[offset for phase in axis for _, offset in phase] for axis in meetings]
-    top, left = (max(0, -min(axis)) for axis in offsets)
-    margins = [(low, max(0, max(axis) + count - size)) for low, axis, count, size in zip(
-        (top, left), offsets, counts, g.shape[1:3], strict=True)]
-    padded = _pad(g, (margins[0], margins[1]))
+    counts = [-(-size // stride) for size in shape]  # of pixels in a phase
+    top, left = 0, 0
+    if kernel.shape[0] * kernel.shape[1] > FUSED_TAPS:  # what the offsets reach, and no more
+        top, left = (max(0, -min(offset for phase in axis for _, offset in phase)) for axis in meetings)
+        g = _window(g, (-top, -left), 1, [
+            before + count + max(0, *(offset for phase in axis for _, offset in phase))
+            for before, count, axis in zip((top, left), counts, meetings, strict=True)])
 
     def phase(rows: list[tuple[int, int]], columns: list[tuple[int, int]]) -> jax.Array:
-        met = [padded[:, top + down:top + down + height, left + right:left + right + width] * kernel[row, column, 0]
+        met = [_window(g, (top + down, left + right), 1, counts) * kernel[row, column, 0]
                for row, down in rows for column, right in columns]
-        return functools.reduce(jnp.add, met) if met else jnp.zeros((g.shape[0], height, width, g.shape[-1]), g.dtype)
+        return functools.reduce(jnp.add, met) if met else jnp.zeros((g.shape[0], *counts, g.shape[-1]), g.dtype)
 
     phases = jnp.stack([jnp.stack([phase(rows, columns) for columns in meetings[1]], 3) for rows in meetings[0]], 2)
-    return phases.reshape(g.shape[0], height * stride, width * stride, -1)[:, :shape[0], :shape[1]]
+    return phases.reshape(g.shape[0], counts[0] * stride, counts[1] * stride, -1)[:, :shape[0], :shape[1]]
 
 
 def _gradient_by_windows(x: jax.Array, g: jax.Array, extents: tuple[int, ...], stride: int, pads: Pads) -> jax.Array:

@@ -11,7 +11,17 @@ import functools
 from dataclasses import dataclass
 from functools import cached_property
 
-from search_spaces.layers import Activation, Add, BatchNorm, Concatenate, Multiply, Operation, Program, Shape
+from search_spaces.layers import (
+    Activation,
+    Add,
+    BatchNorm,
+    Concatenate,
+    Convolution,
+    Multiply,
+    Operation,
+    Program,
+    Shape,
+)
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -28,6 +38,12 @@ class Piece:
         """The shapes of the trainable weights by name, kernels first."""
         return _kernels_first({name: shape for operation in self.operations
                                for name, shape in operation.weights.items()})
+
+    @property
+    def depthwise_stride(self) -> int:
+        """The stride of the depthwise convolution that it is, or 0."""
+        layer = self.operations[0].layer
+        return layer.stride if isinstance(layer, Convolution) and layer.is_depthwise(self.input_shapes[0][-1]) else 0
 
     @cached_property
     def statistics(self) -> Shapes:

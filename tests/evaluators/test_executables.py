@@ -47,6 +47,10 @@ def test_the_type_of_numbers_is_part_of_the_form():
         assert double(np.ones(2, np.float64)).dtype == np.float64
 
 
+def test_an_option_that_the_compiler_does_not_know_is_left_out():
+    assert Executable(lambda x: x + x, "double", cpu_options={"xla_cpu_no_such_option": True})(jnp.ones(2))[0] == 2
+
+
 @pytest.mark.usefixtures("one_in_memory")
 def test_what_memory_has_no_room_for_is_found_on_disk():
     traced = []

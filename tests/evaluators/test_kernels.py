@@ -38,12 +38,31 @@ def test_depthwise_equals_the_library_with_both_gradients(height, width, kernel,
         assert_close((ours, ours_pullback(g)), (theirs, their_pullback(g)))
 
 
-def test_pointwise_has_the_gradients_that_autodiff_finds():
+@pytest.mark.parametrize("filters", [2, 9])
+def test_pointwise_has_the_gradients_that_autodiff_finds(filters):
     with jax.enable_x64(True):
         generator = np.random.default_rng(0)
-        x, kernel, g = (generator.standard_normal(shape) for shape in ((3, 4, 5, 6), (6, 2), (3, 4, 5, 2)))
+        x, kernel, g = (generator.standard_normal(shape) for shape in ((3, 4, 5, 6), (6, filters), (3, 4, 5, filters)))
         (ours, ours_pullback), (theirs, their_pullback) = (
             jax.vjp(function, x, kernel) for function in (kernels.pointwise, jnp.matmul))
+        assert_close((ours, ours_pullback(g)), (theirs, their_pullback(g)))
+
+
+@pytest.mark.parametrize(("channels", "kernel", "stride"), [(1, 3, 2), (3, 3, 1), (4, 5, 2), (3, 1, 1)])
+def test_a_convolution_of_few_channels_equals_the_library_with_both_gradients(channels, kernel, stride):
+    def few(x, weights):
+        return kernels.convolution(x, weights, stride, pads, 1)
+
+    def plain(x, weights):
+        return lax.conv_general_dilated(x, weights, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    with jax.enable_x64(True):
+        generator = np.random.default_rng(0)
+        rows, *pad = padding_of(9, kernel, stride, "same")
+        pads = (tuple(pad),) * 2
+        x, weights, g = (generator.standard_normal(shape) for shape in (
+            (2, 9, 9, channels), (kernel, kernel, channels, 6), (2, rows, rows, 6)))
+        (ours, ours_pullback), (theirs, their_pullback) = (jax.vjp(function, x, weights) for function in (few, plain))
         assert_close((ours, ours_pullback(g)), (theirs, their_pullback(g)))
 
 
