@@ -20,6 +20,7 @@ FEW = 4  # channels of an image, which the library's convolution is slow on
 FUSED_TAPS = 9  # of a kernel, up to which padding is a condition within the sum over them instead of a copy
 SMALL = 64  # pixels out, up to which a product is written out for each of them
 PART_BYTES = 10**6  # of the batch at a time, of which two cores find all that they need in their caches
+CACHED_BYTES = 4 * 10**6  # of an array that is read again before it has left the caches
 
 
 def convolution(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads, groups: int) -> jax.Array:
@@ -136,7 +137,7 @@ def _batch_norm_backward(epsilon: float, activation: Callable, saved: tuple, g: 
     x, scale, bias, mean, var = saved
     normalised = _normalised(x, mean, var, epsilon)
     g, = jax.vjp(activation, normalised * scale + bias)[1](g.astype(mean.dtype))
-    d_bias, d_scale = jnp.sum(g, (0, 1, 2)), jnp.sum(g * normalised, (0, 1, 2))
+    d_bias, d_scale = _sums(g, g * normalised)
     count = x.size // x.shape[-1]
     d_x = scale * lax.rsqrt(var + epsilon) * (g - (d_bias + normalised * d_scale) / count)
     return (d_x.astype(x.dtype), d_scale.astype(scale.dtype), d_bias.astype(bias.dtype), jnp.zeros_like(mean),
@@ -144,6 +145,22 @@ def _batch_norm_backward(epsilon: float, activation: Callable, saved: tuple, g: 
 
 
 batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
+
+
+def _sums(*arrays: jax.Array) -> Sequence[jax.Array]:
+    """Returns the sums `[C]` of arrays `[B, H, W, C]` over all axes but the channels.
+
+    XLA on CPU makes no vectors of a sum of products; what fits into cache is written out for a product with ones.
+    """
+    def summed(*arrays: jax.Array) -> list[jax.Array]:
+        return [jnp.sum(array, (0, 1, 2)) for array in arrays]
+
+    def multiplied(*arrays: jax.Array) -> list[jax.Array]:
+        ones = jnp.ones((1, arrays[0].size // arrays[0].shape[-1]), arrays[0].dtype)
+        return [(ones @ array.reshape(-1, array.shape[-1]))[0] for array in lax.optimization_barrier(arrays)]
+
+    small = arrays[0].size * arrays[0].dtype.itemsize <= CACHED_BYTES
+    return lax.platform_dependent(*arrays, cpu=multiplied if small else summed, default=summed)
 
 
 def _pad(x: jax.Array, pads: Pads) -> jax.Array:
