@@ -9,7 +9,7 @@ import csv
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -86,7 +86,7 @@ class TableSpace:
         """Returns the assignment of every network, or None if there are more than `limit`."""
         return list(self.members.values()) if self.size <= limit else None
 
-    def nearest(self, assignment: Assignment, seen: Set[str]) -> Architecture:
+    def nearest(self, assignment: Assignment, seen: Iterable[str]) -> Architecture:
         """Returns the network of a proposal, or, where the table lacks it, the nearest that was not seen.
 
         Nearest is what differs in the fewest choices, the first of several.
@@ -97,7 +97,8 @@ class TableSpace:
         architecture = self.build(assignment)
         if architecture.id in self.members:
             return architecture
-        free = np.array([member not in seen for member in self.members])
+        taken = set(seen)
+        free = np.array([member not in taken for member in self.members])
         require(bool(free.any()), f"a table has no more networks than it has, but all {self.size} were seen")
         own = np.array([str(value) for value in self.canonical(assignment).values()])
         distances = np.where(free, (self._values != own).sum(axis=1), len(own) + 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluators.evaluator import Evaluator
 from nas.candidate import Candidate, front, winner
-from nas.ending import Ending, tally
+from nas.ending import Ending, Tally, tally
 from nas.objective import IMPOSSIBLE, START, CandidateFailed, Evaluation, objective
 from nas.rungs import stopped
 from nas.starts import Start
@@ -24,6 +24,21 @@ FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a c
 
 class SearchFailed(RuntimeError):
     """A search that cannot go on; what was found is kept."""
+
+
+@dataclass(frozen=True)
+class History:
+    """All that is known at a moment at which nobody but the worker that holds the baton can change it.
+
+    Attributes:
+        trials: of the study.
+        candidates: what is known of them.
+        counts: how many came to what.
+    """
+
+    trials: "list[optuna.trial.FrozenTrial]"
+    candidates: list[Candidate]
+    counts: Tally
 
 
 @dataclass
@@ -76,7 +91,8 @@ class Loop:
         """Works on one trial after the other; raises what is no fault of a candidate."""
         evaluation = dataclasses.replace(self.evaluation, evaluate=evaluate)
         with evaluation.baton:
-            while (trial := self._next()) is not None:
+            history = self._history()
+            while (trial := self._next(history)) is not None:
                 values = None
                 try:
                     values = objective(evaluation, self.study, trial)
@@ -84,22 +100,26 @@ class Loop:
                     pass  # its reason is recorded
                 finally:
                     self._tell(trial, values)
-                self._look_after(trial.number)
+                history = self._history()
+                self._look_after(trial.number, history)
 
-    def _next(self) -> "optuna.Trial | None":
+    def _history(self) -> History:
+        trials = self.study.get_trials(deepcopy=False)
+        return History(trials, self.evaluation.run.candidates(self.study, trials), tally(trials))
+
+    def _next(self, history: History) -> "optuna.Trial | None":
         """Returns the next trial; None when the search is over, which is certain when nobody works on one any more."""
         while self.reason is None:
-            trials, candidates = self.study.get_trials(deepcopy=False), self.evaluation.run.candidates(self.study)
-            running = [trial for trial in trials if trial.state.name == "RUNNING"]
-            counts = tally(trials)
-            begun = counts.tried + sum(PROMOTED not in trial.user_attrs for trial in running)
+            running = [trial for trial in history.trials if trial.state.name == "RUNNING"]
+            begun = history.counts.tried + sum(PROMOTED not in trial.user_attrs for trial in running)
             enough = self.ending.trials is not None and begun >= self.ending.trials
-            promoting = _enqueue_next(self.study, self.evaluation, self.first, trials, candidates, enough)
-            reason = self.ending.reached(counts, candidates, promoting)
+            promoting = _enqueue_next(self.study, self.evaluation, self.first, history, enough)
+            reason = self.ending.reached(history.counts, history.candidates, promoting)
             if reason is None and (promoting or not enough):
                 return self.study.ask()
             if running:
                 self.evaluation.baton.wait()
+                history = self._history()
             else:
                 self.reason = reason
                 self.evaluation.baton.announce()
@@ -112,15 +132,15 @@ class Loop:
         self.study.tell(trial, values, state=failed)
         self.evaluation.baton.announce()
 
-    def _look_after(self, number: int) -> None:
+    def _look_after(self, number: int, history: History) -> None:
         """Reports a trial that has ended, and keeps of all files those that are still needed."""
-        trials, candidates = self.study.get_trials(deepcopy=False), self.evaluation.run.candidates(self.study)
+        candidates = history.candidates
         last = next((candidate for candidate in candidates if candidate.trial == number), None)
-        self.evaluation.monitor.told(tally(trials), last, winner(candidates))
+        self.evaluation.monitor.told(history.counts, last, winner(candidates))
         running = [candidate for candidate in candidates if candidate.state == "running"]
         self.evaluation.run.keep_files(_ids([*front(candidates, self.evaluation.objectives), *running]),
                                        _ids([*stopped(candidates), *running]))
-        _require_progress(trials)
+        _require_progress(history.trials)
 
 
 def _ids(candidates: list[Candidate]) -> list[str]:
@@ -145,21 +165,21 @@ def _fail_lost_trials(study: "optuna.Study") -> None:
 
 
 def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: Sequence[Start],
-                  trials: "list[optuna.trial.FrozenTrial]", candidates: list[Candidate], enough: bool) -> bool:
+                  history: History, enough: bool) -> bool:
     """Asks for what comes before the strategy's own: a stopped candidate that is promoted, or a start not tried yet.
 
     One at a time, so that they keep their order however often the search is interrupted. Starts are asked for by their
     choices if the space has them. Where the strategy says who goes on, others do only when enough candidates have
     begun, or where it does not know them. Returns whether a candidate is promoted.
     """
-    trials = [trial for trial in trials if LOST not in trial.user_attrs]
+    trials = [trial for trial in history.trials if LOST not in trial.user_attrs]
     waiting = [trial for trial in trials if trial.state.name == "WAITING"]
     if waiting:
         return any(PROMOTED in trial.user_attrs for trial in waiting)
     taken = {trial.user_attrs.get(PROMOTED) for trial in trials}
     if evaluation.rungs.by_strategy and not enough:
         taken |= {trial.number for trial in trials if OUTSIDE not in trial.user_attrs}
-    promoted = evaluation.rungs.promotable(candidates, taken)
+    promoted = evaluation.rungs.promotable(history.candidates, taken)
     if promoted:
         original = next(trial for trial in trials if trial.number == promoted.trial)
         outside = {OUTSIDE: True} if OUTSIDE in original.user_attrs else {}

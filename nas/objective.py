@@ -5,7 +5,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,13 +74,13 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial")
     else:
         try:
             assignment = evaluation.space.suggest(trial)
-            architecture = (evaluation.table.space.nearest(assignment, _seen(study)) if evaluation.table
+            architecture = (evaluation.table.space.nearest(assignment, _met(study)) if evaluation.table
                             else evaluation.space.decode(assignment))
         except InvalidInput as error:
             trial.set_user_attr(IMPOSSIBLE, str(error))
             raise CandidateFailed(str(error)) from None
     with evaluation.baton.claim(architecture.id):
-        earlier = _earlier(study, architecture.id)
+        earlier = _earlier(study, architecture.text)
         if earlier is None:
             return _evaluated(evaluation, study, trial, architecture)
         if evaluation.rungs.by_strategy and _is_stopped(earlier):
@@ -202,18 +202,19 @@ def _values(evaluation: Evaluation, accuracy: float, costs: Costs) -> tuple[floa
     return tuple(float(values[name] or 0) for name in evaluation.objectives)
 
 
-def _seen(study: "optuna.Study") -> set[str]:
-    """Returns the ids of all architectures that trials have met."""
-    return {identify(trial.user_attrs[CANDIDATE]["architecture"]) for trial in study.get_trials(deepcopy=False)
-            if CANDIDATE in trial.user_attrs}
+def _met(study: "optuna.Study") -> Iterator[str]:
+    """Yields the ids of all architectures that trials have met."""
+    for trial in study.get_trials(deepcopy=False):
+        if CANDIDATE in trial.user_attrs:
+            yield identify(trial.user_attrs[CANDIDATE]["architecture"])
 
 
-def _earlier(study: "optuna.Study", architecture_id: str) -> "optuna.trial.FrozenTrial | None":
+def _earlier(study: "optuna.Study", text: str) -> "optuna.trial.FrozenTrial | None":
     """Returns the last finished trial that has evaluated an architecture."""
     for trial in reversed(study.get_trials(deepcopy=False)):
         known = trial.user_attrs.get(CANDIDATE)
-        if (known and trial.state.is_finished() and LOST not in trial.user_attrs and "duplicate_of" not in known
-                and identify(known["architecture"]) == architecture_id):
+        if (known and known["architecture"] == text and trial.state.is_finished()
+                and LOST not in trial.user_attrs and "duplicate_of" not in known):
             return trial
     return None
 

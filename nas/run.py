@@ -21,7 +21,7 @@ import sqlite3
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ class RunDirectory:
     """A directory that holds one search."""
 
     path: Path
+    _ended: dict[int, Candidate] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def exists(self) -> bool:
@@ -137,7 +138,8 @@ class RunDirectory:
         return optuna.create_study(storage=_sqlite(self.path / "study.db"), sampler=sampler, study_name="search",
                                    directions=directions, load_if_exists=True)
 
-    def candidates(self, study: "optuna.Study | None" = None) -> list[Candidate]:
+    def candidates(self, study: "optuna.Study | None" = None,
+                   trials: "Sequence[optuna.trial.FrozenTrial] | None" = None) -> list[Candidate]:
         """Returns what is known of every trial, in the order of their numbers; lost trials are left out.
 
         What was learned after a trial had ended, such as a later timing, takes the place of what it and the other
@@ -145,18 +147,31 @@ class RunDirectory:
 
         Args:
             study: the study of the run, where it is open already.
+            trials: its trials, where they have been read already.
         """
         if study is None and not (self.path / "study.db").exists():
             return []
         study = study or self.study()
         targets = self.config.targets
-        found = [candidate_of(trial, targets) for trial in study.get_trials(deepcopy=False)
+        found = [self._candidate_of(trial, targets)
+                 for trial in (study.get_trials(deepcopy=False) if trials is None else trials)
                  if CANDIDATE in trial.user_attrs and LOST not in trial.user_attrs]
-        notes, budgets = study.user_attrs, self.budgets
+        notes = study.user_attrs
+        if not notes:
+            return found
+        budgets = self.budgets
         later = {candidate.architecture: _latencies(notes[names[-1]], targets) for candidate in found
                  if (names := _later_timings(notes, candidate.trial))}
         return [candidate.with_latencies(later[candidate.architecture], budgets)
                 if candidate.architecture in later else candidate for candidate in found]
+
+    def _candidate_of(self, trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> Candidate:
+        """Returns what is known of a trial; kept where it has ended, since nothing of it changes any more."""
+        if not trial.state.is_finished():
+            return candidate_of(trial, targets)
+        if trial.number not in self._ended:
+            self._ended[trial.number] = candidate_of(trial, targets)
+        return self._ended[trial.number]
 
     def trainings(self) -> dict[str, dict[str, Any]]:
         """Returns what each training that came to its end has found, by the text of its architecture."""

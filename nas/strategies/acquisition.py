@@ -20,6 +20,8 @@ def expected_shortfall(mean: Matrix, deviation: Matrix, limit: Matrix) -> Matrix
         deviation: of the logarithm, `[M]`.
         limit: positive values.
     """
+    if not deviation.any():
+        return np.maximum(limit - np.exp(mean)[:, None], 0.0)
     spread = np.maximum(deviation, 1e-9)[:, None]
     score = (np.log(limit) - mean[:, None]) / spread
     return limit * ndtr(score) - np.exp(mean[:, None] + spread**2 / 2) * ndtr(score - spread)

@@ -60,15 +60,19 @@ class FreshSampler(BaseSampler):
 
 def place(study: Study, trial: FrozenTrial) -> int:
     """Returns how many trials came before one; what was lost with a dead worker does not count."""
-    return sum(other.number < trial.number and LOST not in other.user_attrs for other in study.get_trials(False))
+    return sum(other.number < trial.number and LOST not in other.user_attrs
+               for other in study._get_trials(deepcopy=False, use_cache=True))
 
 
 class _Seen(Study):
-    """A study as samplers see it: some take it that each trial has all parameters."""
+    """A study as samplers see it: some take it that each trial has all parameters.
+
+    The trials are read once for each that is asked for, as Optuna's own samplers do.
+    """
 
     def _get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
                     ) -> list[FrozenTrial]:
-        return [trial for trial in super()._get_trials(deepcopy, states, use_cache)
+        return [trial for trial in super()._get_trials(deepcopy, states, use_cache=True)
                 if not trial.user_attrs.keys() & {LOST, OUTSIDE}]
 
     def stop(self) -> None:

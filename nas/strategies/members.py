@@ -66,9 +66,9 @@ class Members:
     def features(self, members: Sequence[Member]) -> Matrix:
         """Returns what a model is told of members `[M, D]`."""
         mean, spread = self._spread
-        logarithms = np.stack([member.logarithms for member in members])
-        return np.concatenate([np.stack([member.choices for member in members]),
-                               COST_SCALE * (logarithms - mean) / spread], axis=1)
+        choices, logarithms = (np.concatenate(rows).reshape(len(members), -1) for rows in
+                               ([member.choices for member in members], [member.logarithms for member in members]))
+        return np.concatenate([choices, COST_SCALE * (logarithms - mean) / spread], axis=1)
 
     def of(self, assignment: Assignment) -> Member | None:
         """Returns the member of an assignment, or None where the choices make no network; it is kept."""

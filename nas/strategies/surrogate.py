@@ -116,20 +116,22 @@ class SurrogateSampler(ProposingSampler):
     def _records(self, told: Mapping[str, FrozenTrial], before: Mapping[str, FrozenTrial], met: Mapping[int, Member]
                  ) -> list[Record]:
         """Returns what trials have told, now and before, both by the ids of their members."""
-        epochs = self._problem.epochs
-        curves = [_curve(trial, epochs) for trial in told.values()]
-        earlier, _ = final_errors([_curve(before[key], epochs) if key in before else {} for key in told], epochs)
-        measured = sorted({name for trial in told.values() for name in trial.constraints} - self._exact.keys())
+        epochs, constraints = self._problem.epochs, [trial.constraints for trial in told.values()]
+        curves = [_curve(trial, own, epochs) for trial, own in zip(told.values(), constraints, strict=True)]
+        past_curves = [curve if (trial := before.get(key)) is told[key] else
+                       _curve(trial, trial.constraints, epochs) if trial else {}
+                       for key, curve in zip(told, curves, strict=True)]
+        measured = sorted({name for own in constraints for name in own} - self._exact.keys())
         found = []
-        for trial, curve, past, error, deviation in zip(told.values(), curves, earlier, *final_errors(curves, epochs),
-                                                        strict=True):
+        for trial, own, curve, past, error, deviation in zip(told.values(), constraints, curves, final_errors(
+                past_curves, epochs)[0], *final_errors(curves, epochs), strict=True):
             member, (_, *others) = met[trial.number], trial.values
             costs = (member.costs.get(name) or value or np.nan
                      for name, value in zip(self._problem.objectives[1:], others, strict=True))
-            ratios = (1 + trial.constraints.get(name, 0.0) for name in measured)
+            ratios = (1 + own.get(name, 0.0) for name in measured)
             found.append(Record(member, (float(error), *costs), deviation, past, epochs - max(curve, default=epochs),
                                 tuple(ratio if ratio != 1 else np.nan for ratio in ratios),
-                                all(violation <= 0 for violation in trial.constraints.values())))
+                                _are_met(own)))
         return found
 
     def _candidates(self, records: Sequence[Record]) -> list[Member]:
@@ -222,12 +224,17 @@ class SurrogateSampler(ProposingSampler):
         return process.predict(self._members.features(queries))
 
 
-def _curve(trial: FrozenTrial, end: int) -> dict[int, float]:
+def _curve(trial: FrozenTrial, constraints: Mapping[str, float], end: int) -> dict[int, float]:
     """Returns the errors of a trial by the epochs of its training; there are none without one."""
     known = trial.user_attrs.get(CANDIDATE, {})
-    trained = known.get("trained", all(violation <= 0 for violation in trial.constraints.values()))
-    last = [(end, trial.values[0])] if trained else []
-    return {epochs: max(1 - accuracy, LEAST_ERROR) for epochs, accuracy in (*known.get("accuracies", ()), *last)}
+    found = {epochs: max(1 - accuracy, LEAST_ERROR) for epochs, accuracy in known.get("accuracies", ())}
+    if known["trained"] if "trained" in known else _are_met(constraints):
+        found[end] = max(1 - trial.values[0], LEAST_ERROR)
+    return found
+
+
+def _are_met(constraints: Mapping[str, float]) -> bool:
+    return all(violation <= 0 for violation in constraints.values())
 
 
 def _one_thread() -> AbstractContextManager[Any]:
