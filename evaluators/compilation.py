@@ -121,11 +121,8 @@ def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
     """
     uses = cut(program)
     compiled = _as_it_is if whole else Executable
-    forward = _forwards(uses, compiled)
-    wanted = [tuple(value > 0 for value in use.inputs) for use in uses]
-    backward = [compiled(_backward(use.piece, optimizer, gradients), use.piece, optimizer, gradients,
-                         cpu_options=OLDER_EMITTERS if use.piece.depthwise_stride else {})
-                for use, gradients in zip(uses, wanted, strict=True)]
+    forward, backward = zip(*(piece_passes(use.piece, optimizer, tuple(value > 0 for value in use.inputs), compiled)
+                              for use in uses), strict=True)
     loss_of = compiled(_loss(optimizer.label_smoothing), optimizer.label_smoothing)
     add = {use.output: compiled(_add) for use in uses}
     ended = _ended(uses)
@@ -161,7 +158,7 @@ def inference(program: Program, whole: bool) -> Inference:
     """
     uses = cut(program)
     compiled = _as_it_is if whole else Executable
-    forward = _forwards(uses, compiled)
+    forward = [_forward_pass(use.piece, compiled) for use in uses]
     flat, ended = compiled(_flat), _ended(uses)
 
     def infer(states: States, images: jax.Array) -> jax.Array:
@@ -180,9 +177,16 @@ def _as_it_is(function: Callable, *parameters: object, **options: object) -> Cal
     return function
 
 
-def _forwards(uses: tuple[Use, ...], compiled: Callable[..., Callable]) -> list[Callable]:
-    return [compiled(_forward(use.piece), use.piece,
-                     cpu_options=OLDER_EMITTERS if use.piece.depthwise_stride == 1 else {}) for use in uses]
+def piece_passes(piece: Piece, optimizer: Optimizer, wanted: tuple[bool, ...],
+                 compiled: Callable[..., Callable] = Executable) -> tuple[Callable, Callable]:
+    """Returns the forward and the backward pass of a piece; `wanted` tells which inputs have a gradient."""
+    backward = compiled(_backward(piece, optimizer, wanted), piece, optimizer, wanted,
+                        cpu_options=OLDER_EMITTERS if piece.depthwise_stride else {})
+    return _forward_pass(piece, compiled), backward
+
+
+def _forward_pass(piece: Piece, compiled: Callable[..., Callable]) -> Callable:
+    return compiled(_forward(piece), piece, cpu_options=OLDER_EMITTERS if piece.depthwise_stride == 1 else {})
 
 
 def _forward(piece: Piece) -> Callable:

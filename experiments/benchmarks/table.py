@@ -62,7 +62,19 @@ def memory_table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"training_step": training_step_table, "compilation": compilation_table, "resident_memory": memory_table}
+def parts_table(result: dict[str, Any]) -> str:
+    """Returns where the milliseconds of a step go, in plain XLA and here."""
+    lines = [f"| {result['network']}, batch {result['batch']} | plain XLA, forward | backward | here, forward | "
+             "backward and update |", "|---" * 5 + "|"]
+    for kind, own in result["ms"].items():
+        cells = [f"{value:.1f} ms" for side in ("plain", "ours") for value in own[side].values()]
+        lines.append(f"| {kind} | " + " | ".join(cells if len(cells) == 4 else [cells[0], "", cells[1], ""]) + " |")
+    totals = [f"{sum(sum(own[side].values()) for own in result['ms'].values()):.1f} ms" for side in ("plain", "ours")]
+    return "\n".join([*lines, f"| whole step | {totals[0]} | | {totals[1]} | |"]) + "\n"
+
+
+TABLES = {"training_step": training_step_table, "step_parts": parts_table, "compilation": compilation_table,
+          "resident_memory": memory_table}
 
 
 def tables() -> str:
