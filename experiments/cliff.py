@@ -8,7 +8,7 @@ than small ones. Two searches of `mobile` differ in nothing but their target: th
 is a stand-in that rewards multiply-adds and, twice as much, the sum of the kernel sizes of all depthwise layers, so
 that nothing is trained and both would rather have large kernels. A third of the layers of random members are above 5x5.
 The fronts are then timed again on both runtimes, in fresh processes. Takes 2 minutes a search; run it alone on the
-machine. Expected: the front of `onnxruntime` has a third or more, that of `litert` hardly any.
+machine.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from search_spaces.layers import Convolution
 
 RESULT = Path(__file__).parent / "results" / "cliff.json"
 RUNTIMES = ("onnxruntime", "litert")
-BUDGET_MS, TRIALS, SEED = 0.07, 16, 0
+BUDGET_MS, TRIALS, SEED = 0.2, 16, 0
 FAST = 5  # the largest kernel before the cliff
 
 

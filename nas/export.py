@@ -11,7 +11,7 @@ from nas.candidate import Candidate, winner
 from nas.certificate import Exported
 from nas.delivery import Order, deliver, require_deliverable
 from nas.monitor import Monitor, Silent
-from nas.retiming import in_fresh_processes, retimed
+from nas.retiming import CONFIRMING, in_fresh_processes, retimed
 from nas.run import RunDirectory
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
@@ -69,7 +69,8 @@ def judged(run: RunDirectory, budgets: Budgets) -> list[Candidate]:
 def confirmed_winner(run: RunDirectory, budgets: Budgets, monitor: Monitor) -> Candidate:
     """Returns the best candidate that still meets the budgets when it is timed anew, before the long training.
 
-    The later timing is recorded beside the trial, whether it falls out or not.
+    The slowest of `CONFIRMING` processes counts, since they differ by a few per cent. It is recorded beside the trial,
+    whether that falls out or not.
     """
     while True:
         best = winner(judged(run, budgets))
@@ -77,7 +78,7 @@ def confirmed_winner(run: RunDirectory, budgets: Budgets, monitor: Monitor) -> C
             raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
         if not budgets.timed:
             return best
-        later = retimed(run, best, budgets, in_fresh_processes(run))
+        later = retimed(run, best, budgets, in_fresh_processes(run, CONFIRMING))
         if later.feasible:
             return later
         monitor.say(f"trial {best.trial} was timed again: {budgets.excess(later.costs)}, so the next best is taken")

@@ -44,7 +44,7 @@ def made_up(monkeypatch):
         return {"onnxruntime": timed(latency_ms.get(architecture.id, 1.0))}
 
     monkeypatch.setattr(nas.delivery, "_train_to_the_end", train)
-    monkeypatch.setattr(nas.export, "in_fresh_processes", lambda run: retime)
+    monkeypatch.setattr(nas.export, "in_fresh_processes", lambda run, processes: retime)
     monkeypatch.setattr(evaluators.baseline, "easy_accuracy", lambda dataset: 0.5)
     monkeypatch.setattr(nas.certificate, "measure_once", lambda *arguments, **named: timed(1.0))
     return latency_ms

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 
 import pytest
@@ -103,3 +104,18 @@ def test_real_candidates_are_timed_in_processes_of_their_own(make_config, gauge,
     latencies = in_fresh_processes(run)(Architecture.parse(run.candidates()[0].architecture))
     assert list(latencies) == ["onnxruntime"]
     assert latencies["onnxruntime"].runs > 10
+
+
+def test_the_slowest_of_several_processes_counts_on_each_target(make_config, gauge, tmp_path, monkeypatch):
+    run = run_search(make_config(trials=1), tmp_path / "run", gauge=gauge)
+    architecture = Architecture.parse(run.candidates()[0].architecture)
+    factors = iter([1.0, 1.3, 1.1])
+
+    @contextlib.contextmanager
+    def gauges(targets, quiet_ms):
+        yield {target: MoodyGauge(gauge, {architecture.id: next(factors)}) for target in targets}
+
+    monkeypatch.setattr("nas.retiming.file_gauges", gauges)
+    latencies = in_fresh_processes(run, processes=3)(architecture)
+    assert latencies["onnxruntime"].median_ms == pytest.approx(1.3 * gauge.latency(architecture).median_ms)
+    assert next(factors, None) is None
