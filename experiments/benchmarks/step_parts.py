@@ -131,8 +131,7 @@ def parts_ms(architecture: Architecture, batch: int) -> dict[str, dict[str, dict
             found[kind(piece)][side][name] += count * value
     sides = {side: make(architecture, batch) for side, make in SIDES.items()}
     for side, value in medians_ms({side: functools.partial(steps, 1) for side, steps in sides.items()}).items():
-        found[REST][side]["whole step"] = value - sum(
-            sum(own[side].values()) for own in found.values())
+        found[REST][side]["both passes"] = value - sum(sum(own[side].values()) for own in found.values())
     return {name: {side: {part: round(value, 2) for part, value in each.items()} for side, each in own.items()}
             for name, own in found.items()}
 
