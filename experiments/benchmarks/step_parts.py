@@ -5,9 +5,9 @@
 A network like MobileNetV2 is cut into the pieces that this project compiles. The forward and the backward pass of each
 are timed alone, as XLA compiles what a user would write, and as this project does, whose backward pass also updates the
 weights; they take turns. What a whole step takes beyond the sum of its pieces is the rest: the batch is drawn, pieces
-are launched, memory is taken; where it is negative, a whole program saves what pieces write. Takes about 3 minutes; run
-it alone on the machine. Expected: in plain XLA on a CPU, depthwise convolutions take nearly all.
-Results: `experiments/results/step_parts.json`.
+are launched, memory is taken. It is negative where a piece finds in the caches what the one before has just written,
+which it does not when timed alone. Takes about a minute; run it alone on the machine. Expected: in plain XLA on a CPU,
+depthwise convolutions take nearly all. Results: `experiments/results/step_parts.json`.
 """
 
 import argparse
