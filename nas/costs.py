@@ -1,6 +1,7 @@
 """What a candidate costs on its target, cheap things first: counts, the size of its file, measured latency."""
 
 import dataclasses
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -116,7 +117,8 @@ def costs_within(architecture: Architecture, budgets: Budgets, gauges: Gauges, t
         budgets: the limits; nothing dearer is measured once one is exceeded.
         gauges: what measures.
         timed: the targets on which the latency is wanted.
-        precisions: how exact a latency is to be; the next one is asked for where a limit lies within the interval.
+        precisions: how exact a latency is to be; the next one is asked for where a limit lies within the interval. One
+            that surely exceeds a limit of the median may be known less exactly.
     """
     costs = counted(architecture)
     if is_feasible(budgets.violations(costs)):
@@ -125,8 +127,10 @@ def costs_within(architecture: Architecture, budgets: Budgets, gauges: Gauges, t
     for target in timed:
         if not is_feasible(budgets.violations(costs)):
             break
+        limit_ms = min((limit.value for limit in budgets.limits.values()
+                        if limit.quantity == "latency" and limit.target == target), default=math.inf)
         for precision in precisions:
-            latency = gauges[target].latency(architecture, precision)
+            latency = gauges[target].latency(architecture, dataclasses.replace(precision, limit_ms=limit_ms))
             costs = dataclasses.replace(costs, latencies={**costs.latencies, target: latency})
             if is_feasible(budgets.violations(costs)) or exceeds_at_best(budgets, target, latency):
                 break

@@ -14,6 +14,7 @@ that no single one can see. Where other processes had the core in between, their
 even undisturbed rounds; then the interval reaches further down.
 """
 
+import dataclasses
 import gc
 import math
 import statistics
@@ -39,6 +40,7 @@ HISTORY = 32  # measurements that are remembered
 BURST_MS = 0.25  # what a burst of the model takes, so that it fits between two slow spells
 REFERENCE_RUNS = 4
 MINIMUM_ROUNDS = 30
+GLANCE_S = 0.05  # after which a measurement may end because the limit is surely exceeded
 CALIBRATION_S = 0.3
 WARM_UP_S = 2.0  # at most
 STOLEN = 0.2  # share of time in which others had the core, from which on it is worth a word
@@ -65,6 +67,7 @@ class Precision:
     half_width: float = 0.03  # of the 95 % interval, relative to the median
     at_least_s: float = 0.3
     at_most_s: float = 3.0
+    limit_ms: float = math.inf  # in raw time; what surely exceeds it need not be known any better
 
 
 DEFAULT_PRECISION = Precision()
@@ -287,7 +290,8 @@ class Bench:
         runs = min(max(round(BURST_MS / run_ms), 1), 50)
         rounds, references = Rounds(), [self._reference_ms()]
         begin_machine = self._machine_ns()
-        begin, begin_core, check_s = self._clock_ns(), self._core(), precision.at_least_s
+        begin, begin_core = self._clock_ns(), self._core()
+        check_s = min(precision.at_least_s, GLANCE_S if math.isfinite(precision.limit_ms) else math.inf)
         while True:
             burst, lost = self._burst(run, runs, primed=run_ms < 2 * BURST_MS)
             references.append(self._reference_ms())
@@ -298,18 +302,21 @@ class Bench:
             level = self._quiet.level_ms(references)
             stolen = max(1 - core_s / elapsed_s, 0.0) if self._core_ns is not None else 0.0
             found = estimate(rounds, level, self._quiet.drift(), stolen)
-            enough = (len(found.rounds) >= MINIMUM_ROUNDS
-                      and (found.half_width <= precision.half_width or found.is_final))
+            exact = elapsed_s >= precision.at_least_s and (
+                found.half_width <= precision.half_width or found.is_final)
+            over = found.low_ms * found.clock > precision.limit_ms
+            enough = len(found.rounds) >= MINIMUM_ROUNDS and (exact or over)
             if (enough and found.slowdown == 1) or elapsed_s >= precision.at_most_s:
                 break
             check_s = CHECK_GROWTH * elapsed_s
         self._quiet.learn(references)
         others_s = (self._machine_ns() - begin_machine) / 1e9 - (core_s if self._core_ns is not None else 0.0)
         times = np.concatenate([rounds.bursts_ms[index] for index in found.rounds])
+        asked = dataclasses.replace(precision, half_width=math.inf) if over else precision
         return Latency(
             found.median_ms, found.low_ms, found.high_ms, float(np.quantile(times, 0.95)), len(times),
             (self._clock_ns() - start) / 1e9, statistics.median(references), level,
-            found.load, _flags(found, precision, elapsed_s, others_s), clock=found.clock,
+            found.load, _flags(found, asked, elapsed_s, others_s), clock=found.clock,
         )
 
     def _burst(self, run: Run, runs: int, primed: bool = True) -> tuple[list[float], float]:

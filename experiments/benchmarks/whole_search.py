@@ -33,7 +33,7 @@ from search_spaces import SPACES
 RESULT = Path(__file__).parents[1] / "results" / "whole_search.json"
 CACHE = Path(tempfile.gettempdir()) / f"whole-search-{os.getuid()}"  # of compiled programs, for both sides of ours
 SIDES = {"2 workers, cold": 2, "2 workers, warm": 2, "1 worker, cold": 1, "1 worker, warm": 1, "pytorch": 0}  # workers
-MEMBERS, SEED, TRAINED, BUDGET_MS = 200, 3, 40, 0.09
+MEMBERS, SEED, TRAINED, BUDGET_MS = 300, 3, 40, 0.12
 
 
 def ours(side: str, trained: int, directory: Path) -> dict[str, Any]:

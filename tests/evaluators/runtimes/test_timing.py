@@ -72,6 +72,17 @@ def test_on_a_quiet_machine_the_true_time_lies_in_a_narrow_interval():
     assert latency.flags == ()
 
 
+def test_what_surely_exceeds_its_limit_is_timed_no_longer():
+    simulated = machine(0)
+    bench = simulated.bench()
+    over, within = (bench.measure(simulated.run(MODEL_MS), Precision(limit_ms=share * MODEL_MS))
+                    for share in (0.8, 1.2))
+    assert over.duration_s < 0.5 * Precision.at_least_s <= within.duration_s
+    assert over.low_ms > 0.8 * MODEL_MS
+    assert over.low_ms < over.median_ms == pytest.approx(MODEL_MS, rel=0.03)
+    assert over.flags == within.flags == ()
+
+
 @pytest.mark.parametrize(("quiet_ms", "slow_ms"), [(15, 15), (15, 45), (5, 5), (2000, 2000)])
 def test_slow_spells_do_not_change_the_result(quiet_ms, slow_ms):
     for seed in range(5):
