@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import NormalDist
 from typing import Literal
 
@@ -74,12 +75,12 @@ class Candidate:
         costs = dataclasses.replace(self.costs, latencies={**self.costs.latencies, **latencies})
         return dataclasses.replace(self, costs=costs, violations=budgets.violations(costs), retimed=True)
 
-    @property
+    @cached_property
     def feasible(self) -> bool:
         """Whether all its checks were made and no budget is exceeded."""
         return self.state == "complete" and is_feasible(self.violations)
 
-    @property
+    @cached_property
     def eligible(self) -> bool:
         """Whether it may win or lie on the front: feasible and fully trained."""
         return self.feasible and self.trained and self.accuracy is not None

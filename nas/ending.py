@@ -1,8 +1,8 @@
 """When a search ends: so many candidates trained, its time used up, or a front that has stopped moving."""
 
-import dataclasses
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,24 +38,32 @@ class Tally:
         return self.trained + self.stopped
 
 
-def tally(trials: "Sequence[optuna.trial.FrozenTrial]") -> Tally:
-    """Returns how many finished trials came to what; lost ones, and stopped ones that went on, count for nothing."""
-    counts = dict.fromkeys((field.name for field in dataclasses.fields(Tally)), 0)
-    for trial in trials:
-        if LOST in trial.user_attrs or not trial.state.is_finished():
-            continue
-        known = trial.user_attrs.get(CANDIDATE, {})
-        if "duplicate_of" in known:
-            counts["duplicates"] += 1
-        elif trial.state.name == "FAIL":
-            counts["failed"] += 1
-        elif "taken_from" in known:
-            counts["taken_over"] += 1
-        else:
-            counts["trained" if known["trained"] else "stopped" if known.get("epochs") else "rejected"] += 1
-            counts["screened"] += any(SCREENED in latency["flags"] for latency in known.get("latencies", {}).values())
-        if PROMOTED in trial.user_attrs and "duplicate_of" not in known:
-            counts["stopped"] -= 1
+def outcome_of(trial: "optuna.trial.FrozenTrial") -> Mapping[str, int]:
+    """Returns what a trial adds to a tally."""
+    if LOST in trial.user_attrs or not trial.state.is_finished():
+        return {}
+    known = trial.user_attrs.get(CANDIDATE, {})
+    if "duplicate_of" in known:
+        return {"duplicates": 1}
+    counts = Counter(["failed" if trial.state.name == "FAIL" else "taken_over" if "taken_from" in known else
+                      "trained" if known["trained"] else "stopped" if known.get("epochs") else "rejected"])
+    counts["screened"] += any(SCREENED in latency["flags"] for latency in known.get("latencies", {}).values())
+    counts["stopped"] -= PROMOTED in trial.user_attrs
+    return counts
+
+
+def tally(trials: "Iterable[optuna.trial.FrozenTrial]",
+          outcome: "Callable[[optuna.trial.FrozenTrial], Mapping[str, int]]" = outcome_of) -> Tally:
+    """Returns how many finished trials came to what; lost ones, and stopped ones that went on, count for nothing.
+
+    Args:
+        trials: of a search.
+        outcome: `outcome_of`, where it is kept for trials that have ended.
+    """
+    counts: Counter[str] = Counter()
+    for found in map(outcome, trials):
+        for name, count in found.items():
+            counts[name] += count
     return Tally(**counts)
 
 

@@ -1,17 +1,19 @@
 """The trials of a search: asked for, worked on by one worker or several, and told, until the search ends."""
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evaluators.evaluator import Evaluator
 from nas.candidate import Candidate, front, winner
-from nas.ending import Ending, Tally, tally
+from nas.ending import Ending, Tally, outcome_of, tally
 from nas.objective import IMPOSSIBLE, START, CandidateFailed, Evaluation, objective
 from nas.rungs import stopped
 from nas.starts import Start
+from nas.strategies.finished import OfFinished
 from nas.strategies.marks import CANDIDATE, LOST, OUTSIDE, PROMOTED, TAKEN
 from nas.workers import TrainingProcess
 from search_spaces.architecture import identify
@@ -58,6 +60,7 @@ class Loop:
     ending: Ending
     first: Sequence[Start]
     reason: str | None = field(default=None, init=False)
+    _outcome: OfFinished[Mapping[str, int]] = field(default_factory=lambda: OfFinished(outcome_of), init=False)
 
     def run(self, evaluators: Sequence[Evaluator]) -> str:
         """Works through trials with one worker for each evaluator; returns why the search is over.
@@ -105,7 +108,7 @@ class Loop:
 
     def _history(self) -> History:
         trials = self.study.get_trials(deepcopy=False)
-        return History(trials, self.evaluation.run.candidates(self.study, trials), tally(trials))
+        return History(trials, self.evaluation.run.candidates(self.study, trials), tally(trials, self._outcome))
 
     def _next(self, history: History) -> "optuna.Trial | None":
         """Returns the next trial; None when the search is over, which is certain when nobody works on one any more."""
@@ -148,11 +151,11 @@ def _ids(candidates: list[Candidate]) -> list[str]:
 
 
 def _require_progress(trials: "list[optuna.trial.FrozenTrial]") -> None:
-    last = [trial for trial in trials
-            if trial.state.is_finished() and IMPOSSIBLE not in trial.user_attrs][-FAILURES_IN_A_ROW:]
+    last = list(itertools.islice((trial for trial in reversed(trials) if trial.state.is_finished()
+                                  and IMPOSSIBLE not in trial.user_attrs), FAILURES_IN_A_ROW))
     reasons = [trial.user_attrs.get(CANDIDATE, {}).get("reason") for trial in last if trial.state.name == "FAIL"]
     if len(reasons) == FAILURES_IN_A_ROW and all(LOST not in trial.user_attrs for trial in last):
-        raise SearchFailed(f"{FAILURES_IN_A_ROW} candidates failed one after the other, the last with: {reasons[-1]}")
+        raise SearchFailed(f"{FAILURES_IN_A_ROW} candidates failed one after the other, the last with: {reasons[0]}")
 
 
 def _fail_lost_trials(study: "optuna.Study") -> None:

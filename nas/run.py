@@ -21,7 +21,8 @@ import sqlite3
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from evaluators.timings import Timings
 from nas.budget import NONE, Budgets, Costs, PerTarget
 from nas.candidate import Candidate, accuracy_interval
 from nas.config import SearchConfig
+from nas.strategies.finished import OfFinished
 from nas.strategies.marks import CANDIDATE, LOST, PROMOTED
 from search_spaces.errors import InvalidInput
 
@@ -65,7 +67,6 @@ class RunDirectory:
     """A directory that holds one search."""
 
     path: Path
-    _ended: dict[int, Candidate] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def exists(self) -> bool:
@@ -152,26 +153,21 @@ class RunDirectory:
         if study is None and not (self.path / "study.db").exists():
             return []
         study = study or self.study()
-        targets = self.config.targets
-        found = [self._candidate_of(trial, targets)
+        found = [self._candidate_of(trial)
                  for trial in (study.get_trials(deepcopy=False) if trials is None else trials)
                  if CANDIDATE in trial.user_attrs and LOST not in trial.user_attrs]
         notes = study.user_attrs
         if not notes:
             return found
         budgets = self.budgets
-        later = {candidate.architecture: _latencies(notes[names[-1]], targets) for candidate in found
+        later = {candidate.architecture: _latencies(notes[names[-1]], self.config.targets) for candidate in found
                  if (names := _later_timings(notes, candidate.trial))}
         return [candidate.with_latencies(later[candidate.architecture], budgets)
                 if candidate.architecture in later else candidate for candidate in found]
 
-    def _candidate_of(self, trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> Candidate:
-        """Returns what is known of a trial; kept where it has ended, since nothing of it changes any more."""
-        if not trial.state.is_finished():
-            return candidate_of(trial, targets)
-        if trial.number not in self._ended:
-            self._ended[trial.number] = candidate_of(trial, targets)
-        return self._ended[trial.number]
+    @cached_property
+    def _candidate_of(self) -> OfFinished[Candidate]:
+        return OfFinished(partial(candidate_of, targets=self.config.targets))
 
     def trainings(self) -> dict[str, dict[str, Any]]:
         """Returns what each training that came to its end has found, by the text of its architecture."""

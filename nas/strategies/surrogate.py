@@ -27,6 +27,7 @@ from threadpoolctl import ThreadpoolController
 from nas.pareto import ranks
 from nas.strategies.acquisition import expected_gain
 from nas.strategies.extrapolation import final_errors
+from nas.strategies.finished import OfFinished
 from nas.strategies.gaussian_process import GaussianProcess, Hyperparameters, fit
 from nas.strategies.marks import CANDIDATE, LOST
 from nas.strategies.members import EXACT, Member, members_of
@@ -49,26 +50,43 @@ LEAST_DEVIATION = 1e-3  # of the logarithm of a measured cost, relative to its l
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a finished trial has told of a member; what it has not told is NaN.
+class Told:
+    """What a trial has told that came to its end; nothing of it changes any more.
 
     Attributes:
-        member: the architecture.
-        objectives: error, expected where the training was stopped, and what is minimised beside it.
-        deviation: the standard deviation of the logarithm of the error, 0 where the training came to its end.
-        past: the error, as it was expected when the hyperparameters of its model were fitted.
-        left: the epochs that are left of a training that was stopped.
+        curve: the errors by the epochs of its training, empty without one.
+        costs: what is minimised beside the error, NaN where it is not known.
         ratios: for each measured limit, what was measured relative to it.
         feasible: whether all constraints are met.
     """
 
-    member: Member
-    objectives: tuple[float, ...]
-    deviation: float
-    past: float
-    left: int
-    ratios: tuple[float, ...]
+    curve: Mapping[int, float]
+    costs: tuple[float, ...]
+    ratios: Mapping[str, float]
     feasible: bool
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is known of members that were evaluated; what was not told is NaN.
+
+    Attributes:
+        members: the architectures `[N]`.
+        objectives: error, expected where the training was stopped, and what is minimised beside it `[N, K]`.
+        deviations: the standard deviation of the logarithm of the error, 0 where the training came to its end `[N]`.
+        past: the error, as it was expected when the hyperparameters of its model were fitted `[N]`.
+        left: the epochs that are left of a training that was stopped `[N]`.
+        ratios: for each measured limit, what was measured relative to it `[R, N]`.
+        feasible: whether all constraints are met `[N]`.
+    """
+
+    members: Sequence[Member]
+    objectives: Matrix
+    deviations: Matrix
+    past: Matrix
+    left: NDArray[np.int64]
+    ratios: Sequence[Matrix]
+    feasible: NDArray[np.bool_]
 
 
 class SurrogateSampler(ProposingSampler):
@@ -79,28 +97,31 @@ class SurrogateSampler(ProposingSampler):
         super().__init__(seed, problem)
         self._exact = {name: float(limit.value) for name, limit in problem.budgets.limits.items() if name in EXACT}
         self._members = members_of(problem.space, "memory" in self._exact)
+        self._told = _told_by(problem)
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
                         ) -> dict[str, Any]:
         """Returns the proposal for a trial."""
         trials = [other for other in study.get_trials(deepcopy=False)
                   if other.number != trial.number and LOST not in other.user_attrs]
-        met = {other.number: member for other in trials if (member := self._member(other)) is not None}
-        seen = {member.id for member in met.values()}
-        latest = {met[other.number].id: other for other in trials if other.number in met}
-        told, before = ({met[other.number].id: other for other in some
-                         if other.number in met and other.state == TrialState.COMPLETE}
-                        for some in (trials, trials[:_milestone(len(trials))]))
-        records = self._records(told, before, met)
-        new = self._within([member for member in self._candidates(records) if member.id not in seen])
-        if new and len(records) < STARTUP:
+        met = [(other, member) for other in trials if (member := self._member(other)) is not None]
+        latest = {member.id: other for other, member in met}
+        complete = [(other, member) for other, member in met if other.state == TrialState.COMPLETE]
+        told = {member.id: (other, member) for other, member in complete}
+        limit = _milestone(len(trials))
+        end = trials[limit].number if limit < len(trials) else np.inf
+        records = self._records(list(told.values()), {
+            member.id: other for other, member in complete if other.number < end})
+        new = self._within([member for member in self._candidates(records) if member.id not in latest])
+        if new and len(records.members) < STARTUP:
             return new[self._generator.integers(len(new))].assignment
-        stopped = [record for record in records if record.left and told[record.member.id] is latest[record.member.id]]
-        candidates = [*new, *(record.member for record in stopped)]
+        stopped = [index for index in np.flatnonzero(records.left).tolist()
+                   if told[(member := records.members[index]).id][0] is latest[member.id]]
+        candidates = [*new, *(records.members[index] for index in stopped)]
         if not candidates:
             return self._problem.space.sample(self._generator)
-        running = [met[other.number] for other in trials if other.number in met and not other.state.is_finished()]
-        left = [self._problem.epochs] * len(new) + [record.left for record in stopped]
+        running = [member for other, member in met if not other.state.is_finished()]
+        left = np.concatenate([np.full(len(new), self._problem.epochs), records.left[stopped]])
         with _one_thread():
             best = int(np.argmax(self._gains(candidates, records, running) / left))
         return candidates[best].assignment
@@ -113,28 +134,22 @@ class SurrogateSampler(ProposingSampler):
             return None
         return self._members.of(trial.params)
 
-    def _records(self, told: Mapping[str, FrozenTrial], before: Mapping[str, FrozenTrial], met: Mapping[int, Member]
-                 ) -> list[Record]:
-        """Returns what trials have told, now and before, both by the ids of their members."""
-        epochs, constraints = self._problem.epochs, [trial.constraints for trial in told.values()]
-        curves = [_curve(trial, own, epochs) for trial, own in zip(told.values(), constraints, strict=True)]
-        past_curves = [curve if (trial := before.get(key)) is told[key] else
-                       _curve(trial, trial.constraints, epochs) if trial else {}
-                       for key, curve in zip(told, curves, strict=True)]
-        measured = sorted({name for own in constraints for name in own} - self._exact.keys())
-        found = []
-        for trial, own, curve, past, error, deviation in zip(told.values(), constraints, curves, final_errors(
-                past_curves, epochs)[0], *final_errors(curves, epochs), strict=True):
-            member, (_, *others) = met[trial.number], trial.values
-            costs = (member.costs.get(name) or value or np.nan
-                     for name, value in zip(self._problem.objectives[1:], others, strict=True))
-            ratios = (1 + own.get(name, 0.0) for name in measured)
-            found.append(Record(member, (float(error), *costs), deviation, past, epochs - max(curve, default=epochs),
-                                tuple(ratio if ratio != 1 else np.nan for ratio in ratios),
-                                _are_met(own)))
-        return found
+    def _records(self, known: Sequence[tuple[FrozenTrial, Member]], before: Mapping[str, FrozenTrial]) -> Records:
+        """Returns what trials have told of members, now and, by the ids of these, before."""
+        epochs = self._problem.epochs
+        members, told = [member for _, member in known], [self._told(trial) for trial, _ in known]
+        curves = [own.curve for own in told]
+        past_curves = [self._told(before[member.id]).curve if member.id in before else {} for member in members]
+        errors, deviations = final_errors(curves, epochs)
+        costs = [[member.costs.get(name, own.costs[index]) for member, own in zip(members, told, strict=True)]
+                 for index, name in enumerate(self._problem.objectives[1:])]
+        measured = sorted({name for own in told for name in own.ratios})
+        return Records(members, np.array([errors, *costs], float).T, deviations, final_errors(past_curves, epochs)[0],
+                       np.array([epochs - max(curve, default=epochs) for curve in curves], np.int64),
+                       [np.array([own.ratios.get(name, np.nan) for own in told]) for name in measured],
+                       np.array([own.feasible for own in told], bool))
 
-    def _candidates(self, records: Sequence[Record]) -> list[Member]:
+    def _candidates(self, records: Records) -> list[Member]:
         """Returns all members of a small space; of a larger one random ones and some that are made of the best."""
         listed = self._members.listed(LISTED)
         if listed is not None:
@@ -142,7 +157,7 @@ class SurrogateSampler(ProposingSampler):
         drawn, parents = self._members.drawn(DRAWN), _best(records, PARENTS)
         if not parents:
             return drawn
-        bred = [self._bred([record.member.assignment for record in parents]) for _ in range(BRED)]
+        bred = [self._bred([parent.assignment for parent in parents]) for _ in range(BRED)]
         return list({member.id: member for member in (*drawn, *self._members.distinct(bred))}.values())
 
     def _bred(self, parents: Sequence[Assignment]) -> Assignment:
@@ -164,34 +179,33 @@ class SurrogateSampler(ProposingSampler):
         most = max(1.0, min(excess))
         return [member for member, own in zip(candidates, excess, strict=True) if own <= most]
 
-    def _gains(self, candidates: Sequence[Member], records: Sequence[Record], running: Sequence[Member]) -> Matrix:
+    def _gains(self, candidates: Sequence[Member], records: Records, running: Sequence[Member]) -> Matrix:
         """Returns what each candidate is expected to add, times the probability that it is within the budgets."""
-        queries = [*candidates, *running]
-        objectives = np.array([record.objectives for record in records])
-        predicted = [self._known_or_predicted(name, records, column, queries)
+        queries, objectives = [*candidates, *running], records.objectives
+        points = self._members.features(queries)
+        predicted = [self._known_or_predicted(name, records, column, queries, points)
                      for name, column in zip(self._problem.objectives, objectives.T, strict=True)]
         means, deviations = (np.stack(each, axis=1) for each in zip(*predicted, strict=True))
-        known = ~np.isnan(objectives).any(axis=1) & np.array([record.feasible for record in records])
-        front = objectives[known & np.array([record.left == 0 for record in records])]
+        known = ~np.isnan(objectives).any(axis=1) & records.feasible
+        front = objectives[known & (records.left == 0)]
         front = np.concatenate([front, np.exp(means[len(candidates):])])  # as if what runs came to what is expected
         gains = np.ones(len(candidates))
         if known.any() or running:
             reference = np.array([self._worst(name, column, queries)
                                   for name, column in zip(self._problem.objectives, objectives.T, strict=True)])
             gains = expected_gain(means[:len(candidates)], deviations[:len(candidates)], front, reference)
-        for ratios in np.array([record.ratios for record in records]).T:
-            mean, deviation = self._predicted(records, ratios, queries)
+        for ratios in records.ratios:
+            mean, deviation = self._predicted(records, ratios, points)
             gains *= ndtr(-mean / np.maximum(deviation, LEAST_DEVIATION))[:len(candidates)]
         return gains
 
-    def _known_or_predicted(self, name: str, records: Sequence[Record], values: Matrix, queries: Sequence[Member]
-                            ) -> tuple[Matrix, Matrix]:
+    def _known_or_predicted(self, name: str, records: Records, values: Matrix, queries: Sequence[Member],
+                            points: Matrix) -> tuple[Matrix, Matrix]:
         if name in EXACT:
             return np.log([member.costs[name] for member in queries]), np.zeros(len(queries))
         if name != "accuracy":
-            return self._predicted(records, values, queries)
-        past, deviations = np.array([(record.past, record.deviation) for record in records]).T
-        return self._predicted(records, values, queries, past, deviations)
+            return self._predicted(records, values, points)
+        return self._predicted(records, values, points, records.past, records.deviations)
 
     def _worst(self, name: str, values: Matrix, queries: Sequence[Member]) -> float:
         """Returns the corner of the hypervolume: the largest exact cost, or the largest value that was seen."""
@@ -199,14 +213,14 @@ class SurrogateSampler(ProposingSampler):
             return 1.001 * max(member.costs[name] for member in queries)
         return float(np.nanmax(values)) if not np.isnan(values).all() else 1.0
 
-    def _predicted(self, records: Sequence[Record], values: Matrix, queries: Sequence[Member],
-                   past: Matrix | None = None, deviations: Matrix | None = None) -> tuple[Matrix, Matrix]:
+    def _predicted(self, records: Records, values: Matrix, queries: Matrix, past: Matrix | None = None,
+                   deviations: Matrix | None = None) -> tuple[Matrix, Matrix]:
         """Returns the means and deviations of the logarithm of a quantity that is NaN where it is not known.
 
         Args:
             records: what is known.
             values: the quantity.
-            queries: where it is asked for.
+            queries: the features of what it is asked for.
             past: the values of which the hyperparameters are.
             deviations: how uncertain the logarithms of the values are.
         """
@@ -217,24 +231,30 @@ class SurrogateSampler(ProposingSampler):
             past = np.where(np.arange(len(values)) <= known[_milestone(len(known)) - 1], values, np.nan)
         learned = np.flatnonzero(~np.isnan(past))[-FITTED:]
         known = known[_informative(values[known])]
-        points, groups = self._members.features([record.member for record in records]), self._members.groups
-        hyperparameters = _fitted(*map(_frozen, (points[learned], np.log(past[learned]), groups)))
-        process = GaussianProcess(points[known], np.log(values[known]), groups, hyperparameters,
+        points, learned_from = (self._members.features([records.members[index] for index in indices])
+                                for indices in (known, learned))
+        hyperparameters = _fitted(*map(_frozen, (learned_from, np.log(past[learned]), self._members.groups)))
+        process = GaussianProcess(points, np.log(values[known]), self._members.groups, hyperparameters,
                                   0.0 if deviations is None else deviations[known])
-        return process.predict(self._members.features(queries))
+        return process.predict(queries)
 
 
-def _curve(trial: FrozenTrial, constraints: Mapping[str, float], end: int) -> dict[int, float]:
-    """Returns the errors of a trial by the epochs of its training; there are none without one."""
-    known = trial.user_attrs.get(CANDIDATE, {})
-    found = {epochs: max(1 - accuracy, LEAST_ERROR) for epochs, accuracy in known.get("accuracies", ())}
-    if known["trained"] if "trained" in known else _are_met(constraints):
-        found[end] = max(1 - trial.values[0], LEAST_ERROR)
-    return found
+@lru_cache(maxsize=4)
+def _told_by(problem: Problem) -> OfFinished[Told]:
+    """Returns what tells of the complete trials of a problem; kept, since a sampler lives for one trial only."""
+    def told(trial: FrozenTrial) -> Told:
+        known, constraints = trial.user_attrs.get(CANDIDATE, {}), trial.constraints
+        assert trial.values is not None
+        accuracy, *costs = trial.values
+        feasible = all(violation <= 0 for violation in constraints.values())
+        curve = {epochs: max(1 - value, LEAST_ERROR) for epochs, value in known.get("accuracies", ())}
+        if known.get("trained", feasible):
+            curve[problem.epochs] = max(1 - accuracy, LEAST_ERROR)
+        return Told(curve, tuple(cost or np.nan for cost in costs),
+                    {name: 1 + violation for name, violation in constraints.items()
+                     if violation and name not in EXACT}, feasible)
 
-
-def _are_met(constraints: Mapping[str, float]) -> bool:
-    return all(violation <= 0 for violation in constraints.values())
+    return OfFinished(told)
 
 
 def _one_thread() -> AbstractContextManager[Any]:
@@ -247,11 +267,11 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _best(records: Sequence[Record], count: int) -> list[Record]:
-    """Returns the best feasible records by the ranks of their fronts."""
-    feasible = [record for record in records if record.feasible and not np.isnan(record.objectives).any()]
-    order = np.argsort(ranks([record.objectives for record in feasible]), kind="stable")
-    return [feasible[int(index)] for index in order[:count]]
+def _best(records: Records, count: int) -> list[Member]:
+    """Returns the best feasible members by the ranks of their fronts."""
+    feasible = np.flatnonzero(records.feasible & ~np.isnan(records.objectives).any(axis=1))
+    order = np.argsort(ranks(records.objectives[feasible]), kind="stable")
+    return [records.members[index] for index in feasible[order[:count]]]
 
 
 def _milestone(count: int) -> int:
