@@ -37,13 +37,14 @@ class Baton:
         self._changed.notify_all()
 
     @contextmanager
-    def claim(self, name: str) -> Iterator[None]:
-        """Waits until no other worker claims the name, and claims it during the block."""
+    def claim(self, name: str) -> Iterator[bool]:
+        """Waits until no other worker claims the name, and claims it during the block; tells whether it has waited."""
+        waited = name in self._claimed
         while name in self._claimed:
             self.wait()
         self._claimed.add(name)
         try:
-            yield
+            yield waited
         finally:
             self._claimed.remove(name)
             self.announce()

@@ -109,8 +109,10 @@ DEFAULT_OBJECTIVES = ("accuracy", "latency")
 
 def winner(candidates: Iterable[Candidate]) -> Candidate | None:
     """Returns the eligible candidate of highest accuracy, ties by latency, then by trial; None if there is none."""
-    eligible = (candidate for candidate in candidates if candidate.eligible)
-    return min(eligible, key=lambda candidate: (_loss(candidate), _latency(candidate), candidate.trial), default=None)
+    eligible = [candidate for candidate in candidates if candidate.eligible]
+    best = min(map(_loss, eligible), default=None)
+    return min((candidate for candidate in eligible if _loss(candidate) == best),
+               key=lambda candidate: (_latency(candidate), candidate.trial), default=None)
 
 
 def front(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:

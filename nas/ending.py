@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,22 +38,24 @@ class Tally:
         return self.trained + self.stopped
 
 
-def outcome_of(trial: "optuna.trial.FrozenTrial") -> Mapping[str, int]:
+Outcome = tuple[tuple[str, int], ...]  # what a trial adds to a tally
+
+
+def outcome_of(trial: "optuna.trial.FrozenTrial") -> Outcome:
     """Returns what a trial adds to a tally."""
     if LOST in trial.user_attrs or not trial.state.is_finished():
-        return {}
+        return ()
     known = trial.user_attrs.get(CANDIDATE, {})
     if "duplicate_of" in known:
-        return {"duplicates": 1}
-    counts = Counter(["failed" if trial.state.name == "FAIL" else "taken_over" if "taken_from" in known else
-                      "trained" if known["trained"] else "stopped" if known.get("epochs") else "rejected"])
-    counts["screened"] += any(SCREENED in latency["flags"] for latency in known.get("latencies", {}).values())
-    counts["stopped"] -= PROMOTED in trial.user_attrs
-    return counts
+        return (("duplicates", 1),)
+    found = ("failed" if trial.state.name == "FAIL" else "taken_over" if "taken_from" in known else
+             "trained" if known["trained"] else "stopped" if known.get("epochs") else "rejected")
+    screened = any(SCREENED in latency["flags"] for latency in known.get("latencies", {}).values())
+    return (found, 1), ("screened", int(screened)), ("stopped", -int(PROMOTED in trial.user_attrs))
 
 
 def tally(trials: "Iterable[optuna.trial.FrozenTrial]",
-          outcome: "Callable[[optuna.trial.FrozenTrial], Mapping[str, int]]" = outcome_of) -> Tally:
+          outcome: "Callable[[optuna.trial.FrozenTrial], Outcome]" = outcome_of) -> Tally:
     """Returns how many finished trials came to what; lost ones, and stopped ones that went on, count for nothing.
 
     Args:
@@ -61,9 +63,9 @@ def tally(trials: "Iterable[optuna.trial.FrozenTrial]",
         outcome: `outcome_of`, where it is kept for trials that have ended.
     """
     counts: Counter[str] = Counter()
-    for found in map(outcome, trials):
-        for name, count in found.items():
-            counts[name] += count
+    for found, times in Counter(map(outcome, trials)).items():
+        for name, count in found:
+            counts[name] += times * count
     return Tally(**counts)
 
 

@@ -2,14 +2,14 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evaluators.evaluator import Evaluator
 from nas.candidate import Candidate, front, winner
-from nas.ending import Ending, Tally, outcome_of, tally
+from nas.ending import Ending, Outcome, Tally, outcome_of, tally
 from nas.objective import IMPOSSIBLE, START, CandidateFailed, Evaluation, objective
 from nas.rungs import stopped
 from nas.starts import Start
@@ -60,7 +60,7 @@ class Loop:
     ending: Ending
     first: Sequence[Start]
     reason: str | None = field(default=None, init=False)
-    _outcome: OfFinished[Mapping[str, int]] = field(default_factory=lambda: OfFinished(outcome_of), init=False)
+    _outcome: OfFinished[Outcome] = field(default_factory=lambda: OfFinished(outcome_of), init=False)
 
     def run(self, evaluators: Sequence[Evaluator]) -> str:
         """Works through trials with one worker for each evaluator; returns why the search is over.
@@ -95,10 +95,10 @@ class Loop:
         evaluation = dataclasses.replace(self.evaluation, evaluate=evaluate)
         with evaluation.baton:
             history = self._history()
-            while (trial := self._next(history)) is not None:
-                values = None
+            while (asked := self._next(history)) is not None:
+                (trial, history), values = asked, None
                 try:
-                    values = objective(evaluation, self.study, trial)
+                    values = objective(evaluation, self.study, trial, history.trials)
                 except CandidateFailed:
                     pass  # its reason is recorded
                 finally:
@@ -110,8 +110,11 @@ class Loop:
         trials = self.study.get_trials(deepcopy=False)
         return History(trials, self.evaluation.run.candidates(self.study, trials), tally(trials, self._outcome))
 
-    def _next(self, history: History) -> "optuna.Trial | None":
-        """Returns the next trial; None when the search is over, which is certain when nobody works on one any more."""
+    def _next(self, history: History) -> "tuple[optuna.Trial, History] | None":
+        """Returns the next trial and what is known before it; None when the search is over.
+
+        That is certain when nobody works on a trial any more.
+        """
         while self.reason is None:
             running = [trial for trial in history.trials if trial.state.name == "RUNNING"]
             begun = history.counts.tried + sum(PROMOTED not in trial.user_attrs for trial in running)
@@ -119,7 +122,7 @@ class Loop:
             promoting = _enqueue_next(self.study, self.evaluation, self.first, history, enough)
             reason = self.ending.reached(history.counts, history.candidates, promoting)
             if reason is None and (promoting or not enough):
-                return self.study.ask()
+                return self.study.ask(), history
             if running:
                 self.evaluation.baton.wait()
                 history = self._history()

@@ -5,7 +5,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,31 +56,36 @@ class Evaluation:
     baton: Baton = field(default_factory=Baton)
 
 
-def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:
-    """Returns the values of a trial; raises `CandidateFailed`. One that is interrupted counts for nothing."""
+def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
+              trials: "Sequence[optuna.trial.FrozenTrial]") -> tuple[float, ...]:
+    """Returns the values of a trial; raises `CandidateFailed`. One that is interrupted counts for nothing.
+
+    `trials` are those of the study before it.
+    """
     try:
         if PROMOTED in trial.user_attrs:
             return _continued(evaluation, study, trial)
-        return _begun(evaluation, study, trial)
+        return _begun(evaluation, study, trial, trials)
     except (KeyboardInterrupt, SystemExit):
         trial.set_user_attr(LOST, True)
         raise
 
 
-def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial") -> tuple[float, ...]:
+def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
+           trials: "Sequence[optuna.trial.FrozenTrial]") -> tuple[float, ...]:
     """Returns the objectives of what a trial proposes, having recorded all that was found on the way."""
     if OUTSIDE in trial.user_attrs:
         architecture = Architecture.parse(trial.user_attrs[START])
     else:
         try:
             assignment = evaluation.space.suggest(trial)
-            architecture = (evaluation.table.space.nearest(assignment, _met(study)) if evaluation.table
+            architecture = (evaluation.table.space.nearest(assignment, _met(trials)) if evaluation.table
                             else evaluation.space.decode(assignment))
         except InvalidInput as error:
             trial.set_user_attr(IMPOSSIBLE, str(error))
             raise CandidateFailed(str(error)) from None
-    with evaluation.baton.claim(architecture.id):
-        earlier = _earlier(study, architecture.text)
+    with evaluation.baton.claim(architecture.id) as waited:
+        earlier = _earlier(study.get_trials(deepcopy=False) if waited else trials, architecture.text)
         if earlier is None:
             return _evaluated(evaluation, study, trial, architecture)
         if evaluation.rungs.by_strategy and _is_stopped(earlier):
@@ -202,16 +207,16 @@ def _values(evaluation: Evaluation, accuracy: float, costs: Costs) -> tuple[floa
     return tuple(float(values[name] or 0) for name in evaluation.objectives)
 
 
-def _met(study: "optuna.Study") -> Iterator[str]:
+def _met(trials: "Sequence[optuna.trial.FrozenTrial]") -> Iterator[str]:
     """Yields the ids of all architectures that trials have met."""
-    for trial in study.get_trials(deepcopy=False):
+    for trial in trials:
         if CANDIDATE in trial.user_attrs:
             yield identify(trial.user_attrs[CANDIDATE]["architecture"])
 
 
-def _earlier(study: "optuna.Study", text: str) -> "optuna.trial.FrozenTrial | None":
+def _earlier(trials: "Sequence[optuna.trial.FrozenTrial]", text: str) -> "optuna.trial.FrozenTrial | None":
     """Returns the last finished trial that has evaluated an architecture."""
-    for trial in reversed(study.get_trials(deepcopy=False)):
+    for trial in reversed(trials):
         known = trial.user_attrs.get(CANDIDATE)
         if (known and known["architecture"] == text and trial.state.is_finished()
                 and LOST not in trial.user_attrs and "duplicate_of" not in known):

@@ -73,7 +73,7 @@ class _Seen(Study):
     def _get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
                     ) -> list[FrozenTrial]:
         return [trial for trial in super()._get_trials(deepcopy, states, use_cache=True)
-                if not trial.user_attrs.keys() & {LOST, OUTSIDE}]
+                if LOST not in trial.user_attrs and OUTSIDE not in trial.user_attrs]
 
     def stop(self) -> None:
         """Does nothing, where exhaustive samplers end a study: a search ends as it was asked to."""
