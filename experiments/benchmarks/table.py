@@ -38,6 +38,19 @@ def training_step_table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def whole_search_table(result: dict[str, Any]) -> str:
+    """Returns how many candidates an hour each side trains, and how that compares with the script."""
+    sides = result["sides"]
+    count, script = len(sides["pytorch"]["accuracy"]), sides["pytorch"]["candidates_per_hour"]
+    lines = [f"| search of {count} candidates | seconds | candidates an hour | of the script's | mean accuracy |",
+             "|---" * 5 + "|"]
+    for side, own in sides.items():
+        name = "Optuna and PyTorch, a script" if side == "pytorch" else f"`nas search`, {side} compile cache"
+        lines.append(f"| {name} | {own['seconds']:.0f} | {own['candidates_per_hour']:.0f} | "
+                     f"{own['candidates_per_hour'] / script:.2f}x | {np.mean(list(own['accuracy'].values())):.1%} |")
+    return "\n".join(lines) + "\n"
+
+
 def compilation_table(result: dict[str, Any]) -> str:
     """Returns the seconds that a candidate of each run waits for the compiler, in the mean."""
     lines = ["| compilation of a candidate, mean | in blocks | as a whole network | ratio |", "|---" * 4 + "|"]
@@ -73,8 +86,8 @@ def parts_table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, f"| whole step | {totals[0]} | | {totals[1]} | |"]) + "\n"
 
 
-TABLES = {"training_step": training_step_table, "step_parts": parts_table, "compilation": compilation_table,
-          "resident_memory": memory_table}
+TABLES = {"training_step": training_step_table, "step_parts": parts_table, "whole_search": whole_search_table,
+          "compilation": compilation_table, "resident_memory": memory_table}
 
 
 def tables() -> str:

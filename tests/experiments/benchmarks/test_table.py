@@ -1,6 +1,22 @@
 import pytest
 
-from experiments.benchmarks.table import ROOT, compilation_table, memory_table, tables, training_step_table, with_table
+from experiments.benchmarks.table import (
+    ROOT,
+    compilation_table,
+    memory_table,
+    tables,
+    training_step_table,
+    whole_search_table,
+    with_table,
+)
+
+
+def test_a_search_is_compared_with_the_script():
+    sides = {"2 workers, cold": {"seconds": 60.2, "candidates_per_hour": 120.0, "accuracy": {"a": 0.8, "b": 0.9}},
+             "pytorch": {"seconds": 90.0, "candidates_per_hour": 80.0, "accuracy": {"a": 0.75, "b": 0.85}}}
+    table = whole_search_table({"sides": sides})
+    assert "| `nas search`, 2 workers, cold compile cache | 60 | 120 | 1.50x | 85.0% |" in table
+    assert "| Optuna and PyTorch, a script | 90 | 80 | 1.00x | 80.0% |" in table
 
 
 def test_the_readme_shows_the_recorded_figures():
