@@ -1,9 +1,10 @@
-"""Writes the README's tables of the benchmarks from their JSON files.
+"""Writes the tables of the README and of docs/latency.md from the JSON files of benchmarks and experiments.
 
     python -m experiments.benchmarks.table
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,26 +87,85 @@ def parts_table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, f"| whole step | {totals[0]} | | {totals[1]} | |"]) + "\n"
 
 
-TABLES = {"training_step": training_step_table, "step_parts": parts_table, "whole_search": whole_search_table,
-          "compilation": compilation_table, "resident_memory": memory_table}
+def repeatability_table(*results: dict[str, Any]) -> str:
+    """Returns how far a second measurement agrees with the first, on each of `RUNTIMES`."""
+    reports = [result["report"] for result in results]
+    rows = {"difference of the two medians, in the median case": "median difference",
+            "the same at the 95th percentile": "95th percentile of differences",
+            "half-width of the 95 % interval, in the median": "median half-width",
+            "first interval holds the second median": "first interval holds the second median",
+            "of pairs with disjoint intervals, ranked differently": "disjoint pairs ranked differently"}
+    cells = {name: [f"{report[key]:.2%}" for report in reports] for name, key in rows.items()}
+    cells["Kendall tau of the two rankings"] = [f"{report['Kendall tau']:.3f}" for report in reports]
+    for load in ("busy loop on another core", "busy loop on the same core"):
+        cells[f"{load}: flagged, or the interval holds the quiet median"] = [
+            f"{report[load]['flagged or holds the quiet median']:.0%}" for report in reports]
+    return _by_runtime("60 members of `mobile`, each timed twice", cells)
 
 
-def tables() -> str:
-    """Returns the tables of all results that are recorded."""
-    return "\n".join(write(json.loads(path.read_text())) for name, write in TABLES.items()
-                     if (path := RESULTS / f"{name}.json").exists())
+def certification_table(*results: dict[str, Any]) -> str:
+    """Returns whether winners of searches kept their budgets when they were timed again later."""
+    reports = [result["report"] for result in results]
+    return _by_runtime("winners of searches, their files timed again later", {
+        "winners": [f"{report['winners']}" for report in reports],
+        "minutes later, at least": [f"{report['minutes between the timings, at least']:.0f}" for report in reports],
+        "raw median within the budget": [f"{report['later medians within the budget']}" for report in reports],
+        "share of the budget that is used, in the median": [
+            f"{report['median share of the budget used']:.1%}" for report in reports]})
 
 
-def with_table(readme: str, table: str) -> str:
-    """Returns the README with the tables between its marks."""
-    before, rest = readme.split(BEGIN)
+def predictor_table(measured: dict[str, Any], published: dict[str, Any]) -> str:
+    """Returns how well unseen networks are foretold, in the mean over what was learned from."""
+    lines = ["| latencies of | learned from | median error | within 10 % | Kendall tau | 90 % intervals that hold it | "
+             "median error of a line through multiply-adds |", "|---" * 7 + "|"]
+    for name, own in measured["results"].items():
+        lines.append(_predictor_row(name, 150, [each for key, each in own.items() if key.startswith("learned")]))
+    for name, own in published["results"].items():
+        lines.append(_predictor_row(f"{name}, published table", own["training rows"], [own]))
+    return "\n".join(lines) + "\n"
+
+
+def _predictor_row(name: str, rows: int, found: list[dict[str, Any]]) -> str:
+    error, within, tau, inside = (float(np.mean([each["predictor"][key] for each in found])) for key in (
+        "median error", "within 10 %", "Kendall tau", "inside the 90% interval"))
+    line = float(np.mean([each["line through MACs"]["median error"] for each in found]))
+    return f"| {name} | {rows} | {error:.1%} | {within:.0%} | {tau:.3f} | {inside:.0%} | {line:.1%} |"
+
+
+def _by_runtime(title: str, cells: dict[str, list[str]]) -> str:
+    lines = [f"| {title} | " + " | ".join(RUNTIMES) + " |", "|---" * (1 + len(RUNTIMES)) + "|"]
+    return "\n".join([*lines, *(f"| {name} | " + " | ".join(own) + " |" for name, own in cells.items())]) + "\n"
+
+
+Tables = dict[Callable[..., str], tuple[str, ...]]  # the results that each table is made of
+
+RUNTIMES = ("onnxruntime", "litert")
+DOCUMENTS: dict[str, Tables] = {
+    "README.md": {training_step_table: ("training_step",), parts_table: ("step_parts",),
+                  whole_search_table: ("whole_search",), compilation_table: ("compilation",),
+                  memory_table: ("resident_memory",)},
+    "docs/latency.md": {repeatability_table: tuple(f"latency_repeatability_{runtime}" for runtime in RUNTIMES),
+                        certification_table: tuple(f"certification_{runtime}" for runtime in RUNTIMES),
+                        predictor_table: ("predictor", "predictor_tables")}}
+
+
+def tables(document: str) -> str:
+    """Returns the tables of a document."""
+    return "\n".join(write(*(json.loads((RESULTS / f"{name}.json").read_text()) for name in names))
+                     for write, names in DOCUMENTS[document].items())
+
+
+def with_table(text: str, table: str) -> str:
+    """Returns a document with the tables between its marks."""
+    before, rest = text.split(BEGIN)
     return before + BEGIN + table + END + rest.split(END, 1)[1]
 
 
 def main() -> None:
-    """Writes the tables into the README."""
-    readme = ROOT / "README.md"
-    write_whole(readme, with_table(readme.read_text(), tables()).encode())
+    """Writes the tables into their documents."""
+    for document in DOCUMENTS:
+        path = ROOT / document
+        write_whole(path, with_table(path.read_text(), tables(document)).encode())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 import pytest
 
 from experiments.benchmarks.table import (
+    DOCUMENTS,
     ROOT,
     compilation_table,
     memory_table,
+    predictor_table,
     tables,
     training_step_table,
     whole_search_table,
@@ -19,9 +21,10 @@ def test_a_search_is_compared_with_the_script():
     assert "| Optuna and PyTorch, a script | 90 | 80 | 1.00x | 80.0% |" in table
 
 
-def test_the_readme_shows_the_recorded_figures():
-    readme = (ROOT / "README.md").read_text()
-    assert with_table(readme, tables()) == readme
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_document_shows_the_recorded_figures(document):
+    text = (ROOT / document).read_text()
+    assert with_table(text, tables(document)) == text
 
 
 def test_a_ratio_is_the_geometric_mean_over_cases_of_ratios_of_medians():
@@ -46,3 +49,13 @@ def test_memory_grows_from_the_fifth_candidate_to_the_last():
 def test_a_readme_without_marks_is_left_alone():
     with pytest.raises(ValueError):
         with_table("no marks", "table")
+
+
+def test_a_predictor_is_shown_in_the_mean_of_what_it_was_learned_from():
+    def found(error):
+        return {"predictor": {"median error": error, "within 10 %": 0.9, "Kendall tau": 0.8,
+                              "inside the 90% interval": 0.91}, "line through MACs": {"median error": 0.2}}
+
+    measured = {"results": {"litert": {"median latency (ms)": 1.0, "learned from 1": found(0.01),
+                                       "learned from 2": found(0.03)}}}
+    assert "| litert | 150 | 2.0% | 90% | 0.800 | 91% | 20.0% |" in predictor_table(measured, {"results": {}})
