@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from evaluators.files import write_whole
+from experiments.predictor import TRAINING
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "experiments" / "results"
 BEGIN, END = "<!-- python -m experiments.benchmarks.table -->\n", "<!-- end -->\n"
+RUNTIMES = ("onnxruntime", "litert")
 SETTINGS = {"command": "of the `nas` command", "default": "default"}
 
 
@@ -119,7 +121,7 @@ def predictor_table(measured: dict[str, Any], published: dict[str, Any]) -> str:
     lines = ["| latencies of | learned from | median error | within 10 % | Kendall tau | 90 % intervals that hold it | "
              "median error of a line through multiply-adds |", "|---" * 7 + "|"]
     for name, own in measured["results"].items():
-        lines.append(_predictor_row(name, 150, [each for key, each in own.items() if key.startswith("learned")]))
+        lines.append(_predictor_row(name, TRAINING, [each for key, each in own.items() if key.startswith("learned")]))
     for name, own in published["results"].items():
         lines.append(_predictor_row(f"{name}, published table", own["training rows"], [own]))
     return "\n".join(lines) + "\n"
@@ -139,7 +141,6 @@ def _by_runtime(title: str, cells: dict[str, list[str]]) -> str:
 
 Tables = dict[Callable[..., str], tuple[str, ...]]  # the results that each table is made of
 
-RUNTIMES = ("onnxruntime", "litert")
 DOCUMENTS: dict[str, Tables] = {
     "README.md": {training_step_table: ("training_step",), parts_table: ("step_parts",),
                   whole_search_table: ("whole_search",), compilation_table: ("compilation",),

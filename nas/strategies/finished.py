@@ -1,5 +1,6 @@
 """What follows from trials that have ended, of which nothing changes any more: found once."""
 
+import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -14,13 +15,14 @@ class OfFinished(Generic[T]):
     def __init__(self, function: Callable[[FrozenTrial], T]) -> None:
         """Takes the function."""
         self._function = function
-        self._found: dict[int, tuple[FrozenTrial, T]] = {}  # with the trial, so that no other takes its identity
+        self._found: dict[int, tuple[weakref.ref[FrozenTrial], T]] = {}  # for as long as the trial is in memory
 
     def __call__(self, trial: FrozenTrial) -> T:
         """Returns what follows from a trial."""
-        if id(trial) in self._found:
-            return self._found[id(trial)][1]
+        key = id(trial)
+        if key in self._found:
+            return self._found[key][1]
         found = self._function(trial)
         if trial.state.is_finished():
-            self._found[id(trial)] = trial, found
+            self._found[key] = weakref.ref(trial, lambda _: self._found.pop(key, None)), found
         return found

@@ -1,3 +1,5 @@
+import weakref
+
 import optuna
 
 from nas.strategies.finished import OfFinished
@@ -21,3 +23,15 @@ def test_trials_of_equal_numbers_are_told_apart():
         study = optuna.create_study()
         study.tell(study.ask(), expected)
         assert value(study.trials[0]) == expected
+
+
+def test_what_follows_from_a_trial_is_kept_no_longer_than_the_trial():
+    class Found:
+        pass
+
+    find = OfFinished(lambda trial: Found())
+    trial = optuna.trial.create_trial(value=1.0)
+    kept = weakref.ref(find(trial))
+    assert find(trial) is kept()
+    del trial
+    assert kept() is None
