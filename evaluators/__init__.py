@@ -1,1 +1,23 @@
 """What a network costs and what it is worth: Flax modules, training, runtimes, measured latency."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evaluators.evaluator import Evaluator, Fidelity, Score
+    from evaluators.networks.checkpoint import load_network
+    from evaluators.registry import EVALUATORS
+    from evaluators.training.train import evaluate
+
+__all__ = ["EVALUATORS", "Evaluator", "Fidelity", "Score", "evaluate", "load_network"]
+
+_HOME = {"EVALUATORS": "evaluators.registry", "Evaluator": "evaluators.evaluator", "Fidelity": "evaluators.evaluator",
+         "Score": "evaluators.evaluator", "evaluate": "evaluators.training.train",
+         "load_network": "evaluators.networks.checkpoint"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for when it is asked for, so that `import evaluators` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'evaluators' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)

@@ -15,8 +15,7 @@ import numpy as np
 
 from evaluators.datasets import Dataset
 from search_spaces.architecture import Architecture
-from search_spaces.errors import unknown
-from search_spaces.layers import require
+from search_spaces.errors import require, unknown
 
 AUGMENTATIONS = ("none", "shift", "shift-flip")
 COMPILE = AUTO, BLOCKS, NETWORK = "auto", "blocks", "network"  # what is compiled at a time
@@ -80,12 +79,3 @@ class Score:
 
 
 Evaluator = Callable[[Architecture, Dataset, Fidelity], "Score | float"]
-
-
-def _training(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:
-    from evaluators.training import evaluate  # imports jax
-
-    return evaluate(architecture, data, fidelity)
-
-
-EVALUATORS: dict[str, Evaluator] = {"training": _training}

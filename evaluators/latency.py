@@ -1,214 +1,115 @@
-"""Measured latency of model files: in a process of their own, in turns with training, with an interval.
+"""The latency of a network as a value: a median with its interval, how exact it is to be, how intervals are made."""
 
-How time is told from noise is in `evaluators.runtimes.timing`; here is the isolation. The measuring process is spawned,
-pinned to its cores, lives as long as the meter and serves any number of files. A file that hangs or kills it costs an
-error and a restart.
-"""
-
-import contextlib
-import dataclasses
-import json
-import os
-import select
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any, Self
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
-from evaluators.runtimes import Target, require_installed, runtime_of
-from evaluators.runtimes.command import Command
-from evaluators.runtimes.measuring_process import REFERENCE, Station, noise
-from evaluators.runtimes.target import spans
-from evaluators.runtimes.timing import DEFAULT_PRECISION, Latency, MeasurementFailed, Precision
-from evaluators.turns import measuring_turn
-from evaluators.weights import initial_weights
-from search_spaces.errors import InvalidInput
-from search_spaces.layers import require
-
-__all__ = ["Latency", "LatencyMeter", "MeasurementFailed", "Precision", "measure_once"]
-
-MODULE = "evaluators.runtimes.measuring_process"
-ERRORS = "errors.txt"
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+VALUE_QUANTILE = 0.25  # of the quiet rounds: what the reference misses can only slow the model down
+DRIFT = 0.01  # relative standard deviation between measurements that is assumed at least
+BLOCKS = 10
+RESAMPLES = 200
+NORMAL_97_5 = 1.96
+STUDENT_97_5 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # for 1 to 9 degrees of freedom
 
 
-class LatencyMeter:
-    """Times the model files of one target. Use it in a `with` statement.
+@dataclass(frozen=True)
+class Precision:
+    """How exact a measurement is to be, and how long it may take.
 
-    Where the process that trains owns the device, files are timed in this process, else in one of their own.
+    One process cannot tell a latency better than to 2 %: the layout of its memory stays what it is, and the speed of
+    the machine drifts within minutes.
     """
 
-    def __init__(self, target: Target, timeout_s: float = 60.0, quiet_ms: float | None = None) -> None:
-        """Prepares a meter.
+    half_width: float = 0.03  # of the 95 % interval, relative to the median
+    at_least_s: float = 0.3
+    at_most_s: float = 3.0
+    limit_ms: float = math.inf  # in raw time; what surely exceeds it need not be known any better
 
-        Args:
-            target: the runtime and its options. The measuring process is pinned to the target's cores; by default to
-                the last ones that this process may use, one for each thread. Platforms without affinity pin nothing.
-            timeout_s: how long a file may take beyond the precision's own limit, for loading and compiling.
-            quiet_ms: the reference model's time on the quiet machine (`Latency.quiet_reference_ms`), if it is known.
 
-        Raises:
-            InvalidInput: more threads than cores, cores that this process has not, a runtime that is not installed.
-        """
-        require_installed(target.runtime)
-        self.target, self.timeout_s, self._quiet_ms = target, timeout_s, quiet_ms
-        self._runtime = runtime_of(target)
-        self._cores = () if isinstance(self._runtime, Command) else _cores(target)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._station: Station | None = None
-        self._open = contextlib.ExitStack()
+DEFAULT_PRECISION = Precision()
 
-    def __enter__(self) -> Self:
-        self._directory = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="paretonas-")))
-        self._open.callback(self._stop)
-        self._reference = self._directory / f"reference{self._runtime.suffix}"
-        weights, running = initial_weights(REFERENCE.program, seed=0)
-        self._runtime.write(REFERENCE, {**weights, **running}, self._reference, {})
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
+class MeasurementFailed(RuntimeError):
+    """A model file could not be timed: one line that says why."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The time of one run on a quiet machine, and how well it is known."""
+
+    median_ms: float  # of the runs of a round, in the rounds that nothing disturbed
+    low_ms: float  # ends of the 95 % interval of the median
+    high_ms: float
+    p95_ms: float  # of single runs
+    runs: int  # that count
+    duration_s: float  # of the whole measurement
+    reference_ms: float  # the reference model, over the whole measurement; 0 where a command times
+    quiet_reference_ms: float  # and when the machine is quiet
+    load: float  # share of rounds that do not count, since the machine was not quiet
+    flags: tuple[str, ...] = ()  # what makes the result doubtful, in words
+    cores: str = ""  # that the measuring process was pinned to
+    load_average: float = 0.0  # of the machine in the minute before, what was timed included
+    clock: float = 1.0  # how many times slower than at its best the processor's was; divided out of median and interval
 
     @property
-    def pid(self) -> int | None:
-        """The measuring process, while it runs."""
-        return self._process.pid if self._process is not None else None
+    def is_predicted(self) -> bool:
+        """Whether it was predicted, with an interval, instead of measured."""
+        return not self.runs and self.low_ms < self.high_ms
 
-    def measure(self, model: Path, shape: tuple[int, int, int], precision: Precision = DEFAULT_PRECISION,
-                images: np.ndarray | None = None) -> Latency:
-        """Returns the latency of one run of a model file, and waits for a turn first.
+    @property
+    def raw_ms(self) -> float:
+        """The median as it was on the clock."""
+        return self.median_ms * self.clock
 
-        Args:
-            model: a file that the target's runtime has written.
-            shape: its input `(H, W, C)`.
-            precision: how exact the result is to be.
-            images: normalised float32 images `[B, H, W, C]` to run, repeated or cut to the target's batch; noise by
-                default.
+    @property
+    def raw_high_ms(self) -> float:
+        """The upper end of the 95 % interval of `raw_ms`: what budgets are compared with."""
+        return self.high_ms * self.clock
 
-        Raises:
-            MeasurementFailed: the file cannot be run, kills its process or takes too long.
-        """
-        batch = self.target.options.batch
-        inputs = noise(batch, shape) if images is None else np.resize(images, (batch, *images.shape[1:]))
-        if inputs.shape[1:] != shape:
-            raise InvalidInput(f"images must have the model's shape {shape}, but got {inputs.shape[1:]}")
-        with measuring_turn():
-            load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-            if isinstance(self._runtime, Command):
-                latency = self._runtime.measure(model, precision)
-            elif self._runtime.owns_device():
-                latency = self._measure_here(model, inputs, precision)
-            else:
-                latency = self._measure_apart(model, inputs, precision)
-        self._quiet_ms = latency.quiet_reference_ms
-        return dataclasses.replace(latency, cores=spans(self._cores), load_average=load_average)
+    @classmethod
+    def exact(cls, median_ms: float) -> "Latency":
+        """Returns a latency that is known without a measurement, as from a table."""
+        return cls(median_ms, median_ms, median_ms, median_ms, 0, 0.0, 0.0, 0.0, 0.0)
 
-    def _measure_here(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:
-        if self._station is None:
-            self._station = Station.open(self.target, self._reference, self._quiet_ms)
-        return self._station.measure(model, images, precision)
+    @classmethod
+    def predicted(cls, median_ms: float, interval_ms: tuple[float, float], flag: str) -> "Latency":
+        """Returns a latency that was not measured, with the 95 % interval of its prediction and where it is from."""
+        low_ms, high_ms = interval_ms
+        return cls(median_ms, low_ms, high_ms, median_ms, 0, 0.0, 0.0, 0.0, 0.0, (flag,))
 
-    def _measure_apart(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:
-        if self._process is None or self._process.poll() is not None:
-            self._start()
-        path = self._directory / "images.npy"
-        np.save(path, images, allow_pickle=False)
-        request = {"model": str(model.absolute()), "images": str(path), "precision": dataclasses.asdict(precision)}
-        answer = self._ask(request, f"timed '{model}'", self.timeout_s + precision.at_most_s)
-        return Latency.stored(answer["latency"])
-
-    def _start(self) -> None:
-        self._stop()
-        start = f"import sys; sys.path[:] = {sys.path!r}; from {MODULE} import main; main()"
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.target.options.threads))
-        with (self._directory / ERRORS).open("wb") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                env=environment | {"JAX_PLATFORMS": "cpu"})
-        self._ask({"target": self.target.text, "reference": str(self._reference), "cores": self._cores,
-                   "quiet_ms": self._quiet_ms}, "started", self.timeout_s)
-
-    def _ask(self, request: dict[str, Any], doing: str, timeout_s: float) -> dict[str, Any]:
-        """Returns the answer to a request; a process that gives none is ended."""
-        assert self._process is not None
-        try:
-            answer = json.loads(_exchange(self._process, json.dumps(request).encode() + b"\n", timeout_s))
-        except BaseException as error:  # even an interrupt, or the next request would get this one's answer
-            reason = f"was ended after {timeout_s:g} s" if isinstance(error, TimeoutError) else death(self._process)
-            self._stop()
-            if isinstance(error, TimeoutError | BrokenPipeError | EOFError):
-                words = self._last_words()
-                raise MeasurementFailed(f"the measuring process {reason} while it {doing}{words}") from None
-            raise
-        if "error" in answer:
-            raise MeasurementFailed(f"the measuring process failed while it {doing}: {answer['error']}")
-        return answer
-
-    def _last_words(self) -> str:
-        lines = (self._directory / ERRORS).read_text(errors="replace").strip().splitlines()
-        return f": {lines[-1]}" if lines else ""
-
-    def _stop(self) -> None:
-        if self._process is None:
-            return
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()  # type: ignore[union-attr]  # both are pipes
-        self._process = None
+    @classmethod
+    def stored(cls, values: Mapping[str, Any]) -> "Latency":
+        """Returns a latency as a mapping or a JSON file has kept it; other values that stand beside it are ignored."""
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(**{**known, "flags": tuple(known["flags"])})
 
 
-def measure_once(target: Target, model: Path, shape: tuple[int, int, int], precision: Precision = DEFAULT_PRECISION,
-                 images: np.ndarray | None = None, quiet_ms: float | None = None) -> Latency:
-    """Returns the latency of a model file from a fresh measuring process: what a certificate states.
+def quiet_value(values: np.ndarray) -> np.ndarray:
+    """Returns the lower quartile along the last axis: the time of a round that nothing disturbed."""
+    return np.quantile(values, VALUE_QUANTILE, axis=-1)
 
-    The arguments are those of `LatencyMeter` and `LatencyMeter.measure`.
+
+def half_width(values: np.ndarray, drift: float, statistic: Callable[[np.ndarray], np.ndarray] = quiet_value) -> float:
+    """Returns half of the 95 % interval of the quiet value (or another statistic) of rounds, in their order of time.
+
+    It bootstraps consecutive blocks of rounds (Künsch 1989), so that slow changes within the measurement count, and
+    adds `drift`, the relative standard deviation between measurements.
     """
-    with LatencyMeter(target, quiet_ms=quiet_ms) as meter:
-        return meter.measure(model, shape, precision, images)
+    if len(values) < 2:
+        return math.inf
+    blocks = min(BLOCKS, len(values))
+    whole = values[len(values) % blocks:].reshape(blocks, -1)
+    picks = np.random.default_rng(0).integers(blocks, size=(RESAMPLES, blocks))
+    resampled = statistic(whole[picks].reshape(RESAMPLES, -1))
+    within = STUDENT_97_5[blocks - 2] * float(np.std(resampled)) * math.sqrt(blocks / (blocks - 1))
+    return math.hypot(within, NORMAL_97_5 * drift * float(statistic(values)))
 
 
-def _cores(target: Target) -> tuple[int, ...]:
-    """Returns the cores that files are timed on."""
-    options = target.options
-    if not hasattr(os, "sched_getaffinity"):
-        require(not options.cores, f"`cores` are for platforms that let a process choose, but got '{target}'")
+def imprecise(half_width: float, precision: Precision, elapsed_s: float) -> tuple[str, ...]:
+    """Returns the flag of a measurement whose relative half-width is not what was asked for, if so."""
+    if half_width <= precision.half_width:
         return ()
-    here = sorted(os.sched_getaffinity(0))
-    require(set(options.cores) <= set(here), f"`cores` must be those of this process, {spans(here)}, but got "
-            f"{spans(options.cores)}")
-    require(len(here) >= options.threads, f"`threads` must be at most the cores of this process, {len(here)}, but got "
-            f"{options.threads}")
-    return options.cores or tuple(here[-options.threads:])
-
-
-def _exchange(process: subprocess.Popen[bytes], request: bytes, timeout_s: float) -> bytes:
-    """Returns the line that answers a request; raises `TimeoutError`, or `EOFError` where the process ends instead."""
-    assert process.stdin is not None and process.stdout is not None
-    deadline = time.monotonic() + timeout_s
-    process.stdin.write(request)
-    process.stdin.flush()
-    line = b""
-    while not line.endswith(b"\n"):
-        if not select.select([process.stdout], [], [], max(deadline - time.monotonic(), 0))[0]:
-            raise TimeoutError
-        part = os.read(process.stdout.fileno(), 65536)
-        if not part:
-            raise EOFError
-        line += part
-    return line
-
-
-def death(process: subprocess.Popen[bytes]) -> str:
-    """Returns how a process has ended that was to answer, and ends it if it has not."""
-    try:
-        status = process.wait(timeout=1.0)
-    except subprocess.TimeoutExpired:
-        return "fell silent"
-    return f"died of {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return (f"precision not reached: {half_width:.1%} instead of {precision.half_width:.1%} after {elapsed_s:.1f} s",)

@@ -31,20 +31,20 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.files import write_whole
 from evaluators.latency import Latency, Precision
+from evaluators.machine.files import write_whole
+from evaluators.networks.weights import initial_weights
 from evaluators.runtimes import Options, parse_target, runtime_of
-from evaluators.runtimes.measuring_process import noise
-from evaluators.weights import initial_weights
-from nas.certificate import latencies_of, time_files
-from nas.config import SearchConfig
-from nas.costs import FileGauge, file_gauge
-from nas.engine import run_search
-from nas.export import confirmed_winner
-from nas.monitor import Silent
-from nas.retiming import DECIDING
-from nas.run import environment
-from nas.survey import survey
+from evaluators.timing.process import noise
+from nas.engine.search import run_search
+from nas.export.certificate import latencies_of, time_files
+from nas.export.winner import confirmed_winner
+from nas.measuring.meters import FileGauge, file_gauge
+from nas.measuring.remeasuring import DECIDING
+from nas.measuring.survey import survey
+from nas.run.config import SearchConfig
+from nas.run.directory import environment
+from nas.run.monitor import Silent
 from search_spaces import SPACES, Architecture
 
 RESULTS = Path(__file__).parent / "results"

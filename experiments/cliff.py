@@ -20,13 +20,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from evaluators.files import write_whole
-from nas.candidate import distinct, front
-from nas.config import SearchConfig
-from nas.costs import file_gauges
-from nas.engine import run_search
-from nas.retiming import decided
-from nas.run import environment
+from evaluators.machine.files import write_whole
+from nas.engine.search import run_search
+from nas.measuring.meters import file_gauges
+from nas.measuring.remeasuring import decided
+from nas.problem.candidate import distinct, front
+from nas.run.config import SearchConfig
+from nas.run.directory import environment
 from search_spaces import Architecture
 from search_spaces.layers import Convolution
 

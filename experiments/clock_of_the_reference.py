@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.files import write_whole
+from evaluators.machine.files import write_whole
+from evaluators.networks.weights import initial_weights
 from evaluators.runtimes import RUNTIMES, Options, Runtime
-from evaluators.runtimes.measuring_process import REFERENCE, noise
-from evaluators.runtimes.timing import BURST_MS, LOST, Bench, Run
-from evaluators.weights import initial_weights
+from evaluators.timing.process import REFERENCE, noise
+from evaluators.timing.protocol import BURST_MS, LOST, Bench, Run
 from experiments.latency_repeatability import sample
-from nas.run import environment
+from nas.run.directory import environment
 from search_spaces import Architecture
 
 RESULT = Path(__file__).parent / "results" / "clock_of_the_reference.json"

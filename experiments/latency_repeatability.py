@@ -26,12 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.files import write_whole
-from evaluators.latency import LatencyMeter
+from evaluators.machine.files import write_whole
+from evaluators.networks.weights import initial_weights
 from evaluators.runtimes import RUNTIMES, Target
-from evaluators.weights import initial_weights
-from nas.run import environment
-from nas.survey import members
+from evaluators.timing.meter import LatencyMeter
+from nas.measuring.survey import members
+from nas.run.directory import environment
 from search_spaces import SPACES, Architecture
 
 RESULTS = Path(__file__).parent / "results"

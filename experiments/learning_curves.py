@@ -18,13 +18,13 @@ import os
 import time
 from pathlib import Path
 
+from evaluators.benchmarks.networks import LEARNING_CURVES
+from evaluators.benchmarks.tables import OWN
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Fidelity
-from evaluators.tabular import OWN
-from evaluators.training import evaluate
-from evaluators.weights import Weights
+from evaluators.networks.weights import Weights
+from evaluators.training.train import evaluate
 from search_spaces import Architecture
-from search_spaces.benchmarks import LEARNING_CURVES
 
 RESOLUTION = 14
 EPOCHS = 9

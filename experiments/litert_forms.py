@@ -17,11 +17,12 @@ from unittest.mock import patch
 
 import numpy as np
 
+from evaluators.networks.weights import initial_weights
 from evaluators.runtimes.flatbuffer import Tensor
 from evaluators.runtimes.litert import EMITTERS, LiteRtSession, litert_model
-from evaluators.weights import initial_weights
 from search_spaces import Architecture
-from search_spaces.layers import Activation, Convolution, GlobalPool, Operation, Shuffle
+from search_spaces.layers import Activation, Convolution, GlobalPool, Shuffle
+from search_spaces.program import Operation
 
 RESULT = Path(__file__).parent / "results" / "litert_forms.json"
 ROUNDS, RUNS = 200, 5
@@ -136,7 +137,7 @@ def compare(text: str, layer: type, emitter: Emitter) -> dict[str, Any]:
 
 def main() -> None:
     """Compares all forms."""
-    from nas.run import environment
+    from nas.run.directory import environment
 
     found = {name: compare(*form) for name, form in FORMS.items()}
     for name, result in found.items():

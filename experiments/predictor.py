@@ -24,14 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.files import write_whole
-from evaluators.predictor import LEVEL, Prediction, Row, chosen, fit
+from evaluators.machine.files import write_whole
+from evaluators.prediction.predictor import LEVEL, Prediction, Row, chosen, fit
 from evaluators.runtimes import parse_target
 from experiments.predictor_tables import figures
-from nas.calibration import line_through_macs
-from nas.costs import CAREFUL, file_gauge
-from nas.run import environment
-from nas.survey import members
+from nas.measuring.calibration import line_through_macs
+from nas.measuring.meters import CAREFUL, file_gauge
+from nas.measuring.survey import members
+from nas.run.directory import environment
 from search_spaces import SPACES, Architecture
 
 RESULTS = Path(__file__).parent / "results"

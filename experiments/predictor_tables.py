@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
-from evaluators.files import write_whole
-from evaluators.predictor import LEVEL, Measured, fit
-from nas.run import environment
+from evaluators.benchmarks.networks import accel_nasbench
+from evaluators.machine.files import write_whole
+from evaluators.prediction.predictor import LEVEL, Measured, fit
+from nas.run.directory import environment
 from search_spaces.architecture import SEPARATOR, Architecture
-from search_spaces.benchmarks import accel_nasbench
 from search_spaces.blocks.conventions import round_channels
 
 RESULTS = Path(__file__).parent / "results"

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.pretrained import match_tensors
-from evaluators.weights import Weights, initial_weights
+from evaluators.networks.pretrained import match_tensors
+from evaluators.networks.weights import Weights, initial_weights
 from search_spaces.architecture import Architecture
 from search_spaces.zoo import ZOO
 

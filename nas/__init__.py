@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nas.api import Run, search
-    from nas.budget import Budgets
-    from nas.config import SearchConfig
-    from nas.training import train
+    from nas.export.train import train
+    from nas.problem.budgets import Budgets
+    from nas.run.config import SearchConfig
 
 __version__ = "0.1.0"
 __all__ = ["Budgets", "Run", "SearchConfig", "search", "train"]
 
-_HOME = {"Budgets": "nas.budget", "Run": "nas.api", "SearchConfig": "nas.config", "search": "nas.api",
-         "train": "nas.training"}
+_HOME = {"Budgets": "nas.problem.budgets", "Run": "nas.api", "SearchConfig": "nas.run.config", "search": "nas.api",
+         "train": "nas.export.train"}
 
 
 def __getattr__(name: str) -> Any:

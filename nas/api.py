@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nas.budget import Budgets
-from nas.candidate import Candidate, distinct, front, winner
-from nas.certificate import Exported
-from nas.config import SearchConfig
-from nas.engine import run_search
-from nas.export import export_winner, judged
-from nas.monitor import Monitor
-from nas.run import RunDirectory
+from nas.engine.search import run_search
+from nas.export.certificate import Exported
+from nas.export.winner import export_winner, judged
+from nas.problem.budgets import Budgets
+from nas.problem.candidate import Candidate, distinct, front, winner
+from nas.run.config import SearchConfig
+from nas.run.directory import RunDirectory
+from nas.run.monitor import Monitor
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Run:
 
     def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
                out: str | Path | None = None, epochs: int = 20, monitor: Monitor | None = None) -> Exported:
-        """Returns the exported and certified winner; see `nas.export.export_winner`."""
+        """Returns the exported and certified winner; see `nas.export.winner.export_winner`."""
         return export_winner(self.directory, trial=trial, budgets=budgets, formats=formats,
                              out=Path(out) if out else None, epochs=epochs, monitor=monitor)
 
@@ -72,7 +72,7 @@ class Run:
 
 
 def search(config: SearchConfig, run: str | Path | None = None, **options: Any) -> Run:
-    """Returns the run of a search, begun in the directory `run` or resumed there; see `nas.engine.run_search`."""
+    """Returns the run of a search, begun in the directory `run` or resumed there; see `nas.engine.search`."""
     return Run(run_search(config, run or new_run_directory(), **options))
 
 

@@ -20,12 +20,13 @@ import numpy as np
 from evaluators.datasets import Dataset, Parts, Split
 from evaluators.datasets.dataset import complete
 from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.networks.weights import Weights
 from evaluators.runtimes import Options, Runtime
-from evaluators.weights import Weights
 from nas.strategies import Problem, Strategy
-from nas.strategies.marks import LOST
+from nas.trials.record import LOST
 from search_spaces.architecture import Architecture
-from search_spaces.space import Assignment, Space
+from search_spaces.search_space import Assignment
+from search_spaces.space import Space
 
 if TYPE_CHECKING:
     import optuna
@@ -92,7 +93,7 @@ def check_strategy(strategy: Strategy, trials: int = 30) -> None:
 
 def check_runtime(runtime: Runtime) -> None:
     """Checks a runtime on two small architectures, against their Flax modules on batches of different sizes."""
-    from evaluators.network import Network
+    from evaluators.networks.network import Network
 
     _require(runtime.suffix.startswith("."), "the suffix must begin with a dot", runtime.suffix)
     _require(find_spec(runtime.module) is not None, "the module must be that of an installed library", runtime.module)
@@ -190,7 +191,7 @@ def _proposals(strategy: Strategy, outcome: Outcome, directions: list[str], tria
     """
     import optuna
 
-    from nas.strategies.fresh import FreshSampler
+    from nas.strategies.reseeding import FreshSampler
 
     def opened() -> "optuna.Study":
         sampler = FreshSampler(strategy, 7, Problem(SPACE, ("accuracy", "latency")[:len(directions)]))

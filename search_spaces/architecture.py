@@ -7,9 +7,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from search_spaces.blocks import BLOCKS, KIND_OF, Block, Input
-from search_spaces.errors import InvalidInput
-from search_spaces.layers import Program, Shape, chain, require, trace
+from search_spaces.errors import InvalidInput, require
+from search_spaces.layers import Shape
 from search_spaces.notation import build, parse, write
+from search_spaces.program import Program, chain, trace
 
 SEPARATOR = "+"
 

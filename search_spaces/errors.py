@@ -27,3 +27,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InvalidInput:
     hint = f"; did you mean '{nearest[0]}'?" if nearest else ";"
     listed = names if len(names) <= MOST_LISTED else [*(nearest or names[:3]), f"and {len(names)} in all"]
     return InvalidInput(f"unknown {what} '{name}'{hint} known: {', '.join(listed) or 'none'}")
+
+
+def require(condition: bool, rule: str) -> None:
+    """Raises `InvalidInput` with the rule, and the value that breaks it, unless the condition holds."""
+    if not condition:
+        raise InvalidInput(rule)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluators.datasets.dataset import Parts, Split, unknown_class
-from search_spaces.layers import require
+from search_spaces.errors import require
 
 MAX_CHANNELS = 4  # more is most likely an array with its channels first
 MAX_NAMED = 5

@@ -8,8 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.errors import InvalidInput
-from search_spaces.layers import require
+from search_spaces.errors import InvalidInput, require
 
 HELD_OUT_SHARE = 6  # one image in six leaves the training part, as in Fashion-MNIST's usual 50,000 + 10,000
 STD_FLOOR = 1 / 255  # one grey level, so that a constant channel can be divided by its deviation

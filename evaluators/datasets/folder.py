@@ -9,8 +9,7 @@ import numpy as np
 
 from evaluators.datasets.dataset import Parts, Split, unknown_class
 from evaluators.datasets.resizing import choose_resolution, square
-from search_spaces.errors import InvalidInput
-from search_spaces.layers import require
+from search_spaces.errors import InvalidInput, require
 
 if TYPE_CHECKING:
     from PIL.Image import Image

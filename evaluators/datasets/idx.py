@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from evaluators.datasets.arrays import parts_of_arrays
 from evaluators.datasets.dataset import Parts
-from search_spaces.errors import InvalidInput
-from search_spaces.layers import require
+from search_spaces.errors import InvalidInput, require
 
 _FILES = {
     "training": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

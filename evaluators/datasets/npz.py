@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from evaluators.datasets.arrays import parts_of_arrays
 from evaluators.datasets.dataset import Parts
-from search_spaces.errors import unknown
-from search_spaces.layers import require
+from search_spaces.errors import require, unknown
 
 _PARTS = {"training": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
 _OPTIONAL = "validation"

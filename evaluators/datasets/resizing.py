@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluators.datasets.dataset import Parts, Split
-from search_spaces.layers import require
+from search_spaces.errors import require
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,8 +11,7 @@ from evaluators.runtimes.runtime import Arrays, Runtime, Session
 from evaluators.runtimes.table import LatencyTable
 from evaluators.runtimes.target import Options, Target, parse_options, split_target
 from evaluators.runtimes.xla import Xla
-from search_spaces.errors import InvalidInput, unknown
-from search_spaces.layers import require
+from search_spaces.errors import InvalidInput, require, unknown
 
 RUNTIMES: dict[str, Runtime] = {
     "onnxruntime": OnnxRuntime(), "litert": LiteRt(), "openvino": OpenVino(), "xla": Xla(), "command": Command(),

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from evaluators.runtimes.elsewhere import Elsewhere, require_writable_format
-from evaluators.runtimes.printed import Printed, read_printed
+from evaluators.latency import DRIFT, Latency, MeasurementFailed, Precision, imprecise
+from evaluators.runtimes.benchmark_output import Printed, read_printed
+from evaluators.runtimes.remote import Elsewhere, require_writable_format
 from evaluators.runtimes.target import Target
-from evaluators.runtimes.timing import DRIFT, Latency, MeasurementFailed, Precision, imprecise
-from search_spaces.layers import require
+from search_spaces.errors import require
 
 MODEL = "{model}"
 UNBOUND = Target("command", argument=MODEL)

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from evaluators.runtimes.runtime import Arrays
-from search_spaces.layers import BatchNorm, Convolution, Dense, Operation, Program
+from search_spaces.layers import BatchNorm, Convolution, Dense
+from search_spaces.program import Operation, Program
 
 
 def fold_batch_norm(program: Program, arrays: Arrays) -> tuple[Program, dict[str, np.ndarray]]:

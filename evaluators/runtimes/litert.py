@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from evaluators.files import write_whole
+from evaluators.machine.files import write_whole
 from evaluators.runtimes.flatbuffer import NO_PADS, Graph, Tensor
 from evaluators.runtimes.folding import fold_batch_norm
 from evaluators.runtimes.runtime import Arrays, Session
@@ -27,14 +27,13 @@ from search_spaces.layers import (
     Dense,
     GlobalPool,
     Multiply,
-    Operation,
     Pool,
-    Program,
     Scale,
     Shuffle,
     Slice,
     padding_of,
 )
+from search_spaces.program import Operation, Program
 
 INPUT, OUTPUT = "image", "logits"
 FILE_IDENTIFIER, SCHEMA_VERSION = b"TFL3", 3

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from evaluators.files import write_whole
+from evaluators.machine.files import write_whole
 from evaluators.runtimes.folding import fold_batch_norm
 from evaluators.runtimes.runtime import Arrays, Session
 from evaluators.runtimes.target import Options, Target
@@ -30,14 +30,13 @@ from search_spaces.layers import (
     Dense,
     GlobalPool,
     Multiply,
-    Operation,
     Pool,
-    Program,
     Scale,
     Shuffle,
     Slice,
     padding_of,
 )
+from search_spaces.program import Operation, Program
 
 INPUT, OUTPUT = "image", "logits"
 OPSET = 17  # the first with all that we use and still read by every ONNX Runtime since 1.12

@@ -73,7 +73,7 @@ class Runtime(Protocol):
 
         Args:
             architecture: the network.
-            arrays: its weights and running statistics by name, as `evaluators.weights` makes them.
+            arrays: its weights and running statistics by name, as `evaluators.networks.weights` makes them.
             path: where the file goes; it appears whole or not at all.
             metadata: texts that travel in the file.
             images: normalised images `[B, H, W, C]` such as the network will see, by which int8 files choose the

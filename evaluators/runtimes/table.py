@@ -9,14 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
-from evaluators.predictor import Predictor, fit
-from evaluators.runtimes.elsewhere import Elsewhere, require_writable_format
+from evaluators.latency import Latency
+from evaluators.prediction.predictor import Predictor, fit
+from evaluators.prediction.timings import read_rows
+from evaluators.runtimes.remote import Elsewhere, require_writable_format
 from evaluators.runtimes.target import Target
-from evaluators.runtimes.timing import Latency
-from evaluators.timings import read_rows
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput
-from search_spaces.layers import require
+from search_spaces.errors import InvalidInput, require
 
 UNBOUND = Target("table")
 LEVEL = 0.95  # of intervals, as of measured ones

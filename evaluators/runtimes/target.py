@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from search_spaces.errors import InvalidInput, unknown
-from search_spaces.layers import require
+from search_spaces.errors import InvalidInput, require, unknown
 
 PRECISIONS = ("float32", "int8")
 UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ns": 1e-6}  # and the milliseconds of each

@@ -10,11 +10,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from evaluators.files import write_whole
+from evaluators.machine.files import write_whole
 from evaluators.runtimes.runtime import Arrays, Session
 from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
-from search_spaces.layers import require
+from search_spaces.errors import require
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Xla:
         import jax
         import jax.numpy as jnp
 
-        from evaluators.network import forward
+        from evaluators.networks.network import forward
 
         program = architecture.program
         constants = {name: np.asarray(array, np.float32) for name, array in arrays.items()}

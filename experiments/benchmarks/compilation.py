@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 
 from evaluators.evaluator import BLOCKS, NETWORK, Fidelity
-from evaluators.files import write_whole
-from evaluators.pieces import cut
+from evaluators.machine.files import write_whole
+from evaluators.training.partition import cut
 from experiments.benchmarks.resident_memory import BATCH, SEED, brief_data, random_networks
-from nas.run import environment
+from nas.run.directory import environment
 from search_spaces import Architecture
 
 RESULT = Path(__file__).parents[1] / "results" / "compilation.json"
@@ -72,7 +72,7 @@ def serve(compile: str) -> None:
     """Answers each text of an architecture with the seconds of a first and of a second training."""
     import jax
 
-    from evaluators.training import evaluate
+    from evaluators.training.train import evaluate
 
     data, fidelity = brief_data(), Fidelity(1, SEED, BATCH, compile=compile)
     print(json.dumps(str(jax.devices())), flush=True)

@@ -27,12 +27,12 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.files import write_whole
-from evaluators.tabular import Table, load_table
-from nas.candidate import Candidate
-from nas.config import SearchConfig
-from nas.engine import run_search
-from nas.pareto import hypervolume
+from evaluators.benchmarks.tables import Table, load_table
+from evaluators.machine.files import write_whole
+from nas.engine.search import run_search
+from nas.problem.candidate import Candidate
+from nas.problem.pareto import hypervolume
+from nas.run.config import SearchConfig
 
 RESULTS = Path(__file__).parents[1] / "results" / "early_stopping.json"
 DATA, OBJECTIVES = "table:learning-curves", ("accuracy", "macs")

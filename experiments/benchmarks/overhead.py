@@ -27,14 +27,14 @@ from optuna.storages import _CachedStorage
 
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Fidelity
-from evaluators.files import write_whole
-from nas.candidate import Candidate
-from nas.config import SearchConfig
-from nas.ending import Tally
-from nas.engine import run_search
-from nas.monitor import Silent
-from nas.run import environment
-from nas.strategies.fresh import FreshSampler
+from evaluators.machine.files import write_whole
+from nas.engine.search import run_search
+from nas.problem.candidate import Candidate
+from nas.run.config import SearchConfig
+from nas.run.directory import environment
+from nas.run.monitor import Silent
+from nas.strategies.reseeding import FreshSampler
+from nas.trials.tally import Tally
 from search_spaces.architecture import Architecture
 
 RESULTS = Path(__file__).parents[1] / "results" / "overhead.json"

@@ -18,14 +18,14 @@ from typing import Any
 
 from rich.console import Console
 
-from evaluators.files import write_whole
-from nas.candidate import distinct, front
-from nas.config import SearchConfig
-from nas.ending import tally
-from nas.engine import run_search
-from nas.pareto import hypervolume
-from nas.progress import Terminal
-from nas.run import environment
+from evaluators.machine.files import write_whole
+from nas.cli.terminal import Terminal
+from nas.engine.search import run_search
+from nas.problem.candidate import distinct, front
+from nas.problem.pareto import hypervolume
+from nas.run.config import SearchConfig
+from nas.run.directory import environment
+from nas.trials.tally import tally
 
 RESULTS = Path(__file__).parents[1] / "results" / "real_search.json"
 SEEDS, TIME_S, BUDGET_MS, EPOCHS, GUESS = 3, 240, 0.09, 9, 0.1

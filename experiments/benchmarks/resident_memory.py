@@ -24,11 +24,11 @@ from typing import Any
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.datasets.dataset import Split
 from evaluators.evaluator import Fidelity
-from evaluators.files import write_whole
+from evaluators.machine.files import write_whole
+from evaluators.machine.memory import TUNABLES
 from experiments.benchmarks.training_step import SETTINGS
-from nas.allocator import TUNABLES
-from nas.run import environment
-from nas.survey import members
+from nas.measuring.survey import members
+from nas.run.directory import environment
 from search_spaces import SPACES, Architecture
 
 RESULT = Path(__file__).parents[1] / "results" / "resident_memory.json"
@@ -58,7 +58,7 @@ def random_networks(count: int) -> list[Architecture]:
 
 def train_all(count: int) -> None:
     """Trains so many candidates; prints `[candidates, MB]` before the first, after the fifth and after each tenth."""
-    from evaluators.training import evaluate
+    from evaluators.training.train import evaluate
 
     data, networks = brief_data(), random_networks(count)
     shown = {BEGINNING, *(round(count * tenth / 10) for tenth in range(1, 11))}

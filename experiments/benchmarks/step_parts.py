@@ -26,13 +26,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from evaluators.compilation import Optimizer, piece_passes
-from evaluators.files import write_whole
-from evaluators.memory import keep_memory
-from evaluators.network import batch_moments, execute
-from evaluators.pieces import Piece, cut
+from evaluators.machine.files import write_whole
+from evaluators.machine.memory import keep_memory
+from evaluators.networks.network import batch_moments, execute
+from evaluators.training.partition import Piece, cut
+from evaluators.training.step import Optimizer, piece_passes
 from experiments.benchmarks.training_step import NETWORKS, flax, ours
-from nas.run import environment
+from nas.run.directory import environment
 from search_spaces import Architecture
 from search_spaces.layers import BatchNorm, Convolution, padding_of
 

@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 from scipy.stats import wilcoxon
 
-from evaluators.files import write_whole
-from evaluators.tabular import Table, load_table
-from nas.budget import Budgets
-from nas.pareto import hypervolume
+from evaluators.benchmarks.tables import Table, load_table
+from evaluators.machine.files import write_whole
+from nas.problem.budgets import Budgets
+from nas.problem.pareto import hypervolume
 from nas.strategies import STRATEGIES, Problem
-from nas.strategies.fresh import FreshSampler
+from nas.strategies.reseeding import FreshSampler
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PLOT = ROOT / "experiments/results/strategies.json", ROOT / "docs/strategies.png"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.files import write_whole
+from evaluators.machine.files import write_whole
 from experiments.predictor import TRAINING
 
 ROOT = Path(__file__).parents[2]

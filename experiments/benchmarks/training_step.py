@@ -8,10 +8,11 @@ Six networks like MobileNetV2 of 6 to 17 blocks, three at 28 pixels and three at
 128: by this project, by PyTorch (`pytorch_baseline.py`) and by plain Flax (`flax_baseline.py`), with the same data,
 augmentation and optimizer. Each side is a process of its own; they take turns of steps within each case. Once the
 processes run under the allocator settings of the `nas` command, once under the default ones. In the second case a
-training of this project keeps its memory by itself (`evaluators/memory.py`), so PyTorch is measured with that too. The
-roofline is, for each convolution and dense layer, the longer one of its arithmetic at the speed of a large matrix
-product and its unavoidable traffic at that of a large copy. Takes about 8 minutes with a warm compile cache and as long
-again to fill that; run it alone on the machine. Expected: several times the speed of Flax, that of PyTorch or more.
+training of this project keeps its memory by itself (`evaluators/machine/memory.py`), so PyTorch is measured with that
+too. The roofline is, for each convolution and dense layer, the longer one of its arithmetic at the speed of a large
+matrix product and its unavoidable traffic at that of a large copy. Takes about 8 minutes with a warm compile cache and
+as long again to fill that; run it alone on the machine. Expected: several times the speed of Flax, that of PyTorch or
+more.
 """
 
 import argparse
@@ -27,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.files import write_whole
-from nas.allocator import HUGE_PAGES, TUNABLES
-from nas.run import environment
+from evaluators.machine.files import write_whole
+from evaluators.machine.memory import HUGE_PAGES, TUNABLES
+from nas.run.directory import environment
 from search_spaces import Architecture
 from search_spaces.layers import Convolution, Dense
 
@@ -86,14 +87,14 @@ def _data(architecture: Architecture) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(architecture: Architecture, batch: int) -> Steps:
-    """Returns the steps of this project, as `evaluators.training.train` takes them."""
+    """Returns the steps of this project, as `evaluators.training.train.train` takes them."""
     import jax
     import jax.numpy as jnp
 
-    from evaluators.compilation import pack, training_step
-    from evaluators.memory import keep_memory
-    from evaluators.training import Images, Recipe
-    from evaluators.weights import initial_weights
+    from evaluators.machine.memory import keep_memory
+    from evaluators.networks.weights import initial_weights
+    from evaluators.training.step import pack, training_step
+    from evaluators.training.train import Images, Recipe
 
     keep_memory()
     recipe, channels, resolution = Recipe(batch), architecture.input.channels, architecture.input.resolution
@@ -117,7 +118,7 @@ def flax(architecture: Architecture, batch: int) -> Steps:
     import jax
     import jax.numpy as jnp
 
-    from evaluators.training import Images, Recipe
+    from evaluators.training.train import Images, Recipe
     from experiments.benchmarks.flax_baseline import training_step
 
     jax.config.update("jax_compilation_cache_dir", str(Path(tempfile.gettempdir()) / f"plain-flax-{os.getuid()}"))
@@ -131,7 +132,7 @@ def pytorch(architecture: Architecture, batch: int) -> Steps:
     """Returns the steps of PyTorch."""
     import torch
 
-    from evaluators.training import Recipe
+    from evaluators.training.train import Recipe
     from experiments.benchmarks import pytorch_baseline as baseline
 
     moments = (0.5,) * architecture.input.channels
@@ -144,7 +145,7 @@ def pytorch(architecture: Architecture, batch: int) -> Steps:
 
 def pytorch_memory_kept(architecture: Architecture, batch: int) -> Steps:
     """Returns the steps of PyTorch in a process that keeps its memory."""
-    from evaluators.memory import keep_memory
+    from evaluators.machine.memory import keep_memory
 
     keep_memory()
     return pytorch(architecture, batch)

@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.files import write_whole
+from evaluators.machine.files import write_whole
 from nas.api import Run
-from nas.run import environment
-from nas.survey import members
+from nas.measuring.survey import members
+from nas.run.directory import environment
 from search_spaces import SPACES
 
 RESULT = Path(__file__).parents[1] / "results" / "whole_search.json"

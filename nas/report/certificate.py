@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluators.latency import Latency
-from nas.budget import QUANTITIES, format_bytes
-from nas.certificate import latencies_of
+from nas.export.certificate import latencies_of
+from nas.problem.budgets import QUANTITIES, format_bytes
 from nas.report.measured import accuracy_text, latency_text
 
 _EXACT = 4

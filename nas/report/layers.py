@@ -3,10 +3,11 @@
 from rich import box
 from rich.table import Table
 
-from nas.budget import format_bytes
-from search_spaces.alternatives import forms_of_blocks
+from nas.problem.budgets import format_bytes
 from search_spaces.architecture import Architecture, write_block
-from search_spaces.layers import Convolution, Operation
+from search_spaces.forms import forms_of_blocks
+from search_spaces.layers import Convolution
+from search_spaces.program import Operation
 
 
 def layer_table(architecture: Architecture) -> Table:

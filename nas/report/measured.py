@@ -2,7 +2,7 @@
 
 import math
 
-from nas.candidate import Interval
+from nas.problem.candidate import Interval
 
 UNKNOWN = "–"
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from nas.budget import Budgets, format_latency_ms
-from nas.candidate import DEFAULT_OBJECTIVES, Candidate
+from nas.problem.budgets import Budgets, format_latency_ms
+from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate
 from nas.report.measured import accuracy_text, latency_text
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from rich import box
 from rich.table import Table
 
-from evaluators.predictor import LEVEL, Prediction
-from nas.calibration import Agreement, Check
+from evaluators.prediction.predictor import LEVEL, Prediction
+from nas.measuring.calibration import Agreement, Check
 from nas.report.measured import UNKNOWN, latency_text
 from search_spaces.architecture import Architecture
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nas.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front
+from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front
 
 Row = dict[str, Any]
 

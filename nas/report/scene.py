@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.budget import Budgets
-from nas.candidate import DEFAULT_OBJECTIVES, Candidate, Interval, distinct, front, winner
+from nas.problem.budgets import Budgets
+from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, Interval, distinct, front, winner
 
 LOGARITHMIC_FROM = 10.0  # the ratio of latencies from which their axis is logarithmic
 _MARGIN = 0.06

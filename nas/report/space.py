@@ -3,8 +3,8 @@
 from rich import box
 from rich.table import Table
 
-from nas.budget import QUANTITIES
-from nas.survey import PERCENTILES, Survey
+from nas.measuring.survey import PERCENTILES, Survey
+from nas.problem.budgets import QUANTITIES
 
 
 def survey_table(survey: Survey) -> Table:

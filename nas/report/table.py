@@ -7,10 +7,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from nas.budget import QUANTITIES, Budgets, Limit, limitable
-from nas.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front, winner
+from nas.engine.successive_halving import stopped
+from nas.problem.budgets import QUANTITIES, Budgets, Limit, limitable
+from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front, winner
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
-from nas.rungs import stopped
 from search_spaces.architecture import SEPARATOR
 
 ELLIPSIS = "…"

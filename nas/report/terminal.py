@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from nas.budget import Budgets, format_latency_ms
-from nas.candidate import DEFAULT_OBJECTIVES, Candidate
+from nas.problem.budgets import Budgets, format_latency_ms
+from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
 
 _STYLES = {"★": "bold yellow", "●": "bold blue", "─": "blue", "┆": "red", "o": "", "·": "dim", "'": "dim"}

@@ -1,10 +1,11 @@
 """The strategies by name: each makes an Optuna sampler from a seed and a problem. A new one is one line here."""
 
+from nas.problem.problem import Problem
 from nas.strategies.grid import GridSampler
 from nas.strategies.neighbourhood import evolution, local_search
 from nas.strategies.optuna_samplers import gp, nsga2, nsga3, qmc, random, tpe
-from nas.strategies.problem import Problem, Strategy
-from nas.strategies.surrogate import SurrogateSampler
+from nas.strategies.strategy import Strategy
+from nas.strategies.surrogate.sampler import SurrogateSampler
 
 STRATEGIES: dict[str, Strategy] = {
     "random": random, "qmc": qmc, "grid": GridSampler, "tpe": tpe, "nsga2": nsga2, "nsga3": nsga3, "gp": gp,

@@ -11,10 +11,10 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.strategies.problem import Problem
-from nas.strategies.proposing import Key, ProposingSampler
-from search_spaces.layers import require
-from search_spaces.space import Assignment, SearchSpace
+from nas.problem.problem import Problem
+from nas.strategies.strategy import Key, ProposingSampler
+from search_spaces.errors import require
+from search_spaces.search_space import Assignment, SearchSpace
 
 LARGEST = 10_000  # members of a space
 

@@ -13,10 +13,10 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.pareto import ranks
-from nas.strategies.problem import Problem
-from nas.strategies.proposing import ProposingSampler
-from search_spaces.space import Assignment, SearchSpace
+from nas.problem.pareto import ranks
+from nas.problem.problem import Problem
+from nas.strategies.strategy import ProposingSampler
+from search_spaces.search_space import Assignment, SearchSpace
 
 STARTUP = 10  # random candidates to begin with
 POPULATION = 30  # the latest candidates that may have offspring in evolution

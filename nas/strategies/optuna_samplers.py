@@ -20,9 +20,9 @@ from optuna.samplers import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from nas.strategies.fresh import place
-from nas.strategies.problem import Problem
-from search_spaces.layers import require
+from nas.problem.problem import Problem
+from nas.strategies.reseeding import place
+from search_spaces.errors import require
 
 GENERATION = 12  # with more, a hundred evaluations are too few generations
 

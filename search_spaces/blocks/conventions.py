@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from search_spaces.layers import ACTIVATIONS, PADDINGS, Activation, BatchNorm, Convolution, Layer, Sequence, require
+from search_spaces.errors import require
+from search_spaces.layers import ACTIVATIONS, PADDINGS, Activation, BatchNorm, Convolution, Layer, Sequence
 from search_spaces.notation import number, word
 
 ACTIVATION_WORDS = {name: name for name in ACTIVATIONS}

@@ -13,7 +13,8 @@ from search_spaces.blocks.conventions import (
     require_kernel,
     require_stride,
 )
-from search_spaces.layers import IDENTITY, Branches, Concatenate, Layer, Pool, Sequence, require
+from search_spaces.errors import require
+from search_spaces.layers import IDENTITY, Branches, Concatenate, Layer, Pool, Sequence
 from search_spaces.notation import number, word
 
 

@@ -12,7 +12,8 @@ from search_spaces.blocks.conventions import (
     conv_in_form,
     require_kernel,
 )
-from search_spaces.layers import Branches, Concatenate, Layer, Pool, Sequence, require
+from search_spaces.errors import require
+from search_spaces.layers import Branches, Concatenate, Layer, Pool, Sequence
 from search_spaces.notation import number, word
 
 COUNT_WORDS = {"realpixels": False, "allpixels": True}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from search_spaces.blocks.conventions import ACTIVATION_WORDS, Block, Input, conv_bn_act, require_kernel
+from search_spaces.errors import require
 from search_spaces.layers import (
     IDENTITY,
     Activation,
@@ -15,7 +16,6 @@ from search_spaces.layers import (
     Pool,
     Scale,
     Sequence,
-    require,
 )
 from search_spaces.notation import number, word
 

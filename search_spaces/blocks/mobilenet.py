@@ -16,6 +16,7 @@ from search_spaces.blocks.conventions import (
     require_stride,
     round_channels,
 )
+from search_spaces.errors import require
 from search_spaces.layers import (
     GATES,
     IDENTITY,
@@ -29,7 +30,6 @@ from search_spaces.layers import (
     Multiply,
     Sequence,
     Slice,
-    require,
 )
 from search_spaces.notation import number, word
 

@@ -14,7 +14,8 @@ from search_spaces.blocks.conventions import (
     require_kernel,
     require_stride,
 )
-from search_spaces.layers import IDENTITY, Activation, Add, Branches, Convolution, Layer, Sequence, require
+from search_spaces.errors import require
+from search_spaces.layers import IDENTITY, Activation, Add, Branches, Convolution, Layer, Sequence
 from search_spaces.notation import number, word
 
 MIDDLE_FORM = "the middle convolution as one, as a stack of 3x3, or depthwise and pointwise"

@@ -11,6 +11,7 @@ from search_spaces.blocks.conventions import (
     require_kernel,
     require_stride,
 )
+from search_spaces.errors import require
 from search_spaces.layers import (
     IDENTITY,
     Activation,
@@ -22,7 +23,6 @@ from search_spaces.layers import (
     Sequence,
     Shuffle,
     Slice,
-    require,
 )
 from search_spaces.notation import number, word
 

@@ -13,7 +13,8 @@ from search_spaces.blocks.conventions import (
     require_channels,
     require_kernel,
 )
-from search_spaces.layers import IDENTITY, Add, Branches, Concatenate, Layer, Sequence, require
+from search_spaces.errors import require
+from search_spaces.layers import IDENTITY, Add, Branches, Concatenate, Layer, Sequence
 from search_spaces.notation import number, word
 
 

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from evaluators.evaluator import AUGMENTATIONS, EVALUATORS, Fidelity, Score
+from evaluators.evaluator import AUGMENTATIONS, Fidelity, Score
+from evaluators.registry import EVALUATORS
 from search_spaces import InvalidInput
 
 

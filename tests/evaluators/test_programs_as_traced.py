@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from evaluators.network import forward
+from evaluators.networks.network import forward
 from search_spaces import SPACES
 from search_spaces.zoo import ZOO
 

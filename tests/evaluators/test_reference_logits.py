@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from evaluators.network import forward
-from evaluators.pretrained import match_tensors
+from evaluators.networks.network import forward
+from evaluators.networks.pretrained import match_tensors
 from evaluators.runtimes.onnxruntime import onnx_model
 from experiments.reference_logits import (
     GAINS,

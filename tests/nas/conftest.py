@@ -8,11 +8,12 @@ import tempfile
 import numpy as np
 import pytest
 
-from evaluators.evaluator import EVALUATORS, Score
+from evaluators.evaluator import Score
 from evaluators.latency import Latency
+from evaluators.machine.memory import TUNABLES
+from evaluators.registry import EVALUATORS
 from nas import cli
-from nas.allocator import TUNABLES
-from nas.config import SearchConfig
+from nas.run.config import SearchConfig
 from nas.strategies import STRATEGIES
 from search_spaces import load_space
 

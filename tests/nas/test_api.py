@@ -7,8 +7,8 @@ from PIL import Image
 
 import nas
 from nas.api import Run, new_run_directory
-from nas.budget import Budgets
-from nas.candidate import distinct, front, winner
+from nas.problem.budgets import Budgets
+from nas.problem.candidate import distinct, front, winner
 from search_spaces import InvalidInput
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import optuna
 import pytest
 
-from evaluators.evaluator import EVALUATORS, Score
+from evaluators.evaluator import Score
+from evaluators.registry import EVALUATORS
 from evaluators.runtimes import RUNTIMES, is_installed
-from nas.delivery import FLAX, FORMATS
+from nas.export.delivery import FLAX, FORMATS
 from nas.testing import check_evaluator, check_runtime, check_strategy, random_arrays
 
 

@@ -21,12 +21,10 @@ from search_spaces.layers import (
     Dense,
     GlobalPool,
     Multiply,
-    Program,
     Sequence,
-    chain,
     padding_of,
-    trace,
 )
+from search_spaces.program import Program, chain, trace
 
 CHANNELS = 4
 sizes = st.integers(1, 40)

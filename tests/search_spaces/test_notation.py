@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces.errors import InvalidInput
-from search_spaces.layers import require
+from search_spaces.errors import InvalidInput, require
 from search_spaces.notation import build, form, number, parse, word, write
 
 

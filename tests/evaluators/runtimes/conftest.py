@@ -13,12 +13,12 @@ from search_spaces.layers import (
     GlobalPool,
     Multiply,
     Pool,
-    Program,
     Scale,
     Shuffle,
     Slice,
     padding_of,
 )
+from search_spaces.program import Program
 
 FUNCTIONS = {
     "relu": lambda x: np.maximum(x, 0),

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluators.latency import LatencyMeter, MeasurementFailed, Precision, measure_once
+from evaluators.latency import MeasurementFailed, Precision
 from evaluators.runtimes import parse_target, runtime_of
+from evaluators.timing.meter import LatencyMeter, measure_once
 from search_spaces import Architecture
 
 SHAPE = (8, 8, 1)

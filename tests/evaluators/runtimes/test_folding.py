@@ -13,8 +13,8 @@ from search_spaces.layers import (
     Dense,
     GlobalPool,
     Sequence,
-    trace,
 )
+from search_spaces.program import trace
 
 NORM = BatchNorm()
 FOLDED = {

@@ -5,7 +5,7 @@ from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluators.network import run
+from evaluators.networks.network import run
 from evaluators.runtimes import RUNTIMES, Options
 from evaluators.runtimes.flatbuffer import ALIGNMENT
 from evaluators.runtimes.litert import EMITTERS, litert_model
@@ -30,8 +30,8 @@ from search_spaces.layers import (
     Sequence,
     Shuffle,
     Slice,
-    trace,
 )
+from search_spaces.program import trace
 from search_spaces.zoo import ZOO, load_network
 
 LITERT = RUNTIMES["litert"]

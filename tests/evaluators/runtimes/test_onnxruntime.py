@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from evaluators.network import forward
+from evaluators.networks.network import forward
 from evaluators.runtimes import RUNTIMES, Options, Target, runtime_of
 from evaluators.runtimes.onnxruntime import EMITTERS, onnx_model
 from search_spaces import SPACES, Architecture
@@ -34,8 +34,8 @@ from search_spaces.layers import (
     Sequence,
     Shuffle,
     Slice,
-    trace,
 )
+from search_spaces.program import trace
 
 ONNX = RUNTIMES["onnxruntime"]
 GATE = Sequence((GlobalPool(), Convolution(3, bias=True), Activation("hsigmoid")))

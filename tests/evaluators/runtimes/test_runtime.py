@@ -1,8 +1,8 @@
 import pytest
 
-from evaluators.latency import LatencyMeter
 from evaluators.runtimes import RUNTIMES, Target, is_installed
 from evaluators.runtimes.litert import LiteRt
+from evaluators.timing.meter import LatencyMeter
 from search_spaces.errors import InvalidInput
 
 

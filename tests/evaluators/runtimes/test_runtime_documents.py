@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluators.latency import Precision, measure_once
+from evaluators.latency import Precision
 from evaluators.runtimes import RUNTIMES, Options, parse_target, runtime_of
+from evaluators.timing.meter import measure_once
 from search_spaces import Architecture
 
 DOCUMENTS = Path(__file__).parents[3] / "docs"

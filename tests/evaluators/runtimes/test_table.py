@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluators.predictor import FEWEST, fit
+from evaluators.prediction.predictor import FEWEST, fit
 from evaluators.runtimes import RUNTIMES, Options, parse_target, require_usable, runtime_of
 from search_spaces import SPACES, InvalidInput
 

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from evaluators.network import forward
+from evaluators.networks.network import forward
 from evaluators.runtimes import RUNTIMES, Options
 from search_spaces import Architecture, InvalidInput
 

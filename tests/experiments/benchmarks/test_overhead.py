@@ -1,6 +1,6 @@
 from experiments.benchmarks.overhead import AT, PARTS, WINDOW, Stopwatch, medians
-from nas.config import SearchConfig
-from nas.engine import run_search
+from nas.engine.search import run_search
+from nas.run.config import SearchConfig
 
 
 def test_every_trial_of_a_search_is_noted_with_all_its_parts(tmp_path):

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evaluators.pieces import cut
+from evaluators.training.partition import cut
 from experiments.benchmarks.step_parts import REST, kind, our_passes, parts_ms, plain_passes
 from search_spaces import Architecture
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from evaluators.network import forward
-from evaluators.weights import initial_weights
+from evaluators.networks.network import forward
+from evaluators.networks.weights import initial_weights
 from experiments.benchmarks.training_step import NETWORKS, floor_ms
 from search_spaces import Architecture
 

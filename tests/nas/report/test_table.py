@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from nas.budget import Budgets
+from nas.problem.budgets import Budgets
 from nas.report.measured import accuracy_text, latency_text
 from nas.report.table import front_report, front_table, shorten
 from search_spaces.architecture import Architecture

@@ -10,9 +10,9 @@ import optuna
 import pytest
 
 from nas.strategies import STRATEGIES, Problem
-from nas.strategies.fresh import FreshSampler
-from nas.strategies.marks import OUTSIDE
+from nas.strategies.reseeding import FreshSampler
 from nas.testing import check_strategy
+from nas.trials.record import OUTSIDE
 from search_spaces.space import Space
 
 REPOSITORY = Path(__file__).parents[3]
@@ -44,7 +44,7 @@ def test_proposals_are_members_and_the_same_from_the_same_seed_after_interruptio
 
 
 def test_every_strategy_is_in_the_help_and_the_documentation():
-    for path, written in (("nas/cli.py", "{}"), ("README.md", "`{}`"), ("docs/choosing-a-strategy.md", "`{}`")):
+    for path, written in (("nas/cli/app.py", "{}"), ("README.md", "`{}`"), ("docs/choosing-a-strategy.md", "`{}`")):
         text = (REPOSITORY / path).read_text(encoding="utf-8")
         assert not [strategy for strategy in STRATEGIES if written.format(strategy) not in text]
 
@@ -112,7 +112,7 @@ import time
 from pathlib import Path
 import optuna
 from nas.strategies import STRATEGIES, Problem
-from nas.strategies.fresh import FreshSampler
+from nas.strategies.reseeding import FreshSampler
 from search_spaces.space import Space
 
 directory, own, *strategies = sys.argv[1:]

@@ -2,10 +2,10 @@ import optuna
 import pytest
 
 from nas.strategies import Problem
-from nas.strategies.fresh import LOST, FreshSampler
 from nas.strategies.grid import GridSampler
+from nas.strategies.reseeding import LOST, FreshSampler
 from search_spaces.errors import InvalidInput
-from search_spaces.mobile import MOBILE
+from search_spaces.ready.mobile import MOBILE
 from search_spaces.space import Space
 
 SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5_e3/6_c8_s1_se0_relu_x1/2//sep_k3/5/7_c8_s1_relu_x1/2"

@@ -2,8 +2,8 @@ import optuna
 import pytest
 
 from nas.strategies import STRATEGIES, Problem
-from nas.strategies.fresh import FreshSampler
 from nas.strategies.neighbourhood import POPULATION, STARTUP
+from nas.strategies.reseeding import FreshSampler
 from search_spaces.space import Space
 
 SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5/7_e3/6_c8/16_s1_se0/0.25_relu/hswish_x1/2+head_c16_relu_n2")

@@ -5,7 +5,7 @@ import optuna
 import pytest
 
 from nas.strategies import STRATEGIES, Problem
-from nas.strategies.fresh import FreshSampler
+from nas.strategies.reseeding import FreshSampler
 from search_spaces.errors import InvalidInput
 from search_spaces.space import Space
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces import BLOCKS, Architecture, InvalidInput
-from search_spaces.layers import BatchNorm, Convolution, trace
+from search_spaces.layers import BatchNorm, Convolution
 from search_spaces.notation import build, parse
+from search_spaces.program import trace
 
 quarters = st.integers(1, 12).map(lambda count: 4 * count)
 sizes = st.integers(4, 20)

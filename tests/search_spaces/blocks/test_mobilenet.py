@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from search_spaces.blocks.conventions import Input
 from search_spaces.blocks.mobilenet import DepthwiseSeparable, InvertedBottleneck
 from search_spaces.errors import InvalidInput
-from search_spaces.layers import Add, BatchNorm, GlobalPool, trace
+from search_spaces.layers import Add, BatchNorm, GlobalPool
+from search_spaces.program import trace
 
 CONVENTIONS = Input(28, 3)
 widths = st.integers(1, 64)

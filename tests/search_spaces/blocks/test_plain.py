@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from search_spaces.blocks.conventions import Input
 from search_spaces.blocks.plain import Head, PlainConvolution
 from search_spaces.errors import InvalidInput
-from search_spaces.layers import trace
+from search_spaces.program import trace
 
 CONVENTIONS = Input(28, 3, "symmetric", 0.001, 0.99)
 

@@ -1,0 +1,1 @@
+"""Published tables of networks that were trained or timed."""

@@ -1,0 +1,13 @@
+"""Processes of our own that answer requests."""
+
+import signal
+import subprocess
+
+
+def death(process: subprocess.Popen[bytes]) -> str:
+    """Returns how a process has ended that was to answer, and ends it if it has not."""
+    try:
+        status = process.wait(timeout=1.0)
+    except subprocess.TimeoutExpired:
+        return "fell silent"
+    return f"died of {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

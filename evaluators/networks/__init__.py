@@ -1,0 +1,1 @@
+"""Networks with weights: made, run, kept in files, taken from others."""

@@ -1,0 +1,73 @@
+"""A trained network in one safetensors file: its arrays by name, and its architecture's text in the metadata.
+
+What a training that was stopped goes on from is a file of arrays only.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
+
+from evaluators.machine.files import write_whole
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from evaluators.networks.network import Network
+
+
+def save_network(architecture: Architecture, arrays: Mapping[str, np.ndarray], path: Path,
+                 metadata: Mapping[str, str] | None = None) -> None:
+    """Writes the architecture and its arrays, with texts of your own, to a file that appears whole or not at all."""
+    _save(arrays, path, {**(metadata or {}), "architecture": architecture.text})
+
+
+def save_checkpoint(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Writes the checkpoint of a score to a file that appears whole or not at all; an empty one needs no file."""
+    if arrays:
+        _save(arrays, path, {})
+
+
+def load_checkpoint(path: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays that `save_checkpoint` wrote, none where there is no file."""
+    return load_file(path) if path.exists() else {}
+
+
+def _save(arrays: Mapping[str, np.ndarray], path: Path, metadata: Mapping[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    write_whole(path, save(contiguous, dict(metadata)))
+
+
+def load_arrays(path: str | Path) -> tuple[Architecture, dict[str, np.ndarray]]:
+    """Returns the architecture and the arrays by name that `save_network` wrote.
+
+    Raises:
+        InvalidInput: no such file, no architecture in it, or arrays that do not fit the architecture.
+    """
+    try:
+        with safe_open(str(path), "numpy") as file:
+            text = (file.metadata() or {}).get("architecture")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a file is no mapping
+    except (OSError, SafetensorError) as error:
+        raise InvalidInput(f"a network is read from a safetensors file, but got '{path}': {error}") from None
+    if text is None:
+        raise InvalidInput(f"the file of a network names its architecture, but '{path}' does not")
+    architecture = Architecture.parse(text)
+    for operation in architecture.program.operations:
+        for name, shape in {**operation.weights, **operation.statistics}.items():
+            found = arrays[name].shape if name in arrays else "nothing"
+            if found != shape:
+                raise InvalidInput(f"`{name}` must have the shape {shape}, but '{path}' has {found}")
+    return architecture, arrays
+
+
+def load_network(path: str | Path) -> "Network":
+    """Returns the Flax NNX module of a file that `save_network` wrote, ready to evaluate; raises as `load_arrays`."""
+    from evaluators.networks.network import Network
+
+    architecture, arrays = load_arrays(path)
+    return Network(architecture, arrays=arrays)

@@ -1,0 +1,229 @@
+"""Pretrained weights: a PyTorch state dict as a safetensors file -> our arrays by name.
+
+A file of torchvision, timm or pytorchcv names its tensors by modules; safetensors keeps no order. The modules are put
+in execution order by their names, with the few rules below for names whose order is not that of execution, and are
+then matched with the layers of our program, each kind (kernels, batch norms) by itself, shape by shape.
+"""
+
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from evaluators.networks.weights import Weights
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput
+from search_spaces.layers import BatchNorm, Convolution, Dense
+from search_spaces.program import Operation, Program
+
+CONVERSION = ("python -c \"import torch, safetensors.torch as s; s.save_file(torch.load('{0}', map_location='cpu', "
+              "weights_only=True), '{1}')\"")
+UNUSED = re.compile(r"(^|\.)num_batches_tracked$|^(aux\d?|AuxLogits|aux_logits)\.")
+
+# Rewritings of module names after which their natural order is that of execution; `!` sorts first and `~` last.
+_ENDS = (
+    (r"^(classif\w*|fc|output|last_linear|head)\b", r"~~\1"),
+    (r"^features\.(init_block|conv0|norm0)\b", r"!\1"),
+    (r"^(conv_stem|stem|bn1)\b", r"!\1"),
+    (r"^features\.(final_block|post_activ|norm5)\b", r"~\1"),
+    (r"^(conv_head|bn2|norm|conv5)\b", r"~\1"),
+)
+_INSIDE = (
+    (r"\bconv_(exp|pw)$", "1"),  # timm's inverted residual; a separable convolution's last part is renamed before
+    (r"\bconv_dw$", "2"),
+    (r"\bse\.conv_reduce$", "3.1"),
+    (r"\bse\.conv_expand$", "3.2"),
+    (r"\bconv_pwl$", "4"),
+    (r"\bsqueeze\b", "!squeeze"),
+    (r"\.denseblock(\d+)\b", r".\1.0"),
+    (r"\.transition(\d+)\b", r".\1.1"),
+)
+_OF_FAMILY = {
+    "inception": (
+        (r"^(Mixed_5\w)\.branch3x3dbl", r"\1.branch6"),
+        (r"^repeat\.", "mixed_5c."),
+        (r"^repeat_1\.", "mixed_6b."),
+        (r"^repeat_2\.", "mixed_7b."),
+        (r"^block8\.", "mixed_7c."),
+        (r"^conv2d_7b\.", "~conv2d_7b."),
+    ),
+    "xception": ((r"^(conv1|conv2|bn1|bn2)\b", r"!\1"), (r"^(conv3|conv4|bn3|bn4)\b", r"~\1")),
+}
+
+_NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+_KERNEL = {"kernel": "weight", "bias": "bias"}
+
+
+@dataclass(frozen=True)
+class _Module:
+    name: str
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @property
+    def is_norm(self) -> bool:
+        return "running_mean" in self.shapes or len(self.shapes.get("weight", ())) == 1
+
+
+def read_weights(path: Path) -> Weights:
+    """Returns the tensors of a safetensors file by name, float32.
+
+    Raises:
+        InvalidInput: another kind of file (with the command that converts a PyTorch checkpoint), or an unreadable one.
+    """
+    if path.suffix != ".safetensors":
+        convert = CONVERSION.format(path, path.parent / f"{path.stem or 'weights'}.safetensors")
+        raise InvalidInput(f"weights must be a .safetensors file, since other checkpoints can run code, but got "
+                           f"'{path}'; convert one that you trust: {convert}")
+    try:
+        tensors = {name: tensor for name, tensor in load_file(path).items() if not name.endswith("num_batches_tracked")}
+        for name, tensor in tensors.items():
+            if not np.issubdtype(tensor.dtype, np.floating) or not np.isfinite(tensor).all():
+                raise InvalidInput(f"weights must be finite floating point numbers, but '{name}' in '{path}' is not")
+        return {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise InvalidInput(f"weights must be a readable safetensors file of floating point numbers, but got '{path}': "
+                           f"{error}") from None
+
+
+def import_weights(architecture: Architecture, tensors: Weights, family: str = "") -> Weights:
+    """Returns the arrays of an architecture, weights and running statistics, out of a PyTorch state dict.
+
+    `family` is that of the zoo's entry; it picks rules for names that mean different things in different families.
+    Tensors of auxiliary classifiers, which only training uses, are left out.
+
+    Raises:
+        InvalidInput: a layer has no tensor of its shape, or a tensor no layer; names both, with both shapes.
+    """
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    found = match_tensors(architecture.program, shapes, family)
+    arrays = {}
+    for name, (shape, tensor_name) in found.items():
+        arrays[name] = np.ascontiguousarray(_to_ours(tensors[tensor_name], len(shape)).reshape(shape))
+    return arrays
+
+
+def match_tensors(program: Program, shapes: Mapping[str, tuple[int, ...]], family: str = ""
+                  ) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Returns for every array of a program its shape and the tensor of a state dict that fills it.
+
+    Raises:
+        InvalidInput: a layer has no tensor of its shape, or a tensor no layer; names both, with both shapes.
+    """
+    modules = _in_execution_order(shapes, family)
+    matched: dict[str, tuple[tuple[int, ...], str]] = {}
+    for is_norm in (False, True):
+        layers = (BatchNorm,) if is_norm else (Convolution, Dense)
+        operations = [operation for operation in program.operations if isinstance(operation.layer, layers)]
+        own = [module for module in modules if module.is_norm == is_norm]
+        differ = len(own) != len(operations)
+        counts = f" (it has {len(own)} such layers, the network {len(operations)})" if differ else ""
+        for index in range(max(len(operations), len(own))):
+            operation = operations[index] if index < len(operations) else None
+            module = own[index] if index < len(own) else None
+            matched |= _match(operation, module, counts)
+    return matched
+
+
+def output_difference(architecture: Architecture, arrays: Weights, images: np.ndarray, outputs: np.ndarray) -> float:
+    """Returns the largest difference from reference logits `[B, classes]`, relative to the largest of them.
+
+    `images` are what the reference was given, `[B, H, W, C]`, normalised.
+    """
+    from evaluators.networks.network import forward  # reading weights needs no jax
+
+    expected = (architecture.program.input_shape, architecture.classes)
+    if (images.shape[1:], outputs.shape[1]) != expected:
+        raise InvalidInput(f"a reference must have images of {expected[0]} and {expected[1]} logits each, but got "
+                           f"{images.shape[1:]} and {outputs.shape[1]}")
+    logits = np.asarray(forward(architecture.program, arrays, images))
+    return float(np.abs(logits - outputs).max() / np.abs(outputs).max())
+
+
+def _in_execution_order(shapes: Mapping[str, tuple[int, ...]], family: str) -> list[_Module]:
+    grouped: dict[str, dict[str, tuple[int, ...]]] = {}
+    for tensor, shape in shapes.items():
+        if not UNUSED.search(tensor):
+            name, _, leaf = tensor.rpartition(".")
+            grouped.setdefault(name, {})[leaf] = tuple(shape)
+    rules = (*_OF_FAMILY.get(family, ()), *_ENDS, *_INSIDE)
+
+    def order(name: str) -> tuple[tuple[int, int, str], ...]:
+        if name.endswith(".conv_pw") and f"{name}l" not in grouped:
+            name += "l"
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)
+        parts = re.findall(r"\d+|[^\d.]+|\.", name)
+        return tuple((1, int(part), "") if part.isdigit() else (0 if part == "." else 2, 0, part) for part in parts)
+
+    return [_Module(name, grouped[name]) for name in sorted(grouped, key=order)]
+
+
+def _match(operation: Operation | None, module: _Module | None, counts: str
+           ) -> dict[str, tuple[tuple[int, ...], str]]:
+    if operation is None:
+        assert module is not None
+        raise InvalidInput(f"every tensor of the file must belong to a layer, but '{module.name}' of "
+                           f"{_text(module.shapes.get('weight', ()))} is one too many{counts}")
+    arrays = operation.weights | operation.statistics
+    leaves = _NORM if isinstance(operation.layer, BatchNorm) else _KERNEL
+    matched = {}
+    for name, shape in arrays.items():
+        leaf = leaves[name.rpartition("/")[2]]
+        given = module.shapes.get(leaf) if module else None
+        if module is None or given is None or _converted(given, shape) != shape:
+            theirs = ("has no tensor for it" if module is None else
+                      f"has no '{module.name}.{leaf}'" if given is None else
+                      f"has '{module.name}.{leaf}' of {_text(given)} in its place")
+            raise InvalidInput(f"the layer '{name}' needs {_text(_theirs(shape))}, but the file {theirs}{counts}")
+        matched[name] = (shape, f"{module.name}.{leaf}")
+    extra = sorted(set(module.shapes) - {leaves[name.rpartition('/')[2]] for name in arrays}) if module else []
+    if module and extra:
+        raise InvalidInput(f"every tensor of the file must belong to a layer, but '{operation.name}' has no place for "
+                           f"'{module.name}.{extra[0]}' of {_text(module.shapes[extra[0]])}")
+    return matched
+
+
+def _to_ours(tensor: np.ndarray, rank: int) -> np.ndarray:
+    """Returns a tensor in our layout: `[out, in, height, width]` becomes `[height, width, in, out]`."""
+    return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor.T if tensor.ndim == 2 else tensor
+
+
+def _converted(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns what a shape becomes in our layout; 1x1 convolutions and dense layers may stand for each other."""
+    ours = (*shape[2:], shape[1], shape[0]) if len(shape) == 4 else shape[::-1]
+    if len(ours) == 4 and len(wanted) == 2 and ours[:2] == (1, 1):
+        return ours[2:]
+    return (1, 1, *ours) if len(ours) == 2 and len(wanted) == 4 else ours
+
+
+def _theirs(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "no shape"
+
+
+def read_reference(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns normalised images `[B, H, W, C]` and the logits `[B, classes]` that a reference gave for them.
+
+    Raises:
+        InvalidInput: no readable npz file with the arrays `images` and `logits` of as many rows.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images, logits = np.asarray(file["images"], np.float32), np.asarray(file["logits"], np.float32)
+    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InvalidInput(f"a reference must be an npz file with `images` and `logits`, but got '{path}': {error}"
+                           ) from None
+    if images.ndim != 4 or logits.ndim != 2 or len(images) != len(logits) or not len(images):
+        raise InvalidInput(f"a reference has images [B, H, W, C] and logits [B, classes], but '{path}' has "
+                           f"{images.shape} and {logits.shape}")
+    if not np.isfinite(logits).all() or not np.abs(logits).max():
+        raise InvalidInput(f"a reference must have finite logits that are not all zero, but '{path}' has not")
+    return images, logits

@@ -1,0 +1,345 @@
+"""Latency predicted from few measured networks, with intervals.
+
+The latency of a network is the sum of what its operations take, which nobody has measured one by one. Each kind of
+operation takes some time for being there, for each multiply-add, for each byte of activations moved and for each byte
+of weights: these costs are non-negative and fitted to the measured networks. What they leave unexplained is a Gaussian
+process (Rasmussen and Williams 2006, chapter 2): the sum of deviations of every operation, alike for operations of one
+kind and similar shape, and one deviation of the whole network. Measured sums then tell of their parts. The variances of
+the deviations are those of largest marginal likelihood (section 5.4.1), under a wide prior.
+
+All errors are relative to the latency, since that is how measurements err.
+
+The clock of a processor moves by several per cent within minutes and stays there, for all networks alike. Measurements
+of this project come with the time of a reference model that ran beside them: they are learned at one speed of the
+machine, and predicted for another.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from evaluators.machine.files import write_whole
+from evaluators.prediction.workload import EFFORTS, Workload
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput, require
+
+FORMAT = 1
+FEWEST = 10  # measured networks
+LEVEL = 0.9
+SHAPE_SCALE = 2.0  # factors of two over which the deviations of operations of one kind are alike
+NETWORK_SCALE = 2.0  # standard deviations over which those of networks are
+LEAST_SHARE = 0.05  # of the average cost, which the prior gives every kind: none is known to be free
+SHRINKAGE = 0.02  # of the costs towards zero, relative to the errors
+PRIOR = {  # standard deviations, relative to the cost that they are of, before anything is measured
+    "all": 0.3, **dict.fromkeys(EFFORTS, 0.2), "shape": 0.2, "operation": 0.1, "network": 0.05, "noise": 0.02}
+PRIOR_WIDTH = 3.0  # standard deviation of the logarithm of a variance
+LARGEST_VARIANCE, SMALLEST_VARIANCE = 20.0, 1e-6
+DRIFT = 0.01  # standard deviation of measurements in another process, beside the reference; as in `latency`
+CHUNK = 200  # networks predicted at a time, to bound memory
+
+
+class Row(NamedTuple):
+    """A measured network; wherever rows are taken, pairs of the first two are too."""
+
+    architecture: Architecture
+    latency_ms: float
+    reference_ms: float = 0.0  # of the reference model beside it (`Latency.quiet_reference_ms`); 0 if there was none
+
+
+Measured = Row | tuple[Architecture, float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A predicted latency. Its logarithm has a normal distribution."""
+
+    median_ms: float
+    deviation: float  # standard deviation, relative to the median
+
+    def interval_ms(self, level: float = LEVEL) -> tuple[float, float]:
+        """Returns the interval that holds the measured latency with this probability, in ms."""
+        half = NormalDist().inv_cdf((1 + level) / 2) * self.deviation
+        return self.median_ms * math.exp(-half), self.median_ms * math.exp(half)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What measured networks say about the latency of others.
+
+    Attributes:
+        target: what they were measured on.
+        rows: the measured networks.
+        costs_ms: for each kind of operation, the ms that it takes for each of `EFFORTS`; the kind `""` stands for those
+            that no measured network has.
+        variances: of the deviations, by the names of `PRIOR`.
+        space: the text of the space that the networks are members of; empty where they are from anywhere.
+        reference_ms: the time of the reference model at the speed of the machine that was learned; 0 if it is unknown.
+    """
+
+    target: str
+    rows: tuple[Row, ...]
+    costs_ms: Mapping[str, tuple[float, ...]]
+    variances: Mapping[str, float]
+    space: str = ""
+    reference_ms: float = 0.0
+
+    def predict(self, architectures: Sequence[Architecture], reference_ms: float = 0.0) -> list[Prediction]:
+        """Returns the latency predicted for each architecture.
+
+        Args:
+            architectures: the networks.
+            reference_ms: the time of the reference model now. By default the machine is as fast as it was.
+        """
+        slowdown = self.slowdown(reference_ms)
+        return [found for first in range(0, len(architectures), CHUNK)
+                for found in self._predict(Workload.of(architectures[first:first + CHUNK]), slowdown)]
+
+    def slowdown(self, reference_ms: float) -> float:
+        """Returns how many times slower the machine is than it was, given the time of the reference model now."""
+        return reference_ms / self.reference_ms if reference_ms and self.reference_ms else 1.0
+
+    def updated(self, rows: Iterable[Measured]) -> "Predictor":
+        """Returns the predictor that knows further measurements too; costs and variances stay as they were fitted."""
+        return dataclasses.replace(self, rows=(*self.rows, *_checked(rows)))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the predictor as JSON, whole or not at all."""
+        stored = {"format": FORMAT, "target": self.target, "space": self.space, "costs_ms": self.costs_ms,
+                  "variances": self.variances,
+                  "reference_ms": self.reference_ms, "rows": [[row.architecture.text, *row[1:]] for row in self.rows]}
+        write_whole(Path(path), (json.dumps(stored, indent=1) + "\n").encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Predictor":
+        """Returns the predictor in a file; raises `InvalidInput` where it is not one that `save` has written."""
+        try:
+            stored = json.loads(Path(path).read_text(encoding="utf-8"))
+            require(stored["format"] == FORMAT, f"`format` must be {FORMAT}, but got {stored['format']!r}")
+            rows = _checked(Row(Architecture.parse(text), *times_ms) for text, *times_ms in stored["rows"])
+            costs = {str(kind): tuple(map(float, values)) for kind, values in stored["costs_ms"].items()}
+            require("" in costs and all(len(values) == len(EFFORTS) and min(values) >= 0 for values in costs.values()),
+                    f"`costs_ms` must give {len(EFFORTS)} costs for each kind of operation")
+            variances = {name: float(stored["variances"][name]) for name in PRIOR}
+            require(all(0 < value < math.inf for value in variances.values()), "`variances` must be positive")
+            reference_ms = float(stored["reference_ms"])
+            require(0 <= reference_ms < math.inf, f"`reference_ms` must be finite, but got {reference_ms:g}")
+            return cls(str(stored["target"]), rows, costs, variances, str(stored["space"]), reference_ms)
+        except OSError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidInput(f"a predictor must be as `save` has written it, but '{path}' is not: "
+                               f"{type(error).__name__}: {error}") from None
+
+    @cached_property
+    def _prior(self) -> "_Prior":
+        return _Prior(self.costs_ms, _network_scale(self._measured, self.costs_ms))
+
+    @cached_property
+    def _measured(self) -> Workload:
+        return Workload.of([row.architecture for row in self.rows])
+
+    @cached_property
+    def _latencies_ms(self) -> np.ndarray:
+        return _latencies_ms(self.rows, self.reference_ms)
+
+    @cached_property
+    def _posterior(self) -> "_Posterior":
+        prior, scale = self._prior, self._latencies_ms
+        parts = prior.parts(self._measured, self._measured)
+        covariance = sum(self.variances[name] * part for name, part in parts.items()) / np.outer(scale, scale)
+        inverse = np.linalg.inv(covariance + self.variances["noise"] * np.eye(len(scale)))
+        weights = inverse @ (1 - prior.mean_ms(self._measured) / scale)
+        # what each row is missed by when it is left out, in standard deviations (Rasmussen and Williams, 5.4.2)
+        missed = np.abs(weights) / np.sqrt(np.diag(inverse))
+        widening = max(1.0, float(np.quantile(missed, LEVEL)) / NormalDist().inv_cdf((1 + LEVEL) / 2))
+        return _Posterior(inverse, weights, widening)
+
+    def _predict(self, workload: Workload, slowdown: float) -> list[Prediction]:
+        prior, posterior = self._prior, self._posterior
+        mean = prior.mean_ms(workload)
+        across = sum(self.variances[name] * part for name, part in prior.parts(workload, self._measured).items())
+        across = across / self._latencies_ms
+        own = sum(self.variances[name] * part for name, part in prior.own_parts(workload).items())
+        # a sum of deviations may come out negative for a network far from all measured ones, a latency may not
+        median = np.maximum(mean + across @ posterior.weights, LEAST_SHARE * mean)
+        variance = np.maximum(own - np.einsum("ij,jk,ik->i", across, posterior.inverse, across), 0) / median**2
+        deviation = posterior.widening * np.sqrt(variance + self.variances["noise"])
+        if self.reference_ms:  # rows of one process do not tell how much others differ from it
+            deviation = np.hypot(deviation, DRIFT)
+        return [Prediction(float(m), float(d)) for m, d in zip(slowdown * median, deviation, strict=True)]
+
+
+def fit(rows: Iterable[Measured], target: str = "") -> Predictor:
+    """Returns the predictor that measured networks give.
+
+    Args:
+        rows: networks with their latencies in ms, from anywhere. Those that were measured beside the reference model
+            are learned at the speed that the machine had in the median.
+        target: what they were measured on.
+
+    Raises:
+        InvalidInput: fewer than `FEWEST` rows, or a latency that is not positive and finite.
+    """
+    from scipy.optimize import minimize
+
+    known = _checked(rows)
+    require(len(known) >= FEWEST, f"a predictor needs at least {FEWEST} measured networks, but got {len(known)}")
+    references_ms = [row.reference_ms for row in known if row.reference_ms]
+    reference_ms = float(np.median(references_ms)) if references_ms else 0.0
+    workload, latencies_ms = Workload.of([row.architecture for row in known]), _latencies_ms(known, reference_ms)
+    costs = _fitted_costs(workload, latencies_ms)
+    prior = _Prior(costs, _network_scale(workload, costs))
+    pairs_ms2 = np.outer(latencies_ms, latencies_ms)
+    parts = {name: part / pairs_ms2 for name, part in prior.parts(workload, workload).items()}
+    grams = np.stack([*parts.values(), np.eye(len(known))])
+    errors = 1 - prior.mean_ms(workload) / latencies_ms
+    start = np.log([PRIOR[name]**2 for name in (*parts, "noise")])
+    found = minimize(_negative_log_posterior, start, (grams, errors, start), jac=True, method="L-BFGS-B",
+                     bounds=[(math.log(SMALLEST_VARIANCE), math.log(LARGEST_VARIANCE))] * len(start))
+    variances = dict(zip((*parts, "noise"), np.exp(found.x).tolist(), strict=True))
+    return Predictor(target, known, costs, variances, reference_ms=reference_ms)
+
+
+def chosen(architectures: Sequence[Architecture], count: int) -> list[int]:
+    """Returns the indices of the architectures that tell most about all of them, the most telling first.
+
+    Each is the one that those before it leave most uncertain, under the prior that holds before any measurement. This
+    is the greedy D-optimal design, and the pivoting of a Cholesky factorisation.
+    """
+    workload = Workload.of(architectures)
+    totals = (workload.counts @ workload.efforts).mean(0)
+    costs = {"": tuple(np.divide(1, totals * len(EFFORTS), out=np.zeros(len(EFFORTS)), where=totals > 0).tolist())}
+    prior = _Prior(costs, _network_scale(workload, costs))
+    mean = prior.mean_ms(workload)
+    covariance = sum(PRIOR[name]**2 * part for name, part in prior.parts(workload, workload).items())
+    covariance = covariance / np.outer(mean, mean)
+    left, factor = np.diag(covariance).copy(), np.zeros((len(mean), min(count, len(mean))))
+    found: list[int] = []
+    for step in range(factor.shape[1]):
+        best = int(np.argmax(left))
+        found.append(best)
+        factor[:, step] = (covariance[:, best] - factor[:, :step] @ factor[best, :step]) / math.sqrt(
+            left[best] + PRIOR["noise"]**2)
+        left -= factor[:, step]**2
+        left[best] = -math.inf
+    return found
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    inverse: np.ndarray  # of the covariance of the relative errors, [N, N]
+    weights: np.ndarray  # [N]
+    widening: float  # of intervals, so that they hold what is left out
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """What is thought of latencies before the measured networks tell of their deviations."""
+
+    costs_ms: Mapping[str, tuple[float, ...]]
+    network_scale: tuple[np.ndarray, np.ndarray]  # centre and standard deviation of the features of networks
+
+    def mean_ms(self, workload: Workload) -> np.ndarray:
+        """Returns the sum of the costs of each network, `[N]`."""
+        return workload.counts @ _job_costs(workload, self.costs_ms).sum(1)
+
+    def parts(self, left: Workload, right: Workload) -> dict[str, np.ndarray]:
+        """Returns the covariance of the networks' latencies that each deviation of unit variance makes, `[N, M]`."""
+        found = {name: left.counts @ part @ right.counts.T for name, part in self._between_jobs(left, right)}
+        means = self.mean_ms(left)[:, None] * self.mean_ms(right)
+        apart = self._features(left)[:, None] - self._features(right)
+        return {"all": means, **found, "network": means * np.exp(-(apart**2).sum(-1) / (2 * NETWORK_SCALE**2))}
+
+    def own_parts(self, workload: Workload) -> dict[str, np.ndarray]:
+        """Returns the diagonals of `parts` of networks with themselves, `[N]`."""
+        counts, means = workload.counts, self.mean_ms(workload)**2
+        found = {name: ((counts @ part) * counts).sum(1) for name, part in self._between_jobs(workload, workload)}
+        return {"all": means, **found, "network": means}
+
+    def _between_jobs(self, left: Workload, right: Workload) -> Iterable[tuple[str, np.ndarray]]:
+        same = left.kinds[:, None] == right.kinds
+        ours, theirs = _job_costs(left, self.costs_ms), _job_costs(right, self.costs_ms)
+        for index, name in enumerate(EFFORTS):
+            yield name, same * np.outer(ours[:, index], theirs[:, index])
+        apart = ((left.shapes[:, None] - right.shapes)**2).sum(-1)
+        both = same * np.outer(ours.sum(1), theirs.sum(1))
+        yield "shape", both * np.exp(-apart / (2 * SHAPE_SCALE**2))
+        yield "operation", both * (apart == 0)
+
+    def _features(self, workload: Workload) -> np.ndarray:
+        centre, scale = self.network_scale
+        return (_network_features(workload, self.costs_ms) - centre) / scale
+
+
+def _job_costs(workload: Workload, costs_ms: Mapping[str, tuple[float, ...]]) -> np.ndarray:
+    """Returns what each job costs in ms for each effort, `[J, 4]`."""
+    return workload.efforts * np.array([costs_ms.get(job.kind, costs_ms[""]) for job in workload.jobs])
+
+
+def _network_features(workload: Workload, costs_ms: Mapping[str, tuple[float, ...]]) -> np.ndarray:
+    """Returns the logarithms of what each effort costs in each network, `[N, 4]`."""
+    return np.log(workload.counts @ _job_costs(workload, costs_ms) + 1e-12)
+
+
+def _network_scale(workload: Workload, costs_ms: Mapping[str, tuple[float, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    features = _network_features(workload, costs_ms)
+    return features.mean(0), np.maximum(features.std(0), 1e-3)
+
+
+def _fitted_costs(workload: Workload, latencies_ms: np.ndarray) -> dict[str, tuple[float, ...]]:
+    """Returns non-negative costs by kind of operation, and for the kind `""` those that all kinds have in common."""
+    from scipy.optimize import nnls
+
+    totals = workload.counts @ workload.efforts / latencies_ms[:, None]
+    unit = 1 / np.maximum(totals.mean(0), 1e-12)  # one that alone would explain everything
+    common = np.maximum(nnls(totals * unit, np.ones(len(totals)))[0], LEAST_SHARE) * unit
+    kinds = sorted(set(workload.kinds))
+    by_kind = np.stack([workload.counts @ (workload.efforts * (workload.kinds == kind)[:, None]) for kind in kinds], 1)
+    scaled = (by_kind * common / latencies_ms[:, None, None]).reshape(len(totals), -1)
+    shrinking = SHRINKAGE * math.sqrt(np.mean(scaled.sum(1)**2)) * np.eye(scaled.shape[1])
+    shares = nnls(np.concatenate([scaled, shrinking]), np.concatenate([np.ones(len(totals)), np.zeros(len(shrinking))]))
+    costs = np.maximum(shares[0].reshape(len(kinds), -1), LEAST_SHARE) * common
+    sums = (by_kind * costs).sum((1, 2)) / latencies_ms
+    costs, common = costs / np.median(sums), common / np.median(sums)
+    by_name = {str(kind): tuple(row) for kind, row in zip(kinds, costs.tolist(), strict=True)}
+    return {"": tuple(common.tolist())} | by_name
+
+
+def _negative_log_posterior(logarithms: np.ndarray, grams: np.ndarray, errors: np.ndarray, centre: np.ndarray
+                            ) -> tuple[float, Any]:
+    """Returns minus the logarithm of the posterior of the variances, up to a constant, and its gradient.
+
+    Source: Rasmussen and Williams 2006, equations 5.8 and 5.9, with a normal prior of the logarithms.
+    """
+    variances = np.exp(logarithms)
+    covariance = np.tensordot(variances, grams, 1)
+    inverse = np.linalg.inv(covariance)
+    weights = inverse @ errors
+    away = (logarithms - centre) / PRIOR_WIDTH
+    value = (errors @ weights + np.linalg.slogdet(covariance)[1] + away @ away) / 2
+    slope = variances * (np.tensordot(grams, inverse, 2) - np.einsum("i,kij,j->k", weights, grams, weights)) / 2
+    return float(value), slope + away / PRIOR_WIDTH
+
+
+def _latencies_ms(rows: Sequence[Row], reference_ms: float) -> np.ndarray:
+    """Returns the latencies `[N]` at the speed at which the reference model takes so long, as far as that is known."""
+    return np.array([row.latency_ms * (reference_ms / row.reference_ms if reference_ms and row.reference_ms else 1.0)
+                     for row in rows])
+
+
+def _checked(rows: Iterable[Measured]) -> tuple[Row, ...]:
+    found = tuple(Row(row[0], *map(float, row[1:])) for row in rows)
+    for architecture, latency_ms, reference_ms in found:
+        require(0 < latency_ms < math.inf, f"a latency must be positive and finite, but got {latency_ms:g} ms for "
+                f"'{architecture}'")
+        require(0 <= reference_ms < math.inf, f"the reference model's time must be finite, but got {reference_ms:g} ms "
+                f"beside '{architecture}'")
+    return found

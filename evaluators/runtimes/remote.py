@@ -1,0 +1,73 @@
+"""Devices that are not this machine: their model files are written here, and run here only to see what they compute."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluators.runtimes.litert import LiteRt
+from evaluators.runtimes.onnxruntime import OnnxRuntime
+from evaluators.runtimes.runtime import Arrays, Runtime, Session
+from evaluators.runtimes.target import Options, Target
+from search_spaces.architecture import Architecture
+from search_spaces.errors import require, unknown
+
+FILES: dict[str, Runtime] = {"onnx": OnnxRuntime(), "litert": LiteRt()}  # and what runs them here
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What the runtimes of such devices share. Without options they take ONNX files."""
+
+    target: Target
+
+    @property
+    def file(self) -> Runtime:
+        """The runtime whose files the device is given, which also runs them here."""
+        return FILES[self.target.options.format].bound(self.target)
+
+    @property
+    def format(self) -> str:
+        """The name of the kind of file."""
+        return self.file.format
+
+    @property
+    def suffix(self) -> str:
+        """What the names of the files end in."""
+        return self.file.suffix
+
+    @property
+    def module(self) -> str:
+        """The import name of the library that writes the files."""
+        return self.file.module
+
+    @property
+    def input_layout(self) -> str:
+        """The type and axes of the file's input."""
+        return self.file.input_layout
+
+    def versions(self) -> dict[str, str]:
+        """Returns the versions of what writes the file and runs it here; the device's are not known."""
+        return self.file.versions()
+
+    def owns_device(self) -> bool:
+        """Tells that any process may time."""
+        return False
+
+    def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
+              images: np.ndarray | None = None) -> None:
+        """Writes the network as a model file of the format that the device is given."""
+        self.file.write(architecture, arrays, path, metadata, images)
+
+    def load(self, path: Path, options: Options) -> Session:
+        """Returns the model file, ready to run here, on the runtime of its format: to see what it computes."""
+        return self.file.load(path, Options(options.threads, options.batch))
+
+
+def require_writable_format(options: Options, of: str) -> None:
+    """Raises `InvalidInput` unless files can be written as options want them; `of` says whose files they are."""
+    if options.format not in FILES:
+        raise unknown(f"format of {of} files", options.format, FILES)
+    require("precision" in FILES[options.format].options or "precision" not in options.given,
+            f"`precision` of {options.format} files is float32, but got precision={options.precision}")

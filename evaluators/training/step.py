@@ -1,0 +1,282 @@
+"""Compile once per distinct piece of a network, use in every candidate.
+
+A training step is a chain of small compiled functions, two for each piece (see `evaluators.training.partition`): the
+forward pass leaves the piece's output; the backward pass computes from the piece's inputs again what it needs, and
+applies the optimizer's update to the piece's own weights. A candidate made of pieces that were seen before compiles
+nothing. The same step compiled as one program (`whole=True`) gives the same numbers; accelerators, where launching
+small pieces costs more than compiling, use that.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from evaluators.networks.network import Moments, batch_moments, execute, moved
+from evaluators.networks.weights import Weights
+from evaluators.training.executables import Executable
+from evaluators.training.partition import Piece, Shapes, Use, cut, is_kernel
+from search_spaces.program import Operation, Program
+
+
+class PieceState(NamedTuple):
+    """What training changes in one piece, each array flat: `weights [n]`, `moments [2, n]`, `statistics [m]`.
+
+    Pieces without weights or without batch norm have None in their place.
+    """
+
+    weights: jax.Array | None
+    moments: jax.Array | None
+    statistics: jax.Array | None
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2); weight decay is for kernels only.
+
+    Epsilon is larger than usual, so that weights whose gradient is zero but for rounding (a bias that the next batch
+    norm takes away again) stay where they are.
+    """
+
+    weight_decay: float = 0.05
+    momentum: float = 0.9
+    second_momentum: float = 0.99
+    label_smoothing: float = 0.1
+    epsilon: float = 1e-5
+
+    def coefficients(self, rate: float, count: int) -> np.ndarray:
+        """Returns what a step needs to know: the learning rate and the bias corrections of step `count`, from 1."""
+        return np.array([rate, 1 / (1 - self.momentum**count), 1 / (1 - self.second_momentum**count)], np.float32)
+
+    def update(self, weights: jax.Array, moments: jax.Array, gradient: jax.Array, coefficients: jax.Array,
+               decayed: int) -> tuple[jax.Array, jax.Array]:
+        """Returns flat weights and moments after a step; the first `decayed` weights are subject to weight decay."""
+        rate, correction, second_correction = coefficients.astype(weights.dtype)
+        first = self.momentum * moments[0] + (1 - self.momentum) * gradient
+        second = self.second_momentum * moments[1] + (1 - self.second_momentum) * gradient * gradient
+        direction = first * correction / (jnp.sqrt(second * second_correction) + self.epsilon)
+        decay = jnp.where(jnp.arange(weights.size) < decayed, self.weight_decay, 0).astype(weights.dtype)
+        return weights - rate * (direction + decay * weights), jnp.stack([first, second])
+
+
+# XLA's older emitters of loops make code of shifted sums that is up to twice as fast as that of the newer ones; of
+# nearly all else it is slower
+OLDER_EMITTERS = {"xla_cpu_use_fusion_emitters": False}
+
+States = list[PieceState]
+Step = Callable[[States, jax.Array, jax.Array, np.ndarray], tuple[States, jax.Array]]
+Inference = Callable[[States, jax.Array], jax.Array]
+
+
+def pack(program: Program, weights: Weights, statistics: Weights, moments: tuple[Weights, Weights] | None = None
+         ) -> States:
+    """Returns the state of a training, from arrays by name; without moments, those of an untrained optimizer."""
+    def flat(arrays: Weights, names: tuple[str, ...]) -> np.ndarray:
+        return np.concatenate([arrays[name].ravel() for name in names])
+
+    states = []
+    for use in cut(program):  # in numpy: JAX would compile programs for each shape, and keep them
+        arrays: list[np.ndarray | None] = [None, None, None]
+        if use.weights:
+            own = flat(weights, use.weights)
+            arrays[:2] = own, np.zeros((2, *own.shape), own.dtype) if moments is None else np.stack(
+                [flat(moment, use.weights) for moment in moments])
+        if use.statistics:
+            arrays[2] = flat(statistics, use.statistics)
+        states.append(PieceState(*jax.device_put(arrays)))
+    return states
+
+
+def unpack(program: Program, states: States) -> Weights:
+    """Returns the weights and running statistics by name."""
+    arrays: Weights = {}
+    for use, state in zip(cut(program), states, strict=True):
+        for names, shapes, flat in ((use.weights, use.piece.weights, state.weights),
+                                    (use.statistics, use.piece.statistics, state.statistics)):
+            if flat is not None:
+                arrays |= zip(names, _split(np.asarray(flat), shapes).values(), strict=True)
+    return arrays
+
+
+def unpack_moments(program: Program, states: States) -> tuple[Weights, Weights]:
+    """Returns the first and the second moments of the optimizer, by the names of the weights."""
+    moments: tuple[Weights, Weights] = {}, {}
+    for use, state in zip(cut(program), states, strict=True):
+        if state.moments is not None:
+            for arrays, flat in zip(moments, np.asarray(state.moments), strict=True):
+                arrays |= zip(use.weights, _split(flat, use.piece.weights).values(), strict=True)
+    return moments
+
+
+def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
+    """Returns `step(states, images [B, H, W, C], labels [B], coefficients) -> (states, loss)`.
+
+    `coefficients` are `optimizer.coefficients(...)` of the step. The whole network's step consumes the old states.
+    """
+    uses = cut(program)
+    compiled = _as_it_is if whole else Executable
+    forward, backward = zip(*(piece_passes(use.piece, optimizer, tuple(value > 0 for value in use.inputs), compiled)
+                              for use in uses), strict=True)
+    loss_of = compiled(_loss(optimizer.label_smoothing), optimizer.label_smoothing)
+    add = {use.output: compiled(_add) for use in uses}
+    ended = _ended(uses)
+    train = np.True_ if whole else jax.device_put(np.True_)
+
+    def step(states: States, images: jax.Array, labels: jax.Array, coefficients: np.ndarray
+             ) -> tuple[States, jax.Array]:
+        values, tape = {0: images}, []
+        coefficients = jax.device_put(coefficients)  # once for all pieces
+        for index, (use, state) in enumerate(zip(uses, states, strict=True)):
+            inputs = [values[value] for value in use.inputs]
+            values[use.output], batch, after = forward[index](state.weights, state.statistics, train, *inputs)
+            tape.append((inputs, batch, after))
+            _forget(values, ended[index])
+        loss, gradient = loss_of(values.pop(program.output), labels)
+        gradients, stepped = {program.output: gradient}, []
+        for use, state, back in zip(reversed(uses), reversed(states), reversed(backward), strict=True):
+            inputs, batch, after = tape.pop()
+            weights, moments, below = back(state.weights, state.moments, batch, gradients.pop(use.output),
+                                           coefficients, *inputs)
+            stepped.append(PieceState(weights, moments, after))
+            for value, gradient in zip((value for value in use.inputs if value > 0), below, strict=True):
+                gradients[value] = add[value](gradients[value], gradient) if value in gradients else gradient
+        return stepped[::-1], loss
+
+    return Executable(step, program, optimizer, donated=(0,)) if whole else step
+
+
+def inference(program: Program, whole: bool) -> Inference:
+    """Returns `infer(states, images [B, H, W, C]) -> logits [B, classes]`, by the running statistics.
+
+    Pieces run the forward pass that training compiled, so batches of training's size compile nothing.
+    """
+    uses = cut(program)
+    compiled = _as_it_is if whole else Executable
+    forward = [_forward_pass(use.piece, compiled) for use in uses]
+    flat, ended = compiled(_flat), _ended(uses)
+
+    def infer(states: States, images: jax.Array) -> jax.Array:
+        values = {0: images}
+        for index, (use, state) in enumerate(zip(uses, states, strict=True)):
+            inputs = [values[value] for value in use.inputs]
+            values[use.output] = forward[index](state.weights, state.statistics, np.False_, *inputs)[0]
+            _forget(values, ended[index])
+        return flat(values[program.output])
+
+    return Executable(infer, program) if whole else infer
+
+
+def _as_it_is(function: Callable, *parameters: object, **options: object) -> Callable:
+    """Returns a function that is compiled as a part of another one."""
+    return function
+
+
+def piece_passes(piece: Piece, optimizer: Optimizer, wanted: tuple[bool, ...],
+                 compiled: Callable[..., Callable] = Executable) -> tuple[Callable, Callable]:
+    """Returns the forward and the backward pass of a piece; `wanted` tells which inputs have a gradient."""
+    backward = compiled(_backward(piece, optimizer, wanted), piece, optimizer, wanted,
+                        cpu_options=OLDER_EMITTERS if piece.depthwise_stride else {})
+    return _forward_pass(piece, compiled), backward
+
+
+def _forward_pass(piece: Piece, compiled: Callable[..., Callable]) -> Callable:
+    return compiled(_forward(piece), piece, cpu_options=OLDER_EMITTERS if piece.depthwise_stride == 1 else {})
+
+
+def _forward(piece: Piece) -> Callable:
+    """Returns `(weights, statistics, train, *inputs) -> (output, batch statistics, statistics after)`.
+
+    Whether batch norm takes the statistics of the batch or the running ones is an argument, so that one program serves
+    training and evaluation.
+    """
+    def forward(weights: jax.Array | None, statistics: jax.Array | None, train: jax.Array, *inputs: jax.Array
+                ) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+        running = _split(statistics, piece.statistics)
+        used, after = {}, {}
+
+        def normalisation(operation: Operation, x: jax.Array) -> Moments:
+            batch = batch_moments(x)
+            after.update(moved(operation, running, batch, x.size // x.shape[-1]))
+            names = f"{operation.name}/mean", f"{operation.name}/var"
+            used.update({name: jnp.where(train, moment, running[name])
+                         for name, moment in zip(names, batch, strict=True)})
+            return used[names[0]], used[names[1]]
+
+        y = execute(piece.operations, inputs, _split(weights, piece.weights), normalisation)
+        return y, _join(used), _join(after)
+
+    return forward
+
+
+def _backward(piece: Piece, optimizer: Optimizer, wanted: tuple[bool, ...]) -> Callable:
+    """Returns the backward pass and update of a piece; `wanted` tells which inputs have a gradient.
+
+    It is `(weights, moments, batch statistics, output gradient, coefficients, *inputs) -> (weights, moments, gradients
+    of the wanted inputs)`.
+    """
+    decayed = sum(math.prod(shape) for name, shape in piece.weights.items() if is_kernel(name))
+
+    def backward(weights: jax.Array | None, moments: jax.Array | None, batch: jax.Array | None, gradient: jax.Array,
+                 coefficients: jax.Array, *inputs: jax.Array) -> tuple:
+        known = _split(batch, piece.statistics)
+
+        def output(weights: jax.Array | None, *inputs: jax.Array) -> jax.Array:
+            return execute(piece.operations, inputs, _split(weights, piece.weights), lambda operation, x: (
+                known[f"{operation.name}/mean"], known[f"{operation.name}/var"]))
+
+        own, *below = jax.vjp(output, weights, *inputs)[1](gradient)
+        below = list(itertools.compress(below, wanted))
+        if weights is None:
+            return None, None, below
+        return *optimizer.update(weights, moments, own, coefficients, decayed), below
+
+    return backward
+
+
+def _loss(label_smoothing: float) -> Callable:
+    """Returns `(logits [B, 1, 1, classes], labels [B]) -> (loss, gradient of the logits)`."""
+    def loss_of(logits: jax.Array, labels: jax.Array) -> jax.Array:
+        logits = logits.reshape(labels.size, -1).astype(jnp.promote_types(logits.dtype, jnp.float32))
+        targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+        return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing)).mean()
+
+    return jax.value_and_grad(loss_of)
+
+
+def _add(left: jax.Array, right: jax.Array) -> jax.Array:
+    return left + right
+
+
+def _flat(logits: jax.Array) -> jax.Array:
+    return logits.reshape(logits.shape[0], -1)
+
+
+def _ended(uses: tuple[Use, ...]) -> list[set[int]]:
+    """Returns for each use the values that none after it reads."""
+    last = {value: index for index, use in enumerate(uses) for value in use.inputs}
+    return [{value for value in use.inputs if last[value] == index} for index, use in enumerate(uses)]
+
+
+def _forget(values: dict[int, jax.Array], ended: Iterable[int]) -> None:
+    for value in ended:
+        del values[value]
+
+
+def _split(flat: jax.Array | np.ndarray | None, shapes: Shapes) -> dict:
+    """Returns the arrays that lie one after the other in a flat one."""
+    arrays, start = {}, 0
+    for name, shape in shapes.items():
+        assert flat is not None
+        arrays[name] = flat[start:start + math.prod(shape)].reshape(shape)
+        start += math.prod(shape)
+    return arrays
+
+
+def _join(arrays: dict[str, jax.Array]) -> jax.Array | None:
+    return jnp.concatenate([array.ravel() for array in arrays.values()]) if arrays else None

@@ -1,0 +1,260 @@
+"""Brief training of one candidate, top to bottom: data on the device, augmentation inside the compiled step."""
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evaluators.datasets import Dataset
+from evaluators.evaluator import AUGMENTATIONS, AUTO, COMPILE, NETWORK, Fidelity, Score
+from evaluators.machine.locks import training_turn
+from evaluators.machine.memory import give_memory_back, keep_memory
+from evaluators.networks.weights import Weights, initial_weights
+from evaluators.training.compile_choice import UNSEEN, choice
+from evaluators.training.executables import Executable
+from evaluators.training.step import Optimizer, States, inference, pack, training_step, unpack, unpack_moments
+from search_spaces.architecture import Architecture
+from search_spaces.errors import require, unknown
+from search_spaces.program import Program
+
+EVALUATION_BATCH = 500
+
+
+class Diverged(RuntimeError):
+    """The loss of a candidate is not a number."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How candidates are trained: AdamW, one cycle of the learning rate, augmentation by shifts and mirror images."""
+
+    batch: int = 64
+    peak_rate: float = 6e-3
+    warm_up: float = 0.25
+    augmentation: str = "shift"
+    compile: str = AUTO
+    optimizer: Optimizer = field(default_factory=Optimizer)
+
+    def __post_init__(self) -> None:
+        if self.augmentation not in AUGMENTATIONS:
+            raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
+        if self.compile not in COMPILE:
+            raise unknown("way to compile", self.compile, COMPILE)
+
+    def rate(self, progress: float) -> float:
+        """Returns the learning rate after a share of the steps: linear up, cosine down (Smith 2018, one cycle)."""
+        if progress < self.warm_up:
+            return self.peak_rate * (progress / self.warm_up)
+        return self.peak_rate * 0.5 * (1 + math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up)))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network trained for some epochs: its arrays by name, and how many validation images it gets right.
+
+    The optimizer's moments are by the names of the weights; with the arrays they are all that further epochs need.
+    """
+
+    arrays: Weights
+    moments: tuple[Weights, Weights]
+    correct: int
+    total: int
+    epochs: int
+    duration_s: float
+    images_per_s: float
+    compiled: str
+
+    @property
+    def accuracy(self) -> float:
+        """The share of validation images that it gets right."""
+        return self.correct / self.total
+
+    @property
+    def checkpoint(self) -> Weights:
+        """All that further epochs need, as arrays by name."""
+        kinds = zip(_CHECKPOINT_KINDS, (self.arrays, *self.moments), strict=True)
+        return {"epochs": np.array(self.epochs)} | {
+            f"{kind}/{name}": array for kind, arrays in kinds for name, array in arrays.items()}
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images and labels on the device, with what normalises them."""
+
+    images: jax.Array
+    labels: jax.Array
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def put(cls, images: np.ndarray, labels: np.ndarray, dataset: Dataset) -> "Images":
+        """Puts uint8 images `[N, H, W, C]` and labels `[N]` on the device."""
+        return cls(jax.device_put(images), jax.device_put(labels), tuple(map(float, dataset.mean)),
+                   tuple(map(float, dataset.std)))
+
+    def batches(self, resolution: int, augmentation: str) -> Executable:
+        """Returns `(images, labels, chosen [B], seed) -> (images, labels)`: `augmented` with the rest given."""
+        given = self.mean, self.std, resolution, augmentation
+
+        def draw(images: jax.Array, labels: jax.Array, chosen: jax.Array, seed: jax.Array
+                 ) -> tuple[jax.Array, jax.Array]:
+            return augmented(images, labels, chosen, seed, *given)
+
+        return Executable(draw, *given)
+
+
+def train(architecture: Architecture, training: Images, validation: Images | None, recipe: Recipe, *, epochs: int,
+          seed: int, schedule_epochs: int | None = None, checkpoint: Weights | None = None,
+          initial: Weights | None = None, unseen: float = 1.0, on_epoch: Callable[[int], None] = lambda epoch: None
+          ) -> Trained:
+    """Returns the architecture trained for some epochs, scored on the validation images if there are any.
+
+    Args:
+        architecture: what to train.
+        training: images to train on.
+        validation: images to score on.
+        recipe: how.
+        epochs: how many, counted from the first.
+        seed: of the initial weights, and of the order and augmentation of the images of each epoch.
+        schedule_epochs: how many the learning rate is for; by default `epochs`.
+        checkpoint: `Trained.checkpoint` after fewer epochs, to go on from; the result is the same as without.
+        initial: arrays by name to begin with, such as pretrained ones; what is missing is drawn.
+        unseen: the share of its pieces that have to be compiled for it, as far as one knows.
+        on_epoch: is told each epoch when it has ended.
+
+    Raises:
+        Diverged: the loss became infinite or not a number.
+    """
+    keep_memory()
+    start = time.perf_counter()
+    program = architecture.program
+    draw = training.batches(architecture.input.resolution, recipe.augmentation)
+    weights, statistics = ({name: (initial or {}).get(name, array) for name, array in part.items()}
+                           for part in initial_weights(program, seed))
+    first, states = _restored(program, checkpoint) if checkpoint else (0, pack(program, weights, statistics))
+    require(first <= epochs, f"a training goes on to more epochs, but got a checkpoint of {first} for {epochs}")
+    batch = min(recipe.batch, len(training.labels))
+    per_epoch = len(training.labels) // batch
+    scheduled = (schedule_epochs or epochs) * per_epoch
+    compiled = recipe.compile
+    if compiled == AUTO:
+        with training_turn():
+            compiled = choice((training.images.shape, batch, scheduled), program, recipe.optimizer,
+                              lambda: draw(training.images, training.labels, np.arange(batch), np.int64(0)),
+                              (epochs - first) * per_epoch, unseen)
+    whole = compiled == NETWORK
+    step = training_step(program, recipe.optimizer, whole)
+    for epoch in range(first, epochs):
+        generator = np.random.default_rng((seed, 1, epoch))  # of its own, so that a training can go on from any epoch
+        losses = []
+        with training_turn() as turn:
+            order = generator.permutation(len(training.labels))[:per_epoch * batch].reshape(per_epoch, batch)
+            for index, chosen in enumerate(order):
+                images, labels = draw(training.images, training.labels, chosen, generator.integers(2**32))
+                done = epoch * per_epoch + index
+                rate = recipe.rate(done / scheduled)
+                states, loss = step(states, images, labels, recipe.optimizer.coefficients(rate, done + 1))
+                losses.append(loss)
+                if turn.over:
+                    jax.block_until_ready(states)
+                    turn.renew()
+            if not np.all(np.isfinite(jax.device_get(losses))):
+                raise Diverged(f"the loss became infinite or not a number in epoch {epoch + 1}")
+        on_epoch(epoch + 1)
+    with training_turn():
+        correct = _correct(architecture, states, validation, batch, whole) if validation else 0
+    arrays, moments = unpack(program, states), unpack_moments(program, states)
+    give_memory_back()
+    duration_s = time.perf_counter() - start
+    return Trained(arrays, moments, correct, len(validation.labels) if validation else 0, epochs, duration_s,
+                   (epochs - first) * per_epoch * batch / duration_s, compiled)
+
+
+_CHECKPOINT_KINDS = ("arrays", "first moments", "second moments")
+
+
+def _restored(program: Program, checkpoint: Weights) -> tuple[int, States]:
+    """Returns the epochs that a checkpoint has behind it, and the state of the training."""
+    arrays, *moments = ({name.removeprefix(f"{kind}/"): array for name, array in checkpoint.items()
+                         if name.startswith(f"{kind}/")} for kind in _CHECKPOINT_KINDS)
+    return int(checkpoint["epochs"]), pack(program, arrays, arrays, (moments[0], moments[1]))
+
+
+def count_correct(architecture: Architecture, arrays: Weights, images: Images) -> int:
+    """Returns how many images a network with the given arrays classifies rightly."""
+    program, whole = architecture.program, jax.default_backend() != "cpu"
+    weights, statistics = ({name: arrays[name] for operation in program.operations for name in names(operation)}
+                           for names in (lambda operation: operation.weights, lambda operation: operation.statistics))
+    return _correct(architecture, pack(program, weights, statistics), images, Recipe().batch, whole)
+
+
+def prepare(images: jax.Array, mean: tuple[float, ...], std: tuple[float, ...], resolution: int) -> jax.Array:
+    """Returns uint8 images `[B, H, W, C]` normalised and resized (bilinear, antialiased) to `resolution`, float32."""
+    x = (images.astype(jnp.float32) / 255 - jnp.asarray(mean)) / jnp.asarray(std)
+    if images.shape[1] == resolution:
+        return x
+    return jax.image.resize(x, (x.shape[0], resolution, resolution, x.shape[3]), "linear")
+
+
+def compute_type() -> jnp.dtype:
+    """Returns the type that layers compute in: bfloat16 on accelerators, float32 on CPU."""
+    return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
+
+
+def augmented(images: jax.Array, labels: jax.Array, chosen: jax.Array, seed: jax.Array, mean: tuple[float, ...],
+              std: tuple[float, ...], resolution: int, augmentation: str) -> tuple[jax.Array, jax.Array]:
+    """Returns the chosen uint8 images `[N, H, W, C]`, augmented and prepared, and their labels `[B]`."""
+    x = images[chosen]
+    count, height, width, _ = x.shape
+    if augmentation != "none":
+        shift_key, flip_key = jax.random.split(jax.random.key(seed))
+        reach = max(1, round(0.04 * height))
+        padded = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+        corners = jax.random.randint(shift_key, (count, 2), 0, 2 * reach + 1)
+        x = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(
+            image, (corner[0], corner[1], 0), (height, width, image.shape[2])))(padded, corners)
+        if augmentation == "shift-flip":
+            mirrored = jax.random.bernoulli(flip_key, shape=(count, 1, 1, 1))
+            x = jnp.where(mirrored, x[:, :, ::-1], x)
+    return prepare(x, mean, std, resolution).astype(compute_type()), labels[chosen]
+
+
+def _correct(architecture: Architecture, states: States, data: Images, batch: int, whole: bool) -> int:
+    """Evaluates in batches of one size, the last one filled up with its first image, so that one program serves all.
+
+    Pieces are compiled for the batch of training; a whole network takes large batches.
+    """
+    infer, predict = inference(architecture.program, whole), Executable(_predicted)
+    draw = data.batches(architecture.input.resolution, "none")
+    total = len(data.labels)
+    size = min(EVALUATION_BATCH, total) if whole else batch
+    predicted = []
+    for start in range(0, total, size):
+        chosen = np.arange(start, start + size)
+        images, _ = draw(data.images, data.labels, np.where(chosen < total, chosen, start), np.uint32(0))
+        predicted.append(predict(infer(states, images)))
+    return int(np.sum(np.concatenate(predicted)[:total] == np.asarray(data.labels)))
+
+
+def _predicted(logits: jax.Array) -> jax.Array:
+    return jnp.argmax(logits, -1)
+
+
+def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:
+    """Returns the validation accuracy of the architecture after a brief training, with its arrays and checkpoint."""
+    recipe = Recipe(batch=fidelity.batch, augmentation=fidelity.augmentation, compile=fidelity.compile)
+    training, validation = _on_device(data)
+    trained = train(architecture, training, validation, recipe, epochs=fidelity.epochs, seed=fidelity.seed,
+                    schedule_epochs=fidelity.schedule_epochs, checkpoint=dict(fidelity.checkpoint), unseen=UNSEEN)
+    return Score(trained.accuracy, trained.total, trained.arrays, trained.checkpoint, trained.compiled)
+
+
+@functools.lru_cache(maxsize=1)
+def _on_device(data: Dataset) -> tuple[Images, Images]:
+    return (Images.put(data.train.images, data.train.labels, data),
+            Images.put(data.validation.images, data.validation.labels, data))

@@ -1,0 +1,5 @@
+"""The command line: `nas COMMAND`."""
+
+from nas.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,5 @@
+"""Runs the command line as `python -m nas.cli`."""
+
+from nas.cli import main
+
+main()

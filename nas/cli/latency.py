@@ -1,0 +1,112 @@
+"""The commands under `nas latency`: a predictor of latency is fitted, asked, and checked."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from search_spaces.space import Space
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
+                  help="Predict the latency of networks on a target from few timed ones.")
+
+PredictorFile = Annotated[Path, typer.Argument(metavar="FILE", help="predictor that `nas latency fit` has written")]
+SpaceName = Annotated[str | None, typer.Option("--space", help="ready space, or FILE.toml", show_default=False)]
+Data = Annotated[str, typer.Option(help="data that give the space its resolution, channels and classes")]
+Resolution = Annotated[int | None, typer.Option(help="resize the images to so many pixels", show_default=False)]
+Seed = Annotated[int, typer.Option(help="of the members that are drawn")]
+
+
+@app.command()
+def fit(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="where the predictor goes; timings are kept beside it")],
+    space: SpaceName = None,
+    target: Annotated[str | None, typer.Option(help="runtime, such as onnxruntime:threads=2  [onnxruntime]",
+                                               show_default=False)] = None,
+    networks: Annotated[int | None, typer.Option(help="members of the space to time  [150]",
+                                                 show_default=False)] = None,
+    rows: Annotated[list[Path] | None, typer.Option(
+        metavar="FILE.csv", help="instead, a table of timed networks with the columns architecture and latency_ms; "
+        "given again for further ones", show_default=False)] = None,
+    data: Data = "fashion-mnist", resolution: Resolution = None, seed: Seed = 0,
+) -> None:
+    """Time members of a space that tell most about all, or take a table of timed networks, and save a predictor."""
+    from evaluators.runtimes import parse_target
+    from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.measuring.calibration import NETWORKS, fit_to_members, fit_to_tables
+    from nas.measuring.meters import file_gauge
+    from search_spaces.errors import require
+
+    if rows:
+        require(networks is None, f"`networks` are timed where no table is given, but got {networks} and '{rows[0]}'")
+        found = fit_to_tables(rows, out, parse_target(target).text if target else "",
+                              _bound(space, data, resolution) if space else None)
+    else:
+        to_time = parse_target(target or "onnxruntime")
+        require(to_time.runtime != "table", f"a table is given as `--rows`, but got '{to_time}' as a target to time")
+        bound = _bound(space or "mobile", data, resolution)
+        with Terminal(console_on_stdout()) as monitor, file_gauge(to_time) as gauge:
+            found = fit_to_members(bound, to_time.text, gauge, out, NETWORKS if networks is None else networks, seed,
+                                   monitor)
+    on = f" on {found.target}" if found.target else ""
+    console_on_stdout().print(f"{out}: learned from {len(found.rows)} timings{on}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def predict(
+    file: PredictorFile,
+    architectures: Annotated[list[str], typer.Argument(metavar="ARCHITECTURE...", help="texts of architectures, names "
+                                                       "of published networks, or files of their weights")],
+) -> None:
+    """Print the latency predicted for architectures, in ms, with its 90 % interval."""
+    from nas.cli.terminal import console_on_stdout
+    from nas.export.named_network import named_network
+    from nas.measuring.calibration import load_predictor
+    from nas.report.predictor import prediction_lines
+
+    predictor = load_predictor(file)
+    asked = [named_network(what).architecture for what in architectures]
+    for line in prediction_lines(asked, predictor.predict(asked)):
+        console_on_stdout().print(line, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def check(
+    file: PredictorFile,
+    networks: Annotated[int | None, typer.Option(help="members of the space to time  [30]", show_default=False)] = None,
+    space: Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [that of the predictor]",
+                                              show_default=False)] = None,
+    data: Data = "fashion-mnist", resolution: Resolution = None, seed: Seed = 0,
+) -> None:
+    """Time members of the space that the predictor does not know, and compare."""
+    from evaluators.runtimes import parse_target
+    from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.measuring.calibration import CHECKED, load_predictor
+    from nas.measuring.calibration import check as check_predictor
+    from nas.measuring.meters import file_gauge
+    from nas.report.predictor import check_table
+    from search_spaces.errors import require
+    from search_spaces.space import Space
+
+    predictor = load_predictor(file)
+    require(bool(space or predictor.space), f"a check needs `--space`, since '{file}' was learned from a table")
+    require(bool(predictor.target), f"a check needs a target, but '{file}' states none; `nas latency fit --target`")
+    bound = _bound(space, data, resolution) if space else Space.parse(predictor.space)
+    with Terminal(console_on_stdout()) as monitor, file_gauge(parse_target(predictor.target)) as gauge:
+        monitor.show(check_table(check_predictor(predictor, bound, gauge, CHECKED if networks is None else networks,
+                                                 seed, monitor)))
+
+
+def _bound(space: str, data: str, resolution: int | None) -> "Space":
+    """Returns a space bound to data, which may not be a table's: that brings its own networks."""
+    from evaluators.benchmarks.tables import is_table
+    from nas.engine.search import bound_space
+    from nas.run.config import SearchConfig
+    from search_spaces.errors import require
+    from search_spaces.space import Space
+
+    require(not is_table(data), f"latencies are those of a space, but got '{data}'")
+    found, _ = bound_space(SearchConfig(space=space, data=data, resolution=resolution))
+    assert isinstance(found, Space)
+    return found

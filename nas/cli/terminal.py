@@ -1,0 +1,78 @@
+"""How a search shows itself in a terminal: lines that are worth keeping, and a live line beneath them."""
+
+import sys
+from types import TracebackType
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from nas.problem.candidate import Candidate
+from nas.report.measured import accuracy_text, latency_text
+from nas.trials.tally import Tally
+
+
+def console_on_stdout() -> Console:
+    """Returns the console of a command; what is no terminal has 100 columns."""
+    return Console(width=None if sys.stdout.isatty() else 100)
+
+
+class Terminal:
+    """A monitor on a console; where that is no terminal, it prints lines only."""
+
+    def __init__(self, console: Console, trials: int | None = None) -> None:
+        """Takes the console, and how many candidates are to be trained, where that is known."""
+        self._trials = trials
+        self._progress = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20),
+                                  MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
+                                  console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("starting", total=None, note="")
+        self._preparing = ""
+
+    def __enter__(self) -> "Terminal":
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+                 ) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Prints a line."""
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, table: RenderableType) -> None:
+        """Prints a table."""
+        self._progress.console.print(table)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Shows how far a preparation has come."""
+        if what != self._preparing:
+            self._preparing = what
+            if self._progress.disable:
+                self.say(f"{what} ...")
+        self._progress.update(self._task, description=what, completed=done, total=total, note="")
+
+    def phase(self, trial: int, what: str) -> None:
+        """Shows what is being done to a trial."""
+        self._progress.update(self._task, description=f"trial {trial}: {what}")
+
+    def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:
+        """Prints a trained or failed candidate, and shows the counts and the best feasible one."""
+        stopped = f"{tally.stopped} stopped, " if tally.stopped else ""
+        taken = f"{tally.taken_over} taken over, " if tally.taken_over else ""
+        untimed = f" ({tally.screened} untimed)" if tally.screened else ""
+        counts = (f"{tally.trained} trained, {taken}{stopped}{tally.rejected} rejected{untimed}, "
+                  f"{tally.duplicates} duplicate, {tally.failed} failed")
+        if last is not None and last.epochs and last.state == "complete":
+            star = " *" if best is not None and best.architecture == last.architecture else ""
+            notes = [f"  continues trial {last.continues}"] if last.continues is not None else []
+            notes += [f"  {last.reason}"] if last.reason else []
+            self.say(f"trial {last.trial:4}  {accuracy_text(last.accuracy)} %  {latency_text(last.latency_ms)} ms"
+                     f"{''.join(notes)}  ({counts}){star}")
+            for target, latency in last.costs.latencies.items():
+                for flag in () if latency.is_predicted else latency.flags:
+                    self.say(f"            doubtful on {target}: {flag}")
+        elif last is not None and last.state == "failed":
+            self.say(f"trial {last.trial:4}  failed: {last.reason}")
+        note = f"{counts}; best {accuracy_text(best.accuracy)} %" if best else counts
+        self._progress.update(self._task, completed=tally.tried, total=self._trials, note=note)

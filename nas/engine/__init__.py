@@ -1,0 +1,1 @@
+"""The engine: trials proposed, trained and told, until a search ends."""

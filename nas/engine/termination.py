@@ -1,0 +1,104 @@
+"""When a search ends: so many candidates trained, its time used up, or a front that has stopped moving."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nas.problem.budgets import Budgets, format_duration
+from nas.problem.candidate import DEFAULT_OBJECTIVES, OBJECTIVES, Candidate
+from nas.problem.pareto import hypervolume
+from nas.run.config import TRIALS
+from nas.trials.record import LOST
+from nas.trials.tally import Tally
+
+if TYPE_CHECKING:
+    import optuna
+
+PROPOSALS_PER_TRIAL = 50  # bounds rejected, duplicate and failed proposals, each
+MOVED = 1e-3  # a front moves when its hypervolume grows by this share
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What ends a search.
+
+    Attributes:
+        trials: distinct candidates to train, to the end or until they are stopped; None for no limit.
+        time_s: seconds that the search may take; None for no limit.
+        began_s: the reading of `time.monotonic` from which they count.
+        patience: candidates, trained or stopped early, after which the front must have moved; None for no limit.
+        objectives: what the front is of.
+        reference: see `reference_point`.
+    """
+
+    trials: int | None
+    time_s: float | None = None
+    began_s: float = 0.0
+    patience: int | None = None
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
+    reference: tuple[float | None, ...] = (0.0, None)
+
+    def reached(self, counts: Tally, candidates: Sequence[Candidate], promoting: bool = False) -> str | None:
+        """Returns why the search is over, empty if it is as was asked for; None if it is not over.
+
+        While a stopped candidate is being promoted, the number of trials does not end it.
+        """
+        if self.trials is not None and counts.tried >= self.trials and not promoting:
+            return ""
+        if self.time_s is not None and time.monotonic() >= self.began_s + self.time_s:
+            return f"ended as its {format_duration(self.time_s)} were used up: {counts.tried} candidates were trained"
+        if self.patience is not None and front_rests(candidates, self.patience, self.objectives, self.reference):
+            return (f"ended as the front did not move for {self.patience} trained candidates: "
+                    f"{counts.tried} candidates were trained")
+        wanted = self.trials or max(counts.tried, TRIALS)
+        for what, count in (("rejected", counts.rejected), ("duplicate", counts.duplicates),
+                            ("failed", counts.failed)):
+            if count >= PROPOSALS_PER_TRIAL * wanted:
+                return (f"stopped after {count} {what} proposals, {PROPOSALS_PER_TRIAL} for each trial asked for: "
+                        f"{counts.tried} of {wanted} candidates were trained")
+        return None
+
+
+def reference_point(objectives: Sequence[str], budgets: Budgets, classes: int) -> tuple[float | None, ...]:
+    """Returns where the hypervolume of a front ends: at the accuracy of guessing, and at the budget of the cost.
+
+    In the form of `OBJECTIVES`, to be minimised; None where there is no budget, for the largest cost that was found.
+    """
+    limits = {name: float(limit.value) for name, limit in budgets.limits.items()}
+    return tuple(-1 / classes if name == "accuracy" else limits.get(name) for name in objectives)
+
+
+def front_rests(candidates: Sequence[Candidate], patience: int, objectives: Sequence[str],
+                reference: Sequence[float | None]) -> bool:
+    """Returns whether the hypervolume of the front has not grown by `MOVED` with the last candidates that were trained.
+
+    Args:
+        candidates: in the order of their trials.
+        patience: how many candidates, trained or stopped early, are the last ones; with no more, the answer is no.
+        objectives: names in `OBJECTIVES`.
+        reference: see `reference_point`.
+    """
+    continued = {candidate.continues for candidate in candidates}
+    trained = [candidate for candidate in candidates if candidate.state == "complete" and candidate.epochs
+               and candidate.duplicate_of is None and candidate.trial not in continued]
+    if sum(candidate.taken_from is None for candidate in trained) <= patience:  # those of other runs come first
+        return False
+    points = [[OBJECTIVES[name](candidate) for name in objectives] for candidate in trained]
+    limit = [max(column) if value is None else value
+             for column, value in zip(zip(*points, strict=True), reference, strict=True)]
+    now, before = (hypervolume([point for point, candidate in zip(points, chosen, strict=False) if candidate.eligible],
+                               limit) for chosen in (trained, trained[:-patience]))
+    return now <= before * (1 + MOVED)
+
+
+def seconds_spent(trials: "Sequence[optuna.trial.FrozenTrial]") -> float:
+    """Returns for how long at least one of the trials was running; lost ones count for nothing."""
+    spans = sorted((trial.datetime_start, trial.datetime_complete) for trial in trials
+                   if trial.datetime_start and trial.datetime_complete and LOST not in trial.user_attrs)
+    spent, end = 0.0, None
+    for start, complete in spans:
+        begin = start if end is None else max(start, end)
+        spent += max(0.0, (complete - begin).total_seconds())
+        end = complete if end is None else max(end, complete)
+    return spent

@@ -1,0 +1,80 @@
+"""What a search evaluates first: published networks, texts of architectures, and what another run has trained."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from evaluators.datasets import Dataset
+from nas.run.config import SearchConfig, is_run
+from nas.run.directory import RunDirectory
+from search_spaces.architecture import SEPARATOR, Architecture
+from search_spaces.errors import InvalidInput, require
+from search_spaces.zoo import load_network
+
+TRAINED_ALIKE = ("evaluator", "epochs", "batch", "augmentation")  # what makes accuracies of two runs comparable
+
+
+@dataclass(frozen=True)
+class Start:
+    """An architecture to evaluate first.
+
+    Attributes:
+        architecture: the network.
+        known: what another run has found in training it, as a trial records it; empty where it has yet to be trained.
+    """
+
+    architecture: Architecture
+    known: Mapping[str, Any] = field(default_factory=dict)
+
+
+def starts(config: SearchConfig, dataset: Dataset) -> list[Start]:
+    """Returns what to evaluate first, each architecture once.
+
+    A published network is put to the data, a text taken as it is. A run directory stands for all that was trained to
+    the end there: its accuracies are taken over, while what it costs is measured on the targets of this search.
+
+    Raises:
+        InvalidInput: unknown name, wrong text, an architecture that does not fit the data, or a run that has trained
+            otherwise, or on other data, than this search.
+    """
+    found: dict[str, Start] = {}
+    for name in config.start:
+        for start in _of_run(name, config, dataset) if _is_run(name) else [Start(_network(name, dataset))]:
+            if start.known or start.architecture.text not in found:
+                found[start.architecture.text] = start
+    return list(found.values())
+
+
+def _is_run(name: str) -> bool:
+    """Tells whether a start names a run directory, be it there or not."""
+    return is_run(name) or (os.sep in name and SEPARATOR not in name)
+
+
+def _network(name: str, dataset: Dataset) -> Architecture:
+    fitted = {"resolution": dataset.resolution, "channels": dataset.channels, "classes": len(dataset.classes)}
+    architecture = Architecture.parse(name) if SEPARATOR in name else load_network(name, **fitted)
+    require((architecture.input.channels, architecture.classes) == (dataset.channels, len(dataset.classes)),
+            f"a start must take {dataset.channels} channels and tell {len(dataset.classes)} classes apart, but got "
+            f"{architecture.input.channels} and {architecture.classes} in '{name}'")
+    return architecture
+
+
+def _of_run(name: str, config: SearchConfig, dataset: Dataset) -> Iterator[Start]:
+    """Yields what was trained to the end in a run."""
+    run = RunDirectory.existing(name)
+    there, resolved = run.config, run.resolved
+    here = dataclasses.replace(resolved, resolution=dataset.resolution, channels=dataset.channels,
+                               classes=len(dataset.classes), data_fingerprint=dataset.fingerprint,
+                               data_split=dataset.split)
+    differences = [f"{field} is {getattr(there, field)!r} there, {getattr(config, field)!r} here"
+                   for field in TRAINED_ALIKE if getattr(there, field) != getattr(config, field)]
+    differences += resolved.differences(here)
+    if differences:
+        raise InvalidInput(f"a run to start from must have trained as this search does, but '{name}' differs: "
+                           + "; ".join(differences))
+    for text, known in run.trainings().items():
+        architecture = Architecture.parse(text)
+        weights = run.weights_path(architecture.id)
+        yield Start(architecture, {**known, "taken_from": name, "weights": str(weights)})

@@ -1,0 +1,146 @@
+"""The training processes of a search with several workers: candidates side by side, each in a process of its own.
+
+Small networks cannot keep several cores busy, and within one process trainings wait for each other; see
+docs/decisions/0005-workers.md.
+"""
+
+import contextlib
+import math
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Self
+
+from evaluators.datasets import Dataset
+from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.machine.locks import training_turn
+from evaluators.machine.processes import death
+from nas.engine.trial import CandidateFailed, in_words
+from nas.run.config import load_evaluator
+from search_spaces.architecture import Architecture
+
+
+class TrainingProcess:
+    """An evaluator in a process of its own, which is started when it is needed. Use it in a `with` statement.
+
+    It survives a candidate that fails. One that kills it costs an error and a new process.
+    """
+
+    def __init__(self, evaluator: str, worker: int, workers: int) -> None:
+        """Takes the name of an evaluator, and which of how many processes this is that share the machine."""
+        self._evaluator = evaluator
+        self._environment = _share(worker, workers)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __call__(self, architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score | float:
+        """Returns what the evaluator says of a candidate.
+
+        Raises:
+            CandidateFailed: the evaluator raised an error, or ended its process.
+            KeyboardInterrupt: the process was closed in the meantime.
+        """
+        try:
+            if self._connection is None:
+                self._start(data)
+            assert self._connection is not None
+            self._connection.send((architecture, fidelity))
+            result, error = self._connection.recv()
+        except (OSError, EOFError):
+            how = self._end()
+            if self._closed:
+                raise KeyboardInterrupt from None
+            raise CandidateFailed(f"the training process {how}") from None
+        if error:
+            raise CandidateFailed(error)
+        return result
+
+    def close(self) -> None:
+        """Ends the process, whatever it does; an evaluation that waits for it is interrupted."""
+        self._closed = True
+        if (process := self._process) is not None:
+            process.kill()
+            process.wait()
+
+    def _start(self, data: Dataset) -> None:
+        if self._closed:
+            raise EOFError
+        ours, theirs = socket.socketpair()
+        start = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main({theirs.fileno()})"
+        with training_turn():  # until it is ready, as its start would disturb a measurement
+            with theirs:
+                self._process = subprocess.Popen([sys.executable, "-P", "-c", start], pass_fds=[theirs.fileno()],
+                                                 stdin=subprocess.DEVNULL, env=self._environment)
+            self._connection = Connection(ours.detach())
+            self._connection.send((self._evaluator, data))
+            self._connection.recv()
+
+    def _end(self) -> str:
+        """Returns how the process has ended."""
+        how = "did not start"
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            how = death(self._process)
+            self._process.kill()
+            self._process.wait()
+        self._process = self._connection = None
+        return how
+
+
+def _share(worker: int, workers: int) -> dict[str, str]:
+    """Returns the environment of a process with its share of the cores, of the devices and of their memory.
+
+    Of several devices each worker has one; a device of several workers is shared.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    devices = _devices()
+    per_device = math.ceil(workers / max(1, len(devices)))
+    environment = {"PJRT_NPROC": str(max(1, cores // workers)),
+                   "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / per_device:.2f}", **os.environ}  # unless they are set
+    if len(devices) > 1:
+        environment["CUDA_VISIBLE_DEVICES"] = devices[worker % len(devices)]
+    return environment
+
+
+def _devices() -> list[str]:
+    """Returns the names of the accelerators of NVIDIA that this process may use."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+    return [str(index) for index, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+
+
+def main(handle: int) -> None:
+    """Answers each candidate with what the evaluator says of it, until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted search ends this process
+    connection = Connection(handle)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        name, data = connection.recv()
+        evaluate: Evaluator = load_evaluator(name)
+        connection.send("ready")
+        while True:
+            architecture, fidelity = connection.recv()
+            connection.send(_answer(evaluate, architecture, data, fidelity))
+
+
+def _answer(evaluate: Evaluator, architecture: Architecture, data: Dataset, fidelity: Fidelity
+            ) -> tuple[Score | float | None, str]:
+    """Returns the score of a candidate, or the words of the error that it ended with."""
+    try:
+        score = evaluate(architecture, data, fidelity)
+        pickle.dumps(score)
+        return score, ""
+    except Exception as error:  # whatever a candidate raises is the answer
+        return None, in_words(error)

@@ -1,0 +1,1 @@
+"""Exports: networks trained to the end, written to files, and certified."""

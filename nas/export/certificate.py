@@ -1,0 +1,197 @@
+"""The certificate of an export: what its files took each time they were timed, and whether that meets the budgets.
+
+Every timing is one pass over the files in processes that have timed nothing else. A budget of time is judged by the
+median over all passes of the upper end of the 95 % interval, in raw milliseconds: neither a lucky pass nor one on a
+busy machine decides alone. Beside each latency stands what the reference model took meanwhile.
+
+The files for a device that only a table of timed networks tells of cannot be timed: their latency is predicted. That is
+said wherever it stands, and such files are never certified, only predicted to meet their budgets.
+"""
+
+import dataclasses
+import hashlib
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluators.latency import Latency
+from evaluators.machine.files import require_writable, write_whole
+from evaluators.runtimes import Options, parse_target, runtime_of
+from evaluators.runtimes.table import LatencyTable
+from evaluators.timing.meter import measure_once
+from nas.measuring.remeasuring import DECIDING
+from nas.problem.budgets import QUANTITIES, Budgets, Costs, Limit
+from nas.run.directory import environment
+from nas.run.monitor import Monitor, Silent
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput, require
+
+CERTIFICATE = "certificate.json"
+MET, PREDICTED, MISSED, DIFFERS, UNLIMITED = "met", "predicted", "missed", "differs", "no budget"  # verdicts
+LARGEST_DIFFERENCE = 1e-4  # of a file's logits from those of Flax, relative to the largest where that exceeds 1
+LEAST_AGREEMENT = 0.9  # of the top class, where a file is quantised
+UNITS = {"latency": "ms, upper end of the 95 % interval", "latency_p95": "ms, upper end of the 95 % interval",
+         "throughput": "images per second, lower end of the 95 % interval", "macs": "count", "params": "count",
+         "memory": "bytes", "size": "bytes"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export directory and what its certificate says."""
+
+    directory: Path
+    certificate: dict[str, Any]
+
+    @property
+    def met(self) -> bool:
+        """Whether the targets' files compute what the network does and meet every budget there is, or are predicted to.
+
+        Only the verdict `MET` says that they were timed.
+        """
+        return self.certificate["verdict"] in (MET, PREDICTED, UNLIMITED)
+
+
+def certify(directory: Path, *, times: int = 2, apart_s: float = 0.0, monitor: Monitor | None = None) -> Exported:
+    """Returns an export whose files have been timed again; each timing is written to its certificate at once.
+
+    Args:
+        directory: where the export is.
+        times: how often to time.
+        apart_s: how long to wait in between.
+        monitor: what to report to.
+
+    Raises:
+        InvalidInput: no export is there, a file is not the one that was exported, or none can be timed here.
+        MeasurementFailed: a file cannot be timed; earlier timings are kept.
+    """
+    monitor = monitor or Silent()
+    require(times >= 1, f"`times` must be at least 1, but got {times}")
+    targets = read_export(directory).certificate["targets"]
+    require(any(parse_target(target).runtime != "table" for target in targets), "files are timed where they run, but "
+            f"what is known of {', '.join(targets)} is a table")
+    require_writable(directory, "the directory of an export")
+    for number in range(times):
+        _wait(apart_s if number else 0.0, monitor)
+        monitor.progress("timing the files, pass", number, times)
+        certificate = read_export(directory).certificate
+        certificate["timings"].append(time_files(directory, certificate, _quiet_ms(certificate)))
+        write_certificate(directory, assessed(certificate))
+    return read_export(directory)
+
+
+def read_export(directory: Path) -> Exported:
+    """Returns an export; raises `InvalidInput` if it is none, or a file of it has changed since."""
+    path = directory / CERTIFICATE
+    require(path.is_file(), f"an export holds {CERTIFICATE}, but '{directory}' does not")
+    try:
+        certificate = json.loads(path.read_bytes())
+        assessed(certificate)
+        Architecture.parse(certificate["architecture"])
+        files = [(entry["file"], entry["sha256"]) for entry in certificate["files"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput(f"{CERTIFICATE} must be as an export has written it, but '{path}' is not: "
+                           f"{type(error).__name__}: {error}") from None
+    for name, expected in files:
+        file = directory / name
+        require(file.is_file() and digest(file) == expected, "a certificate is about the files that were exported with "
+                f"it, but '{file}' is another or missing")
+    return Exported(directory, certificate)
+
+
+def digest(file: Path) -> str:
+    """Returns the SHA-256 of a file, by which a certificate knows it."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def write_certificate(directory: Path, certificate: Mapping[str, Any]) -> None:
+    """Writes the certificate of an export, whole or not at all."""
+    write_whole(directory / CERTIFICATE, (json.dumps(certificate, indent=2) + "\n").encode())
+
+
+def time_files(directory: Path, certificate: Mapping[str, Any], quiet_ms: Mapping[str, float]) -> dict[str, Any]:
+    """Returns one timing of the files of an export: the environment, and the latency on each target.
+
+    Args:
+        directory: where the files are.
+        certificate: names them, their targets and the architecture.
+        quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
+    """
+    architecture = Architecture.parse(certificate["architecture"])
+    latencies = {}
+    for entry in certificate["files"]:
+        if (target := entry.get("target")) is not None:
+            runtime = runtime_of(parse_target(target))
+            latency = runtime.latency(architecture) if isinstance(runtime, LatencyTable) else measure_once(
+                parse_target(target), directory / entry["file"], architecture.program.input_shape, DECIDING,
+                quiet_ms=quiet_ms.get(target))
+            latencies[target] = {"raw_ms": latency.raw_ms, "raw_high_ms": latency.raw_high_ms,
+                                 "predicted": latency.is_predicted, **dataclasses.asdict(latency)}
+    return {"environment": environment(), "latencies": latencies}
+
+
+def latencies_of(timing: Mapping[str, Any]) -> dict[str, Latency]:
+    """Returns the latencies of a timing by target."""
+    return {target: Latency.stored(values) for target, values in timing["latencies"].items()}
+
+
+def open_budgets(budgets: Budgets) -> dict[str, Any]:
+    """Returns the entries of budgets in a certificate, before anything is assessed."""
+    return {name: {"quantity": limit.quantity, **({"target": limit.target} if limit.target is not None else {}),
+                   "limit": limit.value, "unit": UNITS[limit.quantity]} for name, limit in budgets.limits.items()}
+
+
+def assessed(certificate: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a certificate with what each budget is compared with, and the verdict, over all its timings."""
+    own = [entry for entry in certificate["files"] if entry.get("target") in certificate["targets"]]
+    costs = [Costs(**certificate["costs"], size_bytes=max(entry["size_bytes"] for entry in own),
+                   latencies=latencies_of(timing)) for timing in certificate["timings"]]
+    budgets = {name: entry | _comparison(Limit(entry["quantity"], entry["limit"], entry.get("target")), costs)
+               for name, entry in certificate["budgets"].items()}
+    return {**certificate, "verdict": _verdict(own, budgets), "budgets": budgets}
+
+
+def _comparison(limit: Limit, costs: Sequence[Costs]) -> dict[str, Any]:
+    found = (one.judged(limit.quantity, limit.target) for one in costs)
+    value = statistics.median(value for value in found if value is not None)
+    met = value >= limit.value if QUANTITIES[limit.quantity].lower else value <= limit.value
+    predicted = any(one.latencies[limit.target].is_predicted for one in costs if limit.target is not None)
+    return {"predicted" if predicted else "measured": value, "met": met}
+
+
+def _verdict(files: Sequence[Mapping[str, Any]], budgets: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the verdict on the targets' files: a file that computes something else has none of the merits."""
+    if not all(map(_computes_the_network, files)):
+        return DIFFERS
+    if not budgets:
+        return UNLIMITED
+    if not all(entry["met"] for entry in budgets.values()):
+        return MISSED
+    return PREDICTED if any("predicted" in entry for entry in budgets.values()) else MET
+
+
+def _computes_the_network(entry: Mapping[str, Any]) -> bool:
+    if parse_target(entry["target"]).options.precision != Options.precision:
+        return entry["top_class_agreement"] >= LEAST_AGREEMENT
+    return entry["max_abs_difference"] <= LARGEST_DIFFERENCE * max(1.0, entry["largest_logit"])  # NaN does not
+
+
+def _quiet_ms(certificate: Mapping[str, Any]) -> dict[str, float]:
+    """Returns what the reference model took on each target when this machine was quiet, where that is known."""
+    here, found = environment()["processor"], dict[str, float]()
+    for timing in certificate["timings"]:
+        if timing["environment"]["processor"] == here:
+            for target, latency in latencies_of(timing).items():
+                if latency.quiet_reference_ms:
+                    found[target] = min(latency.quiet_reference_ms, found.get(target, latency.quiet_reference_ms))
+    return found
+
+
+def _wait(seconds: float, monitor: Monitor) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        monitor.progress("waiting, seconds", round(seconds - left), round(seconds))
+        time.sleep(min(left, 1.0))

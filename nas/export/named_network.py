@@ -1,0 +1,52 @@
+"""A network as a user names it: a published one, the text of an architecture, or a file with its weights."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evaluators.networks.checkpoint import load_arrays
+from evaluators.networks.weights import Weights
+from search_spaces.architecture import SEPARATOR, Architecture
+from search_spaces.zoo import adapted, load_network
+
+WEIGHTS_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class NamedNetwork:
+    """A network that was named.
+
+    Attributes:
+        name: what to call it: its name, the id of its text, or the stem of its file.
+        architecture: the network as it was published, written or saved.
+        arrays: its arrays by name, empty unless it came with some.
+        published: whether it comes from the zoo, so that its resolution is no choice of the user's.
+    """
+
+    name: str
+    architecture: Architecture
+    arrays: Weights = field(default_factory=dict, repr=False)
+    published: bool = False
+
+    def adapted(self, resolution: int | None = None, channels: int | None = None, classes: int | None = None
+                ) -> "NamedNetwork":
+        """Returns the network put to other data, without the arrays that no longer fit; raises as `zoo.adapted`."""
+        architecture = adapted(self.architecture, resolution, channels, classes)
+        shapes = {name: shape for operation in architecture.program.operations
+                  for name, shape in (operation.weights | operation.statistics).items()}
+        arrays = {name: array for name, array in self.arrays.items() if array.shape == shapes.get(name)}
+        return NamedNetwork(self.name, architecture, arrays, self.published)
+
+
+def named_network(what: str) -> NamedNetwork:
+    """Returns the network of a name of the zoo, of a text, or of a file that `save_network` wrote.
+
+    Raises:
+        InvalidInput: an unknown name, a wrong text, or no such file.
+    """
+    if what.endswith(WEIGHTS_SUFFIX):
+        architecture, arrays = load_arrays(what)
+        return NamedNetwork(Path(what).stem, architecture, arrays)
+    if SEPARATOR in what:
+        architecture = Architecture.parse(what)
+        return NamedNetwork(architecture.id, architecture)
+    return NamedNetwork(what, load_network(what), published=True)

@@ -1,0 +1,94 @@
+"""A network that was named instead of searched for: trained, and delivered with a certificate as a winner is."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluators.datasets import Dataset, load_dataset
+from evaluators.evaluator import AUTO
+from evaluators.runtimes import parse_target
+from nas.export.certificate import Exported
+from nas.export.delivery import FLAX, Order, deliver, require_deliverable
+from nas.export.named_network import NamedNetwork, named_network
+from nas.measuring.meters import costs_within, file_gauges
+from nas.problem.budgets import Budgets, is_feasible
+from nas.run.monitor import Monitor, Silent
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput, require
+
+DATA = "fashion-mnist"
+SHOWN = 3  # names in a line
+
+
+def train(network: str, *, data: str | None = None, resolution: int | None = None, classes: int | None = None,
+          budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,), out: str | Path | None = None,
+          epochs: int = 20, batch: int = 64, augmentation: str = "shift", seed: int = 0,
+          compile: str = AUTO, monitor: Monitor | None = None) -> Exported:
+    """Returns a network that was trained, written, timed and certified.
+
+    A network is put to the data: their channels and classes, and a published one to their resolution. What of its
+    weights no longer fits, such as a classifier of other classes, is drawn anew.
+
+    Args:
+        network: the name of a published network, the text of an architecture, or a file with a network's weights.
+        data: name of an embedded data set, or a path; by default the embedded one, and none for 0 epochs: the network
+            is then exported as it is, compared on random images, and its accuracy is not stated.
+        resolution: pixels of the network and the images.
+        classes: classes of a network that is exported without data.
+        budgets: what the files must meet, and the targets that they are for.
+        formats: names of `nas.export.delivery.FORMATS` besides those of the targets.
+        out: where to; by default the network's name with `.trained`.
+        epochs: length of the training on training and validation images; 0 for none.
+        batch: images in a training step.
+        augmentation: one of `AUGMENTATIONS`.
+        seed: of the data split and the training.
+        compile: what the training compiles at a time, one of `COMPILE`.
+        monitor: what to report to.
+
+    Raises:
+        InvalidInput: wrong input, a network that is over a budget before it is trained, or a directory of something
+            else than an export; nothing is written.
+    """
+    monitor = monitor or Silent()
+    named = named_network(network)
+    directory = Path(out) if out is not None else Path(f"{named.name}.trained")
+    require_deliverable(formats, directory)
+    budgets = budgets or Budgets()
+    budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
+    named, dataset = _put_to_data(named, data or (DATA if epochs else None), resolution, classes, seed, monitor)
+    order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, formats, epochs, batch,
+                  augmentation, seed, named.arrays, origin={"network": named.name}, compile=compile)
+    if epochs:
+        _require_within(named.architecture, budgets, monitor)
+    return deliver(order, directory, monitor)
+
+
+def _put_to_data(named: NamedNetwork, data: str | None, resolution: int | None, classes: int | None, seed: int,
+                 monitor: Monitor) -> tuple[NamedNetwork, Dataset | None]:
+    """Returns the network as the data need it, and the data."""
+    if data is None:
+        return named.adapted(resolution, None, classes), None
+    require(classes is None,
+            f"`classes` is for networks that are exported without data, but got {classes} and '{data}'")
+    if resolution is None and not named.published:
+        resolution = named.architecture.input.resolution
+    dataset = load_dataset(data, seed=seed, resolution=resolution)
+    found = named.adapted(dataset.resolution, dataset.channels, len(dataset.classes))
+    monitor.say(f"data: {dataset.name}, {len(dataset.classes)} classes, {dataset.resolution} pixels; {dataset.split}")
+    lost = [name for name in named.arrays if name not in found.arrays]
+    if lost:
+        more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
+        monitor.say(f"drawn anew, since the data have {dataset.channels} channels and {len(dataset.classes)} classes: "
+                    f"{', '.join(lost[:SHOWN])}{more}")
+    return found, dataset
+
+
+def _require_within(architecture: Architecture, budgets: Budgets, monitor: Monitor) -> None:
+    """Raises `InvalidInput` if a network exceeds a budget: what it costs does not depend on its training."""
+    if not budgets.limits:
+        return
+    monitor.progress("measuring the network", 0, 1)
+    with file_gauges(budgets.targets) as gauges:
+        costs = costs_within(architecture, budgets, gauges, budgets.timed)
+    if not is_feasible(budgets.violations(costs)):
+        raise InvalidInput(f"a network is trained if it meets its budgets, but got {budgets.excess(costs)}")

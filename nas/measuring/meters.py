@@ -1,0 +1,144 @@
+"""What a candidate costs on its target, cheap things first: counts, the size of its file, measured latency."""
+
+import dataclasses
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from evaluators.latency import Latency, Precision
+from evaluators.networks.weights import initial_weights
+from evaluators.runtimes import Target, parse_target, require_usable, runtime_of
+from evaluators.runtimes.table import LatencyTable
+from evaluators.timing.meter import LatencyMeter
+from nas.problem.budgets import Budgets, Costs, is_feasible
+from nas.trials.record import SCREENED
+from search_spaces.architecture import Architecture
+
+ROUGH = Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0)
+CAREFUL = Precision()
+CLOSE = Precision(half_width=0.025, at_least_s=1.5, at_most_s=6.0)
+
+
+class Gauge(Protocol):
+    """What finds the costs of an architecture on a target, as far as they are not in its text."""
+
+    def size_bytes(self, architecture: Architecture) -> int:
+        """Returns the size of its model file."""
+        ...
+
+    def latency(self, architecture: Architecture, precision: Precision) -> Latency:
+        """Returns its measured latency, as exactly as asked."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileGauge:
+    """Writes model files of untrained networks and times them in a process of their own, or asks a table instead."""
+
+    target: Target
+    meter: LatencyMeter | LatencyTable
+    directory: Path
+
+    def size_bytes(self, architecture: Architecture) -> int:
+        """Returns the size of the model file that the target's runtime writes."""
+        return self._file(architecture).stat().st_size
+
+    def latency(self, architecture: Architecture, precision: Precision) -> Latency:
+        """Returns the latency measured on the target, as exactly as asked, or what a table of the target predicts."""
+        if isinstance(self.meter, LatencyTable):
+            return self.meter.latency(architecture)
+        shape = (architecture.input.resolution, architecture.input.resolution, architecture.input.channels)
+        return self.meter.measure(self._file(architecture), shape, precision)
+
+    def _file(self, architecture: Architecture) -> Path:
+        runtime = runtime_of(self.target)
+        path = self.directory / f"{architecture.id}{runtime.suffix}"
+        if not path.exists():
+            for old in self.directory.iterdir():
+                old.unlink()
+            weights, statistics = initial_weights(architecture.program, seed=0)
+            runtime.write(architecture, {**weights, **statistics}, path, {})
+        return path
+
+
+@contextmanager
+def file_gauge(target: Target, quiet_ms: float | None = None) -> Iterator[FileGauge]:
+    """Yields the gauge of a target; its process and files end with the context.
+
+    `quiet_ms` is what the reference model takes when the machine is quiet, if that is known from before.
+    """
+    require_usable(target)
+    runtime = runtime_of(target)
+    directory = Path(tempfile.mkdtemp(prefix="paretonas-"))
+    try:
+        if isinstance(runtime, LatencyTable):
+            yield FileGauge(target, runtime, directory)
+        else:
+            with LatencyMeter(target, quiet_ms=quiet_ms) as meter:
+                yield FileGauge(target, meter, directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def is_screened(costs: Costs) -> bool:
+    """Tells whether a latency among costs was predicted to be over its budget, instead of timed."""
+    return any(SCREENED in latency.flags for latency in costs.latencies.values())
+
+
+def counted(architecture: Architecture) -> Costs:
+    """Returns the costs that follow from the text alone."""
+    return Costs(macs=architecture.macs, params=architecture.params, memory_bytes=architecture.memory_bytes)
+
+
+Gauges = Mapping[str, Gauge]  # one for each target, by its text, in the order of the search's targets
+
+
+@contextmanager
+def file_gauges(targets: Sequence[str], quiet_ms: Mapping[str, float] | None = None) -> Iterator[Gauges]:
+    """Yields the gauge of each target; their processes and files end with the context.
+
+    `quiet_ms` is what the reference model takes on each target when the machine is quiet, where that is known.
+    """
+    with ExitStack() as stack:
+        yield {target: stack.enter_context(file_gauge(parse_target(target), (quiet_ms or {}).get(target)))
+               for target in targets}
+
+
+def costs_within(architecture: Architecture, budgets: Budgets, gauges: Gauges, timed: Sequence[str],
+                 precisions: Sequence[Precision] = (CAREFUL, CLOSE)) -> Costs:
+    """Returns the costs of an architecture, found one after the other until one breaks its budget.
+
+    Args:
+        architecture: the candidate.
+        budgets: the limits; nothing dearer is measured once one is exceeded.
+        gauges: what measures.
+        timed: the targets on which the latency is wanted.
+        precisions: how exact a latency is to be; the next one is asked for where a limit lies within the interval. One
+            that surely exceeds a limit of the median may be known less exactly.
+    """
+    costs = counted(architecture)
+    if is_feasible(budgets.violations(costs)):
+        sizes_bytes = [gauge.size_bytes(architecture) for gauge in gauges.values()]
+        costs = dataclasses.replace(costs, size_bytes=max(sizes_bytes, default=None))
+    for target in timed:
+        if not is_feasible(budgets.violations(costs)):
+            break
+        limit_ms = min((limit.value for limit in budgets.limits.values()
+                        if limit.quantity == "latency" and limit.target == target), default=math.inf)
+        for precision in precisions:
+            latency = gauges[target].latency(architecture, dataclasses.replace(precision, limit_ms=limit_ms))
+            costs = dataclasses.replace(costs, latencies={**costs.latencies, target: latency})
+            if is_feasible(budgets.violations(costs)) or exceeds_at_best(budgets, target, latency):
+                break
+    return costs
+
+
+def exceeds_at_best(budgets: Budgets, target: str, latency: Latency) -> bool:
+    """Tells whether even the lower end of a latency's interval on a target is over a limit there."""
+    at_best = Costs(latencies={target: dataclasses.replace(latency, high_ms=latency.low_ms)})
+    return not is_feasible(budgets.violations(at_best))

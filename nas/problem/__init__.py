@@ -1,0 +1,1 @@
+"""The problem of a search as pure data: objectives, budgets, costs, candidates."""

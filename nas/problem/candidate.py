@@ -1,0 +1,153 @@
+"""Candidate: all that a search knows of one trial, and which candidates are worth having."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import NormalDist
+from typing import Literal
+
+from evaluators.latency import Latency
+from nas.problem.budgets import Budgets, Costs, is_feasible
+from nas.problem.pareto import non_dominated
+from search_spaces.errors import unknown
+
+Interval = tuple[float, float]
+State = Literal["complete", "failed", "running"]
+
+_NORMAL_95 = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trial of a search.
+
+    Attributes:
+        trial: its number in the study.
+        architecture: the canonical text.
+        accuracy: the share of validation images that it classifies correctly, in [0, 1]; None before any training.
+        accuracy_ci: its 95 % interval.
+        epochs: the epochs it was trained for.
+        trained: whether that is all of them; a candidate stopped early is not.
+        costs: what it costs, as budgets judge it; what no check has reached is not known.
+        violations: by how much each limit is exceeded, relative to it.
+        reason: why it was rejected, stopped or failed.
+        retimed: whether its latencies are those of a later timing, in a process that had timed nothing else.
+        duplicate_of: the trial that met the architecture first, whose values it has.
+        accuracies: epochs and accuracy at each rung that it was compared at, and after the whole training.
+        bracket: the rung at which it was first judged, counted from 0.
+        continues: the trial whose training it has taken up again.
+        taken_from: the run that it was trained in, if that is another one.
+        compiled: what was compiled at a time to train it, blocks or the network, where its evaluator says so.
+    """
+
+    trial: int
+    architecture: str
+    accuracy: float | None
+    accuracy_ci: Interval | None
+    epochs: int
+    trained: bool
+    costs: Costs
+    violations: Mapping[str, float]
+    state: State
+    reason: str | None = None
+    retimed: bool = field(default=False, compare=False)  # a longer search of equal results may have timed more
+    duplicate_of: int | None = None
+    accuracies: tuple[tuple[int, float], ...] = ()
+    bracket: int = 0
+    continues: int | None = None
+    taken_from: str | None = None
+    compiled: str | None = field(default=None, compare=False)  # by the same numbers but for rounding
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The median on the first target, which is the objective; None where an earlier check failed."""
+        return self.costs.latency_ms
+
+    @property
+    def latency_ci_ms(self) -> Interval | None:
+        """The 95 % interval of `latency_ms`."""
+        return self.costs.latency_ci_ms
+
+    def with_latencies(self, latencies: Mapping[str, Latency], budgets: Budgets) -> "Candidate":
+        """Returns the candidate as a later timing and budgets judge it."""
+        costs = dataclasses.replace(self.costs, latencies={**self.costs.latencies, **latencies})
+        return dataclasses.replace(self, costs=costs, violations=budgets.violations(costs), retimed=True)
+
+    @cached_property
+    def feasible(self) -> bool:
+        """Whether all its checks were made and no budget is exceeded."""
+        return self.state == "complete" and is_feasible(self.violations)
+
+    @cached_property
+    def eligible(self) -> bool:
+        """Whether it may win or lie on the front: feasible and fully trained."""
+        return self.feasible and self.trained and self.accuracy is not None
+
+
+def _loss(candidate: Candidate) -> float:
+    return math.inf if candidate.accuracy is None else -candidate.accuracy
+
+
+def _latency(candidate: Candidate) -> float:
+    return math.inf if candidate.latency_ms is None else candidate.latency_ms
+
+
+def _macs(candidate: Candidate) -> float:
+    return candidate.costs.macs or math.inf
+
+
+def _params(candidate: Candidate) -> float:
+    return candidate.costs.params or math.inf
+
+
+OBJECTIVES: dict[str, Callable[[Candidate], float]] = {  # to be minimised
+    "accuracy": _loss, "latency": _latency, "macs": _macs, "params": _params}
+DEFAULT_OBJECTIVES = ("accuracy", "latency")
+
+
+def winner(candidates: Iterable[Candidate]) -> Candidate | None:
+    """Returns the eligible candidate of highest accuracy, ties by latency, then by trial; None if there is none."""
+    eligible = [candidate for candidate in candidates if candidate.eligible]
+    best = min(map(_loss, eligible), default=None)
+    return min((candidate for candidate in eligible if _loss(candidate) == best),
+               key=lambda candidate: (_latency(candidate), candidate.trial), default=None)
+
+
+def front(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
+    """Returns the eligible candidates that no other eligible one dominates, fastest first, then by trial.
+
+    Candidates of equal values are all returned, such as trials that came upon the same architecture; see `distinct`.
+
+    Raises:
+        InvalidInput: an objective that `OBJECTIVES` lacks.
+    """
+    for name in objectives:
+        if name not in OBJECTIVES:
+            raise unknown("objective", name, OBJECTIVES)
+    eligible = [candidate for candidate in candidates if candidate.eligible]
+    mask = non_dominated([[OBJECTIVES[name](candidate) for name in objectives] for candidate in eligible])
+    return sorted((candidate for candidate, kept in zip(eligible, mask, strict=True) if kept),
+                  key=lambda candidate: (_latency(candidate), _loss(candidate), candidate.trial))
+
+
+def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Returns the candidate of each architecture that was trained longest, the first of several, in the order given."""
+    found: dict[str, Candidate] = {}
+    for candidate in candidates:
+        if candidate.epochs > found.setdefault(candidate.architecture, candidate).epochs:
+            found[candidate.architecture] = candidate
+    return list(found.values())
+
+
+def accuracy_interval(correct: int, count: int) -> Interval:
+    """Returns the 95 % interval of an accuracy of `correct` out of `count`, count > 0.
+
+    Wilson's score interval (Wilson 1927, "Probable inference, the law of succession, and statistical inference"):
+    unlike the normal approximation it stays within [0, 1] and has width at 0 and 1.
+    """
+    rate, ratio = correct / count, _NORMAL_95**2 / count
+    centre = (rate + ratio / 2) / (1 + ratio)
+    half = math.sqrt(ratio * (rate * (1 - rate) + ratio / 4)) / (1 + ratio)
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,234 @@
+"""SearchConfig: everything that defines a search, frozen and typed."""
+
+import dataclasses
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluators.benchmarks.tables import PREFIX, is_table
+from evaluators.datasets import DATASETS
+from evaluators.evaluator import AUGMENTATIONS, AUTO, COMPILE, Evaluator
+from evaluators.registry import EVALUATORS
+from evaluators.runtimes import parse_target
+from nas.problem.budgets import Budgets, PerTarget, as_given, for_each_target
+from nas.problem.candidate import OBJECTIVES
+from nas.strategies import STRATEGIES
+from nas.strategies.loading import is_path, load
+from search_spaces import SPACES
+from search_spaces.errors import require, unknown
+
+KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
+                         int | None: "a whole number or None", int | float | None: "a number or None"}
+CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a search may be resumed with other values of
+TRIALS = 20  # where nothing else ends a search
+PREDICTOR, TIMING = "predictor", "timing"  # where latencies are from, besides files of predictors
+PER_TARGET = ("latency_ms", "latency_percentile", "latency_p95_ms", "images_per_s")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What a search is asked to do. Two runs of equal configurations with one worker ask for the same candidates.
+
+    Attributes:
+        space: name of a ready space, or a TOML file.
+        data: name of an embedded data set, or a path; or a table of a benchmark, see `evaluators.benchmarks.tables`.
+        resolution: pixels to which images are resized; None takes what the space or the data have.
+        target: runtime that the winner is shipped on, with options: `onnxruntime:threads=2`; or several of them. The
+            latency on the first is the objective.
+        latency_ms: budget of the measured latency, in milliseconds: one value, or one (or None) for each target.
+        latency_percentile: instead of `latency_ms`, a percentile of the latencies of the space, in (0, 100].
+        latency_p95_ms: budget of the 95th percentile of single runs, in milliseconds, for each target.
+        images_per_s: lower limit of the images per second at the target's batch, for each target.
+        macs: budget of multiply-adds.
+        params: budget of trainable parameters.
+        memory_bytes: budget of live activations at their peak.
+        size_bytes: budget of the model file.
+        objectives: `accuracy`, alone or with one of `latency`, `macs` and `params`.
+        start: what to evaluate first: names of published networks, texts of architectures, or directories of runs,
+            whose trained candidates are measured anew and not trained again; see `nas.engine.warm_start`.
+        latency_from: where latencies are from. By default all that may be trained is timed, on a target that a command
+            reaches only what earlier timings leave in doubt. `predictor`: members of the space are timed first, and
+            candidates that are surely over a budget of time are not; files of predictors: the same with what they know;
+            `timing`: everything is timed. See `nas.measuring.screening`.
+        strategy: name of a strategy, or an Optuna sampler of your own as `module:Sampler`; see
+            `nas.strategies.loading`.
+        evaluator: `training`, or a function of your own as `module:function`.
+        trials: distinct candidates to train; None for `TRIALS`, or for no limit if there is one of time or patience.
+        time_s: seconds that the search may take, interruptions left out; no training begins after them.
+        patience: trained candidates after which the search ends, if the front has not moved; see
+            `nas.engine.termination`.
+        epochs: epochs that each is trained for.
+        early_stopping: whether candidates are compared on the way, and only the best go on; see
+            `nas.engine.successive_halving`.
+        rungs: the epochs after which they are; by default a ninth of the training.
+        brackets: at how many rungs, counted from the first, candidates may be judged first; above 1 as in Hyperband.
+        batch: images in a training step.
+        augmentation: one of `AUGMENTATIONS`.
+        compile: one of `COMPILE`: what is compiled at a time; see docs/decisions/0002-compiled-pieces.md.
+        seed: of the data split, the strategy and the training.
+        workers: candidates that are trained at a time, each in a process with its share of the cores. With more than
+            one, what a search proposes depends on which training ends first.
+    """
+
+    space: str = "mobile"
+    data: str = "fashion-mnist"
+    resolution: int | None = None
+    target: str | tuple[str, ...] = "onnxruntime"
+    latency_ms: PerTarget = None
+    latency_percentile: PerTarget = None
+    latency_p95_ms: PerTarget = None
+    images_per_s: PerTarget = None
+    macs: int | None = None
+    params: int | None = None
+    memory_bytes: int | None = None
+    size_bytes: int | None = None
+    objectives: tuple[str, ...] = ("accuracy", "latency")
+    start: tuple[str, ...] = ()
+    latency_from: tuple[str, ...] = ()
+    strategy: str = "surrogate"
+    evaluator: str = "training"
+    trials: int | None = None
+    time_s: int | float | None = None
+    patience: int | None = None
+    epochs: int = 3
+    early_stopping: bool = False
+    rungs: tuple[int, ...] = ()
+    brackets: int = 1
+    batch: int = 64
+    augmentation: str = "shift"
+    compile: str = AUTO
+    seed: int = 0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        for name, of in (("objectives", "texts"), ("start", "texts"), ("latency_from", "texts"),
+                         ("rungs", "whole numbers")):
+            require(isinstance(getattr(self, name), list | tuple), f"`{name}` is a sequence of {of}, but got "
+                    f"{getattr(self, name)!r}")
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list would do as well
+        self._normalise_names()
+        for field in dataclasses.fields(self):
+            if field.type in KINDS:
+                kind: Any = field.type
+                value = getattr(self, field.name)
+                require(isinstance(value, kind) and isinstance(value, bool) == (kind is bool),
+                        f"`{field.name}` must be {KINDS[kind]}, but got {value!r}")
+        self._normalise_targets()
+        if self.strategy not in STRATEGIES and not is_path(self.strategy):
+            raise unknown("strategy", self.strategy, [*STRATEGIES, "module:Sampler"])
+        for objective in self.objectives:
+            if objective not in OBJECTIVES:
+                raise unknown("objective", objective, OBJECTIVES)
+        require(self.objectives[:1] == ("accuracy",) and "accuracy" not in self.objectives[1:]
+                and len(self.objectives) <= 2, "`objectives` must be accuracy, alone or with one of "
+                f"{', '.join(list(OBJECTIVES)[1:])}, but got {','.join(self.objectives) or 'none'}")
+        if self.augmentation not in AUGMENTATIONS:
+            raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
+        if self.compile not in COMPILE:
+            raise unknown("way to compile", self.compile, COMPILE)
+        if self.evaluator not in EVALUATORS and not is_path(self.evaluator):
+            raise unknown("evaluator", self.evaluator, [*EVALUATORS, "module:function"])
+        if self.trials is None and self.time_s is None and self.patience is None:
+            object.__setattr__(self, "trials", TRIALS)
+        require(all(type(rung) is int for rung in self.rungs),
+                f"`rungs` are whole numbers of epochs, but got {', '.join(map(str, self.rungs))}")
+        require(self.early_stopping or (not self.rungs and self.brackets == 1),
+                "`rungs` and `brackets` are of early stopping, but got them without it")
+        for name in ("trials", "patience", "epochs", "batch", "brackets", "workers"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"`{name}` must be at least 1, but got {value}")
+        require(self.time_s is None or 0 < self.time_s < math.inf,
+                f"`time_s` must be positive and finite, but got {self.time_s}")
+        require(self.seed >= 0, f"`seed` must not be negative, but got {self.seed}")
+        require(self.resolution is None or self.resolution >= 1,
+                f"`resolution` must be at least 1, but got {self.resolution}")
+        for percentile, latency_ms in zip(self.percentiles, self.latencies_ms, strict=True):
+            require(latency_ms is None or percentile is None,
+                    "a latency budget is given in milliseconds or as a percentile, but got both")
+            require(percentile is None or 0 < percentile <= 100,
+                    f"a latency percentile must lie in (0, 100], but got p{percentile}")
+        timed = bool(self.budgets(self.latency_ms).timed) or self.latency_percentile is not None
+        require(timed or not {*self.latency_from} - {TIMING},
+                "`latency_from` is for budgets of time, but got none of them")
+        require(TIMING not in self.latency_from or len(self.latency_from) == 1,
+                f"`latency_from` is {TIMING} or something else, but got {', '.join(self.latency_from)}")
+
+    def _normalise_names(self) -> None:
+        """Makes paths absolute, so that a run is resumed from anywhere, and names what is given as itself."""
+        for name, known in (("space", SPACES), ("data", DATASETS)):
+            value = getattr(self, name)
+            if isinstance(value, str | Path) and value not in known and Path(value).exists():
+                object.__setattr__(self, name, str(Path(value).absolute()))
+        if isinstance(self.data, str) and is_table(self.data):
+            kind, _, file = self.data.removeprefix(PREFIX).partition(":")
+            if file:
+                object.__setattr__(self, "data", f"{PREFIX}{kind}:{Path(file).absolute()}")
+        object.__setattr__(self, "start", tuple(str(Path(name).absolute()) if is_run(name) else name
+                                                for name in self.start))
+        object.__setattr__(self, "latency_from", tuple(
+            name if name in (PREDICTOR, TIMING) else str(Path(name).absolute()) for name in self.latency_from))
+        for field, rule in (("evaluator", "an evaluator must be a function"), ("strategy", "a strategy must be")):
+            if callable(given := getattr(self, field)):
+                named = f"{given.__module__}:{getattr(given, '__qualname__', '')}"
+                require("<" not in named and "." not in named.partition(":")[2],
+                        f"{rule} of a module, so that it is found on resuming, but got '{named}'")
+                object.__setattr__(self, field, named)
+
+    def _normalise_targets(self) -> None:
+        """Puts targets into canonical form, and what each of them has a value of."""
+        given = (self.target,) if isinstance(self.target, str) else self.target
+        targets = tuple(parse_target(text).text for text in given)
+        require(0 < len(targets) == len(set(targets)),
+                f"targets are different ones, at least one, but got {', '.join(targets) or 'none'}")
+        object.__setattr__(self, "target", targets[0] if len(targets) == 1 else targets)
+        for name in PER_TARGET:
+            value = getattr(self, name)
+            numbers = value if isinstance(value, list | tuple) else (value,)
+            require(all(one is None or isinstance(one, int | float) for one in numbers),
+                    f"`{name}` must be a number, or one or None for each target, but got {value!r}")
+            object.__setattr__(self, name, as_given(getattr(self, name)))
+
+    def _each(self, name: str) -> tuple[float | None, ...]:
+        return for_each_target(name, getattr(self, name), len(self.targets))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The canonical texts of the targets."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def latencies_ms(self) -> tuple[float | None, ...]:
+        """The budget of the latency on each target, where it is given in milliseconds."""
+        return self._each("latency_ms")
+
+    @property
+    def percentiles(self) -> tuple[float | None, ...]:
+        """The percentile that limits the latency on each target."""
+        return self._each("latency_percentile")
+
+    def budgets(self, latency_ms: PerTarget) -> Budgets:
+        """Returns the budgets, with the latency budgets that percentiles came to."""
+        return Budgets(latency_ms, self.macs, self.params, self.memory_bytes, self.size_bytes, self.latency_p95_ms,
+                       self.images_per_s, self.targets)
+
+    def differences(self, other: "SearchConfig") -> list[str]:
+        """Returns a line for each field, but those of `CHANGEABLE`, that differs from the other's."""
+        return [f"{field.name} is {getattr(self, field.name)!r} there, {getattr(other, field.name)!r} here"
+                for field in dataclasses.fields(self)
+                if field.name not in CHANGEABLE and getattr(self, field.name) != getattr(other, field.name)]
+
+
+def is_run(name: str) -> bool:
+    """Tells whether a search was begun in a directory of this name."""
+    return os.path.isfile(os.path.join(name, "run.toml"))  # noqa: PTH113, PTH118 - false for a text too long for a path
+
+
+def load_evaluator(name: str) -> Evaluator:
+    """Returns the evaluator of a name, or the function that `module:function` names."""
+    if name in EVALUATORS:
+        return EVALUATORS[name]
+    function = load(name, "an evaluator", "a function")
+    require(callable(function), f"an evaluator must name a function, but '{name}' is a {type(function).__name__}")
+    return function

@@ -1,0 +1,333 @@
+"""A run directory: the resolved configuration, the study's storage, the weights, and where they came from.
+
+    run.toml         the configuration, what it was resolved to, versions and machine, also of those who went on with it
+    study.db         the Optuna study: the only record of the trials
+    timings.csv      what was timed on targets whose candidates are screened, see `nas.measuring.screening`
+    weights/ID.safetensors   the trained weights of the members of the front
+    checkpoints/ID.safetensors   what trainings that were stopped early go on from
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import importlib.metadata
+import itertools
+import json
+import math
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluators.latency import Latency
+from evaluators.machine.files import write_whole
+from evaluators.prediction.timings import Timings
+from nas.problem.budgets import NONE, Budgets, Costs, PerTarget
+from nas.problem.candidate import Candidate, accuracy_interval
+from nas.run.config import SearchConfig
+from nas.trials.memo import OfFinished
+from nas.trials.record import CANDIDATE, LOST, PROMOTED
+from search_spaces.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import optuna
+
+VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "ai-edge-litert",
+             "openvino")
+TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies", "compiled")  # what a trial records of one
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a configuration came to on its data and target."""
+
+    space: str
+    resolution: int
+    channels: int
+    classes: int
+    data_fingerprint: str
+    data_split: str
+    latency_ms: PerTarget = None
+
+    def differences(self, other: "Resolved") -> list[str]:
+        """Returns a line for each field that differs from the other's."""
+        return [f"{field.name} is {getattr(self, field.name)!r} there, {getattr(other, field.name)!r} here"
+                for field in dataclasses.fields(self) if getattr(self, field.name) != getattr(other, field.name)]
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A directory that holds one search."""
+
+    path: Path
+
+    @property
+    def exists(self) -> bool:
+        """Whether a search was begun here."""
+        return (self.path / "run.toml").is_file()
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "RunDirectory":
+        """Returns the run directory at a path; raises `InvalidInput` if no search was begun there."""
+        run = cls(Path(path))
+        if not run.exists:
+            raise InvalidInput(f"a run directory holds run.toml, but '{path}' does not")
+        return run
+
+    @property
+    def config(self) -> SearchConfig:
+        """The configuration that the search was begun with."""
+        return self._read("config", SearchConfig)
+
+    @property
+    def resolved(self) -> Resolved:
+        """What the configuration came to."""
+        return self._read("resolved", Resolved)
+
+    @property
+    def budgets(self) -> Budgets:
+        """The budgets of the search."""
+        return self.config.budgets(self.resolved.latency_ms)
+
+    @property
+    def timings(self) -> Timings:
+        """The timings that the predictors of a search learn from."""
+        return Timings(self.path / "timings.csv")
+
+    def begin_timings(self, before: Timings) -> None:
+        """Takes over what was timed before there was a directory."""
+        self.timings.path.unlink(missing_ok=True)
+        if before.path.exists():
+            shutil.copyfile(before.path, self.timings.path)
+
+    def write(self, config: SearchConfig, resolved: Resolved) -> None:
+        """Writes run.toml, whole or not at all. The environment of who goes on is added to those that it names."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        path, now = self.path / "run.toml", environment()
+        before = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        first, resumed = before.get("environment", now), list(before.get("resumed", ()))
+        if not any(_lasting(one) == _lasting(now) for one in (first, *resumed)):
+            resumed.append(now)
+        sections = [("[config]", dataclasses.asdict(config)), ("[resolved]", dataclasses.asdict(resolved)),
+                    ("[environment]", first), *(("[[resumed]]", one) for one in resumed)]
+        write_whole(path, "\n".join(f"{name}\n{_toml(values)}" for name, values in sections).encode())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory against other processes; raises `InvalidInput` if one searches in it already."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InvalidInput(f"one process searches in a run directory, but another has '{self.path}'") from None
+            yield
+
+    def study(self, sampler: "optuna.samplers.BaseSampler | None" = None) -> "optuna.Study":
+        """Returns the study of the run, made where there is none."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        directions = ["maximize", "minimize"][:len(self.config.objectives)]
+        return optuna.create_study(storage=_sqlite(self.path / "study.db"), sampler=sampler, study_name="search",
+                                   directions=directions, load_if_exists=True)
+
+    def candidates(self, study: "optuna.Study | None" = None,
+                   trials: "Sequence[optuna.trial.FrozenTrial] | None" = None) -> list[Candidate]:
+        """Returns what is known of every trial, in the order of their numbers; lost trials are left out.
+
+        What was learned after a trial had ended, such as a later timing, takes the place of what it and the other
+        trials of its architecture were told.
+
+        Args:
+            study: the study of the run, where it is open already.
+            trials: its trials, where they have been read already.
+        """
+        if study is None and not (self.path / "study.db").exists():
+            return []
+        study = study or self.study()
+        found = [self._candidate_of(trial)
+                 for trial in (study.get_trials(deepcopy=False) if trials is None else trials)
+                 if CANDIDATE in trial.user_attrs and LOST not in trial.user_attrs]
+        notes = study.user_attrs
+        if not notes:
+            return found
+        budgets = self.budgets
+        later = {candidate.architecture: _latencies(notes[names[-1]], self.config.targets) for candidate in found
+                 if (names := _later_timings(notes, candidate.trial))}
+        return [candidate.with_latencies(later[candidate.architecture], budgets)
+                if candidate.architecture in later else candidate for candidate in found]
+
+    @cached_property
+    def _candidate_of(self) -> OfFinished[Candidate]:
+        return OfFinished(partial(candidate_of, targets=self.config.targets))
+
+    def trainings(self) -> dict[str, dict[str, Any]]:
+        """Returns what each training that came to its end has found, by the text of its architecture."""
+        if not (self.path / "study.db").exists():
+            return {}
+        known = [trial.user_attrs[CANDIDATE] for trial in self.study().get_trials(deepcopy=False)
+                 if trial.state.name == "COMPLETE" and CANDIDATE in trial.user_attrs]
+        return {one["architecture"]: {name: one[name] for name in TRAINING if name in one}
+                for one in known if one["trained"]}
+
+    def note_latencies(self, trial: int, latencies: Mapping[str, Latency]) -> None:
+        """Records later timings of a trial's architecture beside the trial, which Optuna keeps as it was told.
+
+        Notes are added, never changed; the last one counts.
+        """
+        study = self.study()
+        study.set_user_attr(f"after:{trial}:latency:{len(_later_timings(study.user_attrs, trial)) + 1}",
+                            {target: dataclasses.asdict(latency) for target, latency in latencies.items()})
+
+    def quiet_ms(self) -> dict[str, float]:
+        """Returns what the reference model took on each target when the machine was quiet, where that is known."""
+        found: dict[str, float] = {}
+        for candidate in self.candidates():
+            for target, latency in candidate.costs.latencies.items():
+                if latency.quiet_reference_ms:
+                    found[target] = min(latency.quiet_reference_ms, found.get(target, math.inf))
+        return found
+
+    def weights_path(self, architecture_id: str) -> Path:
+        """Returns where the trained network of an architecture is kept."""
+        return self.path / "weights" / f"{architecture_id}.safetensors"
+
+    def checkpoint_path(self, architecture_id: str) -> Path:
+        """Returns where the checkpoint of an architecture is kept whose training was stopped."""
+        return self.path / "checkpoints" / f"{architecture_id}.safetensors"
+
+    def keep_files(self, weights: Iterable[str], checkpoints: Iterable[str]) -> None:
+        """Removes the weights and the checkpoints of all architectures but those with these ids."""
+        kept = {*map(self.weights_path, weights), *map(self.checkpoint_path, checkpoints)}
+        for directory in ("weights", "checkpoints"):
+            for path in (self.path / directory).glob("*.safetensors"):
+                if path not in kept:
+                    path.unlink(missing_ok=True)
+
+    def _read(self, section: str, kind: Any) -> Any:
+        """Returns a section of run.toml as a dataclass; fields that another version has written are ignored."""
+        path, known = self.path / "run.toml", {field.name for field in dataclasses.fields(kind)}
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))[section]
+            return kind(**{name: tuple(None if one == NONE else one for one in value) if isinstance(value, list)
+                           else value for name, value in values.items() if name in known})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidInput(f"run.toml must be as a search has written it, but '{path}' is not: "
+                               f"{type(error).__name__}: {error}") from None
+
+
+def _later_timings(notes: Mapping[str, Any], trial: int) -> list[str]:
+    """Returns the names of the later timings of a trial among the attributes of its study, the last one last."""
+    return list(itertools.takewhile(notes.__contains__, (f"after:{trial}:latency:{n}" for n in itertools.count(1))))
+
+
+def candidate_of(trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> Candidate:
+    """Returns what is known of a trial of a search for some targets."""
+    known: dict[str, Any] = trial.user_attrs[CANDIDATE]
+    total = known.get("total")
+    state = {"COMPLETE": "complete", "FAIL": "failed"}.get(trial.state.name, "running")
+    latencies = known.get("latencies") or known.get("latency")  # as written for one target before there were several
+    return Candidate(
+        trial=trial.number,
+        architecture=known["architecture"],
+        accuracy=known.get("accuracy"),
+        accuracy_ci=accuracy_interval(round(known["accuracy"] * total), total) if total else None,
+        epochs=known.get("epochs", 0),
+        trained=known.get("trained", False),
+        costs=Costs(known["macs"], known["params"], known["memory_bytes"], known.get("size_bytes"),
+                    _latencies(latencies or {}, targets)),
+        violations=dict(trial.constraints),
+        state=state,  # type: ignore[arg-type]
+        reason=known.get("reason"),
+        duplicate_of=known.get("duplicate_of"),
+        accuracies=tuple((epochs, accuracy) for epochs, accuracy in known.get("accuracies", ())),
+        bracket=known.get("bracket", 0),
+        continues=trial.user_attrs.get(PROMOTED),
+        taken_from=known.get("taken_from"),
+        compiled=known.get("compiled"),
+    )
+
+
+def _latencies(stored: Mapping[str, Any], targets: Sequence[str]) -> dict[str, Latency]:
+    """Returns stored latencies by target; a bare one is that of the only target."""
+    by_target = {targets[0]: stored} if "median_ms" in stored else stored
+    return {target: Latency.stored(latency) for target, latency in by_target.items()}
+
+
+def environment() -> dict[str, Any]:
+    """Returns versions, machine and time: what is needed to understand a result later."""
+    from datetime import UTC, datetime
+
+    versions = {}
+    for name in VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count() or 1,
+        "frequency_governor": frequency_governor(),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        **versions,
+    }
+
+
+def _lasting(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what of an environment is more than the moment."""
+    return {name: value for name, value in environment.items()
+            if value is not None and name not in ("written", "load_average")}
+
+
+def frequency_governor() -> str | None:
+    """Returns what sets the frequency of the cores, where the system tells; virtual machines mostly do not."""
+    with contextlib.suppress(OSError):
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    return None
+
+
+def processor() -> str:
+    """Returns the name of the processor."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _sqlite(path: Path) -> "optuna.storages.RDBStorage":
+    """Returns a storage in a SQLite file with write-ahead logging; a file system that lacks it does without, slower."""
+    import optuna
+    import sqlalchemy
+
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if mode != "wal":
+        print(f"nas: the file system of '{path}' has no write-ahead logging, so trials are recorded slower",
+              file=sys.stderr)
+    url = sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()  # which quotes a `?` in the path
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+
+    def connect(connection: Any, record: Any) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    sqlalchemy.event.listen(storage.engine, "connect", connect)
+    storage.engine.dispose()
+    return storage
+
+
+def _toml(values: Mapping[str, Any]) -> str:
+    """Returns lines of TOML for texts, numbers, booleans and lists of them; None is left out, or `none` in a list."""
+    plain = {name: [NONE if one is None else one for one in value] if isinstance(value, tuple) else value
+             for name, value in values.items()}
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in plain.items()
+                   if value is not None)

@@ -1,0 +1,109 @@
+"""Strategies by name or by the path of an Optuna sampler of the user's, and whether one can do what is asked."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler
+
+from nas.strategies import STRATEGIES, Problem, Strategy
+from nas.strategies.reseeding import FreshSampler
+from search_spaces.errors import InvalidInput, require
+
+REHEARSED = 12  # trials; after 10, Optuna's samplers begin to use what they were told
+
+
+def strategy_of(name: str) -> Strategy:
+    """Returns the strategy of a name, or the one that makes the samplers that a path names.
+
+    A path names the class of a sampler, or a function that returns one; of `seed` and `problem` it is given what it
+    takes. A sampler is made for each trial anew, so what it learns it must read from the study.
+
+    Raises:
+        InvalidInput: the path names neither.
+    """
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    make = load(name, "a strategy", "a sampler")
+    is_sampler = issubclass(make, BaseSampler) if inspect.isclass(make) else inspect.isroutine(make)
+    require(is_sampler, "a strategy must name the class of an Optuna sampler or a function that returns one, but "
+            f"'{name}' is {make!r}")
+    return partial(_made, name, make)
+
+
+def require_able(name: str, problem: Problem) -> None:
+    """Raises `InvalidInput` unless a strategy can search for what is asked.
+
+    What a sampler of the user's is able to do shows in a few trials whose values are made up.
+    """
+    strategy = strategy_of(name)
+    strategy(problem.seed, problem)
+    if name in STRATEGIES:
+        return
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    count, limits = len(problem.objectives), problem.budgets.limits
+    study = optuna.create_study(directions=["maximize", "minimize"][:count],
+                                sampler=FreshSampler(strategy, problem.seed, problem))
+    generator = np.random.default_rng(problem.seed)
+    try:
+        for _ in range(REHEARSED):
+            trial = study.ask()
+            problem.space.suggest(trial)
+            for limit in limits:
+                trial.set_constraint(limit, generator.uniform(-1, 1))
+            study.tell(trial, generator.uniform(size=count).tolist())
+    except Exception as error:  # whatever a sampler raises
+        asked = f"{' and '.join(problem.objectives)}{' under constraints' if limits else ''}"
+        raise InvalidInput(f"a strategy must be able to search for {asked}, but '{name}' is not: "
+                           f"{type(error).__name__}: {error}") from error
+
+
+def _made(name: str, make: Callable[..., Any], seed: int, problem: Problem) -> BaseSampler:
+    """Returns a new sampler of the user's."""
+    given = {"seed": seed, "problem": problem}
+    try:
+        sampler = make(**{name: given[name] for name in given.keys() & inspect.signature(make).parameters.keys()})
+    except Exception as error:  # whatever it raises
+        raise InvalidInput(f"a sampler must be made with `seed`, `problem` or nothing, but '{name}' could not be: "
+                           f"{type(error).__name__}: {error}") from error
+    require(isinstance(sampler, BaseSampler),
+            f"a strategy must be an Optuna sampler, but '{name}' returned a {type(sampler).__name__}")
+    return sampler
+
+
+def is_path(text: str) -> bool:
+    """Tells whether a text is a path of an object, and no bare name."""
+    return ":" in text or "." in text
+
+
+def load(path: str, what: str, kind: str) -> Any:
+    """Returns the object that a path names.
+
+    The current directory is searched first, as Python does for a script.
+
+    Args:
+        path: `module:name` or `module.name`.
+        what: what a message is about, such as `an evaluator`.
+        kind: what the object is to be, such as `a function`.
+
+    Raises:
+        InvalidInput: the module cannot be imported, or has no such name.
+    """
+    module_name, _, name = path.rpartition(":" if ":" in path else ".")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the module raises
+        raise InvalidInput(f"{what} must name a module that can be imported, but got '{path}': "
+                           f"{type(error).__name__}: {error}") from error
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        raise InvalidInput(f"{what} must name {kind}, but '{module_name}' has no '{name}'") from None

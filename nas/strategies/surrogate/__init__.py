@@ -1,0 +1,1 @@
+"""The strategy `surrogate`: Gaussian processes of what training and timing have found."""

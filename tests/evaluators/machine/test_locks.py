@@ -1,0 +1,206 @@
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import pytest
+
+from evaluators.machine.locks import measuring_turn, training_turn
+
+HOLD = """
+import sys
+from evaluators.machine.locks import measuring_turn, training_turn
+with {"train": training_turn, "measure": measuring_turn}[sys.argv[1]]():
+    print("in", flush=True)
+    sys.stdin.readline()
+print("out", flush=True)
+"""
+REPEAT = """
+import sys, time
+from evaluators.machine.locks import measuring_turn, training_turn
+turn = {"train": training_turn, "measure": measuring_turn}[sys.argv[1]]
+for _ in range(int(sys.argv[2])):
+    with turn():
+        time.sleep(0.005)
+"""
+
+
+class Holder:
+    """A process that takes a turn and keeps it until it is told to go on."""
+
+    def __init__(self, kind, environment):
+        self.process = subprocess.Popen([sys.executable, "-c", HOLD, kind], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, env=environment)
+
+    def is_in(self, timeout_s):
+        ready = select.select([self.process.stdout], [], [], timeout_s)[0]
+        return bool(ready) and self.process.stdout.readline() == "in\n"
+
+    def leave(self):
+        self.process.communicate("\n", timeout=60)
+
+
+@pytest.fixture
+def environment(tmp_path):
+    return os.environ | {"TMPDIR": str(tmp_path)}
+
+
+@pytest.fixture
+def hold(environment):
+    holders = []
+
+    def start(kind):
+        holders.append(Holder(kind, environment))
+        return holders[-1]
+
+    yield start
+    for holder in holders:
+        holder.process.kill()
+        holder.process.communicate()
+
+
+@pytest.fixture
+def wait_for_queue(tmp_path):
+    """Waits until some process holds the turnstile: the next one in line."""
+
+    def wait():
+        path = tmp_path / f"paretonas-{os.getuid()}" / "turnstile.lock"
+        for _ in range(600):
+            with path.open("a") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return
+            time.sleep(0.1)
+        raise AssertionError("nobody waits")
+
+    return wait
+
+
+def test_trainings_share_a_turn(hold):
+    assert hold("train").is_in(60)
+    assert hold("train").is_in(60)
+
+
+@pytest.mark.parametrize(("first", "second"), [("train", "measure"), ("measure", "train"), ("measure", "measure")])
+def test_a_measurement_is_alone(hold, wait_for_queue, first, second):
+    one = hold(first)
+    assert one.is_in(60)
+    other = hold(second)
+    wait_for_queue()
+    assert not other.is_in(0.2)
+    one.leave()
+    assert other.is_in(60)
+
+
+def test_a_waiting_measurement_comes_before_later_trainings(hold, wait_for_queue):
+    training = hold("train")
+    assert training.is_in(60)
+    measuring = hold("measure")
+    wait_for_queue()
+    later = hold("train")
+    assert not later.is_in(0.5)
+    training.leave()
+    assert measuring.is_in(60)
+    assert not later.is_in(0.2)
+    measuring.leave()
+    assert later.is_in(60)
+
+
+def test_a_waiting_training_comes_before_later_measurements(hold, wait_for_queue):
+    measuring = hold("measure")
+    assert measuring.is_in(60)
+    training = hold("train")
+    wait_for_queue()
+    later = hold("measure")
+    assert not later.is_in(0.5)
+    measuring.leave()
+    assert training.is_in(60)
+    assert not later.is_in(0.2)
+
+
+@pytest.mark.parametrize(("many", "one"), [("train", "measure"), ("measure", "train")])
+def test_nobody_starves(environment, many, one):
+    crowd = [subprocess.Popen([sys.executable, "-c", REPEAT, many, "100000"], env=environment) for _ in range(3)]
+    try:
+        subprocess.run([sys.executable, "-c", REPEAT, one, "5"], env=environment, check=True, timeout=120)
+        assert all(process.poll() is None for process in crowd)
+    finally:
+        for process in crowd:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("kind", ["train", "measure"])
+def test_a_process_that_is_killed_leaves_its_turn(hold, kind):
+    holder = hold(kind)
+    assert holder.is_in(60)
+    holder.process.send_signal(signal.SIGKILL)
+    assert hold("measure").is_in(60)
+
+
+def test_a_process_that_is_killed_while_it_waits_leaves_the_queue(hold, wait_for_queue):
+    training = hold("train")
+    assert training.is_in(60)
+    measuring = hold("measure")
+    wait_for_queue()
+    measuring.process.send_signal(signal.SIGKILL)
+    assert hold("train").is_in(60)
+
+
+@pytest.fixture
+def own_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"paretonas-{os.getuid()}"
+
+
+def test_an_error_within_a_turn_ends_it(own_directory):
+    with pytest.raises(KeyError), measuring_turn():
+        raise KeyError
+    with training_turn():
+        pass
+
+
+def test_threads_of_one_process_take_turns_too(own_directory):
+    order = []
+
+    def measure():
+        with measuring_turn():
+            order.append("measures")
+
+    with training_turn():
+        thread = threading.Thread(target=measure)
+        thread.start()
+        time.sleep(0.2)
+        order.append("trained")
+    thread.join(60)
+    assert order == ["trained", "measures"]
+
+
+def test_a_training_that_renews_its_turn_lets_a_measurement_pass_that_waits(own_directory, wait_for_queue):
+    order = []
+
+    def measure():
+        with measuring_turn():
+            order.append("measured")
+
+    with training_turn() as turn:
+        thread = threading.Thread(target=measure)
+        thread.start()
+        wait_for_queue()
+        turn.renew()
+        order.append("trains on")
+    thread.join(60)
+    assert order == ["measured", "trains on"]
+
+
+def test_a_directory_that_is_a_link_is_refused(own_directory, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    own_directory.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermissionError, match="must belong to the user"), training_turn():
+        pass

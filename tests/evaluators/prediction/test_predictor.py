@@ -1,0 +1,176 @@
+import csv
+import gzip
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+from evaluators import latency
+from evaluators.benchmarks.networks import accel_nasbench
+from evaluators.prediction.predictor import DRIFT, FEWEST, Prediction, Predictor, Row, chosen, fit
+from evaluators.prediction.workload import Workload
+from nas.measuring.survey import members
+from search_spaces import SPACES, InvalidInput
+
+ACCEL = Path(__file__).parents[3] / "../shared/data/accel_nasbench_train/accel_nasbench_train.csv.gz"
+SPACE = SPACES["mobile"].bind(28, 1, 10)
+NETWORKS = [SPACE.decode(assignment) for assignment in members(SPACE, 240, 0)]
+NOISE = 0.01
+
+
+def times_ms(networks):
+    """Returns what a roofline takes for networks: each job is bound by arithmetic or by memory, and has to be begun."""
+    workload = Workload.of(networks)
+    begun, macs, moved, weights = workload.efforts.T
+    slow = np.array([3.0 if job.kind.startswith("depthwise") else 1.0 for job in workload.jobs])
+    noise = np.random.default_rng(1).normal(0, NOISE, len(networks))
+    return workload.counts @ (5e-4 * begun + np.maximum(macs * slow / 20e6, (moved + weights) / 10e6)) * np.exp(noise)
+
+
+TIMES_MS = times_ms(NETWORKS)
+
+
+def rows(indices):
+    return [(NETWORKS[index], TIMES_MS[index]) for index in indices]
+
+
+@pytest.fixture(scope="module")
+def known():
+    return chosen(NETWORKS, 60)
+
+
+@pytest.fixture(scope="module")
+def predictor(known):
+    return fit(rows(known), "a roofline")
+
+
+def unknown_to(known):
+    return [index for index in range(len(NETWORKS)) if index not in known]
+
+
+def test_networks_that_were_not_measured_are_predicted_about_as_exactly_as_they_can_be_measured(predictor, known):
+    rest = unknown_to(known)
+    predicted = np.array([found.median_ms for found in predictor.predict([NETWORKS[index] for index in rest])])
+    assert np.median(np.abs(predicted / TIMES_MS[rest] - 1)) < 1.5 * NOISE
+
+
+def test_intervals_hold_about_as_many_measurements_as_they_say(predictor, known):
+    rest = unknown_to(known)
+    for level in (0.5, 0.9):
+        ends = [found.interval_ms(level) for found in predictor.predict([NETWORKS[index] for index in rest])]
+        inside = np.mean([low <= time <= high for (low, high), time in zip(ends, TIMES_MS[rest], strict=True)])
+        assert abs(inside - level) < 0.15
+
+
+def test_100_rows_of_accel_nasbench_foretell_the_others():
+    if not ACCEL.exists():
+        pytest.skip("the table accel_nasbench_train is not beside the repository")
+    with gzip.open(ACCEL, "rt") as lines:
+        timed = (row for row in csv.DictReader(lines) if row["zcu102_latency_mean"])
+        table = [(accel_nasbench(row), float(row["zcu102_latency_mean"])) for row in itertools.islice(timed, 600)]
+    predicted = [found.median_ms for found in fit(table[:100]).predict([row[0] for row in table[100:]])]
+    truth = [row[1] for row in table[100:]]
+    assert spearmanr(predicted, truth).statistic >= 0.975
+    assert np.median(np.abs(np.divide(predicted, truth) - 1)) <= 0.07
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.floats(1e-3, 1e3))
+def test_another_unit_of_time_changes_nothing_but_the_unit(unit):
+    some = rows(range(30))
+    plain = fit(some).predict(NETWORKS[-20:])
+    scaled = fit([(network, time * unit) for network, time in some]).predict(NETWORKS[-20:])
+    assert [found.median_ms for found in scaled] == pytest.approx([found.median_ms * unit for found in plain], rel=1e-2)
+
+
+def test_a_new_measurement_is_learned_at_once_and_narrows_what_is_said_of_its_network(predictor, known):
+    index = unknown_to(known)[0]
+    before, = predictor.predict([NETWORKS[index]])
+    surprising = 1.1 * before.median_ms
+    after, = predictor.updated([(NETWORKS[index], surprising)] * 3).predict([NETWORKS[index]])
+    assert abs(after.median_ms - surprising) < abs(before.median_ms - surprising)
+    assert predictor.updated(rows([index])).predict([NETWORKS[index]])[0].deviation <= before.deviation
+
+
+@pytest.fixture(scope="module")
+def beside_the_reference(known):
+    """Learned on a machine whose speed changes by up to a tenth; half of the time the reference model takes 1 ms."""
+    speeds = np.random.default_rng(2).choice([0.95, 1.0, 1.05], len(known), p=(0.25, 0.5, 0.25))
+    return fit([Row(network, time * speed, speed) for (network, time), speed in zip(rows(known), speeds, strict=True)])
+
+
+def test_the_speed_that_the_machine_had_beside_each_network_is_taken_out(beside_the_reference, predictor):
+    medians = [[found.median_ms for found in one.predict(NETWORKS)] for one in (beside_the_reference, predictor)]
+    assert medians[0] == pytest.approx(medians[1], rel=1e-6)
+    assert beside_the_reference.reference_ms == 1.0
+
+
+def test_predictions_are_of_the_speed_that_the_machine_has_now(beside_the_reference, predictor):
+    as_learned, slow = (beside_the_reference.predict(NETWORKS[:9], reference_ms) for reference_ms in (0.0, 1.25))
+    assert [found.median_ms for found in slow] == pytest.approx([1.25 * found.median_ms for found in as_learned])
+    assert [found.deviation for found in slow] == [found.deviation for found in as_learned]
+    assert predictor.predict(NETWORKS[:9], 1.25) == predictor.predict(NETWORKS[:9])  # which knows no reference
+
+
+def test_intervals_of_measurements_allow_for_another_process_as_those_of_one_measurement_do(
+        beside_the_reference, predictor):
+    for wide, narrow in zip(beside_the_reference.predict(NETWORKS), predictor.predict(NETWORKS), strict=True):
+        assert wide.deviation == pytest.approx(math.hypot(narrow.deviation, latency.DRIFT), rel=1e-6)
+    assert DRIFT == latency.DRIFT
+
+
+def test_a_saved_predictor_says_the_same(predictor, beside_the_reference, tmp_path):
+    for saved in (predictor, beside_the_reference):
+        saved.save(tmp_path / "predictor.json")
+        loaded = Predictor.load(tmp_path / "predictor.json")
+        assert loaded == saved
+        assert loaded.predict(NETWORKS[:5], 1.1) == saved.predict(NETWORKS[:5], 1.1)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "target": "x", "rows": 3}'])
+def test_a_file_that_is_no_predictor_is_refused_in_one_line(content, tmp_path):
+    (tmp_path / "other.json").write_text(content)
+    with pytest.raises(InvalidInput, match=r"a predictor must be as `save` has written it, but '.*' is not"):
+        Predictor.load(tmp_path / "other.json")
+
+
+def test_chosen_networks_tell_more_than_random_ones(known):
+    def left(indices):
+        found = fit(rows(indices)).predict([NETWORKS[index] for index in unknown_to(indices)])
+        return max(prediction.deviation for prediction in found)
+
+    assert left(known[:30]) < left(list(range(30)))
+
+
+def test_fewer_chosen_networks_are_the_first_of_more(known):
+    assert chosen(NETWORKS, 20) == known[:20]
+    assert len(set(known)) == len(known)
+    assert sorted(chosen(NETWORKS[:12], 50)) == list(range(12))
+
+
+@pytest.mark.parametrize("latency_ms", [0.0, -1.0, math.nan, math.inf])
+def test_a_latency_that_is_none_is_refused(latency_ms):
+    with pytest.raises(InvalidInput, match="a latency must be positive and finite, but got"):
+        fit([*rows(range(20)), (NETWORKS[20], latency_ms)])
+
+
+@pytest.mark.parametrize("reference_ms", [-1.0, math.nan, math.inf])
+def test_a_time_of_the_reference_that_is_none_is_refused(reference_ms):
+    with pytest.raises(InvalidInput, match="the reference model's time must be finite, but got"):
+        fit([*rows(range(20)), Row(NETWORKS[20], 1.0, reference_ms)])
+
+
+def test_too_few_measurements_are_refused():
+    with pytest.raises(InvalidInput, match=f"at least {FEWEST} measured networks, but got {FEWEST - 1}"):
+        fit(rows(range(FEWEST - 1)))
+
+
+def test_an_interval_is_as_wide_above_as_below_on_the_scale_of_factors():
+    low, high = Prediction(2.0, 0.1).interval_ms(0.95)
+    assert low * high == pytest.approx(4.0)
+    assert high / 2.0 == pytest.approx(math.exp(1.959964 * 0.1))

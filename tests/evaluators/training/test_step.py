@@ -1,0 +1,141 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from evaluators.networks.network import forward, run
+from evaluators.networks.weights import initial_weights
+from evaluators.training.partition import cut
+from evaluators.training.step import Optimizer, inference, pack, training_step, unpack
+from search_spaces import Architecture
+
+NETWORKS = [
+    "in_r12_c3+conv_k3_c8_s2_relu6+mb_k3_e3_c8_s1_se0.25_hswish+mb_k7_e2_c16_s2_se0_swish+head_c16_relu_n10",
+    "in_r10_c1_symmetric+conv_k3_c8_s1_swish+sep_k5_c8_s2_relu+mb_k5_e2_c8_s1_se0.5_relu_sein+head_c8_relu_d12_n10",
+]
+
+
+def batches(resolution, channels, count, dtype=np.float32):
+    generator = np.random.default_rng(0)
+    for _ in range(count):
+        yield (jnp.asarray(generator.standard_normal((8, resolution, resolution, channels)).astype(dtype)),
+               jnp.asarray(generator.integers(0, 10, 8)))
+
+
+def distance(ours, theirs, names):
+    """Returns the norm of the difference relative to the norm, over all named arrays together."""
+    joined = [np.concatenate([arrays[name].ravel() for name in names]) for arrays in (ours, theirs)]
+    return np.linalg.norm(joined[0] - joined[1]) / np.linalg.norm(joined[1])
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+def test_pieces_train_as_the_whole_network_does(text):
+    architecture, optimizer = Architecture.parse(text), Optimizer()
+    program = architecture.program
+    pieces, whole = (training_step(program, optimizer, whole) for whole in (False, True))
+    weights, statistics = initial_weights(program, 0)
+    states = pack(program, weights, statistics)
+    data = batches(architecture.input.resolution, architecture.input.channels, 50)
+    for number, (images, labels) in enumerate(data, 1):
+        coefficients = optimizer.coefficients(3e-3, number)
+        copy = [jax.tree.map(jnp.copy, state) for state in states]
+        states, loss = pieces(states, images, labels, coefficients)
+        expected_states, expected_loss = whole(copy, images, labels, coefficients)
+        ours, theirs = unpack(program, states), unpack(program, expected_states)
+        assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
+        assert distance(ours, theirs, weights) < 1e-5
+        assert distance(ours, theirs, statistics) < 1e-5
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_step_is_that_of_optax_adamw_on_the_gradient_of_the_whole_network(text, whole):
+    architecture = Architecture.parse(text)
+    program, optimizer = architecture.program, Optimizer()
+    with jax.enable_x64(True):
+        weights, statistics = ({name: np.asarray(array, np.float64) for name, array in part.items()}
+                               for part in initial_weights(program, 0))
+        images, labels = next(batches(architecture.input.resolution, architecture.input.channels, 1, np.float64))
+
+        def loss_of(weights):
+            logits, after = run(program, weights, statistics, images, train=True)
+            targets = optax.smooth_labels(jax.nn.one_hot(labels, 10), optimizer.label_smoothing)
+            return optax.softmax_cross_entropy(logits.reshape(8, 10), targets).mean(), after
+
+        (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights)
+        rate = float(np.float32(1e-3))
+        reference = optax.adamw(rate, optimizer.momentum, optimizer.second_momentum, optimizer.epsilon,
+                                weight_decay=optimizer.weight_decay,
+                                mask={name: name.endswith("/kernel") for name in weights})
+        updates, _ = reference.update(gradient, reference.init(weights), weights)
+        expected = optax.apply_updates(weights, updates) | after
+
+        states, found = training_step(program, optimizer, whole)(
+            pack(program, weights, statistics), images, labels, optimizer.coefficients(rate, 1))
+        ours = unpack(program, states)
+        assert float(found) == pytest.approx(float(loss), rel=1e-12)
+        first = {name: (weights[name] - ours[name]) for name in weights}
+        moved = {name: (weights[name] - expected[name]) for name in weights}
+        assert distance(first, moved, weights) < 1e-6  # the bias corrections are given in float32
+        assert distance(ours, expected, statistics) < 1e-10
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+def test_gradients_of_pieces_equal_those_of_the_whole_network_in_float64(text):
+    architecture = Architecture.parse(text)
+    program = architecture.program
+    optimizer = Optimizer(weight_decay=0.0, momentum=0.0, second_momentum=0.0)
+    with jax.enable_x64(True):
+        weights, statistics = ({name: np.asarray(array, np.float64) for name, array in part.items()}
+                               for part in initial_weights(program, 1))
+        images, labels = next(batches(architecture.input.resolution, architecture.input.channels, 1, np.float64))
+        uses = cut(program)
+
+        def loss_of(weights):
+            logits, _ = run(program, weights, statistics, images, train=True)
+            targets = optax.smooth_labels(jax.nn.one_hot(labels, 10), optimizer.label_smoothing)
+            return optax.softmax_cross_entropy(logits.reshape(8, 10), targets).mean()
+
+        expected = jax.grad(loss_of)(weights)
+        states, _ = training_step(program, optimizer, whole=False)(
+            pack(program, weights, statistics), images, labels, optimizer.coefficients(1e-3, 1))
+        gradients = {}
+        for use, state in zip(uses, states, strict=True):  # without momentum, the first moment is the gradient
+            start = 0
+            for name, shape in zip(use.weights, use.piece.weights.values(), strict=True):
+                size = int(np.prod(shape))
+                gradients[name] = np.asarray(state.moments[0, start:start + size])
+                start += size
+        assert distance(gradients, expected, weights) < 1e-10
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+@pytest.mark.parametrize("whole", [False, True])
+def test_inference_is_the_forward_pass_with_running_statistics(text, whole):
+    architecture = Architecture.parse(text)
+    weights, statistics = initial_weights(architecture.program, 0)
+    statistics = {name: array + 0.3 for name, array in statistics.items()}
+    images, _ = next(batches(architecture.input.resolution, architecture.input.channels, 1))
+    logits = inference(architecture.program, whole)(pack(architecture.program, weights, statistics), images)
+    expected = forward(architecture.program, weights | statistics, images)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_arrays_survive_packing():
+    program = Architecture.parse(NETWORKS[0]).program
+    weights, statistics = initial_weights(program, 3)
+    arrays = unpack(program, pack(program, weights, statistics))
+    assert arrays.keys() == weights.keys() | statistics.keys()
+    assert all(np.array_equal(arrays[name], array) for name, array in (weights | statistics).items())
+
+
+def test_blocks_that_differ_in_kernel_and_activation_share_the_other_pieces():
+    def pieces(block):
+        text = f"in_r8_c1+conv_k3_c8_s1_relu+{block}+head_c8_relu_n10"
+        return {use.piece for use in cut(Architecture.parse(text).program)}
+
+    base = pieces("mb_k3_e2_c8_s1_se0.25_relu")
+    assert len(pieces("mb_k5_e2_c8_s1_se0.25_relu") - base) == 1
+    assert len(pieces("mb_k3_e2_c8_s1_se0_relu") - base) == 0
+    assert len(pieces("mb_k3_e2_c8_s1_se0.25_swish") - base) == 1

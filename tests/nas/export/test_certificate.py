@@ -1,0 +1,239 @@
+import json
+import re
+import shutil
+import sys
+
+import pytest
+
+import nas.export.certificate
+from evaluators.latency import Latency, MeasurementFailed, Precision
+from evaluators.runtimes import parse_target, runtime_of
+from nas import cli
+from nas.export.certificate import (
+    CERTIFICATE,
+    assessed,
+    certify,
+    latencies_of,
+    open_budgets,
+    read_export,
+    time_files,
+    write_certificate,
+)
+from nas.problem.budgets import Budgets
+from nas.report.certificate import certificate_report
+from nas.testing import random_arrays
+from search_spaces import Architecture, InvalidInput
+
+ARCHITECTURE = Architecture.parse("in_r8_c1+conv_k3_c8_s2_relu+head_c8_relu_n3")
+
+
+def timed(latency_ms, clock=1.0):
+    return Latency(latency_ms, 0.99 * latency_ms, 1.01 * latency_ms, 1.1 * latency_ms, 10, 0.1, 0.1, 0.09, 0.0,
+                   clock=clock)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """What the next timings find, in their order; by default a millisecond."""
+    latencies, asked = [], []
+
+    def measure_once(target, model, shape, precision, quiet_ms):
+        asked.append((target.text, model.name, shape, quiet_ms))
+        found = latencies.pop(0) if latencies else timed(1.0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(nas.export.certificate, "measure_once", measure_once)
+    measure_once.latencies, measure_once.asked = latencies, asked
+    return measure_once
+
+
+def make_export(directory, budgets, targets=("onnxruntime",)):
+    """Makes an export of an untrained network, as a delivery does it but for training and comparing."""
+    directory.mkdir()
+    files = []
+    for target in map(parse_target, targets):
+        path = directory / f"model{runtime_of(target).suffix}"
+        runtime_of(target).write(ARCHITECTURE, random_arrays(ARCHITECTURE, seed=0), path, {})
+        files.append({"file": path.name, "sha256": nas.export.certificate.digest(path), "target": target.text,
+                      "size_bytes": path.stat().st_size, "max_abs_difference": 1e-7, "largest_logit": 1.0,
+                      "top_class_agreement": 1.0})
+    certificate = {
+        "budgets": open_budgets(budgets), "targets": list(targets), "architecture": ARCHITECTURE.text, "files": files,
+        "costs": {"macs": ARCHITECTURE.macs, "params": ARCHITECTURE.params, "memory_bytes": ARCHITECTURE.memory_bytes}}
+    certificate["timings"] = [time_files(directory, certificate, {})]
+    write_certificate(directory, assessed(certificate))
+    return directory
+
+
+def test_every_timing_is_added_to_the_certificate_with_the_reference_and_in_raw_milliseconds(tmp_path, measured):
+    directory = make_export(tmp_path / "export", Budgets(latency_ms=1.2))
+    first = read_export(directory).certificate
+    measured.latencies += [timed(0.9, clock=1.1), timed(1.1)]
+    exported = certify(directory)
+    assert exported.certificate == read_export(directory).certificate
+    assert exported.certificate["timings"][0] == first["timings"][0]
+    found = [timing["latencies"]["onnxruntime"] for timing in exported.certificate["timings"]]
+    assert [one["raw_ms"] for one in found] == [1.0, pytest.approx(0.99), 1.1]
+    assert [one["raw_high_ms"] for one in found] == [pytest.approx(ms) for ms in (1.01, 0.9999, 1.111)]
+    assert [(one["reference_ms"], one["quiet_reference_ms"]) for one in found] == [(0.1, 0.09)] * 3
+    assert all(timing["environment"]["processor"] for timing in exported.certificate["timings"])
+    assert {path.name for path in directory.iterdir()} == {CERTIFICATE, "model.onnx"}
+    assert measured.asked[1:] == [("onnxruntime", "model.onnx", (8, 8, 1), 0.09)] * 2
+
+
+@pytest.mark.parametrize(("highs_ms", "verdict"), [
+    ((1.0,), "met"), ((1.1,), "missed"), ((1.0, 1.1), "missed"), ((0.9, 1.05), "met"), ((1.0, 9.0, 0.9), "met"),
+    ((0.9, 1.1, 1.2), "missed"), ((0.9, 0.9, 1.1, 1.2), "met")])
+def test_the_verdict_is_that_of_the_median_over_all_timings(highs_ms, verdict, tmp_path, measured):
+    measured.latencies += [timed(high_ms / 1.01) for high_ms in highs_ms]
+    directory = make_export(tmp_path / "export", Budgets(latency_ms=1.0))
+    if len(highs_ms) > 1:
+        certify(directory, times=len(highs_ms) - 1)
+    certificate = read_export(directory).certificate
+    middle = sorted(highs_ms)[(len(highs_ms) - 1) // 2:len(highs_ms) // 2 + 1]
+    assert certificate["budgets"]["latency"]["measured"] == pytest.approx(sum(middle) / len(middle))
+    assert certificate["verdict"] == verdict
+    assert certificate["budgets"]["latency"]["met"] == (verdict == "met")
+
+
+def test_every_budget_is_judged_on_its_own_target(tmp_path, measured):
+    targets = ("onnxruntime:batch=4", "onnxruntime:threads=2")
+    budgets = Budgets(latency_ms=(None, 0.5), latency_p95_ms=(1.2, None), images_per_s=(3000, None), params=10**6,
+                      targets=targets)
+    measured.latencies += [timed(1.0), timed(0.6), timed(1.0), timed(0.3), timed(1.0), timed(0.4)]
+    exported = certify(make_export(tmp_path / "export", budgets, targets))
+    found = {name: (entry["measured"], entry["met"]) for name, entry in exported.certificate["budgets"].items()}
+    assert found == {
+        f"latency@{targets[1]}": (pytest.approx(0.4 * 1.01), True), "latency_p95": (pytest.approx(1.1 * 1.01), True),
+        "throughput": (pytest.approx(4000 / 1.01), True), "params": (ARCHITECTURE.params, True)}
+    assert exported.met
+
+
+def test_the_reference_of_another_machine_says_nothing_about_this_one(tmp_path, measured):
+    directory = make_export(tmp_path / "export", Budgets(latency_ms=1.2))
+    certificate = read_export(directory).certificate
+    certificate["timings"][0]["environment"]["processor"] = "a faster one"
+    write_certificate(directory, certificate)
+    certify(directory, times=1)
+    assert measured.asked[-1][-1] is None
+
+
+def test_a_timing_that_fails_loses_no_earlier_one(tmp_path, measured):
+    directory = make_export(tmp_path / "export", Budgets(latency_ms=1.2))
+    measured.latencies += [timed(1.0), MeasurementFailed("the measuring process died of SIGKILL")]
+    with pytest.raises(MeasurementFailed):
+        certify(directory, times=3)
+    assert len(read_export(directory).certificate["timings"]) == 2
+
+
+def test_timings_are_as_far_apart_as_asked(tmp_path, measured, monkeypatch):
+    now, slept = [0.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(nas.export.certificate.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(nas.export.certificate.time, "sleep", sleep)
+    certify(make_export(tmp_path / "export", Budgets(latency_ms=1.2)), times=3, apart_s=90.5)
+    assert sum(slept) == pytest.approx(2 * 90.5)
+
+
+def test_what_is_no_export_or_another_file_is_refused(tmp_path, measured):
+    with pytest.raises(InvalidInput, match=r"an export holds certificate\.json, but '.*' does not"):
+        certify(tmp_path)
+    directory = make_export(tmp_path / "export", Budgets(latency_ms=1.2))
+    with pytest.raises(InvalidInput, match="`times` must be at least 1, but got 0"):
+        certify(directory, times=0)
+    asked = len(measured.asked)
+    untimed = json.dumps(read_export(directory).certificate | {"timings": []})
+    for number, damaged in enumerate(("", "[]", "{}", untimed)):
+        shutil.copytree(directory, copy := tmp_path / f"damaged {number}")
+        (copy / CERTIFICATE).write_text(damaged)
+        with pytest.raises(InvalidInput, match=r"certificate\.json must be as an export has written it") as refused:
+            certify(copy)
+        assert "\n" not in str(refused.value)
+    (directory / "model.onnx").write_bytes(b"of another network")
+    with pytest.raises(InvalidInput, match=r"but '.*model\.onnx' is another or missing"):
+        certify(directory)
+    (directory / "model.onnx").unlink()
+    with pytest.raises(InvalidInput, match="is another or missing"):
+        certify(directory)
+    assert len(measured.asked) == asked
+
+
+def test_the_command_line_shows_every_timing_in_raw_milliseconds_and_tells_the_verdict_by_its_status(
+        tmp_path, measured, monkeypatch, capsys):
+    make_export(tmp_path / "export", Budgets(latency_ms=1.2, params=10**6))
+    accuracy = {"test": 0.9, "test_ci": [0.88, 0.92], "images": 1000, "logistic_regression": 0.8}
+    write_certificate(tmp_path / "export", read_export(tmp_path / "export").certificate | {"accuracy": accuracy})
+    measured.latencies += [timed(1.3, clock=1.25), timed(1.17)]
+    shown = []
+    for status in (1, 0):  # the median of two is over the budget, that of three is not
+        monkeypatch.setattr(sys, "argv", ["nas", "certify", str(tmp_path), "--times", "1"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == status
+        shown.append(capsys.readouterr().out)
+    assert "NOT certified for onnxruntime" not in shown[1]
+    for text in ("certified for onnxruntime", "latency: 1.182 ms <= 1.2 ms (upper end of the 95 % interval, median of",
+                 "params: 1", "1.62", "0.100", "0.0900"):
+        assert text in shown[1]
+    assert len(read_export(tmp_path / "export").certificate["timings"]) == 3
+
+
+def test_real_files_are_timed_in_fresh_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(nas.export.certificate, "DECIDING", Precision(half_width=0.1, at_least_s=0.1, at_most_s=0.5))
+    exported = certify(make_export(tmp_path / "export", Budgets(latency_ms=50.0)), times=1)
+    assert exported.met
+    for timing in exported.certificate["timings"]:
+        latency = latencies_of(timing)["onnxruntime"]
+        assert 0 < latency.low_ms <= latency.median_ms <= latency.raw_ms <= latency.raw_high_ms < 50
+        assert latency.quiet_reference_ms > 0
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of a device on which a network takes a microsecond for each thousand multiply-adds."""
+    networks = [ARCHITECTURE.text.replace("c8", f"c{channels}") for channels in range(8, 40, 2)]
+    rows = [f"{network},{Architecture.parse(network).macs / 1e6}" for network in networks]
+    (tmp_path / "phone.csv").write_text("\n".join(["architecture,latency_ms", *rows]))
+    return f"table:{tmp_path}/phone.csv"
+
+
+@pytest.mark.parametrize(("factor", "verdict", "words"), [
+    (2, "predicted", "NOT certified for .*, only predicted to meet the budget: the device cannot be timed here"),
+    (0.5, "missed", "NOT certified for .*: a budget is exceeded")])
+def test_files_for_a_device_that_is_not_here_are_predicted_to_meet_a_budget_and_never_certified(
+        factor, verdict, words, table, tmp_path, measured):
+    budgets = Budgets(latency_ms=factor * ARCHITECTURE.macs / 1e6, targets=(table,))
+    exported = read_export(make_export(tmp_path / "export", budgets, (table,)))
+    assert measured.asked == []
+    assert (exported.certificate["verdict"], exported.met) == (verdict, verdict == "predicted")
+    entry = exported.certificate["budgets"]["latency"]
+    assert "measured" not in entry
+    assert entry["predicted"] == pytest.approx(ARCHITECTURE.macs / 1e6, rel=0.2)
+    found = exported.certificate["timings"][0]["latencies"][table]
+    assert (found["predicted"], found["runs"]) == (True, 0)
+    assert "not timed" in found["flags"][0]
+    shown = {"accuracy": None, **exported.certificate}
+    report = "\n".join(map(str, certificate_report(shown, exported.directory).renderables))
+    assert re.search(words, report)
+    assert "predicted latency: " in report
+    assert f"{table}: predicted from the 16 rows of" in report
+
+
+def test_what_cannot_be_timed_here_is_not_certified_again(table, tmp_path, measured):
+    directory = make_export(tmp_path / "export", Budgets(latency_ms=1.0, targets=(table,)), (table,))
+    with pytest.raises(InvalidInput, match=r"files are timed where they run, but what is known of table:.* is a table"):
+        certify(directory)
+
+
+def test_a_device_that_is_not_here_beside_one_that_is_leaves_files_uncertified(table, tmp_path, measured):
+    targets = ("onnxruntime", table)
+    exported = certify(make_export(tmp_path / "export", Budgets(latency_ms=(1.2, 99.0), targets=targets), targets))
+    assert exported.certificate["verdict"] == "predicted"
+    assert {name: "measured" in entry for name, entry in exported.certificate["budgets"].items()} == {
+        "latency": True, f"latency@{table}": False}

@@ -1,0 +1,263 @@
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import evaluators.training.logistic_regression
+import nas.export.certificate
+import nas.export.delivery
+import nas.export.winner
+from evaluators.latency import Latency, Precision
+from evaluators.networks.checkpoint import load_network
+from evaluators.runtimes import RUNTIMES, Options
+from evaluators.timing.meter import measure_once
+from nas.api import Run
+from nas.engine.search import Silent, run_search
+from nas.problem.budgets import Budgets
+from nas.problem.candidate import accuracy_interval, winner
+from nas.testing import random_arrays
+from search_spaces import Architecture, InvalidInput
+from search_spaces.architecture import identify
+
+
+def timed(latency_ms):
+    return Latency(latency_ms, 0.99 * latency_ms, 1.01 * latency_ms, latency_ms, 10, 0.1, 0.1, 0.1, 0.0)
+
+
+@pytest.fixture
+def run(make_config, gauge, tmp_path):
+    """A search under a budget that real timings of these small networks meet."""
+    return Run(run_search(make_config(trials=6, latency_ms=50.0, batch=16), tmp_path / "run", gauge=gauge))
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """Exports without training and timing: weights are random, every file takes `latency_ms[id]`, else 1 ms."""
+    latency_ms = {}
+
+    def train(order, monitor):
+        return random_arrays(order.architecture, seed=0), {"epochs": order.epochs}
+
+    def retime(architecture):
+        return {"onnxruntime": timed(latency_ms.get(architecture.id, 1.0))}
+
+    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", train)
+    monkeypatch.setattr(nas.export.winner, "in_fresh_processes", lambda run, processes: retime)
+    monkeypatch.setattr(evaluators.training.logistic_regression, "easy_accuracy", lambda dataset: 0.5)
+    monkeypatch.setattr(nas.export.certificate, "measure_once", lambda *arguments, **named: timed(1.0))
+    return latency_ms
+
+
+def inputs_of(dataset):
+    """Returns test images as the certificate says they are prepared, by hand; they have the network's size already."""
+    train = dataset["x_train"].astype(np.float64) / 255
+    images = (dataset["x_test"].astype(np.float64) / 255 - train.mean()) / train.std()
+    return images[..., None].astype(np.float32)
+
+
+def test_a_winner_is_exported_in_every_format_and_its_certificate_is_true(run, inputs, monkeypatch):
+    monkeypatch.setattr(nas.export.certificate, "DECIDING", Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0))
+    exported = run.export(formats=["onnx", "stablehlo", "flax"], epochs=2)
+    assert exported.met
+    assert exported.directory == run.path / "export"
+    stored = json.loads((exported.directory / "certificate.json").read_text())
+    assert stored == json.loads(json.dumps(exported.certificate))
+    assert {path.name for path in exported.directory.iterdir()} == {
+        "certificate.json", "model.safetensors", "model.onnx", f"model{RUNTIMES['xla'].suffix}"}
+    best, files = run.best(), {entry["format"]: entry for entry in stored["files"]}
+    assert list(files) == ["onnx", "stablehlo", "flax"]
+    assert (stored["architecture"], stored["trial"], stored["verdict"]) == (best.architecture, best.trial, "met")
+
+    # The ONNX file by hand, as a user who has only the certificate and onnxruntime.
+    data = np.load(inputs / "data.npz")
+    images, labels = inputs_of(data), data["y_test"]
+    mean, std = (json.loads(stored["preprocessing"][name]) for name in ("mean", "std"))
+    assert (mean[0], std[0]) == pytest.approx(
+        ((data["x_train"] / 255).mean(), (data["x_train"] / 255).std()), abs=1e-6)
+    session = onnxruntime.InferenceSession(exported.directory / "model.onnx", providers=["CPUExecutionProvider"])
+    channels_first = images.transpose(0, 3, 1, 2)
+    logits = session.run(None, {session.get_inputs()[0].name: channels_first})[0]
+    assert stored["accuracy"]["test"] == np.mean(logits.argmax(-1) == labels)
+    correct = int(np.sum(logits.argmax(-1) == labels))
+    assert stored["accuracy"]["test_ci"] == pytest.approx(accuracy_interval(correct, len(labels)))
+    assert stored["accuracy"]["images"] == len(labels) == 40
+    assert stored["accuracy"]["test"] > 0.9  # dark and bright images are easily told apart
+    assert stored["accuracy"]["logistic_regression"] > 0.9
+    assert session.get_modelmeta().custom_metadata_map["architecture"] == best.architecture
+
+    # The other files agree with it, each through its own loader.
+    network = load_network(exported.directory / "model.safetensors")
+    assert np.abs(np.asarray(network(images)) - logits).max() < 1e-4
+    xla = RUNTIMES["xla"].load(exported.directory / files["stablehlo"]["file"], Options())
+    assert np.abs(xla.run(images) - logits).max() < 1e-4
+
+    architecture = Architecture.parse(best.architecture)
+    assert stored["costs"] == {"macs": architecture.macs, "params": architecture.params,
+                               "memory_bytes": architecture.memory_bytes}
+    for entry in files.values():
+        content = (exported.directory / entry["file"]).read_bytes()
+        assert (entry["size_bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+        assert entry["max_abs_difference"] < 1e-4
+        assert entry["top_class_agreement"] == 1.0
+    (timing,) = stored["timings"]
+    assert list(timing["latencies"]) == ["onnxruntime", "xla"]
+    latency = timing["latencies"]["onnxruntime"]
+    assert 0 < latency["low_ms"] <= latency["median_ms"] <= latency["high_ms"]
+    assert stored["budgets"] == {"latency": {
+        "quantity": "latency", "target": "onnxruntime", "limit": 50.0,
+        "measured": latency["high_ms"] * latency["clock"], "unit": "ms, upper end of the 95 % interval", "met": True}}
+    assert latency["raw_high_ms"] == latency["high_ms"] * latency["clock"]
+    assert stored["training"]["images"] == 160  # training and validation, never the test images
+    assert stored["data"]["fingerprint"] == run.directory.resolved.data_fingerprint
+    assert timing["environment"]["onnxruntime"] == onnxruntime.__version__
+
+
+def test_a_verdict_is_missed_where_the_upper_end_of_the_interval_is_over_the_budget(run, made_up, monkeypatch):
+    monkeypatch.setattr(nas.export.certificate, "measure_once", lambda *arguments, **named: timed(49.9))
+    exported = run.export()
+    assert (exported.met, exported.certificate["verdict"]) == (False, "missed")
+    assert exported.certificate["budgets"]["latency"]["measured"] == pytest.approx(1.01 * 49.9)
+    assert not exported.certificate["budgets"]["latency"]["met"]
+
+
+@pytest.mark.parametrize(("limits", "met"), [
+    ({"latency_ms": (50.0, 60.0), "images_per_s": (10, None)}, {"latency": True, "latency@litert": True,
+                                                                "throughput": True}),
+    ({"latency_p95_ms": (None, 50.0), "images_per_s": (10, 10**9)}, {"latency_p95@litert": True, "throughput": True,
+                                                                     "throughput@litert": False})])
+def test_a_network_for_two_targets_is_certified_by_its_files_on_both(
+        limits, met, make_config, gauge, tmp_path, made_up, monkeypatch):
+    targets = ("onnxruntime:batch=4", "litert")
+    monkeypatch.setattr(nas.export.certificate, "measure_once", measure_once)  # real timings
+    monkeypatch.setattr(nas.export.certificate, "DECIDING", Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0))
+    run = Run(run_search(make_config(trials=2, target=targets), tmp_path / "run", gauge=gauge))
+    exported = run.export(budgets=Budgets(**limits, targets=targets), trial=run.best().trial)
+    certificate = exported.certificate
+    assert {name: entry["met"] for name, entry in certificate["budgets"].items()} == met
+    assert exported.met == all(met.values())
+    assert [(entry["file"], entry["target"]) for entry in certificate["files"]] == [
+        ("model.onnx", targets[0]), ("model.tflite", targets[1])]
+    assert all(entry["max_abs_difference"] < 1e-4 for entry in certificate["files"])
+    latencies = certificate["timings"][0]["latencies"]
+    assert list(latencies) == list(targets)
+    measured = certificate["budgets"]["throughput"]["measured"]
+    assert measured == pytest.approx(4000 / latencies[targets[0]]["raw_high_ms"])
+
+
+def test_a_file_that_computes_something_else_is_not_certified(run, made_up, monkeypatch):
+    onnx = RUNTIMES["onnxruntime"]
+
+    class Careless:
+        def __getattr__(self, name):
+            return getattr(onnx, name)
+
+        def write(self, architecture, arrays, path, metadata, images=None):
+            onnx.write(architecture, random_arrays(architecture, seed=1), path, metadata)
+
+    assert run.export().certificate["verdict"] == "met"
+    monkeypatch.setattr(nas.export.delivery, "runtime_of", lambda target: Careless())
+    exported = run.export()
+    assert (exported.certificate["verdict"], exported.met) == ("differs", False)
+
+
+def test_a_network_without_a_budget_is_not_called_certified(make_config, gauge, tmp_path, made_up):
+    exported = Run(run_search(make_config(trials=2), tmp_path / "run", gauge=gauge)).export()
+    assert (exported.certificate["verdict"], exported.met) == ("no budget", True)
+
+
+def test_other_budgets_pick_another_winner_and_another_directory(run, made_up):
+    best = run.best()
+    budgets = Budgets(macs=best.costs.macs - 1)
+    exported = run.export(budgets=budgets)
+    expected = winner([candidate for candidate in run.candidates() if candidate.costs.macs < best.costs.macs])
+    assert exported.certificate["trial"] == expected.trial != best.trial
+    assert exported.directory == run.path / f"export-{identify(expected.architecture)}"
+    assert exported.certificate["budgets"]["macs"]["measured"] == expected.costs.macs
+    assert not (run.path / "export").exists()
+    with pytest.raises(InvalidInput, match="a trained candidate within macs 1"):
+        run.export(budgets=Budgets(macs=1))
+
+
+def test_a_trial_that_is_named_is_exported_whether_it_won_or_not(run, made_up):
+    other = next(candidate for candidate in run.candidates() if candidate.architecture != run.best().architecture)
+    exported = run.export(trial=other.trial, formats=["flax"])
+    assert exported.certificate["architecture"] == other.architecture
+    assert [entry["format"] for entry in exported.certificate["files"]] == ["onnx", "flax"]
+
+
+def test_a_winner_that_is_too_slow_when_it_is_timed_again_is_replaced(run, made_up):
+    lines = []
+
+    class Lines(Silent):
+        def say(self, text):
+            lines.append(text)
+
+    ranked = sorted({candidate.architecture: candidate for candidate in run.candidates()}.values(),
+                    key=lambda candidate: -candidate.accuracy)
+    for candidate in ranked[:2]:
+        made_up[identify(candidate.architecture)] = 49.8  # its interval ends over the budget
+    exported = run.export(monitor=Lines())
+    assert exported.certificate["architecture"] == ranked[2].architecture
+    assert sum("was timed again: latency 49.8 ms is" in line for line in lines) == 2
+    after = {candidate.architecture: candidate for candidate in Run.open(run.path).candidates()}
+    assert [after[candidate.architecture].feasible for candidate in ranked[:3]] == [False, False, True]
+    assert after[ranked[0].architecture].latency_ms == 49.8
+    assert Run.open(run.path).best().architecture == ranked[2].architecture
+    for candidate in ranked:
+        made_up[identify(candidate.architecture)] = 51.0
+    with pytest.raises(InvalidInput, match="has none"):
+        run.export()
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_export_leaves_the_one_before_it_whole_and_nothing_else(
+        interruption, run, made_up, monkeypatch):
+    before = {path.name: path.read_bytes() for path in run.export(formats=["flax"]).directory.iterdir()}
+    names = {path.name for path in run.path.iterdir()}
+
+    def interrupted(*arguments):
+        raise interruption
+
+    for step in ("_compared", "_certificate", "_train_to_the_end"):
+        with monkeypatch.context() as patch:
+            patch.setattr(nas.export.delivery, step, interrupted)
+            with pytest.raises(interruption):
+                run.export(formats=["flax"])
+        assert {path.name: path.read_bytes() for path in (run.path / "export").iterdir()} == before
+        assert {path.name for path in run.path.iterdir()} == names
+
+
+def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(run, made_up, tmp_path):
+    out = tmp_path / "models" / "mine"
+    assert run.export(formats=["flax"], out=out).directory == out
+    assert (out / "model.safetensors").exists()
+    run.export(out=out)
+    assert {path.name for path in out.iterdir()} == {"certificate.json", "model.onnx"}
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.tex").write_text("years of work")
+    (tmp_path / "file").write_text("mine")
+    for directory in ("precious", "file"):
+        with pytest.raises(InvalidInput, match="an export goes to a new directory"):
+            run.export(out=tmp_path / directory)
+    assert (tmp_path / "precious" / "thesis.tex").read_text() == "years of work"
+
+
+def test_data_that_have_changed_since_the_search_are_refused(run, made_up, inputs, tmp_path):
+    arrays = dict(np.load(inputs / "data.npz"))
+    np.savez(tmp_path / "other.npz", **{**arrays, "x_test": 255 - arrays["x_test"]})
+    changed = dataclasses.replace(run.config, data=str(tmp_path / "other.npz"))
+    run.directory.write(changed, run.directory.resolved)
+    with pytest.raises(InvalidInput, match="has changed since"):
+        run.export()
+
+
+@pytest.mark.parametrize(("arguments", "rule"), [
+    ({"trial": 99}, "has no trial 99"), ({"formats": ["tflite"]}, "unknown format 'tflite'")])
+def test_what_cannot_be_exported_is_refused_before_any_training(arguments, rule, run, monkeypatch):
+    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", None)
+    with pytest.raises(InvalidInput, match=rule):
+        run.export(**arguments)
+    assert not (run.path / "export").exists()

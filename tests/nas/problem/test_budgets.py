@@ -1,0 +1,233 @@
+import math
+import pickle
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluators.latency import Latency
+from nas.problem.budgets import (
+    QUANTITIES,
+    Budgets,
+    Costs,
+    format_bytes,
+    format_count,
+    format_duration,
+    format_latency_ms,
+    is_feasible,
+    parse_duration_s,
+    parse_quantity,
+)
+from search_spaces.errors import InvalidInput
+
+
+def timed(median_ms, low_ms=None, high_ms=None, p95_ms=None, target="onnxruntime"):
+    return {target: Latency(median_ms, low_ms or median_ms, high_ms or median_ms, p95_ms or median_ms, 10, 0.1, 0.1,
+                            0.1, 0.0)}
+
+
+@pytest.mark.parametrize(("name", "text", "value"), [
+    ("latency", "0.1ms", 0.1), ("latency", "80us", 0.08), ("latency", "80µs", 0.08), ("latency", "80μs", 0.08),
+    ("latency", "0.00008s", 0.08), ("latency", "8e-5s", 0.08), ("latency", " 0.3 ms ", 0.3), ("latency", "300us", 0.3),
+    ("latency", "700us", 0.7), ("latency", "2s", 2000.0), ("latency", ".5ms", 0.5),
+    ("macs", "20M", 20_000_000), ("macs", "1.5G", 1_500_000_000), ("macs", "300k", 300_000), ("macs", "12345", 12345),
+    ("macs", "1e6", 10**6), ("macs", "1.1M", 1_100_000), ("params", "500k", 500_000), ("params", "1M", 10**6),
+    ("memory", "1MB", 10**6), ("memory", "512KiB", 524288), ("memory", "64kB", 64000), ("memory", "100B", 100),
+    ("size", "1MiB", 2**20), ("size", "1.5GiB", 3 * 2**29), ("size", "2GB", 2 * 10**9), ("size", "1.1KiB", 1126),
+])
+def test_a_quantity_is_read_exactly(name, text, value):
+    found = parse_quantity(name, text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(("text", "duration_s", "written"), [
+    ("30m", 1800, "30 min"), ("30min", 1800, "30 min"), ("90s", 90, "1.5 min"), ("0.5 h", 1800, "30 min"),
+    ("36h", 129600, "36 h"), ("1.5s", 1.5, "1.5 s"),
+])
+def test_a_duration_is_read_and_written(text, duration_s, written):
+    assert parse_duration_s(text) == duration_s
+    assert format_duration(duration_s) == written
+
+
+@pytest.mark.parametrize(("text", "reason"), [
+    ("30", "time needs a unit: 30m, 1.5h or 90s, but got '30'"), ("1d", "unknown unit of time 'd'"),
+    ("-1m", "time must be positive and finite, but got -1m"), ("soon", "time is written like 30m"),
+])
+def test_what_is_no_duration_is_refused(text, reason):
+    with pytest.raises(InvalidInput, match=reason):
+        parse_duration_s(text)
+
+
+@pytest.mark.parametrize(("name", "text", "reason"), [
+    ("latency", "0.1", "latency needs a unit: 0.1ms, 80us or 0.0001s, but got '0.1'"),
+    ("memory", "1000", "memory needs a unit: 512KiB, 64kB or 1MB, but got '1000'"),
+    ("size", "1000", "size needs a unit: 512KiB, 64kB or 1MB, but got '1000'"),
+    ("latency", "0ms", "latency must be positive and finite, but got 0ms"),
+    ("latency", "-1ms", "latency must be positive and finite, but got -1ms"),
+    ("latency", "1e-99mss", "unknown unit of latency 'mss'"),
+    ("macs", "-5M", "macs must be positive and finite, but got -5M"),
+    ("macs", "0.0001k", "macs must be positive and finite, but got 0.0001k"),
+    ("macs", "1.5", "macs without a unit is a whole number, but got '1.5'"),
+    ("latency", "nan", "latency is written like"),
+    ("latency", "infms", "latency is written like"),
+    ("latency", "", "latency is written like"),
+    ("latency", "0,1ms", "latency is written like"),
+    ("macs", "1_000", "macs is written like"),
+    ("macs", "1e999M", "macs is written like"),
+    ("macs", "20m", "unknown unit of macs 'm'"),
+    ("memory", "1mb", "unknown unit of memory 'mb'"),
+    ("memory", "64KB", "known: B, GB, GiB, KiB, MB, MiB, kB"),
+    ("latency", "1min", "unknown unit of latency 'min'"),
+])
+def test_a_wrong_quantity_is_refused_with_the_reason(name, text, reason):
+    with pytest.raises(InvalidInput) as error:
+        parse_quantity(name, text)
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_bare_number_of_a_file_is_judged_as_text():
+    assert Budgets.parse(macs=20_000_000).macs == 20_000_000
+    with pytest.raises(InvalidInput, match=r"latency needs a unit: .* but got '0.1'"):
+        Budgets.parse(latency=0.1)
+
+
+@given(st.integers(1, 10**9))
+def test_units_of_the_same_latency_agree(nanoseconds):
+    by_unit = {unit: f"{Decimal(nanoseconds) / scale:f}{unit}"
+               for unit, scale in (("us", 10**3), ("ms", 10**6), ("s", 10**9))}
+    assert {parse_quantity("latency", text) for text in by_unit.values()} == {nanoseconds / 10**6}
+
+
+@given(st.sampled_from(sorted(QUANTITIES)), st.integers(1, 10**15 - 1), st.integers(-9, 3))
+def test_writing_and_reading_a_quantity_restores_it(name, digits, exponent):
+    quantity = QUANTITIES[name]
+    value = digits if quantity.whole else float(f"{digits}e{exponent}")
+    assert parse_quantity(name, quantity.format(value, 15)) == value
+
+
+@given(st.sampled_from(sorted(QUANTITIES)), st.integers(1, 10**15))
+def test_a_written_quantity_is_off_by_half_a_percent_at_most_and_short(name, value):
+    quantity = QUANTITIES[name]
+    text = quantity.format(value)
+    assert math.isclose(parse_quantity(name, text), value, rel_tol=0.005)
+    if quantity.whole and value < 999 * 10**9:
+        assert len(text.rstrip(" BkMG")) <= 4
+    assert quantity.format(parse_quantity(name, text)) == text
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    (format_latency_ms(0.09), "0.09 ms"), (format_latency_ms(0.0912345), "0.0912 ms"), (format_latency_ms(12), "12 ms"),
+    (format_latency_ms(1234.5), "1230 ms"), (format_latency_ms(0.09125, 15), "0.09125 ms"),
+    (format_latency_ms(2e-7), "0.0000002 ms"),
+    (format_count(3858016), "3.86M"), (format_count(1500), "1.5k"), (format_count(999), "999"), (format_count(0), "0"),
+    (format_count(999_500), "1M"), (format_count(999_499), "999k"), (format_count(20_000_000), "20M"),
+    (format_bytes(163072), "163 kB"), (format_bytes(100), "100 B"), (format_bytes(1_000_000), "1 MB"),
+])
+def test_quantities_are_written_in_one_canonical_form(text, expected):
+    assert text == expected
+
+
+def test_budgets_say_exactly_what_they_limit_in_a_fixed_order():
+    budgets = Budgets.parse(size="1MB", memory="512KiB", macs="20M", latency="91.25us", params="1234567")
+    assert str(budgets) == "latency 0.09125 ms, macs 20M, params 1.234567M, memory 524.288 kB, size 1 MB"
+    assert list(budgets.limits) == ["latency", "macs", "params", "memory", "size"]
+    assert str(Budgets()) == "no budget"
+
+
+@pytest.mark.parametrize("wrong", [
+    {"latency_ms": 0.0}, {"latency_ms": -0.1}, {"latency_ms": math.nan}, {"latency_ms": math.inf}, {"macs": 0},
+    {"macs": 1.5}, {"params": -1}, {"memory_bytes": 0}, {"size_bytes": 2.5},
+])
+def test_budgets_refuse_limits_that_no_network_can_keep_or_break(wrong):
+    with pytest.raises(InvalidInput):
+        Budgets(**wrong)
+
+
+def test_every_budget_has_a_violation_and_others_have_none():
+    budgets = Budgets(latency_ms=0.1, macs=100, size_bytes=1000)
+    costs = Costs(macs=150, params=10**9, memory_bytes=10**9, size_bytes=500, latencies=timed(0.1))
+    assert budgets.violations(costs) == {"latency": 0.0, "macs": 0.5, "size": -0.5}
+    assert list(budgets.violations(costs)) == ["latency", "macs", "size"]
+    assert Budgets().violations(costs) == {}
+
+
+def test_a_latency_is_judged_by_the_upper_end_of_its_interval():
+    budgets = Budgets(latency_ms=0.1)
+    wide = budgets.violations(Costs(latencies=timed(0.09, 0.08, 0.11)))
+    narrow = budgets.violations(Costs(latencies=timed(0.09, 0.089, 0.1)))
+    assert wide["latency"] == pytest.approx(0.1)
+    assert not is_feasible(wide)
+    assert narrow == {"latency": 0.0}
+    assert is_feasible(narrow)
+
+
+TWO = ("onnxruntime:batch=8", "litert")
+
+
+def test_each_target_has_limits_of_its_own_and_each_is_a_constraint():
+    budgets = Budgets((None, 0.08), macs=100, latency_p95_ms=(0.5, 0.1), images_per_s=(20_000, None), targets=TWO)
+    first, second = timed(0.4, 0.36, 0.5, 0.5, TWO[0]), timed(0.07, 0.06, 0.077, 0.1, TWO[1])
+    violations = budgets.violations(Costs(macs=50, latencies={**first, **second}))
+    assert violations == {
+        "latency@litert": pytest.approx(0.077 / 0.08 - 1),
+        "latency_p95": pytest.approx(0.5 * 1.25 / 0.5 - 1),  # as uncertain as the median: 25 % of itself
+        "latency_p95@litert": pytest.approx(0.1 * 1.1 / 0.1 - 1),
+        "throughput": pytest.approx(20_000 / (8 / 0.5e-3) - 1),  # 8 images in 0.5 ms are 16,000 a second
+        "macs": -0.5}
+    assert budgets.timed == TWO
+    assert budgets.violations(Costs(macs=50)) == dict.fromkeys(violations, 0.0) | {"macs": -0.5}
+
+
+def test_budgets_of_several_targets_say_which():
+    budgets = Budgets.parse(TWO, latency=["none", "80us"], throughput=["20k", "none"])
+    assert str(budgets) == "latency 0.08 ms on litert, throughput 20k on onnxruntime:batch=8"
+    costs = Costs(latencies={**timed(0.5, target=TWO[0]), **timed(0.07, target=TWO[1])})
+    assert budgets.excess(costs) == "throughput 16k on onnxruntime:batch=8 is 25.0% short of its budget"
+
+
+@given(st.floats(1e-3, 1e3), st.integers(1, 10**6))
+def test_a_throughput_is_met_exactly_where_it_is_reached(latency_ms, images_per_s):
+    violations = Budgets(images_per_s=images_per_s).violations(Costs(latencies=timed(latency_ms)))
+    assert is_feasible(violations) == (1000 / latency_ms >= images_per_s)
+
+
+@pytest.mark.parametrize("wrong", [{"latency_ms": 0.1}, {"latency_ms": (0.1, 0.2, 0.3)}, {"images_per_s": (5,)}])
+def test_a_limit_is_given_for_each_target_or_for_none(wrong):
+    with pytest.raises(InvalidInput, match=r"has a value for each target, or none, but got [13] for 2"):
+        Budgets(**wrong, targets=TWO)
+
+
+def test_one_target_is_the_same_however_its_limit_is_given():
+    assert Budgets((0.1,), latency_p95_ms=(None,)) == Budgets(0.1) == Budgets.parse(latency=["0.1ms"])
+
+
+def test_a_cost_that_was_not_reached_neither_helps_nor_harms():
+    budgets = Budgets(latency_ms=0.1, macs=100)
+    assert budgets.violations(Costs(macs=150)) == {"latency": 0.0, "macs": 0.5}
+    assert budgets.violations(Costs(macs=50)) == {"latency": 0.0, "macs": -0.5}
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), st.integers(1, 2**53), st.integers(1, 2**53))
+def test_feasible_means_that_nothing_measured_exceeds_its_limit(latency_ms, limit_ms, macs, limit):
+    violations = Budgets(latency_ms=limit_ms, macs=limit).violations(Costs(macs=macs, latencies=timed(latency_ms)))
+    assert is_feasible(violations) == (latency_ms <= limit_ms and macs <= limit)
+    just_over = Budgets(latency_ms=limit_ms).violations(Costs(latencies=timed(math.nextafter(limit_ms, math.inf))))
+    assert not is_feasible(just_over)
+
+
+def test_a_violation_that_is_no_number_is_not_feasible():
+    assert not is_feasible({"latency": math.nan})
+
+
+def test_budgets_are_plain_data():
+    budgets = Budgets(latency_ms=0.1, macs=3)
+    assert pickle.loads(pickle.dumps(budgets)) == budgets  # noqa: S301 - our own bytes; workers are sent budgets
+
+
+def test_a_table_of_medians_meets_no_budget_of_another_statistic():
+    with pytest.raises(InvalidInput, match=r"tells medians, but got a latency_p95 on table:/phone.csv"):
+        Budgets(latency_p95_ms=0.1, targets=("table:/phone.csv",))
+    assert Budgets(latency_ms=0.1, images_per_s=100, targets=("table:/phone.csv",)).timed == ("table:/phone.csv",)

@@ -1,0 +1,225 @@
+import dataclasses
+import fcntl
+import json
+import subprocess
+import sys
+import tomllib
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evaluators.latency import Latency
+from nas.engine.search import run_search
+from nas.problem.budgets import Budgets
+from nas.problem.candidate import winner
+from nas.run.config import SearchConfig
+from nas.run.directory import Resolved, RunDirectory, environment
+from search_spaces import InvalidInput
+
+RESOLVED = Resolved("in_r28_c1+head_c8_relu_n10", 28, 1, 10, "0123456789abcdef", "validation: as given", 0.09)
+
+
+def timed(latency_ms):
+    return Latency(latency_ms, 0.99 * latency_ms, 1.01 * latency_ms, latency_ms, 10, 0.1, 0.1, 0.1, 0.0)
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=20)
+configs = st.builds(
+    SearchConfig, space=texts, data=texts, latency_ms=st.none() | st.floats(1e-6, 1e3),
+    macs=st.none() | st.integers(1, 10**15), objectives=st.sampled_from([("accuracy",), ("accuracy", "latency")]),
+    strategy=st.sampled_from(["random", "tpe", "nsga2"]), seed=st.integers(0, 2**31),
+    trials=st.none() | st.integers(1, 10**6), time_s=st.none() | st.integers(1, 99) | st.floats(1e-3, 1e6),
+    patience=st.none() | st.integers(1, 99),
+    resolution=st.none() | st.integers(1, 500), evaluator=texts.map(lambda name: f"module:{name}"))
+
+
+@settings(deadline=None, max_examples=40)  # files and versions are read each time
+@given(configs, st.none() | st.floats(1e-6, 1e3))
+def test_a_configuration_comes_back_from_its_file_as_it_was(tmp_path_factory, config, latency_ms):
+    run = RunDirectory(tmp_path_factory.mktemp("run"))
+    resolved = dataclasses.replace(RESOLVED, latency_ms=latency_ms)
+    run.write(config, resolved)
+    assert run.config == config
+    assert run.resolved == resolved
+    assert run.budgets.latency_ms == latency_ms
+    assert [path.name for path in run.path.iterdir()] == ["run.toml"]
+
+
+def test_a_file_of_another_version_is_read_as_far_as_it_is_known(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.write(SearchConfig(seed=3), RESOLVED)
+    text = (tmp_path / "run.toml").read_text()
+    (tmp_path / "run.toml").write_text(text.replace("seed = 3", 'later = "new"').replace("epochs = 3\n", ""))
+    assert run.config == SearchConfig()
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"not toml", b"\xff\xfe", b"[config]\n", b"config = 3\n", b"[resolved]\nspace = 'in'\n",
+    b"[config]\nstrategy = 'guess'\n[resolved]\nspace = 'in'", b"[config]\ntrials = 'many'\n[resolved]\nspace = 1\n",
+    b"[config]\ntrials = 0\n[resolved]\n",
+])
+def test_a_damaged_run_file_is_one_line_that_names_it(content, tmp_path):
+    (tmp_path / "run.toml").write_bytes(content)
+    run = RunDirectory.existing(tmp_path)
+    with pytest.raises(InvalidInput, match=r"run\.toml") as refused:
+        assert run.config
+        assert run.resolved
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.write_text("")])
+def test_what_is_no_run_directory_is_refused(make, tmp_path):
+    make(tmp_path / "run")
+    with pytest.raises(InvalidInput, match=r"holds run\.toml"):
+        RunDirectory.existing(tmp_path / "run")
+
+
+def test_a_directory_is_held_against_other_processes_until_its_holder_ends(tmp_path):
+    script = ("import sys\nfrom pathlib import Path\nfrom nas.run.directory import RunDirectory\n"
+              "with RunDirectory(Path(sys.argv[1])).locked():\n    print('held', flush=True)\n    sys.stdin.read()\n")
+    holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(InvalidInput, match="one process searches"), RunDirectory(tmp_path).locked():
+            pass
+    finally:
+        holder.kill()
+        holder.communicate()
+    with RunDirectory(tmp_path).locked(), (tmp_path / ".lock").open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.fixture
+def run(make_config, gauge, tmp_path):
+    return run_search(make_config(trials=6, latency_ms=1.0), tmp_path / "run", gauge=gauge)
+
+
+def test_a_later_timing_takes_the_place_of_the_first_in_every_trial_of_the_architecture(run):
+    best = winner(run.candidates())
+    same = [candidate.trial for candidate in run.candidates() if candidate.architecture == best.architecture]
+    others = [candidate for candidate in run.candidates() if candidate.trial not in same]
+    run.note_latencies(best.trial, {"onnxruntime": timed(2.0)})
+    after = {candidate.trial: candidate for candidate in RunDirectory(run.path).candidates()}
+    for trial in same:
+        assert after[trial].latency_ms == 2.0
+        assert after[trial].violations["latency"] == pytest.approx(1.02, abs=1e-9)
+        assert not after[trial].feasible
+    assert [after[candidate.trial] for candidate in others] == others
+    assert winner(after.values()).architecture != best.architecture
+    run.note_latencies(best.trial, {"onnxruntime": timed(0.5)})
+    assert winner(run.candidates()).trial == best.trial
+    assert winner(run.candidates()).latency_ci_ms == (0.495, 0.505)
+
+
+def test_later_timings_are_added_and_none_is_changed(run):
+    trial = run.candidates()[0].trial
+    for latency_ms in (0.1, 0.3, 0.2):
+        run.note_latencies(trial, {"onnxruntime": timed(latency_ms)})
+    notes = run.study().user_attrs
+    assert [notes[f"after:{trial}:latency:{number}"]["onnxruntime"]["median_ms"] for number in (1, 2, 3)] == [
+        0.1, 0.3, 0.2]
+    assert run.candidates()[0].latency_ms == 0.2
+
+
+def test_looking_at_a_search_that_has_no_trials_yet_writes_nothing(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.write(SearchConfig(), RESOLVED)
+    assert run.candidates() == []
+    assert run.quiet_ms() == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
+
+
+def test_who_goes_on_with_a_search_is_named_after_who_began_it(tmp_path, monkeypatch):
+    run = RunDirectory(tmp_path)
+    for processor, load in (("first", 0.1), ("first", 0.2), ("second", 0.3), ("first", 0.4), ("second", 0.5)):
+        found = environment() | {"processor": processor, "load_average": load}
+        monkeypatch.setattr("nas.run.directory.environment", lambda found=found: found)
+        run.write(SearchConfig(trials=int(10 * load)), RESOLVED)
+    sections = tomllib.loads((tmp_path / "run.toml").read_text())
+    assert sections["environment"]["load_average"] == 0.1
+    assert [(one["processor"], one["load_average"]) for one in sections["resumed"]] == [("second", 0.3)]
+    assert run.config.trials == 5
+
+
+def test_what_optuna_was_told_stays_as_it_was(run):
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{run.path}/study.db")
+    before = [(trial.values, trial.user_attrs, trial.constraints) for trial in study.get_trials()]
+    run.note_latencies(0, {"onnxruntime": timed(9.0)})
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{run.path}/study.db")
+    assert [(trial.values, trial.user_attrs, trial.constraints) for trial in study.get_trials()] == before
+
+
+def test_weights_are_removed_except_for_those_that_are_named(run):
+    kept = run.weights_path("0123")
+    kept.write_bytes(b"")
+    (run.path / "weights" / "mine.txt").write_text("of the user")
+    run.keep_files(["0123", "not there"], [])
+    assert {path.name for path in (run.path / "weights").iterdir()} == {"0123.safetensors", "mine.txt"}
+
+
+def test_the_storage_is_a_sqlite_file_with_write_ahead_logging(run):
+    import sqlite3
+    with sqlite3.connect(run.path / "study.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_storage_lies_in_the_run_directory_whatever_its_name_holds(make_config, gauge, tmp_path):
+    for name in ("a?b", "a?c", "a#b", "a%20b"):
+        run = run_search(make_config(trials=1), tmp_path / name, gauge=gauge)
+        assert (run.path / "study.db").stat().st_size > 0
+        assert len(run.candidates()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a#b", "a%20b", "a?b", "a?c"]
+
+
+def test_the_environment_names_what_a_result_depends_on():
+    found = environment()
+    assert found["jax"].count(".") == 2
+    assert found["python"] == sys.version.split()[0]
+    assert found["processor"]
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_differences_name_fields_and_both_values():
+    other = SearchConfig(seed=2, trials=9, time_s=60, patience=5)
+    assert SearchConfig(seed=1).differences(other) == ["seed is 1 there, 2 here"]
+    assert RESOLVED.differences(dataclasses.replace(RESOLVED, classes=3)) == ["classes is 10 there, 3 here"]
+
+
+@pytest.mark.parametrize(("fields", "rule"), [
+    ({"strategy": "tpee"}, "did you mean 'tpe'"),
+    ({"objectives": ("accuracy", "speed")}, "unknown objective 'speed'"),
+    ({"objectives": ("latency",)}, "must be accuracy, alone or with one of latency, macs, params, but got latency"),
+    ({"objectives": ("accuracy", "accuracy")}, "but got accuracy,accuracy"),
+    ({"objectives": ()}, "but got none"),
+    ({"augmentation": "flip"}, "unknown augmentation"),
+    ({"evaluator": "train"}, "unknown evaluator 'train'"),
+    ({"trials": 0}, "`trials` must be at least 1"),
+    ({"patience": 0}, "`patience` must be at least 1, but got 0"), ({"time_s": -1.0}, "`time_s` must be positive"),
+    ({"time_s": "30m"}, "`time_s` must be a number or None, but got '30m'"),
+    ({"epochs": 0}, "`epochs`"), ({"batch": 0}, "`batch`"), ({"seed": -1}, "`seed`"),
+    ({"resolution": 0}, "`resolution`"),
+    ({"latency_ms": 1.0, "latency_percentile": 5.0}, "in milliseconds or as a percentile, but got both"),
+    ({"latency_percentile": 0.0}, r"\(0, 100\], but got p0.0"),
+    ({"trials": 2.5}, "`trials` must be a whole number or None, but got 2.5"),
+    ({"seed": True}, "`seed` must be a whole number, but got True"),
+    ({"space": None}, "`space` must be a text"), ({"latency_ms": "0.09ms"}, "`latency_ms` must be a number"),
+    ({"evaluator": lambda *_: 0.5}, "must be a function of a module"),
+    ({"macs": 0}, "macs must be positive"), ({"latency_ms": float("nan")}, "latency must be positive"),
+])
+def test_a_wrong_configuration_is_refused_with_the_rule(fields, rule):
+    with pytest.raises(InvalidInput, match=rule):
+        SearchConfig(**fields)
+
+
+def test_a_search_without_any_limit_has_a_number_of_trials():
+    assert SearchConfig().trials == 20
+    assert SearchConfig(time_s=60).trials is None
+    assert SearchConfig(patience=5).trials is None
+
+
+def test_budgets_of_a_configuration_hold_what_a_percentile_came_to():
+    config = SearchConfig(latency_percentile=30.0, macs=5, size_bytes=7)
+    assert config.budgets(0.08) == Budgets(latency_ms=0.08, macs=5, size_bytes=7)

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.stats
+
+from nas.strategies.surrogate.gaussian_process import GaussianProcess, Hyperparameters, _loss, fit
+
+GROUPS = np.array([0, 0, 1, 2])
+
+
+def matern(first, second, relevances):
+    """The covariance as Rasmussen and Williams write it, equation 4.17, one pair after the other."""
+    found = np.empty((len(first), len(second)))
+    for row, one in enumerate(first):
+        for column, other in enumerate(second):
+            scaled = np.sqrt(5 * (relevances[GROUPS] * (one - other) ** 2).sum())
+            found[row, column] = (1 + scaled + scaled**2 / 3) * np.exp(-scaled)
+    return found
+
+
+def points(count, seed=0):
+    return np.random.default_rng(seed).random((count, 4))
+
+
+def test_predictions_are_those_of_the_conditional_normal_distribution():
+    seen, values, asked = points(9), np.sin(3 * points(9).sum(axis=1)), points(5, 1)
+    relevances, variance, noise = np.array([2.0, 0.5, 1.0]), 1.7, 0.03
+    mean, deviation = GaussianProcess(seen, values, GROUPS, Hyperparameters(relevances, variance, noise)).predict(asked)
+    covariance = variance * matern(seen, seen, relevances) + noise * np.eye(9)
+    across = variance * matern(asked, seen, relevances)
+    scaled = (values - values.mean()) / values.std()
+    expected = values.mean() + values.std() * across @ np.linalg.solve(covariance, scaled)
+    left = variance - np.diag(across @ np.linalg.solve(covariance, across.T))
+    np.testing.assert_allclose(mean, expected, rtol=1e-4)
+    np.testing.assert_allclose(deviation, values.std() * np.sqrt(left), rtol=1e-4)
+
+
+def test_an_uncertain_value_is_one_with_more_noise():
+    seen, values, asked = points(9), np.sin(3 * points(9).sum(axis=1)), points(5, 1)
+    relevances, variance, noise = np.array([2.0, 0.5, 1.0]), 1.7, 0.03
+    deviations = np.linspace(0, 0.4, 9)
+    process = GaussianProcess(seen, values, GROUPS, Hyperparameters(relevances, variance, noise), deviations)
+    covariance = variance * matern(seen, seen, relevances) + np.diag(noise + (deviations / values.std()) ** 2)
+    across = variance * matern(asked, seen, relevances)
+    scaled = (values - values.mean()) / values.std()
+    expected = values.mean() + values.std() * across @ np.linalg.solve(covariance, scaled)
+    left = variance - np.diag(across @ np.linalg.solve(covariance, across.T))
+    np.testing.assert_allclose(process.predict(asked), [expected, values.std() * np.sqrt(left)], rtol=1e-4)
+
+
+def test_the_fitted_density_is_that_of_scipy_and_its_gradient_is_right():
+    seen, values = points(8), np.cos(points(8)[:, 0])
+    distances = np.stack([((seen[:, None, group == GROUPS] - seen[None, :, group == GROUPS]) ** 2).sum(axis=2).ravel()
+                          for group in range(3)])
+    centre, spread, at = np.zeros(5), np.full(5, 1e9), np.array([0.3, -1.0, 0.5, 0.2, -2.0])
+    relevances, variance, noise = np.exp(at[:3]), np.exp(at[3]), np.exp(at[4])
+    expected = scipy.stats.multivariate_normal(
+        np.zeros(8), variance * matern(seen, seen, relevances) + noise * np.eye(8)).logpdf(values)
+    loss, gradient = _loss(at, distances, values, centre, spread)
+    assert loss + 4 * np.log(2 * np.pi) == pytest.approx(-expected, rel=1e-4)
+    numerical = scipy.optimize.approx_fprime(at, lambda x: _loss(x, distances, values, centre, spread)[0], 1e-6)
+    np.testing.assert_allclose(gradient, numerical, rtol=1e-3, atol=1e-4)
+
+
+def test_features_that_do_not_matter_are_found_irrelevant():
+    seen = points(60)
+    found = fit(seen, np.sin(6 * seen[:, 2]), GROUPS)
+    assert found.relevances[1] > 30 * max(found.relevances[0], found.relevances[2])
+    assert found.noise < 0.01
+
+
+def test_equal_values_and_equal_points_do_no_harm():
+    seen = np.repeat(points(2), 6, axis=0)
+    for values in (np.zeros(12), np.arange(12.0)):
+        process = GaussianProcess(seen, values, GROUPS, fit(seen, values, GROUPS))
+        mean, deviation = process.predict(points(4, 1))
+        assert np.isfinite(mean).all()
+        assert (deviation >= 0).all()

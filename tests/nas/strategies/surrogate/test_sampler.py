@@ -1,0 +1,175 @@
+import itertools
+
+import numpy as np
+import optuna
+import pytest
+
+from nas.problem.budgets import Budgets
+from nas.strategies import Problem
+from nas.strategies.reseeding import FreshSampler
+from nas.strategies.surrogate.features import members_of
+from nas.strategies.surrogate.sampler import EVERY, REFIT, STARTUP, SurrogateSampler, _fitted
+from nas.trials.record import CANDIDATE
+from search_spaces.architecture import Architecture
+from search_spaces.space import Space
+
+SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5/7_e3/6_c8/16_s1_se0/0.25_relu/hswish_x1/2+head_c16_relu_n2")
+LARGE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5/7_e3/6_c8/16_s1_se0/0.25_relu/hswish_x1/2/3//"
+                    "sep_k3/5/7_c8/16/24_s1_relu_x1/2/3+head_c16_relu_n2")
+ARCHITECTURES = {identity: architecture for assignment in SPACE.enumerated(10**6)
+                 for architecture in [SPACE.decode(assignment)] for identity in [architecture.id]}
+
+
+def study_of(problem, seed=0):
+    return optuna.create_study(directions=["maximize", "minimize"][:len(problem.objectives)],
+                               sampler=FreshSampler(SurrogateSampler, seed, problem))
+
+
+def ask(study, space, count, tell):
+    """Returns the architectures that a study asks for, each told by a function of it."""
+    found = []
+    for _ in range(count):
+        trial = study.ask()
+        found.append(space.decode(space.suggest(trial)))
+        values = tell(trial, found[-1])
+        study.tell(trial, values, state=None if values else optuna.trial.TrialState.FAIL)
+    return found
+
+
+def accuracy(architecture):
+    """Likes large kernels and squeeze-and-excitation."""
+    blocks = architecture.blocks[1:-1]
+    return sum(block.kernel / 40 + getattr(block, "squeeze", 0) for block in blocks) / 2
+
+
+def test_no_architecture_is_proposed_twice_as_long_as_there_are_others():
+    small = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5_e3/6_c8_s1_se0_relu_x1/2+head_c16_relu_n2")
+    study = study_of(Problem(small))
+    found = ask(study, small, 25, lambda trial, network: [accuracy(network), 1.0])
+    assert len({network.id for network in found[:20]}) == 4 + 16
+    assert len({network.id for network in found}) == 20
+
+
+def test_candidates_over_an_exact_budget_are_never_proposed():
+    limit = sorted(network.macs for network in ARCHITECTURES.values())[len(ARCHITECTURES) // 5]
+    study = study_of(Problem(SPACE, ("accuracy",), Budgets(macs=limit)))
+    found = ask(study, SPACE, 20, lambda trial, network: [accuracy(network)])
+    assert max(network.macs for network in found) <= limit
+
+
+def test_with_one_objective_the_best_is_found_in_few_trials():
+    best = max(map(accuracy, ARCHITECTURES.values()))
+    for seed in range(3):
+        found = ask(study_of(Problem(SPACE, ("accuracy",)), seed), SPACE, 60,
+                    lambda trial, network: [accuracy(network)])
+        assert max(map(accuracy, found)) == best
+
+
+def test_a_measured_budget_is_learned_from_what_broke_it():
+    """Nine tenths of the space are too slow; the model has to find that out."""
+    limit = sorted(network.params for network in ARCHITECTURES.values())[len(ARCHITECTURES) // 10]
+
+    def tell(trial, network):
+        violation = network.params / limit - 1
+        trial.set_constraint("latency", violation)
+        return [accuracy(network) if violation <= 0 else 0.0, network.params / 1e6]
+
+    found = ask(study_of(Problem(SPACE, budgets=Budgets(latency_ms=1.0))), SPACE, 60, tell)
+    assert sum(network.params <= limit for network in found[30:]) > 20
+
+
+def test_candidates_that_run_elsewhere_are_not_proposed_and_spread_the_others():
+    study = study_of(Problem(SPACE))
+    ask(study, SPACE, 15, lambda trial, network: [accuracy(network), network.macs / 1e6])
+    running = [SPACE.decode(SPACE.suggest(study.ask())) for _ in range(6)]
+    assert len({network.id for network in running}) == 6
+
+
+def stop_and_go_on(study, problem, count, end=9):
+    """Runs trials that are stopped after the first of `end` epochs, and to the end when they are proposed again."""
+    begun = {}
+    for _ in range(count):
+        trial = study.ask()
+        network = problem.space.decode(problem.space.suggest(trial))
+        again = network.text in begun
+        begun.setdefault(network.text, []).append(trial.number)
+        curve = [(1, accuracy(network) / 2), *([(end, accuracy(network))] if again else [])]
+        trial.set_user_attr(CANDIDATE, {"architecture": network.text, "accuracies": curve, "epochs": curve[-1][0],
+                                        "trained": again})
+        study.tell(trial, [curve[-1][1], network.macs / 1e6][:len(problem.objectives)])
+    return begun
+
+
+@pytest.mark.parametrize("objectives", [("accuracy",), ("accuracy", "macs")])
+@pytest.mark.parametrize("space", [SPACE, LARGE], ids=["listed", "drawn"])
+def test_the_best_of_what_was_stopped_goes_on_and_nothing_is_proposed_after_its_end(space, objectives):
+    problem = Problem(space, objectives, epochs=9)
+    study = study_of(problem)
+    begun = stop_and_go_on(study, problem, 40)
+    assert all(len(numbers) <= 2 for numbers in begun.values())
+    early = {text: accuracy(Architecture.parse(text)) for text in begun}
+    went_on = [early[text] for text, numbers in begun.items() if len(numbers) == 2]
+    assert 3 < len(went_on) < len(begun)  # neither none nor all
+    if objectives == ("accuracy",):
+        assert max(went_on) == max(early.values())
+        assert np.mean(went_on) > np.mean(list(early.values()))
+
+
+def test_after_the_first_forty_trials_hyperparameters_are_fitted_seldom_though_what_is_expected_changes():
+    problem = Problem(SPACE, ("accuracy", "macs"), epochs=9)
+    _fitted.cache_clear()
+    stop_and_go_on(study_of(problem), problem, 80)
+    assert _fitted.cache_info().misses <= EVERY + np.log(80 / EVERY) / np.log(REFIT)
+
+
+def test_what_goes_on_elsewhere_or_has_failed_on_its_way_is_not_proposed_again():
+    problem = Problem(SPACE, epochs=9)
+    study = study_of(problem)
+    begun = stop_and_go_on(study, problem, STARTUP)
+    asked = []
+    while True:  # all are running until one of those that were stopped is proposed
+        asked.append(study.ask())
+        text = SPACE.decode(SPACE.suggest(asked[-1])).text
+        if text in begun:
+            break
+    others = [SPACE.decode(SPACE.suggest(study.ask())).text for _ in range(6)]
+    assert text not in others
+    study.tell(asked[-1], state=optuna.trial.TrialState.FAIL)
+    assert text not in [SPACE.decode(SPACE.suggest(study.ask())).text for _ in range(6)]
+
+
+@pytest.mark.parametrize("space", [SPACE, LARGE], ids=["listed", "drawn"])
+def test_a_study_without_any_usable_trial_goes_on(space):
+    for tell in (lambda trial, network: None, lambda trial, network: [0.0, 0.0]):
+        study = study_of(Problem(space, budgets=Budgets(latency_ms=1.0)))
+
+        def infeasible(trial, network, tell=tell):
+            trial.set_constraint("latency", 1.5)
+            return tell(trial, network)
+
+        assert len(set(ask(study, space, STARTUP + 4, infeasible))) == STARTUP + 4
+
+
+def test_choices_that_do_not_matter_are_not_among_the_features():
+    members, names = members_of(LARGE, False), LARGE.parameters
+    by_id = {}
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        assignment = LARGE.sample(generator)
+        member = members.of(assignment)
+        assert member.id == LARGE.decode(assignment).id
+        by_id.setdefault(member.id, set()).add(members.features([member]).tobytes())
+        idle = set(names) - LARGE.active(assignment).keys()
+        other = assignment | {name: LARGE.sample(generator)[name] for name in idle}
+        assert members.of(other) is member
+    assert all(len(features) == 1 for features in by_id.values())
+    assert len({next(iter(features)) for features in by_id.values()}) == len(by_id)
+
+
+def test_active_choices_decide_the_architecture():
+    for space in (SPACE, LARGE):
+        generator = np.random.default_rng(1)
+        drawn = [space.sample(generator) for _ in range(60)]
+        for first, second in itertools.pairwise(drawn):
+            assert space.decode(space.active(first)) == space.decode(first)
+            assert (space.active(first) == space.active(second)) == (space.decode(first) == space.decode(second))

@@ -1,0 +1,37 @@
+import weakref
+
+import optuna
+
+from nas.trials.memo import OfFinished
+
+
+def test_a_trial_that_has_ended_is_asked_once_and_one_that_is_running_every_time():
+    study, asked = optuna.create_study(), []
+    ended, running = study.ask(), study.ask()
+    study.tell(ended, 1.0)
+    number = OfFinished(lambda trial: asked.append(trial.number) or trial.number)
+    for _ in range(3):
+        for trial in study.get_trials(deepcopy=False):
+            assert number(trial) == trial.number
+    assert asked.count(ended.number) == 1
+    assert asked.count(running.number) == 3
+
+
+def test_trials_of_equal_numbers_are_told_apart():
+    value = OfFinished(lambda trial: trial.value)
+    for expected in (1.0, 2.0):
+        study = optuna.create_study()
+        study.tell(study.ask(), expected)
+        assert value(study.trials[0]) == expected
+
+
+def test_what_follows_from_a_trial_is_kept_no_longer_than_the_trial():
+    class Found:
+        pass
+
+    find = OfFinished(lambda trial: Found())
+    trial = optuna.trial.create_trial(value=1.0)
+    kept = weakref.ref(find(trial))
+    assert find(trial) is kept()
+    del trial
+    assert kept() is None
