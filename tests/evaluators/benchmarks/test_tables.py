@@ -50,7 +50,7 @@ def test_our_own_table_tells_the_accuracy_after_every_epoch_and_needs_no_file():
     table = load_table("table:learning-curves")
     assert table.space.size == len(table.curves) == 128
     assert table.epochs == 9
-    recorded = (Path(__file__).parents[3] / "evaluators" / "learning_curves.csv").read_text().splitlines()[1:]
+    recorded = (Path(__file__).parents[3] / "evaluators/benchmarks/learning_curves.csv").read_text().splitlines()[1:]
     for row in recorded[::17]:
         text, seed, macs, params, *accuracies = row.split(",")
         architecture = Architecture.parse(text)
