@@ -1,6 +1,5 @@
 import csv
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,6 @@ from search_spaces.blocks.mobilenet import DepthwiseSeparable, InvertedBottlenec
 from search_spaces.blocks.plain import Head, PlainConvolution
 from search_spaces.layers import ACTIVATIONS, GATES, PADDINGS
 
-TORCHVISION = Path(__file__).parents[2] / "../shared/data/torchvision_table/torchvision_0.29.1_weights_meta.csv"
 TEXT = "in_r28_c1+conv_k3_c16_s2_relu6+mb_k5_e6_c24_s2_se0.25_hswish+head_c128_relu6_n10"
 
 activations = st.sampled_from(ACTIVATIONS)
@@ -213,10 +211,8 @@ def test_a_published_network_costs_what_torchvision_says(name, tokens, params, g
 
 
 @PUBLISHED
-def test_the_published_figures_are_those_of_the_torchvision_table(name, tokens, params, gmacs):
-    if not TORCHVISION.exists():
-        pytest.skip("the table of torchvision's weight metadata is not here")
-    with TORCHVISION.open() as file:
+def test_the_published_figures_are_those_of_the_torchvision_table(name, tokens, params, gmacs, published):
+    with published("torchvision_table", "torchvision_0.29.1_weights_meta.csv").open() as file:
         row = next(row for row in csv.DictReader(file) if row["model"] == name)
     assert (int(row["num_params"]), float(row["gmacs"])) == (params, gmacs)
 

@@ -1,21 +1,11 @@
 import csv
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
 from evaluators.benchmarks.networks import accel_nasbench, nas_bench_macro
 from search_spaces import InvalidInput
-
-DATA = Path(__file__).parents[3] / "../shared/data"
-
-
-def table(*path: str) -> Path:
-    file = DATA.joinpath(*path)
-    if not file.exists():
-        pytest.skip(f"the table {'/'.join(path)} is not beside the repository")
-    return file
 
 
 @pytest.mark.parametrize(("key", "params", "macs"), [
@@ -27,8 +17,8 @@ def test_networks_of_nas_bench_macro_cost_what_it_says(key, params, macs):
     assert (architecture.params, architecture.macs) == (params, macs)
 
 
-def test_all_keys_of_nas_bench_macro_cost_what_it_says_and_equal_networks_are_equal():
-    found = json.loads(table("nas_bench_macro", "nas-bench-macro_cifar10.json").read_text())
+def test_all_keys_of_nas_bench_macro_cost_what_it_says_and_equal_networks_are_equal(published):
+    found = json.loads(published("nas_bench_macro", "nas-bench-macro_cifar10.json").read_text())
     architectures = {key: nas_bench_macro(key) for key in found}
     assert len(architectures) == 6561
     wrong = [key for key, row in found.items()
@@ -41,8 +31,8 @@ def test_all_keys_of_nas_bench_macro_cost_what_it_says_and_equal_networks_are_eq
     assert all(len(accuracies) == 1 for accuracies in by_id.values()), "one network, one trained result"
 
 
-def test_all_rows_of_accel_nasbench_have_the_parameters_it_says():
-    with gzip.open(table("accel_nasbench_train", "accel_nasbench_train.csv.gz"), "rt") as lines:
+def test_all_rows_of_accel_nasbench_have_the_parameters_it_says(published):
+    with gzip.open(published("accel_nasbench_train", "accel_nasbench_train.csv.gz"), "rt") as lines:
         rows = list(csv.DictReader(lines))
     assert len(rows) == 4100
     assert not [row["id"] for row in rows if accel_nasbench(row).params != round(float(row["params"]) * 1e6)]

@@ -12,9 +12,8 @@ from evaluators.evaluator import Fidelity
 from evaluators.latency import Precision
 from search_spaces import Architecture, InvalidInput
 
-DATA = Path(__file__).parents[3] / "../shared/data"
-FILES = {"nas-bench-macro": DATA / "nas_bench_macro" / "nas-bench-macro_cifar10.json",
-         "accel-nasbench": DATA / "accel_nasbench_train" / "accel_nasbench_train.csv.gz"}
+FILES = {"nas-bench-macro": ("nas_bench_macro", "nas-bench-macro_cifar10.json"),
+         "accel-nasbench": ("accel_nasbench_train", "accel_nasbench_train.csv.gz")}
 ROWS = {"02010100": 0.9, "22222222": 0.95, "00000000": 0.5}  # and a second key of the first network
 NAMES = [f"block{block}_{option}" for block in range(7) for option in ("e", "k", "l", "se")]
 
@@ -134,10 +133,8 @@ def test_a_file_of_something_else_is_told(name, content, tmp_path):
 
 @pytest.mark.parametrize(("name", "networks", "best"), [
     ("nas-bench-macro", 3969, 0.93127), ("accel-nasbench", 4098, 0.67052)])  # as published
-def test_the_published_tables_are_read(name, networks, best):
-    if not FILES[name].exists():
-        pytest.skip(f"the table {FILES[name].name} is not beside the repository")
-    table = load_table(f"table:{name}:{FILES[name]}")
+def test_the_published_tables_are_read(name, networks, best, published):
+    table = load_table(f"table:{name}:{published(*FILES[name])}")
     assert table.space.size == len(table.accuracies) == networks
     assert max(table.accuracies.values()) == pytest.approx(best, abs=1e-5)
     assert table.latencies_ms.keys() in (set(), table.accuracies.keys())

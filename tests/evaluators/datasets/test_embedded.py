@@ -1,18 +1,14 @@
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evaluators.datasets import embedded, load_dataset
 
-ORIGINAL = Path(__file__).parents[3] / "../shared/data/fashion_mnist_subset/fashion_mnist_train6k_test2k.npz"
 
-
-def test_the_embedded_data_are_the_original_arrays() -> None:
-    if not ORIGINAL.is_file():
-        pytest.skip("no shared data")
-    original, parts = np.load(ORIGINAL), embedded.read_fashion_mnist()
+def test_the_embedded_data_are_the_original_arrays(published) -> None:
+    original = np.load(published("fashion_mnist_subset", "fashion_mnist_train6k_test2k.npz"))
+    parts = embedded.read_fashion_mnist()
     assert parts.test is not None
     np.testing.assert_array_equal(parts.train.images[..., 0], original["x_train"])
     np.testing.assert_array_equal(parts.train.labels, original["y_train"])

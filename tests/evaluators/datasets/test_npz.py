@@ -10,7 +10,6 @@ import pytest
 from evaluators.datasets import load_dataset
 from search_spaces.errors import InvalidInput
 
-SIGN_DIGITS = Path(__file__).parents[3] / "../shared/data/sign_digits32"
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
 LABELS = np.arange(30) % 3
 ARRAYS = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:6], "y_test": LABELS[:6]}
@@ -126,10 +125,8 @@ def test_what_is_no_intact_archive_of_arrays_is_refused(tmp_path: Path, content:
         load_dataset(str(tmp_path / "data.npz"))
 
 
-def test_colour_photographs_load(tmp_path: Path) -> None:
-    if not SIGN_DIGITS.is_dir():
-        pytest.skip("no shared data")
-    parts = [np.load(SIGN_DIGITS / f"sign_digits32_part{index}.npz") for index in (0, 1)]
+def test_colour_photographs_load(tmp_path: Path, published) -> None:
+    parts = [np.load(published("sign_digits32", f"sign_digits32_part{index}.npz")) for index in (0, 1)]
     path = write(tmp_path, **{f"{axis}_{name}": part[axis] for name, part in zip(("train", "test"), parts, strict=True)
                               for axis in "xy"})
     data = load_dataset(path)

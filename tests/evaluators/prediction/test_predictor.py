@@ -2,7 +2,6 @@ import csv
 import gzip
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from evaluators.prediction.workload import Workload
 from nas.measuring.survey import members
 from search_spaces import SPACES, InvalidInput
 
-ACCEL = Path(__file__).parents[3] / "../shared/data/accel_nasbench_train/accel_nasbench_train.csv.gz"
 SPACE = SPACES["mobile"].bind(28, 1, 10)
 NETWORKS = [SPACE.decode(assignment) for assignment in members(SPACE, 240, 0)]
 NOISE = 0.01
@@ -67,10 +65,8 @@ def test_intervals_hold_about_as_many_measurements_as_they_say(predictor, known)
         assert abs(inside - level) < 0.15
 
 
-def test_100_rows_of_accel_nasbench_foretell_the_others():
-    if not ACCEL.exists():
-        pytest.skip("the table accel_nasbench_train is not beside the repository")
-    with gzip.open(ACCEL, "rt") as lines:
+def test_100_rows_of_accel_nasbench_foretell_the_others(published):
+    with gzip.open(published("accel_nasbench_train", "accel_nasbench_train.csv.gz"), "rt") as lines:
         timed = (row for row in csv.DictReader(lines) if row["zcu102_latency_mean"])
         table = [(accel_nasbench(row), float(row["zcu102_latency_mean"])) for row in itertools.islice(timed, 600)]
     predicted = [found.median_ms for found in fit(table[:100]).predict([row[0] for row in table[100:]])]

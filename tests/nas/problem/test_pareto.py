@@ -1,6 +1,5 @@
 import csv
 import itertools
-from pathlib import Path
 
 import numpy as np
 import optuna
@@ -12,8 +11,6 @@ from optuna.study._multi_objective import _fast_non_domination_rank
 
 from nas.problem.pareto import dominates, hypervolume, hypervolume_contributions, non_dominated, ranks
 from search_spaces.errors import InvalidInput
-
-ARCHAI = Path(__file__).parents[3] / "../shared/data/archai_mbv2_latency/search_results_with_full_validation_error.csv"
 
 
 def clouds(low=1, high=4, limit=6, largest=30):
@@ -88,19 +85,17 @@ def test_the_front_is_that_of_an_optuna_study():
     assert np.flatnonzero(non_dominated(values * [-1, 1])).tolist() == expected
 
 
-def test_the_front_of_a_published_search_is_the_published_one():
-    if not ARCHAI.exists():
-        pytest.skip(f"needs {ARCHAI.parent.name} in ../shared/data")
-    with ARCHAI.open() as file:
+def test_the_front_of_a_published_search_is_the_published_one(published):
+    with published("archai_mbv2_latency", "search_results_with_full_validation_error.csv").open() as file:
         records = list(csv.DictReader(file))
     points = np.array([[float(record["Partial_training_Validation_Error"]), float(record["onnx_latency_(ms)"])]
                        for record in records])
-    published = np.array([record["is_pareto"] == "True" for record in records])
-    assert published.sum() == 7
-    np.testing.assert_array_equal(non_dominated(points), published)
+    front = np.array([record["is_pareto"] == "True" for record in records])
+    assert front.sum() == 7
+    np.testing.assert_array_equal(non_dominated(points), front)
     reference = points.max(axis=0) * 1.1
     assert hypervolume(points, reference) == pytest.approx(compute_hypervolume(points, reference), rel=1e-12)
-    np.testing.assert_array_equal(hypervolume_contributions(points, reference) > 0, published)
+    np.testing.assert_array_equal(hypervolume_contributions(points, reference) > 0, front)
 
 
 @settings(deadline=None)

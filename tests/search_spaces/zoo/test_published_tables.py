@@ -1,8 +1,7 @@
-"""The zoo against the tables of published networks; a table is read where it lies beside the repository."""
+"""The zoo against the tables of published networks."""
 
 import csv
 import math
-from pathlib import Path
 
 import pytest
 
@@ -10,14 +9,13 @@ from search_spaces import Architecture
 from search_spaces.layers import BatchNorm
 from search_spaces.zoo import NOT_REPRODUCED, ZOO
 
-DATA = Path(__file__).parents[3] / "../shared/data"
 # Families of the zoo by the names that tables give them; the other rows of the tables are other families.
 TORCHVISION = ("DenseNet", "EfficientNet", "GoogLeNet", "Inception", "MNASNet", "MobileNet", "ResNet", "ResNeXt",
                "ShuffleNet", "SqueezeNet", "Wide_ResNet")
 IMGCLSMOB = ("DenseNet-", "EfficientNet-", "Inception", "MnasNet-", "MobileNet", "PreResNet-", "ResNet-",
              "ShuffleNet", "SqueezeNet ", "SqueezeResNet ", "Xception", "ResNeXt-50", "ResNeXt-101")
 ENTRIES = {row: name for name, published in ZOO.items() for row in published.rows}
-# Params of torchvision 0.29.1's metadata and of imgclsmob's table, so that they are checked without the files too.
+# Params of torchvision 0.29.1's metadata and of imgclsmob's table.
 FIGURES = {
     "mobilenet_v2": 3_504_872, "mobilenet_v3_large": 5_483_032, "mobilenet_v3_small": 2_542_856,
     "efficientnet_b0": 5_288_548, "efficientnet_b7": 66_347_960, "efficientnet_v2_s": 21_458_488,
@@ -29,12 +27,13 @@ FIGURES = {
 }
 
 
-def rows(*path: str) -> list[dict[str, str]]:
-    file = DATA.joinpath(*path)
-    if not file.exists():
-        pytest.skip(f"the table {'/'.join(path)} is not beside the repository")
-    with file.open(encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
+@pytest.fixture
+def rows(published):
+    """Returns the rows of a published table."""
+    def read(folder: str, name: str) -> list[dict[str, str]]:
+        with published(folder, name).open(encoding="utf-8") as lines:
+            return list(csv.DictReader(lines))
+    return read
 
 
 def agrees(value: float, printed: str, tolerance: float = 0.0) -> bool:
@@ -59,7 +58,7 @@ def test_parameters_are_the_published_ones(name, params):
     assert ZOO[name].architecture().params == params
 
 
-def test_every_row_of_torchvision_is_reproduced():
+def test_every_row_of_torchvision_is_reproduced(rows):
     found = [row for row in rows("torchvision_table", "torchvision_0.29.1_weights_meta.csv")
              if row["model"].startswith(TORCHVISION)]
     assert len(found) > 40
@@ -71,7 +70,7 @@ def test_every_row_of_torchvision_is_reproduced():
             assert agrees(architecture.macs / 1e9, row["gmacs"], 0.005), (row["model"], architecture.macs)
 
 
-def test_every_row_of_imgclsmob_is_reproduced():
+def test_every_row_of_imgclsmob_is_reproduced(rows):
     found = [row for row in rows("imgclsmob_table", "imagenet_models.csv") if row["model"].startswith(IMGCLSMOB)]
     assert len(found) > 100
     for row in found:
@@ -94,7 +93,7 @@ def _weights_without_norms(architecture: Architecture) -> int:
 
 
 @pytest.mark.parametrize("table", ["mobilenet_v2_pixel1.csv", "mobilenet_v3_pixel123.csv"])
-def test_every_row_of_tensorflow_slim_is_reproduced(table):
+def test_every_row_of_tensorflow_slim_is_reproduced(table, rows):
     # The table counts the weights of convolutions and of the classifier, without those of batch norms.
     for row in rows("tfslim_mobilenet", table):
         variant = f"{row['variant']} " if "variant" in row else ""
@@ -106,7 +105,7 @@ def test_every_row_of_tensorflow_slim_is_reproduced(table):
             assert any(agrees(count / 1e6, row["params_m"]) for count in counts), (row, counts)
 
 
-def test_every_row_of_mobilenext_is_reproduced():
+def test_every_row_of_mobilenext_is_reproduced(rows):
     for row in rows("torchvision_table", "mobilenext_paper_table.csv"):
         name = reproduced("mobilenext", row["width"])
         if name:
