@@ -40,7 +40,7 @@ def search(way: str, seed: int, directory: Path) -> dict[str, Any]:
                           seed=seed, **WAYS[way])
     with Terminal(Console(width=100)) as monitor:
         run = run_search(config, directory / f"{config.strategy}-{seed}", monitor)
-    candidates, counts = run.candidates(), tally(run.study().get_trials())
+    candidates, counts = run.candidates(), tally(run.told())
     return {"strategy": config.strategy, "counts": vars(counts), "environment": environment(), "front": [
         [round(member.latency_ms or 0, 5), member.accuracy, member.architecture]
         for member in distinct(front(candidates, config.objectives))]}

@@ -1,7 +1,6 @@
 """The trials of a search: asked for, worked on by one worker or several, and told, until the search ends."""
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING
 from evaluators.evaluator import Evaluator
 from nas.engine.successive_halving import stopped
 from nas.engine.termination import Ending
-from nas.engine.trial import IMPOSSIBLE, START, CandidateFailed, Evaluation, objective
-from nas.engine.warm_start import Start
+from nas.engine.trial import CandidateFailed, Evaluation, objective
 from nas.engine.workers import TrainingProcess
-from nas.problem.candidate import Candidate, front, winner
-from nas.trials.memo import OfFinished
-from nas.trials.record import CANDIDATE, LOST, OUTSIDE, PROMOTED, TAKEN
-from nas.trials.tally import Outcome, Tally, outcome_of, tally
+from nas.problem.candidate import Candidate, Outcome, front, winner
+from nas.trials.record import Start, attributes_of, start_attributes, write_lost
+from nas.trials.tally import Tally, tally
 from search_spaces.architecture import identify
 
 if TYPE_CHECKING:
@@ -34,12 +31,12 @@ class History:
     """All that is known at a moment at which nobody but the worker that holds the baton can change it.
 
     Attributes:
-        trials: of the study.
-        candidates: what is known of them.
+        told: the candidates of all trials, as these were told.
+        candidates: those that were evaluated or are being evaluated, as later timings judge them.
         counts: how many came to what.
     """
 
-    trials: "list[optuna.trial.FrozenTrial]"
+    told: list[Candidate]
     candidates: list[Candidate]
     counts: Tally
 
@@ -61,7 +58,6 @@ class Loop:
     ending: Ending
     first: Sequence[Start]
     reason: str | None = field(default=None, init=False)
-    _outcome: OfFinished[Outcome] = field(default_factory=lambda: OfFinished(outcome_of), init=False)
 
     def run(self, evaluators: Sequence[Evaluator]) -> str:
         """Works through trials with one worker for each evaluator; returns why the search is over.
@@ -99,7 +95,7 @@ class Loop:
             while (asked := self._next(history)) is not None:
                 (trial, history), values = asked, None
                 try:
-                    values = objective(evaluation, self.study, trial, history.trials)
+                    values = objective(evaluation, self.study, trial, history.told)
                 except CandidateFailed:
                     pass  # its reason is recorded
                 finally:
@@ -108,8 +104,8 @@ class Loop:
                 self._look_after(trial.number, history)
 
     def _history(self) -> History:
-        trials = self.study.get_trials(deepcopy=False)
-        return History(trials, self.evaluation.run.candidates(self.study, trials), tally(trials, self._outcome))
+        told = self.evaluation.run.told(self.study)
+        return History(told, self.evaluation.run.candidates(self.study, told), tally(told))
 
     def _next(self, history: History) -> "tuple[optuna.Trial, History] | None":
         """Returns the next trial and what is known before it; None when the search is over.
@@ -117,12 +113,12 @@ class Loop:
         That is certain when nobody works on a trial any more.
         """
         while self.reason is None:
-            running = [trial for trial in history.trials if trial.state.name == "RUNNING"]
-            begun = history.counts.tried + sum(PROMOTED not in trial.user_attrs for trial in running)
+            running = [candidate for candidate in history.told if candidate.outcome is Outcome.RUNNING]
+            begun = history.counts.tried + sum(candidate.continues is None for candidate in running)
             enough = self.ending.trials is not None and begun >= self.ending.trials
-            promoting = _enqueue_next(self.study, self.evaluation, self.first, history, enough)
-            reason = self.ending.reached(history.counts, history.candidates, promoting)
-            if reason is None and (promoting or not enough):
+            continuing = _enqueue_next(self.study, self.evaluation, self.first, history, enough)
+            reason = self.ending.reached(history.counts, history.candidates, continuing)
+            if reason is None and (continuing or not enough):
                 return self.study.ask(), history
             if running:
                 self.evaluation.baton.wait()
@@ -144,22 +140,22 @@ class Loop:
         candidates = history.candidates
         last = next((candidate for candidate in candidates if candidate.trial == number), None)
         self.evaluation.monitor.told(history.counts, last, winner(candidates))
-        running = [candidate for candidate in candidates if candidate.state == "running"]
+        running = [candidate for candidate in candidates if candidate.outcome is Outcome.RUNNING]
         self.evaluation.run.keep_files(_ids([*front(candidates, self.evaluation.objectives), *running]),
                                        _ids([*stopped(candidates), *running]))
-        _require_progress(history.trials)
+        _require_progress(history.told)
 
 
 def _ids(candidates: list[Candidate]) -> list[str]:
     return [identify(candidate.architecture) for candidate in candidates]
 
 
-def _require_progress(trials: "list[optuna.trial.FrozenTrial]") -> None:
-    last = list(itertools.islice((trial for trial in reversed(trials) if trial.state.is_finished()
-                                  and IMPOSSIBLE not in trial.user_attrs), FAILURES_IN_A_ROW))
-    reasons = [trial.user_attrs.get(CANDIDATE, {}).get("reason") for trial in last if trial.state.name == "FAIL"]
-    if len(reasons) == FAILURES_IN_A_ROW and all(LOST not in trial.user_attrs for trial in last):
-        raise SearchFailed(f"{FAILURES_IN_A_ROW} candidates failed one after the other, the last with: {reasons[0]}")
+def _require_progress(told: Sequence[Candidate]) -> None:
+    ended = [candidate for candidate in told if candidate.outcome not in (
+        Outcome.WAITING, Outcome.RUNNING, Outcome.IMPOSSIBLE)][-FAILURES_IN_A_ROW:]
+    if len(ended) == FAILURES_IN_A_ROW and all(candidate.state == "failed" for candidate in ended):
+        raise SearchFailed(f"{FAILURES_IN_A_ROW} candidates failed one after the other, the last with: "
+                           f"{ended[-1].reason}")
 
 
 def _fail_lost_trials(study: "optuna.Study") -> None:
@@ -167,36 +163,42 @@ def _fail_lost_trials(study: "optuna.Study") -> None:
     import optuna
 
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        study._storage.set_trial_user_attr(trial._trial_id, LOST, True)  # Optuna has no public way to note it
+        write_lost(study, trial)
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
 def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: Sequence[Start],
                   history: History, enough: bool) -> bool:
-    """Asks for what comes before the strategy's own: a stopped candidate that is promoted, or a start not tried yet.
+    """Asks for what comes before the strategy's own: a stopped candidate that should continue, or a start.
 
-    One at a time, so that they keep their order however often the search is interrupted. Starts are asked for by their
-    choices if the space has them. Where the strategy says who goes on, others do only when enough candidates have
-    begun, or where it does not know them. Returns whether a candidate is promoted.
+    One at a time, so that they keep their order however often the search is interrupted. Returns whether the next
+    trial continues another one.
     """
-    trials = [trial for trial in history.trials if LOST not in trial.user_attrs]
-    waiting = [trial for trial in trials if trial.state.name == "WAITING"]
+    told = [candidate for candidate in history.told if candidate.outcome is not Outcome.LOST]
+    waiting = [candidate for candidate in told if candidate.outcome is Outcome.WAITING]
     if waiting:
-        return any(PROMOTED in trial.user_attrs for trial in waiting)
-    taken = {trial.user_attrs.get(PROMOTED) for trial in trials}
-    if evaluation.rungs.by_strategy and not enough:
-        taken |= {trial.number for trial in trials if OUTSIDE not in trial.user_attrs}
-    promoted = evaluation.rungs.promotable(history.candidates, taken)
-    if promoted:
-        original = next(trial for trial in trials if trial.number == promoted.trial)
-        outside = {OUTSIDE: True} if OUTSIDE in original.user_attrs else {}
-        study.enqueue_trial(original.params, user_attrs={PROMOTED: promoted.trial, **outside})
+        return any(candidate.continues is not None for candidate in waiting)
+    continued = _to_continue(evaluation, told, history.candidates, enough)
+    if continued:
+        marks = attributes_of(Candidate(continued.trial, continues=continued.trial, outside=continued.outside))
+        study.enqueue_trial(dict(continued.assignment), user_attrs=marks)
         return True
-    tried = {trial.user_attrs.get(START) for trial in trials}
-    for start in first:
-        if start.architecture.text not in tried:
-            choices = evaluation.space.encode(start.architecture)
-            marks = ({OUTSIDE: True} if choices is None else {}) | ({TAKEN: start.known} if start.known else {})
-            study.enqueue_trial(choices or {}, user_attrs={START: start.architecture.text, **marks})
-            break
+    tried = {candidate.start for candidate in told}
+    start = next((start for start in first if start.architecture.text not in tried), None)
+    if start:
+        choices = evaluation.space.encode(start.architecture)
+        study.enqueue_trial(choices or {}, user_attrs=start_attributes(start, outside=choices is None))
     return False
+
+
+def _to_continue(evaluation: Evaluation, told: Sequence[Candidate], candidates: Sequence[Candidate], enough: bool
+                 ) -> Candidate | None:
+    """Returns the stopped candidate that continues next, if one does.
+
+    Where the strategy says which candidates continue, others do only when enough have begun, or where the space lacks
+    them.
+    """
+    taken = {candidate.continues for candidate in told}
+    if evaluation.rungs.by_strategy and not enough:
+        taken |= {candidate.trial for candidate in told if not candidate.outside}
+    return evaluation.rungs.promotable(candidates, taken)

@@ -112,7 +112,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
 
 def _ending(config: SearchConfig, run: RunDirectory, began_s: float) -> Ending:
     """Returns what ends a search; the time that earlier processes have spent on its trials is spent."""
-    spent_s = seconds_spent(run.study().get_trials(deepcopy=False))
+    spent_s = seconds_spent(run.told())
     return Ending(wanted_trials(config.trials, run.candidates()), config.time_s, began_s - spent_s, config.patience,
                   config.objectives, reference_point(config.objectives, run.budgets, run.resolved.classes))
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nas.problem.budgets import is_feasible
-from nas.problem.candidate import OBJECTIVES, Candidate
+from nas.problem.candidate import OBJECTIVES, Candidate, Outcome
 from nas.problem.pareto import hypervolume_contributions, ranks
 from search_spaces.errors import require
 
@@ -137,7 +137,7 @@ def best_first(points: ArrayLike, reference: Sequence[float | None]) -> NDArray[
 def stopped(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Returns the candidates whose training was stopped and has not been taken up again."""
     return [candidate for candidate in latest(candidates)
-            if candidate.state == "complete" and candidate.epochs and not candidate.trained]
+            if candidate.outcome is Outcome.STOPPED]
 
 
 def latest(candidates: Iterable[Candidate]) -> list[Candidate]:

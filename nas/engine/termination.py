@@ -1,19 +1,14 @@
 """When a search ends: so many candidates trained, its time used up, or a front that has stopped moving."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from nas.problem.budgets import Budgets, format_duration
-from nas.problem.candidate import DEFAULT_OBJECTIVES, OBJECTIVES, Candidate
+from nas.problem.candidate import DEFAULT_OBJECTIVES, OBJECTIVES, Candidate, Outcome
 from nas.problem.pareto import hypervolume
 from nas.run.config import TRIALS
-from nas.trials.record import LOST
 from nas.trials.tally import Tally
-
-if TYPE_CHECKING:
-    import optuna
 
 PROPOSALS_PER_TRIAL = 50  # bounds rejected, duplicate and failed proposals, each
 MOVED = 1e-3  # a front moves when its hypervolume grows by this share
@@ -80,9 +75,9 @@ def front_rests(candidates: Sequence[Candidate], patience: int, objectives: Sequ
         reference: see `reference_point`.
     """
     continued = {candidate.continues for candidate in candidates}
-    trained = [candidate for candidate in candidates if candidate.state == "complete" and candidate.epochs
-               and candidate.duplicate_of is None and candidate.trial not in continued]
-    if sum(candidate.taken_from is None for candidate in trained) <= patience:  # those of other runs come first
+    trained = [candidate for candidate in candidates if candidate.outcome in (
+        Outcome.TRAINED, Outcome.STOPPED, Outcome.TAKEN_OVER) and candidate.trial not in continued]
+    if sum(candidate.outcome is not Outcome.TAKEN_OVER for candidate in trained) <= patience:  # those come first
         return False
     points = [[OBJECTIVES[name](candidate) for name in objectives] for candidate in trained]
     limit = [max(column) if value is None else value
@@ -92,13 +87,13 @@ def front_rests(candidates: Sequence[Candidate], patience: int, objectives: Sequ
     return now <= before * (1 + MOVED)
 
 
-def seconds_spent(trials: "Sequence[optuna.trial.FrozenTrial]") -> float:
+def seconds_spent(candidates: Iterable[Candidate]) -> float:
     """Returns for how long at least one of the trials was running; lost ones count for nothing."""
-    spans = sorted((trial.datetime_start, trial.datetime_complete) for trial in trials
-                   if trial.datetime_start and trial.datetime_complete and LOST not in trial.user_attrs)
+    spans = sorted((candidate.began, candidate.ended) for candidate in candidates
+                   if candidate.began and candidate.ended and candidate.outcome is not Outcome.LOST)
     spent, end = 0.0, None
-    for start, complete in spans:
-        begin = start if end is None else max(start, end)
-        spent += max(0.0, (complete - begin).total_seconds())
-        end = complete if end is None else max(end, complete)
+    for begin, ended in spans:
+        start = begin if end is None else max(begin, end)
+        spent += max(0.0, (ended - start).total_seconds())
+        end = ended if end is None else max(end, ended)
     return spent

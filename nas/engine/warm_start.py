@@ -2,31 +2,17 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
 from evaluators.datasets import Dataset
 from nas.run.config import SearchConfig, is_run
 from nas.run.directory import RunDirectory
+from nas.trials.record import Start
 from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.errors import InvalidInput, require
 from search_spaces.zoo import load_network
 
 TRAINED_ALIKE = ("evaluator", "epochs", "batch", "augmentation")  # what makes accuracies of two runs comparable
-
-
-@dataclass(frozen=True)
-class Start:
-    """An architecture to evaluate first.
-
-    Attributes:
-        architecture: the network.
-        known: what another run has found in training it, as a trial records it; empty where it has yet to be trained.
-    """
-
-    architecture: Architecture
-    known: Mapping[str, Any] = field(default_factory=dict)
 
 
 def starts(config: SearchConfig, dataset: Dataset) -> list[Start]:
@@ -42,7 +28,7 @@ def starts(config: SearchConfig, dataset: Dataset) -> list[Start]:
     found: dict[str, Start] = {}
     for name in config.start:
         for start in _of_run(name, config, dataset) if _is_run(name) else [Start(_network(name, dataset))]:
-            if start.known or start.architecture.text not in found:
+            if start.trained or start.architecture.text not in found:
                 found[start.architecture.text] = start
     return list(found.values())
 
@@ -74,7 +60,6 @@ def _of_run(name: str, config: SearchConfig, dataset: Dataset) -> Iterator[Start
     if differences:
         raise InvalidInput(f"a run to start from must have trained as this search does, but '{name}' differs: "
                            + "; ".join(differences))
-    for text, known in run.trainings().items():
-        architecture = Architecture.parse(text)
-        weights = run.weights_path(architecture.id)
-        yield Start(architecture, {**known, "taken_from": name, "weights": str(weights)})
+    for candidate in run.trainings():
+        architecture = Architecture.parse(candidate.architecture)
+        yield Start(architecture, dataclasses.replace(candidate, taken_from=name), run.weights_path(architecture.id))

@@ -16,7 +16,6 @@ from evaluators.runtimes import Target, parse_target, require_usable, runtime_of
 from evaluators.runtimes.table import LatencyTable
 from evaluators.timing.meter import LatencyMeter
 from nas.problem.budgets import Budgets, Costs, is_feasible
-from nas.trials.record import SCREENED
 from search_spaces.architecture import Architecture
 
 ROUGH = Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0)
@@ -83,11 +82,6 @@ def file_gauge(target: Target, quiet_ms: float | None = None) -> Iterator[FileGa
                 yield FileGauge(target, meter, directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def is_screened(costs: Costs) -> bool:
-    """Tells whether a latency among costs was predicted to be over its budget, instead of timed."""
-    return any(SCREENED in latency.flags for latency in costs.latencies.values())
 
 
 def counted(architecture: Architecture) -> Costs:

@@ -4,6 +4,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 from functools import cached_property
 from statistics import NormalDist
 from typing import Literal
@@ -12,11 +14,28 @@ from evaluators.latency import Latency
 from nas.problem.budgets import Budgets, Costs, is_feasible
 from nas.problem.pareto import non_dominated
 from search_spaces.errors import unknown
+from search_spaces.search_space import Assignment
 
 Interval = tuple[float, float]
-State = Literal["complete", "failed", "running"]
+State = Literal["waiting", "running", "lost", "failed", "complete"]
 
 _NORMAL_95 = NormalDist().inv_cdf(0.975)
+TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies", "compiled", "taken_from")  # what a training changes
+
+
+class Outcome(StrEnum):
+    """The outcome of a trial."""
+
+    WAITING = "waiting"  # asked for, and not begun
+    RUNNING = "running"
+    LOST = "lost"  # its worker died or was interrupted
+    IMPOSSIBLE = "impossible"  # its choices make no network
+    FAILED = "failed"
+    REJECTED = "rejected"  # over a budget, so that it was not trained
+    STOPPED = "stopped"  # before the end of its training
+    TRAINED = "trained"
+    TAKEN_OVER = "taken over"  # trained in another run
+    DUPLICATE = "duplicate"  # of a candidate of an earlier trial, whose values it has
 
 
 @dataclass(frozen=True)
@@ -25,32 +44,39 @@ class Candidate:
 
     Attributes:
         trial: its number in the study.
-        architecture: the canonical text.
+        architecture: the canonical text; empty as long as it is not known.
         accuracy: the share of validation images that it classifies correctly, in [0, 1]; None before any training.
-        accuracy_ci: its 95 % interval.
+        total: the validation images that this is a share of; 0 where the evaluator has no such count.
         epochs: the epochs it was trained for.
         trained: whether that is all of them; a candidate stopped early is not.
         costs: what it costs, as budgets judge it; what no check has reached is not known.
         violations: by how much each limit is exceeded, relative to it.
+        state: how far the trial has come; see `outcome` for what became of it.
+        assignment: a value for every parameter of the space; empty before they are chosen, and outside of the space.
         reason: why it was rejected, stopped or failed.
         retimed: whether its latencies are those of a later timing, in a process that had timed nothing else.
         duplicate_of: the trial that met the architecture first, whose values it has.
         accuracies: epochs and accuracy at each rung that it was compared at, and after the whole training.
         bracket: the rung at which it was first judged, counted from 0.
-        continues: the trial whose training it has taken up again.
+        continues: the trial whose training it continues.
         taken_from: the run that it was trained in, if that is another one.
         compiled: what was compiled at a time to train it, blocks or the network, where its evaluator says so.
+        start: the text of the architecture that was asked for, where the strategy was not asked.
+        outside: whether the space lacks its architecture.
+        began: when the trial began.
+        ended: when it ended.
     """
 
     trial: int
-    architecture: str
-    accuracy: float | None
-    accuracy_ci: Interval | None
-    epochs: int
-    trained: bool
-    costs: Costs
-    violations: Mapping[str, float]
-    state: State
+    architecture: str = ""
+    accuracy: float | None = None
+    total: int = 0
+    epochs: int = 0
+    trained: bool = False
+    costs: Costs = field(default_factory=Costs)
+    violations: Mapping[str, float] = field(default_factory=dict)
+    state: State = "running"
+    assignment: Assignment = field(default_factory=dict)
     reason: str | None = None
     retimed: bool = field(default=False, compare=False)  # a longer search of equal results may have timed more
     duplicate_of: int | None = None
@@ -59,6 +85,32 @@ class Candidate:
     continues: int | None = None
     taken_from: str | None = None
     compiled: str | None = field(default=None, compare=False)  # by the same numbers but for rounding
+    start: str | None = None
+    outside: bool = False
+    began: datetime | None = field(default=None, compare=False)
+    ended: datetime | None = field(default=None, compare=False)
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What became of the trial."""
+        if self.state not in ("complete", "failed"):
+            return Outcome(self.state)
+        if self.duplicate_of is not None:
+            return Outcome.DUPLICATE
+        if self.state == "failed":
+            return Outcome.FAILED if self.architecture else Outcome.IMPOSSIBLE
+        if self.taken_from is not None:
+            return Outcome.TAKEN_OVER
+        if self.trained:
+            return Outcome.TRAINED
+        return Outcome.STOPPED if self.epochs else Outcome.REJECTED
+
+    @property
+    def accuracy_ci(self) -> Interval | None:
+        """The 95 % interval of the accuracy."""
+        if self.accuracy is None or not self.total:
+            return None
+        return accuracy_interval(round(self.accuracy * self.total), self.total)
 
     @property
     def latency_ms(self) -> float | None:
@@ -74,6 +126,10 @@ class Candidate:
         """Returns the candidate as a later timing and budgets judge it."""
         costs = dataclasses.replace(self.costs, latencies={**self.costs.latencies, **latencies})
         return dataclasses.replace(self, costs=costs, violations=budgets.violations(costs), retimed=True)
+
+    def with_training_of(self, other: "Candidate") -> "Candidate":
+        """Returns the candidate with what the training of another one has come to."""
+        return dataclasses.replace(self, **{name: getattr(other, name) for name in TRAINING})
 
     @cached_property
     def feasible(self) -> bool:
@@ -130,6 +186,11 @@ def front(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_O
     mask = non_dominated([[OBJECTIVES[name](candidate) for name in objectives] for candidate in eligible])
     return sorted((candidate for candidate, kept in zip(eligible, mask, strict=True) if kept),
                   key=lambda candidate: (_latency(candidate), _loss(candidate), candidate.trial))
+
+
+def evaluated(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Returns the candidates whose architecture is known, without those that were lost."""
+    return [candidate for candidate in candidates if candidate.architecture and candidate.outcome is not Outcome.LOST]
 
 
 def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -47,7 +47,8 @@ def to_csv(records: Sequence[Row]) -> str:
 
 
 def _row(candidate: Candidate, on_front: bool) -> Row:
-    values = {**vars(candidate.costs), **vars(candidate), "latency_ms": candidate.latency_ms,
+    values = {**vars(candidate.costs), **vars(candidate), "accuracy_ci": candidate.accuracy_ci,
+              "latency_ms": candidate.latency_ms,
               "latency_ci_ms": candidate.latency_ci_ms, "feasible": candidate.feasible, "on_front": on_front,
               "latencies": {target: {**dataclasses.asdict(latency), "flags": list(latency.flags)}
                             for target, latency in candidate.costs.latencies.items()}}

@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Any
 from evaluators.latency import Latency
 from evaluators.machine.files import write_whole
 from evaluators.prediction.timings import Timings
-from nas.problem.budgets import NONE, Budgets, Costs, PerTarget
-from nas.problem.candidate import Candidate, accuracy_interval
+from nas.problem.budgets import NONE, Budgets, PerTarget
+from nas.problem.candidate import Candidate, evaluated
 from nas.run.config import SearchConfig
 from nas.trials.memo import OfFinished
-from nas.trials.record import CANDIDATE, LOST, PROMOTED
+from nas.trials.record import candidate_of, latencies_of
 from search_spaces.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "ai-edge-litert",
              "openvino")
-TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies", "compiled")  # what a trial records of one
 
 
 @dataclass(frozen=True)
@@ -139,44 +138,47 @@ class RunDirectory:
         return optuna.create_study(storage=_sqlite(self.path / "study.db"), sampler=sampler, study_name="search",
                                    directions=directions, load_if_exists=True)
 
-    def candidates(self, study: "optuna.Study | None" = None,
-                   trials: "Sequence[optuna.trial.FrozenTrial] | None" = None) -> list[Candidate]:
-        """Returns what is known of every trial, in the order of their numbers; lost trials are left out.
+    def told(self, study: "optuna.Study | None" = None) -> list[Candidate]:
+        """Returns the candidates of all trials, in the order of their numbers, as these were told.
+
+        `study` is that of the run, where it is open already.
+        """
+        if study is None and not (self.path / "study.db").exists():
+            return []
+        return [self._candidate_of(trial) for trial in (study or self.study()).get_trials(deepcopy=False)]
+
+    def candidates(self, study: "optuna.Study | None" = None, told: Sequence[Candidate] | None = None
+                   ) -> list[Candidate]:
+        """Returns the candidates whose architecture is known, in the order of their trials; lost ones are left out.
 
         What was learned after a trial had ended, such as a later timing, takes the place of what it and the other
         trials of its architecture were told.
 
         Args:
             study: the study of the run, where it is open already.
-            trials: its trials, where they have been read already.
+            told: the candidates of its trials, where they have been read already.
         """
         if study is None and not (self.path / "study.db").exists():
             return []
         study = study or self.study()
-        found = [self._candidate_of(trial)
-                 for trial in (study.get_trials(deepcopy=False) if trials is None else trials)
-                 if CANDIDATE in trial.user_attrs and LOST not in trial.user_attrs]
+        found = evaluated(self.told(study) if told is None else told)
         notes = study.user_attrs
         if not notes:
             return found
         budgets = self.budgets
-        later = {candidate.architecture: _latencies(notes[names[-1]], self.config.targets) for candidate in found
+        later = {candidate.architecture: latencies_of(notes[names[-1]], self.config.targets[0]) for candidate in found
                  if (names := _later_timings(notes, candidate.trial))}
         return [candidate.with_latencies(later[candidate.architecture], budgets)
                 if candidate.architecture in later else candidate for candidate in found]
 
     @cached_property
     def _candidate_of(self) -> OfFinished[Candidate]:
-        return OfFinished(partial(candidate_of, targets=self.config.targets))
+        return OfFinished(partial(candidate_of, target=self.config.targets[0]))
 
-    def trainings(self) -> dict[str, dict[str, Any]]:
-        """Returns what each training that came to its end has found, by the text of its architecture."""
-        if not (self.path / "study.db").exists():
-            return {}
-        known = [trial.user_attrs[CANDIDATE] for trial in self.study().get_trials(deepcopy=False)
-                 if trial.state.name == "COMPLETE" and CANDIDATE in trial.user_attrs]
-        return {one["architecture"]: {name: one[name] for name in TRAINING if name in one}
-                for one in known if one["trained"]}
+    def trainings(self) -> list[Candidate]:
+        """Returns a candidate of each architecture whose training came to its end, as it was told."""
+        return list({candidate.architecture: candidate for candidate in self.told()
+                     if candidate.state == "complete" and candidate.trained}.values())
 
     def note_latencies(self, trial: int, latencies: Mapping[str, Latency]) -> None:
         """Records later timings of a trial's architecture beside the trial, which Optuna keeps as it was told.
@@ -227,39 +229,6 @@ class RunDirectory:
 def _later_timings(notes: Mapping[str, Any], trial: int) -> list[str]:
     """Returns the names of the later timings of a trial among the attributes of its study, the last one last."""
     return list(itertools.takewhile(notes.__contains__, (f"after:{trial}:latency:{n}" for n in itertools.count(1))))
-
-
-def candidate_of(trial: "optuna.trial.FrozenTrial", targets: Sequence[str]) -> Candidate:
-    """Returns what is known of a trial of a search for some targets."""
-    known: dict[str, Any] = trial.user_attrs[CANDIDATE]
-    total = known.get("total")
-    state = {"COMPLETE": "complete", "FAIL": "failed"}.get(trial.state.name, "running")
-    latencies = known.get("latencies") or known.get("latency")  # as written for one target before there were several
-    return Candidate(
-        trial=trial.number,
-        architecture=known["architecture"],
-        accuracy=known.get("accuracy"),
-        accuracy_ci=accuracy_interval(round(known["accuracy"] * total), total) if total else None,
-        epochs=known.get("epochs", 0),
-        trained=known.get("trained", False),
-        costs=Costs(known["macs"], known["params"], known["memory_bytes"], known.get("size_bytes"),
-                    _latencies(latencies or {}, targets)),
-        violations=dict(trial.constraints),
-        state=state,  # type: ignore[arg-type]
-        reason=known.get("reason"),
-        duplicate_of=known.get("duplicate_of"),
-        accuracies=tuple((epochs, accuracy) for epochs, accuracy in known.get("accuracies", ())),
-        bracket=known.get("bracket", 0),
-        continues=trial.user_attrs.get(PROMOTED),
-        taken_from=known.get("taken_from"),
-        compiled=known.get("compiled"),
-    )
-
-
-def _latencies(stored: Mapping[str, Any], targets: Sequence[str]) -> dict[str, Latency]:
-    """Returns stored latencies by target; a bare one is that of the only target."""
-    by_target = {targets[0]: stored} if "median_ms" in stored else stored
-    return {target: Latency.stored(latency) for target, latency in by_target.items()}
 
 
 def environment() -> dict[str, Any]:

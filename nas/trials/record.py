@@ -1,8 +1,145 @@
-"""The attributes of a trial that tell a strategy what became of it."""
+"""The record of a trial: a candidate as attributes of an Optuna trial, and back. No other file knows their names.
+
+Parameters, state, times and constraints are Optuna's own; all else is in user attributes. They are never renamed, so
+that a search that was begun by an earlier version goes on.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluators.latency import Latency
+from nas.problem.budgets import Costs
+from nas.problem.candidate import TRAINING, Candidate, State
+from search_spaces.architecture import Architecture
+
+if TYPE_CHECKING:
+    import optuna
 
 CANDIDATE = "candidate"  # what is known of its architecture
 PROMOTED = "promoted"  # the number of the trial that it continues
-TAKEN = "taken"  # what another run has found in training its architecture
-LOST = "lost"  # its worker died or was interrupted
+START = "start"  # the text of the architecture that was asked for
+TAKEN = "taken"  # what another run has found in training that
 OUTSIDE = "outside"  # its architecture is not of the space: it has no parameters
+IMPOSSIBLE = "impossible"  # why its choices make no network
+LOST = "lost"  # its worker died or was interrupted
 SCREENED = "not timed: predicted to be over its budget"  # the flag of such a latency
+
+STATES: dict[str, State] = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "complete", "FAIL": "failed"}
+
+
+@dataclass(frozen=True)
+class Start:
+    """An architecture to evaluate before the strategy is asked.
+
+    Attributes:
+        architecture: the network.
+        trained: the candidate that another run has trained, if it need not be trained again.
+        weights: where that run keeps its network.
+    """
+
+    architecture: Architecture
+    trained: Candidate | None = None
+    weights: Path | None = None
+
+
+def candidate_of(trial: "optuna.trial.FrozenTrial | optuna.Trial", target: str = "") -> Candidate:
+    """Returns what is known of a trial.
+
+    Args:
+        trial: as it is stored, or as it is being worked on.
+        target: of a latency that was stored without its target, as long as there was only one.
+    """
+    marks = trial.user_attrs
+    known: dict[str, Any] = marks.get(CANDIDATE, {})
+    state = STATES[trial.state.name] if hasattr(trial, "state") else "running"
+    return Candidate(
+        trial=trial.number,
+        architecture=known.get("architecture", ""),
+        costs=Costs(known.get("macs"), known.get("params"), known.get("memory_bytes"), known.get("size_bytes"),
+                    latencies_of(known.get("latencies") or known.get("latency") or {}, target)),
+        violations=trial.constraints,
+        state="lost" if LOST in marks else state,
+        assignment=trial.params,
+        reason=known.get("reason") if known else marks.get(IMPOSSIBLE),
+        duplicate_of=known.get("duplicate_of"),
+        bracket=known.get("bracket", 0),
+        continues=marks.get(PROMOTED),
+        start=marks.get(START),
+        outside=OUTSIDE in marks,
+        began=trial.datetime_start,
+        ended=getattr(trial, "datetime_complete", None),
+        **_training_of(known),
+    )
+
+
+def attributes_of(candidate: Candidate) -> dict[str, Any]:
+    """Returns the user attributes that tell of a candidate all that Optuna does not."""
+    marks: dict[str, Any] = {PROMOTED: candidate.continues, START: candidate.start, OUTSIDE: candidate.outside or None,
+                             LOST: candidate.state == "lost" or None}
+    if candidate.architecture:
+        more = {"reason": candidate.reason, "duplicate_of": candidate.duplicate_of,
+                "bracket": candidate.bracket or None, **_training(candidate)}
+        marks[CANDIDATE] = {"architecture": candidate.architecture, "trained": candidate.trained,
+                            **dataclasses.asdict(candidate.costs), **_stated(more)}
+    else:
+        marks[IMPOSSIBLE] = candidate.reason
+    return _stated(marks)
+
+
+def write(trial: "optuna.Trial", candidate: Candidate) -> None:
+    """Writes into a trial what is known of its candidate."""
+    before = trial.user_attrs
+    for name, value in attributes_of(candidate).items():
+        if before.get(name) != value:
+            trial.set_user_attr(name, value)
+    told = trial.constraints
+    for name, violation in candidate.violations.items():
+        if name not in told:
+            trial.set_constraint(name, violation)
+
+
+def write_lost(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | optuna.Trial") -> None:
+    """Writes into a trial, whose worker may be dead, that it is lost."""
+    study._storage.set_trial_user_attr(trial._trial_id, LOST, True)  # Optuna has no public way to do so
+
+
+def start_attributes(start: Start, outside: bool) -> dict[str, Any]:
+    """Returns the user attributes of a trial that is to begin with an architecture, in the space or outside of it."""
+    taken = {**_training(start.trained), "weights": str(start.weights)} if start.trained else None
+    return _stated({START: start.architecture.text, OUTSIDE: outside or None, TAKEN: taken})
+
+
+def start_of(trial: "optuna.trial.FrozenTrial | optuna.Trial") -> Start | None:
+    """Returns what a trial was to begin with; None where the strategy was asked."""
+    marks = trial.user_attrs
+    if START not in marks:
+        return None
+    architecture, taken = Architecture.parse(marks[START]), marks.get(TAKEN)
+    if taken is None:
+        return Start(architecture)
+    return Start(architecture, Candidate(trial.number, architecture.text, **_training_of(taken)),
+                 Path(taken["weights"]))
+
+
+def latencies_of(stored: Mapping[str, Any], target: str = "") -> dict[str, Latency]:
+    """Returns stored latencies by target; a bare one, as versions for one target wrote it, is that of `target`."""
+    by_target = {target: stored} if "median_ms" in stored else stored
+    return {name: Latency.stored(latency) for name, latency in by_target.items()}
+
+
+def _training(candidate: Candidate) -> dict[str, Any]:
+    untrained = Candidate(candidate.trial)
+    return {name: getattr(candidate, name) for name in TRAINING
+            if getattr(candidate, name) != getattr(untrained, name)}
+
+
+def _training_of(known: Mapping[str, Any]) -> dict[str, Any]:
+    accuracies = tuple((epochs, accuracy) for epochs, accuracy in known.get("accuracies", ()))
+    return {name: known[name] for name in TRAINING if name in known} | {"accuracies": accuracies}
+
+
+def _stated(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,14 +1,13 @@
 """What the trials of a search came to, counted."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from nas.trials.record import CANDIDATE, LOST, PROMOTED, SCREENED
+from nas.problem.candidate import Candidate, Outcome
+from nas.trials.record import SCREENED
 
-if TYPE_CHECKING:
-    import optuna
+ENDED = (Outcome.TRAINED, Outcome.STOPPED, Outcome.FAILED)
 
 
 @dataclass(frozen=True)
@@ -29,32 +28,18 @@ class Tally:
         return self.trained + self.stopped
 
 
-Outcome = tuple[tuple[str, int], ...]  # what a trial adds to a tally
+def tally(candidates: Iterable[Candidate]) -> Tally:
+    """Returns how many trials came to what; lost ones, and stopped ones that were continued, count for nothing."""
+    known = list(candidates)
+    counts = Counter(candidate.outcome for candidate in known)
+    continued = sum(candidate.continues is not None and candidate.outcome in ENDED for candidate in known)
+    screened = sum(candidate.outcome is Outcome.REJECTED and is_screened(candidate) for candidate in known)
+    return Tally(trained=counts[Outcome.TRAINED], rejected=counts[Outcome.REJECTED],
+                 duplicates=counts[Outcome.DUPLICATE], failed=counts[Outcome.FAILED] + counts[Outcome.IMPOSSIBLE],
+                 stopped=counts[Outcome.STOPPED] - continued, taken_over=counts[Outcome.TAKEN_OVER],
+                 screened=screened)
 
 
-def outcome_of(trial: "optuna.trial.FrozenTrial") -> Outcome:
-    """Returns what a trial adds to a tally."""
-    if LOST in trial.user_attrs or not trial.state.is_finished():
-        return ()
-    known = trial.user_attrs.get(CANDIDATE, {})
-    if "duplicate_of" in known:
-        return (("duplicates", 1),)
-    found = ("failed" if trial.state.name == "FAIL" else "taken_over" if "taken_from" in known else
-             "trained" if known["trained"] else "stopped" if known.get("epochs") else "rejected")
-    screened = any(SCREENED in latency["flags"] for latency in known.get("latencies", {}).values())
-    return (found, 1), ("screened", int(screened)), ("stopped", -int(PROMOTED in trial.user_attrs))
-
-
-def tally(trials: "Iterable[optuna.trial.FrozenTrial]",
-          outcome: "Callable[[optuna.trial.FrozenTrial], Outcome]" = outcome_of) -> Tally:
-    """Returns how many finished trials came to what; lost ones, and stopped ones that went on, count for nothing.
-
-    Args:
-        trials: of a search.
-        outcome: `outcome_of`, where it is kept for trials that have ended.
-    """
-    counts: Counter[str] = Counter()
-    for found, times in Counter(map(outcome, trials)).items():
-        for name, count in found:
-            counts[name] += times * count
-    return Tally(**counts)
+def is_screened(candidate: Candidate) -> bool:
+    """Tells whether a latency of a candidate was predicted to be over its budget, instead of timed."""
+    return any(SCREENED in latency.flags for latency in candidate.costs.latencies.values())

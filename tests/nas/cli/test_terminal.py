@@ -12,7 +12,7 @@ from nas.trials.tally import Tally
 
 
 def candidate(**changes):
-    values = {"trial": 7, "architecture": "in+7", "accuracy": 0.875, "accuracy_ci": (0.86, 0.89), "epochs": 3,
+    values = {"trial": 7, "architecture": "in+7", "accuracy": 0.875, "epochs": 3,
               "trained": True, "costs": Costs(1, 1, 1, 1, {"onnxruntime": Latency.exact(0.1234)}), "violations": {},
               "state": "complete"}
     return Candidate(**(values | changes))

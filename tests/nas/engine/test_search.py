@@ -69,7 +69,7 @@ def test_a_search_trains_as_many_distinct_candidates_as_are_asked_for(make_confi
     trials = stored(run)
     kinds = Counter("duplicates" if "duplicate_of" in trial.user_attrs["candidate"] else
                     "trained" if trial.user_attrs["candidate"]["trained"] else "rejected" for trial in trials)
-    assert tally(trials) == Tally(**kinds) == diary.tallies[-1][0]
+    assert tally(run.told()) == Tally(**kinds) == diary.tallies[-1][0]
     assert kinds["trained"] == 12
     assert kinds["rejected"] > 0 < kinds["duplicates"]
     assert len(diary.tallies) == len(trials)
@@ -157,7 +157,7 @@ def test_a_space_with_fewer_members_than_trials_ends_at_the_bound_of_duplicates(
     (tmp_path / "one.toml").write_text('stages = ["conv_k3_c8_s2_relu", "head_c16_relu"]')
     diary = Diary()
     run = run_search(make_config(space=str(tmp_path / "one.toml"), trials=4), tmp_path / "run", diary, gauge)
-    assert tally(stored(run)) == Tally(trained=1, duplicates=12)
+    assert tally(run.told()) == Tally(trained=1, duplicates=12)
     assert len(evaluator.trained) == 1
     assert "stopped after 12 duplicate proposals, 3 for each trial asked for: 1 of 4" in diary.lines[-1]
 
@@ -168,7 +168,7 @@ def test_a_budget_that_hardly_anything_meets_ends_at_the_bound_of_rejections(
     least = min(member.macs for member in all_members.values())
     diary = Diary()
     run = run_search(make_config(trials=3, macs=least), tmp_path / "run", diary, gauge)
-    counts = tally(stored(run))
+    counts = tally(run.told())
     assert counts.rejected == 9
     assert counts.trained < 3
     assert "stopped after 9 rejected proposals" in diary.lines[-1]
@@ -188,7 +188,7 @@ def test_five_failures_in_a_row_end_the_search_with_one_line(make_config, gauge,
     assert [candidate.trial for candidate in failed][:6] == [0, 1, 2, 3, 4, 5]
     assert all(candidate.reason == "OSError: no such thing" and candidate.accuracy is None for candidate in failed)
     assert all(candidate.costs.macs == Architecture.parse(candidate.architecture).macs for candidate in failed)
-    assert tally(stored(run)).trained == 8
+    assert tally(run.told()).trained == 8
 
 
 def run_search_after_repair(config, path, gauge, monkeypatch):
@@ -205,7 +205,7 @@ def test_a_failure_now_and_then_does_not_end_the_search(make_config, gauge, eval
 
     monkeypatch.setitem(EVALUATORS, "hash", moody)
     run = run_search(make_config(trials=6), tmp_path / "run", gauge=gauge)
-    counts = tally(stored(run))
+    counts = tally(run.told())
     assert counts.trained == 6
     assert counts.failed >= 2
     assert {candidate.reason for candidate in run.candidates() if candidate.state == "failed"} == {

@@ -18,7 +18,7 @@ points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, m
 def candidate(trial, accuracies, latency_ms=0.5, **changes):
     costs = Costs(1, 1, 1, 1, {"onnxruntime": Latency.exact(latency_ms)})
     epochs, accuracy = accuracies[-1]
-    return replace(Candidate(trial, f"in+{trial}", accuracy, None, epochs, epochs == 9, costs, {}, "complete",
+    return replace(Candidate(trial, f"in+{trial}", accuracy, 0, epochs, epochs == 9, costs, {}, "complete",
                              accuracies=tuple(accuracies)), **changes)
 
 

@@ -2,7 +2,6 @@ import datetime
 import time
 from dataclasses import replace
 
-import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +12,6 @@ from nas.engine.search import Silent, run_search
 from nas.engine.termination import Ending, front_rests, reference_point, seconds_spent
 from nas.problem.budgets import Budgets, Costs
 from nas.problem.candidate import Candidate
-from nas.strategies.reseeding import LOST
 from nas.trials.tally import Tally
 
 OBJECTIVES = ("accuracy", "latency")
@@ -22,9 +20,8 @@ NOON = datetime.datetime(2026, 1, 1, 12)
 
 def candidate(trial, accuracy, latency_ms, **changes):
     costs = Costs(1, 1, 1, 1, {"onnxruntime": Latency.exact(latency_ms)})
-    return Candidate(**({"trial": trial, "architecture": f"in+{trial}", "accuracy": accuracy, "accuracy_ci": None,
-                         "epochs": 3, "trained": True, "costs": costs, "violations": {}, "state": "complete"}
-                        | changes))
+    return Candidate(**({"trial": trial, "architecture": f"in+{trial}", "accuracy": accuracy, "epochs": 3,
+                         "trained": True, "costs": costs, "violations": {}, "state": "complete"} | changes))
 
 
 points = st.lists(st.tuples(st.floats(0.2, 1), st.floats(0.1, 0.9)), min_size=1, max_size=8)
@@ -79,12 +76,12 @@ def test_a_front_ends_at_the_accuracy_of_guessing_and_at_the_budget():
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=6))
 def test_the_time_spent_is_that_in_which_a_trial_was_running(spans):
-    def trial(begin, length, **attributes):
-        return optuna.trial.FrozenTrial(0, optuna.trial.TrialState.COMPLETE, 0.5, NOON + datetime.timedelta(0, begin),
-                                        NOON + datetime.timedelta(0, begin + length), {}, {}, attributes, {}, {}, 0)
+    def trial(begin, length, state="complete"):
+        return Candidate(0, state=state, began=NOON + datetime.timedelta(0, begin),
+                         ended=NOON + datetime.timedelta(0, begin + length))
 
     seconds = {second for begin, length in spans for second in range(begin, begin + length)}
-    lost = trial(0, 1000, **{LOST: True})
+    lost = trial(0, 1000, "lost")
     assert seconds_spent([*(trial(*span) for span in spans), lost]) == len(seconds)
 
 
@@ -111,7 +108,7 @@ class Lines(Silent):
 def test_a_search_ends_when_its_time_is_used_up_and_goes_on_when_there_is_more(
         make_config, gauge, evaluator, tmp_path):
     run = run_search(make_config(trials=3), tmp_path / "run", gauge=gauge)
-    spent_s = seconds_spent(run.study().get_trials())
+    spent_s = seconds_spent(run.told())
     lines = Lines()
     run_search(make_config(trials=9, time_s=spent_s / 2), run.path, lines, gauge)
     assert len(evaluator.trained) == 3

@@ -104,7 +104,7 @@ def test_the_front_is_of_those_who_were_trained_to_the_end(finished):
 
 
 def test_a_search_counts_each_candidate_once_and_ends_when_nobody_is_left_to_promote(finished):
-    counts = tally(finished.study().get_trials())
+    counts = tally(finished.told())
     assert counts.tried == counts.trained + counts.stopped == 12
     assert counts.stopped == len(stopped(finished.candidates()))
 
@@ -116,7 +116,7 @@ def test_a_longer_search_goes_on_where_it_was(finished, stopping, gauge, curves,
     undisturbed = run_search(stopping(trials=20), tmp_path / "undisturbed", gauge=gauge)
     assert set(curves.calls) == set(calls)
     assert len({text for text, *_ in calls}) == 20
-    assert tally(undisturbed.study().get_trials()).tried == 20
+    assert tally(undisturbed.told()).tried == 20
 
 
 def test_without_its_checkpoint_a_training_begins_anew_and_comes_to_the_same(finished, stopping, gauge, curves):
@@ -176,7 +176,7 @@ def test_what_the_surrogate_proposes_again_goes_on_and_the_best_third_has_gone_o
     run = run_search(config, tmp_path / "run")
     candidates = run.candidates()
     assert not any(one.duplicate_of is not None for one in candidates)
-    assert len({one.architecture for one in candidates}) == tally(run.study().get_trials()).tried == 24
+    assert len({one.architecture for one in candidates}) == tally(run.told()).tried == 24
     continued = [one.continues for one in candidates if one.continues is not None]
     assert len(continued) == len(set(continued))
     by_trial = {one.trial: one for one in candidates}

@@ -49,7 +49,7 @@ def test_what_another_run_has_trained_is_timed_anew_and_not_trained_again(
         assert (after[text].accuracy, after[text].accuracy_ci) == (candidate.accuracy, candidate.accuracy_ci)
         assert after[text].latency_ms == pytest.approx(3 * candidate.latency_ms)
         assert after[text].taken_from == str(earlier.path) and list(after[text].costs.latencies) == ["litert"]
-    counts = tally(run.study().get_trials())
+    counts = tally(run.told())
     assert (counts.trained, counts.taken_over) == (2, 6)
 
 
@@ -104,7 +104,7 @@ def test_an_architecture_that_a_run_has_trained_is_not_trained_for_its_name(
     text = next(iter(trained(earlier)))
     run_search(make_config(trials=1, start=[text, str(earlier.path)]), tmp_path / "later", gauge=gauge)
     assert Architecture.parse(text).id not in evaluator.trained
-    assert RunDirectory(tmp_path / "later").trainings().keys() > trained(earlier).keys()
+    assert {one.architecture for one in RunDirectory(tmp_path / "later").trainings()} > trained(earlier).keys()
 
 
 def test_candidates_of_another_run_neither_end_a_search_nor_its_patience(earlier, make_config, gauge, evaluator,

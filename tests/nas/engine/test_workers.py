@@ -160,7 +160,7 @@ def test_an_interrupt_ends_the_trainings_and_the_search_goes_on_later(search, he
     assert 1 <= len(lost) <= 2
     assert all(trial.state.is_finished() for trial in trials)
     assert len({event["ended"] for event in events(here) if "ended" in event}) >= 9
-    assert tally(trials).trained == 9
+    assert tally(run.told()).trained == 9
 
 
 def test_an_error_of_the_search_itself_ends_all_workers(search, here):
@@ -195,7 +195,7 @@ def test_early_stopping_with_several_workers_trains_no_epoch_twice_and_ends_as_a
     assert len({candidate.architecture for candidate in first}) == len(first) == 20
     continued = [candidate.continues for candidate in found if candidate.continues is not None]
     assert len(continued) == len(set(continued))
-    assert tally(run.study().get_trials()).tried == 20
+    assert tally(run.told()).tried == 20
 
 
 def test_networks_are_trained_by_two_workers_as_by_one(make_config, gauge, tmp_path):

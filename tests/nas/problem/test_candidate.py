@@ -15,7 +15,7 @@ from search_spaces.errors import InvalidInput
 
 def candidate(trial=0, accuracy=0.9, latency_ms=0.1, **changes):
     given_values = {
-        "trial": trial, "architecture": f"in+{trial}", "accuracy": accuracy, "accuracy_ci": None, "epochs": 3,
+        "trial": trial, "architecture": f"in+{trial}", "accuracy": accuracy, "epochs": 3,
         "trained": True, "costs": Costs(10, 20, 30, 40, {} if latency_ms is None else {"": Latency.exact(latency_ms)}),
         "violations": {"latency": -0.1}, "state": "complete"}
     return Candidate(**(given_values | changes))

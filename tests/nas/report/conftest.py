@@ -2,7 +2,7 @@ import pytest
 
 from evaluators.latency import Latency
 from nas.problem.budgets import Budgets, Costs
-from nas.problem.candidate import Candidate, accuracy_interval
+from nas.problem.candidate import Candidate
 
 BLOCKS = ("mb_k3_e3_c16_s1_se0_relu", "mb_k5_e6_c24_s2_se0.25_hswish", "mb_k7_e3_c32_s2_se0_swish",
           "mb_k3_e6_c48_s2_se0.25_relu6", "mb_k5_e3_c64_s1_se0_hswish")
@@ -18,8 +18,8 @@ def make(trial, accuracy, latency_ms, *, epochs=10, trained=True, state="complet
                   {} if latency_ms is None else {"onnxruntime": timed(latency_ms)})
     return Candidate(
         trial=trial, architecture=architecture, accuracy=accuracy,
-        accuracy_ci=None if accuracy is None else accuracy_interval(round(accuracy * 2000), 2000), epochs=epochs,
-        trained=trained, costs=costs, violations=BUDGETS.violations(costs), state=state)
+        total=0 if accuracy is None else 2000, epochs=epochs, trained=trained, costs=costs,
+        violations=BUDGETS.violations(costs), state=state)
 
 
 def timed(latency_ms):
