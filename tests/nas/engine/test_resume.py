@@ -22,8 +22,7 @@ from evaluators.latency import Latency
 from evaluators.registry import EVALUATORS
 from nas.engine.search import Silent, run_search
 from nas.run.config import SearchConfig
-from nas.run.directory import CANDIDATE
-from nas.trials.record import LOST, PROMOTED
+from nas.trials.record import CANDIDATE, LOST, PROMOTED
 
 
 def evaluate(architecture, data, fidelity):
