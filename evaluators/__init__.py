@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evaluators.evaluator import Evaluator, Fidelity, Score
     from evaluators.networks.checkpoint import load_network
+    from evaluators.recipe import Recipe
     from evaluators.registry import EVALUATORS
     from evaluators.training.train import evaluate
 
-__all__ = ["EVALUATORS", "Evaluator", "Fidelity", "Score", "evaluate", "load_network"]
+__all__ = ["EVALUATORS", "Evaluator", "Fidelity", "Recipe", "Score", "evaluate", "load_network"]
 
 _HOME = {"EVALUATORS": "evaluators.registry", "Evaluator": "evaluators.evaluator", "Fidelity": "evaluators.evaluator",
-         "Score": "evaluators.evaluator", "evaluate": "evaluators.training.train",
+         "Recipe": "evaluators.recipe", "Score": "evaluators.evaluator", "evaluate": "evaluators.training.train",
          "load_network": "evaluators.networks.checkpoint"}
 
 

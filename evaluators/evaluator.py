@@ -5,7 +5,7 @@ too: the same architecture is then asked for with few epochs first, and with mor
 would rather go on than begin anew leaves what it needs in the checkpoint of its score, and finds it in the fidelity of
 the next call; without one there (the file may have been removed) it must give the same score from the beginning. To
 be comparable, scores at equal epochs must come from the same course of training: a learning rate that follows a
-schedule follows that of `fidelity.schedule_epochs`.
+schedule follows that of `fidelity.recipe.epochs`.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,46 +14,30 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evaluators.datasets import Dataset
+from evaluators.recipe import Recipe
 from search_spaces.architecture import Architecture
-from search_spaces.errors import require, unknown
-
-AUGMENTATIONS = ("none", "shift", "shift-flip")
-COMPILE = AUTO, BLOCKS, NETWORK = "auto", "blocks", "network"  # what is compiled at a time
+from search_spaces.errors import require
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How much effort an evaluation may take.
+    """How far an evaluation may go along the training of a recipe.
 
     Attributes:
-        epochs: passes over the training images, counted from the first.
-        seed: of whatever is random.
-        batch: images in a training step.
-        augmentation: one of `AUGMENTATIONS`.
-        compile: one of `COMPILE`; the same numbers but for rounding, in another time.
-        schedule_epochs: the length of the whole training, of which `epochs` may be the beginning; by default `epochs`.
+        recipe: the whole training.
+        epochs: of these so many, counted from the first; by default all.
         checkpoint: what an evaluation of the same architecture for fewer epochs has left; empty to begin anew.
     """
 
-    epochs: int
-    seed: int = 0
-    batch: int = 64
-    augmentation: str = "shift"
-    compile: str = AUTO
-    schedule_epochs: int = 0
+    recipe: Recipe
+    epochs: int = 0
     checkpoint: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.schedule_epochs:
-            object.__setattr__(self, "schedule_epochs", self.epochs)
-        if self.augmentation not in AUGMENTATIONS:
-            raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
-        if self.compile not in COMPILE:
-            raise unknown("way to compile", self.compile, COMPILE)
-        for name in ("epochs", "batch"):
-            require(getattr(self, name) >= 1, f"`{name}` must be at least 1, but got {getattr(self, name)}")
-        require(self.epochs <= self.schedule_epochs, f"`epochs` must be at most those of the schedule, but got "
-                f"{self.epochs} of {self.schedule_epochs}")
+        if not self.epochs:
+            object.__setattr__(self, "epochs", self.recipe.epochs)
+        require(1 <= self.epochs <= self.recipe.epochs, f"`epochs` must be at least 1 and at most those of the recipe, "
+                f"but got {self.epochs} of {self.recipe.epochs}")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from evaluators.benchmarks.tables import OWN
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Fidelity
 from evaluators.networks.weights import Weights
+from evaluators.recipe import Recipe
 from evaluators.training.train import evaluate
 from search_spaces import Architecture
 
@@ -46,7 +47,7 @@ def learning_curve(architecture: Architecture, data: Dataset, seed: int) -> list
     accuracies: list[float] = []
     checkpoint: Weights = {}
     for epochs in range(1, EPOCHS + 1):
-        score = evaluate(architecture, data, Fidelity(epochs, seed, schedule_epochs=EPOCHS, checkpoint=checkpoint))
+        score = evaluate(architecture, data, Fidelity(Recipe(EPOCHS, seed=seed), epochs, checkpoint))
         accuracies.append(score.accuracy)
         checkpoint = dict(score.checkpoint)
     return accuracies

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from evaluators.recipe import FINAL_EPOCHS
 from nas.engine.search import run_search
 from nas.export.certificate import Exported
 from nas.export.winner import export_winner, judged
@@ -59,7 +60,7 @@ class Run:
         return winner(judged(self.directory, budgets or self.budgets))
 
     def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
-               out: str | Path | None = None, epochs: int = 20, monitor: Monitor | None = None) -> Exported:
+               out: str | Path | None = None, epochs: int = FINAL_EPOCHS, monitor: Monitor | None = None) -> Exported:
         """Returns the exported and certified winner; see `nas.export.winner.export_winner`."""
         return export_winner(self.directory, trial=trial, budgets=budgets, formats=formats,
                              out=Path(out) if out else None, epochs=epochs, monitor=monitor)

@@ -21,6 +21,7 @@ from evaluators.datasets import Dataset, Parts, Split
 from evaluators.datasets.dataset import complete
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.networks.weights import Weights
+from evaluators.recipe import Recipe
 from evaluators.runtimes import Options, Runtime
 from nas.strategies import Problem, Strategy
 from nas.trials.record import LOST
@@ -48,7 +49,7 @@ def check_evaluator(evaluate: Evaluator, data: Dataset | None = None, determinis
         deterministic: whether it promises equal scores for equal arguments.
     """
     data = data or two_classes()
-    fidelity = Fidelity(epochs=1, batch=8)
+    fidelity = Fidelity(Recipe(epochs=1, batch=8))
     before = data.train.images.copy(), data.validation.images.copy()
     for architecture in ARCHITECTURES:
         score = _checked_score(evaluate(architecture, data, fidelity), architecture)
@@ -66,10 +67,11 @@ def check_evaluator(evaluate: Evaluator, data: Dataset | None = None, determinis
 
 def _check_continuation(evaluate: Evaluator, architecture: Architecture, data: Dataset) -> None:
     """Checks that a checkpoint spares epochs and changes nothing, as early stopping takes for granted."""
-    first, whole = (_checked_score(evaluate(architecture, data, Fidelity(epochs, batch=8, schedule_epochs=2)),
-                                   architecture) for epochs in (1, 2))
+    recipe = Recipe(epochs=2, batch=8)
+    first, whole = (_checked_score(evaluate(architecture, data, Fidelity(recipe, epochs)), architecture)
+                    for epochs in (1, 2))
     if first.checkpoint:
-        later = Fidelity(2, batch=8, checkpoint=first.checkpoint)
+        later = Fidelity(recipe, checkpoint=first.checkpoint)
         _require(_equal(whole, _checked_score(evaluate(architecture, data, later), architecture)),
                  "a training that goes on from a checkpoint must end as one that was not stopped")
 

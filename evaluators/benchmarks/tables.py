@@ -131,7 +131,7 @@ class Table:
         if not self.curves:
             return self.accuracies[architecture.id]
         curves = self.curves[architecture.id]
-        return float(curves[fidelity.seed % len(curves), fidelity.epochs - 1])
+        return float(curves[fidelity.recipe.seed % len(curves), fidelity.epochs - 1])
 
     @property
     def epochs(self) -> int:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import jax
 
-from evaluators.evaluator import BLOCKS, NETWORK
 from evaluators.networks.weights import initial_weights
+from evaluators.recipe import BLOCKS, NETWORK, Optimizer
+from evaluators.training.adamw import coefficients
 from evaluators.training.executables import compiled_anew
-from evaluators.training.step import Optimizer, inference, pack, training_step
+from evaluators.training.step import inference, pack, training_step
 from search_spaces.program import Program
 
 UNSEEN = 0.1  # of the pieces of a random candidate of `mobile`, after 20 others: experiments/benchmarks/compilation.py
@@ -56,16 +57,16 @@ def choice(kind: Hashable, program: Program, optimizer: Optimizer, batch: Callab
 
 def effort(program: Program, optimizer: Optimizer, batch: Batch, whole: bool) -> Effort:
     """Returns what a network takes that is compiled in pieces, or as a whole, with nothing compiled before."""
-    states, coefficients = pack(program, *initial_weights(program, 0)), optimizer.coefficients(0.0, 1)
+    states, at_first = pack(program, *initial_weights(program, 0)), coefficients(optimizer, 0.0, 1)
     step, infer = training_step(program, optimizer, whole), inference(program, whole)
     with compiled_anew():
         start = time.perf_counter()
-        states, _ = step(states, *batch, coefficients)
+        states, _ = step(states, *batch, at_first)
         jax.block_until_ready(infer(states, batch[0]))
         compile_s = time.perf_counter() - start
     start = time.perf_counter()
     for _ in range(STEPS):
-        states, _ = step(states, *batch, coefficients)
+        states, _ = step(states, *batch, at_first)
     jax.block_until_ready(states)
     return Effort(compile_s, (time.perf_counter() - start) / STEPS)
 

@@ -10,7 +10,6 @@ small pieces costs more than compiling, use that.
 import itertools
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -20,6 +19,8 @@ import optax
 
 from evaluators.networks.network import Moments, batch_moments, execute, moved
 from evaluators.networks.weights import Weights
+from evaluators.recipe import Optimizer
+from evaluators.training.adamw import update
 from evaluators.training.executables import Executable
 from evaluators.training.partition import Piece, Shapes, Use, cut, is_kernel
 from search_spaces.program import Operation, Program
@@ -34,35 +35,6 @@ class PieceState(NamedTuple):
     weights: jax.Array | None
     moments: jax.Array | None
     statistics: jax.Array | None
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """AdamW (Loshchilov and Hutter 2019, algorithm 2); weight decay is for kernels only.
-
-    Epsilon is larger than usual, so that weights whose gradient is zero but for rounding (a bias that the next batch
-    norm takes away again) stay where they are.
-    """
-
-    weight_decay: float = 0.05
-    momentum: float = 0.9
-    second_momentum: float = 0.99
-    label_smoothing: float = 0.1
-    epsilon: float = 1e-5
-
-    def coefficients(self, rate: float, count: int) -> np.ndarray:
-        """Returns what a step needs to know: the learning rate and the bias corrections of step `count`, from 1."""
-        return np.array([rate, 1 / (1 - self.momentum**count), 1 / (1 - self.second_momentum**count)], np.float32)
-
-    def update(self, weights: jax.Array, moments: jax.Array, gradient: jax.Array, coefficients: jax.Array,
-               decayed: int) -> tuple[jax.Array, jax.Array]:
-        """Returns flat weights and moments after a step; the first `decayed` weights are subject to weight decay."""
-        rate, correction, second_correction = coefficients.astype(weights.dtype)
-        first = self.momentum * moments[0] + (1 - self.momentum) * gradient
-        second = self.second_momentum * moments[1] + (1 - self.second_momentum) * gradient * gradient
-        direction = first * correction / (jnp.sqrt(second * second_correction) + self.epsilon)
-        decay = jnp.where(jnp.arange(weights.size) < decayed, self.weight_decay, 0).astype(weights.dtype)
-        return weights - rate * (direction + decay * weights), jnp.stack([first, second])
 
 
 # XLA's older emitters of loops make code of shifted sums that is up to twice as fast as that of the newer ones; of
@@ -117,7 +89,8 @@ def unpack_moments(program: Program, states: States) -> tuple[Weights, Weights]:
 def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
     """Returns `step(states, images [B, H, W, C], labels [B], coefficients) -> (states, loss)`.
 
-    `coefficients` are `optimizer.coefficients(...)` of the step. The whole network's step consumes the old states.
+    `coefficients` `[3]` are those of the step, see `evaluators.training.adamw`. The whole network's step consumes the
+    old states.
     """
     uses = cut(program)
     compiled = _as_it_is if whole else Executable
@@ -234,7 +207,7 @@ def _backward(piece: Piece, optimizer: Optimizer, wanted: tuple[bool, ...]) -> C
         below = list(itertools.compress(below, wanted))
         if weights is None:
             return None, None, below
-        return *optimizer.update(weights, moments, own, coefficients, decayed), below
+        return *update(optimizer, weights, moments, own, coefficients, decayed), below
 
     return backward
 

@@ -1,25 +1,26 @@
 """Brief training of one candidate, top to bottom: data on the device, augmentation inside the compiled step."""
 
 import functools
-import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from evaluators.datasets import Dataset
-from evaluators.evaluator import AUGMENTATIONS, AUTO, COMPILE, NETWORK, Fidelity, Score
+from evaluators.evaluator import Fidelity, Score
 from evaluators.machine.locks import training_turn
 from evaluators.machine.memory import give_memory_back, keep_memory
 from evaluators.networks.weights import Weights, initial_weights
+from evaluators.recipe import AUTO, NETWORK, Recipe
+from evaluators.training.adamw import coefficients
 from evaluators.training.compile_choice import UNSEEN, choice
 from evaluators.training.executables import Executable
-from evaluators.training.step import Optimizer, States, inference, pack, training_step, unpack, unpack_moments
+from evaluators.training.step import States, inference, pack, training_step, unpack, unpack_moments
 from search_spaces.architecture import Architecture
-from search_spaces.errors import require, unknown
+from search_spaces.errors import require
 from search_spaces.program import Program
 
 EVALUATION_BATCH = 500
@@ -27,30 +28,6 @@ EVALUATION_BATCH = 500
 
 class Diverged(RuntimeError):
     """The loss of a candidate is not a number."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How candidates are trained: AdamW, one cycle of the learning rate, augmentation by shifts and mirror images."""
-
-    batch: int = 64
-    peak_rate: float = 6e-3
-    warm_up: float = 0.25
-    augmentation: str = "shift"
-    compile: str = AUTO
-    optimizer: Optimizer = field(default_factory=Optimizer)
-
-    def __post_init__(self) -> None:
-        if self.augmentation not in AUGMENTATIONS:
-            raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
-        if self.compile not in COMPILE:
-            raise unknown("way to compile", self.compile, COMPILE)
-
-    def rate(self, progress: float) -> float:
-        """Returns the learning rate after a share of the steps: linear up, cosine down (Smith 2018, one cycle)."""
-        if progress < self.warm_up:
-            return self.peak_rate * (progress / self.warm_up)
-        return self.peak_rate * 0.5 * (1 + math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up)))
 
 
 @dataclass(frozen=True)
@@ -108,8 +85,7 @@ class Images:
         return Executable(draw, *given)
 
 
-def train(architecture: Architecture, training: Images, validation: Images | None, recipe: Recipe, *, epochs: int,
-          seed: int, schedule_epochs: int | None = None, checkpoint: Weights | None = None,
+def train(architecture: Architecture, training: Images, validation: Images | None, fidelity: Fidelity, *,
           initial: Weights | None = None, unseen: float = 1.0, on_epoch: Callable[[int], None] = lambda epoch: None
           ) -> Trained:
     """Returns the architecture trained for some epochs, scored on the validation images if there are any.
@@ -118,11 +94,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         architecture: what to train.
         training: images to train on.
         validation: images to score on.
-        recipe: how.
-        epochs: how many, counted from the first.
-        seed: of the initial weights, and of the order and augmentation of the images of each epoch.
-        schedule_epochs: how many the learning rate is for; by default `epochs`.
-        checkpoint: `Trained.checkpoint` after fewer epochs, to go on from; the result is the same as without.
+        fidelity: how, and how far; from `Trained.checkpoint` after fewer epochs, the result is the same as without.
         initial: arrays by name to begin with, such as pretrained ones; what is missing is drawn.
         unseen: the share of its pieces that have to be compiled for it, as far as one knows.
         on_epoch: is told each epoch when it has ended.
@@ -132,15 +104,16 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     """
     keep_memory()
     start = time.perf_counter()
-    program = architecture.program
+    program, recipe, epochs = architecture.program, fidelity.recipe, fidelity.epochs
     draw = training.batches(architecture.input.resolution, recipe.augmentation)
     weights, statistics = ({name: (initial or {}).get(name, array) for name, array in part.items()}
-                           for part in initial_weights(program, seed))
-    first, states = _restored(program, checkpoint) if checkpoint else (0, pack(program, weights, statistics))
+                           for part in initial_weights(program, recipe.seed))
+    first, states = (_restored(program, fidelity.checkpoint) if fidelity.checkpoint else
+                     (0, pack(program, weights, statistics)))
     require(first <= epochs, f"a training goes on to more epochs, but got a checkpoint of {first} for {epochs}")
     batch = min(recipe.batch, len(training.labels))
     per_epoch = len(training.labels) // batch
-    scheduled = (schedule_epochs or epochs) * per_epoch
+    scheduled = recipe.epochs * per_epoch
     compiled = recipe.compile
     if compiled == AUTO:
         with training_turn():
@@ -150,7 +123,8 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     whole = compiled == NETWORK
     step = training_step(program, recipe.optimizer, whole)
     for epoch in range(first, epochs):
-        generator = np.random.default_rng((seed, 1, epoch))  # of its own, so that a training can go on from any epoch
+        # of its own, so that a training can go on from any epoch
+        generator = np.random.default_rng((recipe.seed, 1, epoch))
         losses = []
         with training_turn() as turn:
             order = generator.permutation(len(training.labels))[:per_epoch * batch].reshape(per_epoch, batch)
@@ -158,7 +132,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
                 images, labels = draw(training.images, training.labels, chosen, generator.integers(2**32))
                 done = epoch * per_epoch + index
                 rate = recipe.rate(done / scheduled)
-                states, loss = step(states, images, labels, recipe.optimizer.coefficients(rate, done + 1))
+                states, loss = step(states, images, labels, coefficients(recipe.optimizer, rate, done + 1))
                 losses.append(loss)
                 if turn.over:
                     jax.block_until_ready(states)
@@ -178,7 +152,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
 _CHECKPOINT_KINDS = ("arrays", "first moments", "second moments")
 
 
-def _restored(program: Program, checkpoint: Weights) -> tuple[int, States]:
+def _restored(program: Program, checkpoint: Mapping[str, np.ndarray]) -> tuple[int, States]:
     """Returns the epochs that a checkpoint has behind it, and the state of the training."""
     arrays, *moments = ({name.removeprefix(f"{kind}/"): array for name, array in checkpoint.items()
                          if name.startswith(f"{kind}/")} for kind in _CHECKPOINT_KINDS)
@@ -247,10 +221,8 @@ def _predicted(logits: jax.Array) -> jax.Array:
 
 def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:
     """Returns the validation accuracy of the architecture after a brief training, with its arrays and checkpoint."""
-    recipe = Recipe(batch=fidelity.batch, augmentation=fidelity.augmentation, compile=fidelity.compile)
     training, validation = _on_device(data)
-    trained = train(architecture, training, validation, recipe, epochs=fidelity.epochs, seed=fidelity.seed,
-                    schedule_epochs=fidelity.schedule_epochs, checkpoint=dict(fidelity.checkpoint), unseen=UNSEEN)
+    trained = train(architecture, training, validation, fidelity, unseen=UNSEEN)
     return Score(trained.accuracy, trained.total, trained.arrays, trained.checkpoint, trained.compiled)
 
 

@@ -28,8 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.evaluator import BLOCKS, NETWORK, Fidelity
+from evaluators.evaluator import Fidelity
 from evaluators.machine.files import write_whole
+from evaluators.recipe import BLOCKS, NETWORK, Recipe
 from evaluators.training.partition import cut
 from experiments.benchmarks.resident_memory import BATCH, SEED, brief_data, random_networks
 from nas.run.directory import environment
@@ -74,7 +75,7 @@ def serve(compile: str) -> None:
 
     from evaluators.training.train import evaluate
 
-    data, fidelity = brief_data(), Fidelity(1, SEED, BATCH, compile=compile)
+    data, fidelity = brief_data(), Fidelity(Recipe(1, BATCH, compile=compile, seed=SEED))
     print(json.dumps(str(jax.devices())), flush=True)
     for line in sys.stdin:
         architecture, times = Architecture.parse(line.strip()), [time.perf_counter()]

@@ -11,7 +11,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from evaluators.training.train import Images, Recipe, augmented
+from evaluators.recipe import Recipe
+from evaluators.training.train import Images, augmented
 from search_spaces import Architecture
 from search_spaces.blocks.conventions import round_channels
 from search_spaces.blocks.mobilenet import InvertedBottleneck

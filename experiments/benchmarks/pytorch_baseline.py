@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from evaluators.training.train import Recipe
+from evaluators.recipe import Recipe
 from search_spaces import Architecture
 from search_spaces.blocks.conventions import round_channels
 from search_spaces.blocks.mobilenet import InvertedBottleneck

@@ -20,7 +20,7 @@ import optuna
 import torch
 
 from evaluators.datasets import Dataset, load_dataset
-from evaluators.training.train import Recipe
+from evaluators.recipe import Recipe
 from experiments.benchmarks.pytorch_baseline import DEVICE, Images, network, train
 from search_spaces import SPACES, Architecture
 

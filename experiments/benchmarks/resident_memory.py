@@ -26,6 +26,7 @@ from evaluators.datasets.dataset import Split
 from evaluators.evaluator import Fidelity
 from evaluators.machine.files import write_whole
 from evaluators.machine.memory import TUNABLES
+from evaluators.recipe import Recipe
 from experiments.benchmarks.training_step import SETTINGS
 from nas.measuring.survey import members
 from nas.run.directory import environment
@@ -64,7 +65,7 @@ def train_all(count: int) -> None:
     shown = {BEGINNING, *(round(count * tenth / 10) for tenth in range(1, 11))}
     print(json.dumps([0, resident_mb()]), flush=True)
     for number, architecture in enumerate(networks, 1):
-        evaluate(architecture, data, Fidelity(1, SEED, BATCH))
+        evaluate(architecture, data, Fidelity(Recipe(1, BATCH, seed=SEED)))
         if number in shown:
             print(json.dumps([number, resident_mb()]), flush=True)
 

@@ -29,8 +29,10 @@ from jax import lax
 from evaluators.machine.files import write_whole
 from evaluators.machine.memory import keep_memory
 from evaluators.networks.network import batch_moments, execute
+from evaluators.recipe import Optimizer
+from evaluators.training.adamw import coefficients
 from evaluators.training.partition import Piece, cut
-from evaluators.training.step import Optimizer, piece_passes
+from evaluators.training.step import piece_passes
 from experiments.benchmarks.training_step import NETWORKS, flax, ours
 from nas.run.directory import environment
 from search_spaces import Architecture
@@ -97,7 +99,7 @@ def our_passes(piece: Piece, inputs: list[jax.Array], weights: dict[str, jax.Arr
     flat = jnp.concatenate([weights[name].ravel() for name in piece.weights]) if piece.weights else None
     moments = None if flat is None else jnp.zeros((2, flat.size), flat.dtype)
     running = jnp.ones(sum(map(math.prod, piece.statistics.values()))) if piece.statistics else None
-    train, rates = jax.device_put((np.True_, optimizer.coefficients(1e-3, 1)))
+    train, rates = jax.device_put((np.True_, coefficients(optimizer, 1e-3, 1)))
     y, batch, _ = forward(flat, running, train, *inputs)
     gradient = jnp.ones_like(y)
     return {"forward": lambda: forward(flat, running, train, *inputs),

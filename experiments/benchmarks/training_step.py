@@ -93,11 +93,13 @@ def ours(architecture: Architecture, batch: int) -> Steps:
 
     from evaluators.machine.memory import keep_memory
     from evaluators.networks.weights import initial_weights
+    from evaluators.recipe import Recipe
+    from evaluators.training.adamw import coefficients
     from evaluators.training.step import pack, training_step
-    from evaluators.training.train import Images, Recipe
+    from evaluators.training.train import Images
 
     keep_memory()
-    recipe, channels, resolution = Recipe(batch), architecture.input.channels, architecture.input.resolution
+    recipe, channels, resolution = Recipe(batch=batch), architecture.input.channels, architecture.input.resolution
     images, labels = map(jnp.asarray, _data(architecture))
     data = Images(images, labels, (0.5,) * channels, (0.5,) * channels)
     advance = training_step(architecture.program, recipe.optimizer, jax.default_backend() != "cpu")
@@ -107,7 +109,7 @@ def ours(architecture: Architecture, batch: int) -> Steps:
     def step(chosen: np.ndarray) -> jax.Array:
         nonlocal states
         x, y = draw(data.images, data.labels, chosen, seeds.integers(2**32))
-        states, loss = advance(states, x, y, recipe.optimizer.coefficients(recipe.peak_rate, 1))
+        states, loss = advance(states, x, y, coefficients(recipe.optimizer, recipe.peak_rate, 1))
         return loss
 
     return _timed(step, batch, jax.block_until_ready)
@@ -118,26 +120,27 @@ def flax(architecture: Architecture, batch: int) -> Steps:
     import jax
     import jax.numpy as jnp
 
-    from evaluators.training.train import Images, Recipe
+    from evaluators.recipe import Recipe
+    from evaluators.training.train import Images
     from experiments.benchmarks.flax_baseline import training_step
 
     jax.config.update("jax_compilation_cache_dir", str(Path(tempfile.gettempdir()) / f"plain-flax-{os.getuid()}"))
     moments = (0.5,) * architecture.input.channels
     images, labels = map(jnp.asarray, _data(architecture))
     data = Images(images, labels, moments, moments)
-    return _timed(training_step(architecture, data, Recipe(batch)), batch, jax.block_until_ready)
+    return _timed(training_step(architecture, data, Recipe(batch=batch)), batch, jax.block_until_ready)
 
 
 def pytorch(architecture: Architecture, batch: int) -> Steps:
     """Returns the steps of PyTorch."""
     import torch
 
-    from evaluators.training.train import Recipe
+    from evaluators.recipe import Recipe
     from experiments.benchmarks import pytorch_baseline as baseline
 
     moments = (0.5,) * architecture.input.channels
     data = baseline.Images.put(*_data(architecture), moments, moments, architecture.input.resolution)
-    recipe = Recipe(batch)
+    recipe = Recipe(batch=batch)
     advance = baseline.training_step(baseline.network(architecture), data, recipe)
     return _timed(lambda chosen: advance(torch.from_numpy(chosen).to(baseline.DEVICE), recipe.peak_rate), batch,
                   lambda loss: loss.item())

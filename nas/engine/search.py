@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evaluators.benchmarks.tables import Table, is_table, load_table
 from evaluators.datasets import Dataset, load_dataset
-from evaluators.evaluator import Evaluator, Fidelity
+from evaluators.evaluator import Evaluator
 from evaluators.machine.files import require_writable
 from evaluators.prediction.timings import Timings
 from nas.engine.loop import Loop
@@ -90,10 +90,9 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             config.objectives, run.budgets, run.resolved.classes))
         calibrate(config, space, timing, run.timings, run.budgets, monitor)
         gauges = screening(timing, config, run.timings, run.budgets)
-        fidelity = Fidelity(rungs.epochs[-1], config.seed, config.batch, config.augmentation,
-                            compile=config.compile)
+        recipe = dataclasses.replace(config.recipe, epochs=rungs.epochs[-1])
         evaluators = _evaluators(config, table, stack)
-        evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluators[0], fidelity, rungs,
+        evaluation = Evaluation(run, space, dataset, run.budgets, gauges, evaluators[0], recipe, rungs,
                                 config.objectives, monitor, table)
         sampler = FreshSampler(strategy_of(config.strategy), config.seed,
                                Problem(space, config.objectives, run.budgets, epochs=rungs.epochs[-1]))

@@ -15,6 +15,7 @@ from evaluators.benchmarks.tables import Table
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.networks.checkpoint import load_checkpoint, save_checkpoint, save_network
+from evaluators.recipe import Recipe
 from nas.engine.coordinator import Baton
 from nas.engine.successive_halving import Rungs
 from nas.measuring.meters import Gauges, costs_within, counted
@@ -46,7 +47,7 @@ class Evaluation:
     budgets: Budgets
     gauges: Gauges
     evaluate: Evaluator
-    fidelity: Fidelity
+    recipe: Recipe
     rungs: Rungs
     objectives: tuple[str, ...]
     monitor: Monitor
@@ -192,7 +193,7 @@ def in_words(error: Exception) -> str:
 
 def _score(evaluation: Evaluation, architecture: Architecture, epochs: int, checkpoint: Mapping[str, np.ndarray]
            ) -> Score:
-    fidelity = dataclasses.replace(evaluation.fidelity, epochs=epochs, checkpoint=checkpoint)
+    fidelity = Fidelity(evaluation.recipe, epochs, checkpoint)
     with evaluation.baton.laid_down():
         score = evaluation.evaluate(architecture, evaluation.dataset, fidelity)
     if not isinstance(score, Score):

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from evaluators.datasets import Dataset
-from evaluators.evaluator import AUGMENTATIONS, AUTO, COMPILE
+from evaluators.evaluator import Fidelity
 from evaluators.machine.files import require_writable, whole_directory
 from evaluators.networks.checkpoint import save_network
 from evaluators.networks.weights import Weights, initial_weights
+from evaluators.recipe import Recipe
 from evaluators.runtimes import Options, Target, parse_target, require_installed, require_usable, runtime_of
 from nas.export.certificate import CERTIFICATE, Exported, assessed, digest, open_budgets, time_files, write_certificate
 from nas.problem.budgets import Budgets
@@ -38,15 +39,11 @@ class Order:
         dataset: the data, fitting the network in channels and classes; None for a network that is delivered as it is.
         targets: canonical texts of the runtimes it is shipped on, at least one.
         budgets: what the files must meet.
+        recipe: the training on training and validation images; of 0 epochs, the initial arrays stay as they are.
         formats: names of `FORMATS` to write besides those of the targets.
-        epochs: length of the training on training and validation images; 0 for the initial arrays as they are.
-        batch: images in a training step.
-        augmentation: one of `AUGMENTATIONS`.
-        seed: of the training.
         initial: arrays by name to begin with; what is missing is drawn.
         origin: what the certificate says of where the network comes from.
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
-        compile: what the training compiles at a time, one of `COMPILE`.
     """
 
     name: str
@@ -54,26 +51,15 @@ class Order:
     dataset: Dataset | None
     targets: Sequence[str]
     budgets: Budgets
+    recipe: Recipe
     formats: Sequence[str] = ()
-    epochs: int = 20
-    batch: int = 64
-    augmentation: str = "shift"
-    seed: int = 0
     initial: Weights = field(default_factory=dict, repr=False)
     origin: Mapping[str, Any] = field(default_factory=dict)
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
-    compile: str = AUTO
 
     def __post_init__(self) -> None:
-        require(self.epochs >= 0, f"`epochs` must not be negative, but got {self.epochs}")
-        require(self.batch >= 1, f"`batch` must be at least 1, but got {self.batch}")
-        require(self.seed >= 0, f"`seed` must not be negative, but got {self.seed}")
-        require(self.dataset is not None or not self.epochs,
-                f"training needs data, but got none for {self.epochs} epochs")
-        if self.augmentation not in AUGMENTATIONS:
-            raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
-        if self.compile not in COMPILE:
-            raise unknown("way to compile", self.compile, COMPILE)
+        require(self.dataset is not None or not self.recipe.epochs,
+                f"training needs data, but got none for {self.recipe.epochs} epochs")
 
 
 def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
@@ -125,18 +111,18 @@ def _wanted(targets: Sequence[str], formats: Sequence[str]) -> list[tuple[str, T
 
 def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, dict[str, Any]]:
     """Returns the arrays of the network after training on training and validation images."""
-    from evaluators.training.train import Images, Recipe, train
+    from evaluators.training.train import Images, train
 
-    if order.dataset is None or not order.epochs:
-        weights, statistics = initial_weights(order.architecture.program, order.seed)
+    recipe = order.recipe
+    if order.dataset is None or not recipe.epochs:
+        weights, statistics = initial_weights(order.architecture.program, recipe.seed)
         return weights | statistics | order.initial, {"images": 0, "epochs": 0, "duration_s": 0.0}
-    monitor.say(f"{order.name}: training for {order.epochs} epochs on training and validation images")
+    monitor.say(f"{order.name}: training for {recipe.epochs} epochs on training and validation images")
     both = order.dataset.train_and_validation
     trained = train(order.architecture, Images.put(both.images, both.labels, order.dataset), None,
-                    Recipe(batch=order.batch, augmentation=order.augmentation, compile=order.compile),
-                    epochs=order.epochs, seed=order.seed, initial=order.initial,
-                    on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, order.epochs))
-    return trained.arrays, {"images": len(both), "epochs": order.epochs, "duration_s": round(trained.duration_s, 1),
+                    Fidelity(recipe), initial=order.initial,
+                    on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, recipe.epochs))
+    return trained.arrays, {"images": len(both), "epochs": recipe.epochs, "duration_s": round(trained.duration_s, 1),
                             "compiled": trained.compiled}
 
 
@@ -210,7 +196,7 @@ def _inputs(order: Order, part: Literal["train", "test"]) -> np.ndarray:
     architecture, dataset = order.architecture, order.dataset
     if dataset is None:
         shape = (RANDOM_IMAGES, *architecture.program.input_shape)
-        return np.random.default_rng(order.seed).standard_normal(shape, np.float32)
+        return np.random.default_rng(order.recipe.seed).standard_normal(shape, np.float32)
     images = {"train": dataset.train, "test": dataset.test}[part].images
     return np.asarray(prepare(images[:COMPARED_IMAGES], tuple(map(float, dataset.mean)),
                               tuple(map(float, dataset.std)), architecture.input.resolution))

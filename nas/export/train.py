@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from evaluators.datasets import Dataset, load_dataset
-from evaluators.evaluator import AUTO
+from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import parse_target
 from nas.export.certificate import Exported
 from nas.export.delivery import FLAX, Order, deliver, require_deliverable
@@ -22,8 +23,7 @@ SHOWN = 3  # names in a line
 
 def train(network: str, *, data: str | None = None, resolution: int | None = None, classes: int | None = None,
           budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,), out: str | Path | None = None,
-          epochs: int = 20, batch: int = 64, augmentation: str = "shift", seed: int = 0,
-          compile: str = AUTO, monitor: Monitor | None = None) -> Exported:
+          monitor: Monitor | None = None, **settings: Any) -> Exported:
     """Returns a network that was trained, written, timed and certified.
 
     A network is put to the data: their channels and classes, and a published one to their resolution. What of its
@@ -38,27 +38,25 @@ def train(network: str, *, data: str | None = None, resolution: int | None = Non
         budgets: what the files must meet, and the targets that they are for.
         formats: names of `nas.export.delivery.FORMATS` besides those of the targets.
         out: where to; by default the network's name with `.trained`.
-        epochs: length of the training on training and validation images; 0 for none.
-        batch: images in a training step.
-        augmentation: one of `AUGMENTATIONS`.
-        seed: of the data split and the training.
-        compile: what the training compiles at a time, one of `COMPILE`.
         monitor: what to report to.
+        settings: of the training on training and validation images, by the names of `evaluators.Recipe`; by default
+            it has 20 epochs, and with 0 there is none.
 
     Raises:
         InvalidInput: wrong input, a network that is over a budget before it is trained, or a directory of something
             else than an export; nothing is written.
     """
-    monitor = monitor or Silent()
+    monitor, recipe = monitor or Silent(), Recipe(**{"epochs": FINAL_EPOCHS, **settings})
     named = named_network(network)
     directory = Path(out) if out is not None else Path(f"{named.name}.trained")
     require_deliverable(formats, directory)
     budgets = budgets or Budgets()
     budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
-    named, dataset = _put_to_data(named, data or (DATA if epochs else None), resolution, classes, seed, monitor)
-    order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, formats, epochs, batch,
-                  augmentation, seed, named.arrays, origin={"network": named.name}, compile=compile)
-    if epochs:
+    named, dataset = _put_to_data(named, data or (DATA if recipe.epochs else None), resolution, classes, recipe.seed,
+                                  monitor)
+    order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, recipe, formats,
+                  named.arrays, origin={"network": named.name})
+    if recipe.epochs:
         _require_within(named.architecture, budgets, monitor)
     return deliver(order, directory, monitor)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evaluators.datasets import load_dataset
 from evaluators.machine.files import require_writable
+from evaluators.recipe import FINAL_EPOCHS
 from nas.export.certificate import Exported
 from nas.export.delivery import Order, deliver, require_deliverable
 from nas.measuring.remeasuring import CONFIRMING, in_fresh_processes, retimed
@@ -14,11 +15,11 @@ from nas.problem.candidate import Candidate, winner
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor, Silent
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput, require
+from search_spaces.errors import InvalidInput
 
 
 def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budgets | None = None,
-                  formats: Sequence[str] = (), out: Path | None = None, epochs: int = 20,
+                  formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
                   monitor: Monitor | None = None) -> Exported:
     """Returns the exported winner of a run.
 
@@ -36,7 +37,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     """
     monitor = monitor or Silent()
     config, judged_by = run.config, budgets or run.budgets
-    require(epochs >= 1, f"`epochs` must be at least 1, but got {epochs}")
+    recipe = dataclasses.replace(config.recipe, epochs=epochs)
+    recipe.require_training()
     require_deliverable(formats, out)
     require_writable(run.path, "a run directory")
     dataset = load_dataset(config.data, seed=config.seed, resolution=run.resolved.resolution)
@@ -45,8 +47,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     chosen = _of_trial(run, trial) if trial is not None else confirmed_winner(run, judged_by, monitor)
     architecture = Architecture.parse(chosen.architecture)
     directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
-    order = Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, formats, epochs,
-                  config.batch, config.augmentation, config.seed, quiet_ms=run.quiet_ms(), compile=config.compile,
+    order = Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, recipe, formats,
+                  quiet_ms=run.quiet_ms(),
                   origin={"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy})
     return deliver(order, directory, monitor)
 

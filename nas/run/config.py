@@ -9,7 +9,8 @@ from typing import Any
 
 from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
-from evaluators.evaluator import AUGMENTATIONS, AUTO, COMPILE, Evaluator
+from evaluators.evaluator import Evaluator
+from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import parse_target
 from nas.problem.budgets import Budgets, PerTarget, as_given, for_each_target
@@ -64,9 +65,7 @@ class SearchConfig:
             `nas.engine.successive_halving`.
         rungs: the epochs after which they are; by default a ninth of the training.
         brackets: at how many rungs, counted from the first, candidates may be judged first; above 1 as in Hyperband.
-        batch: images in a training step.
-        augmentation: one of `AUGMENTATIONS`.
-        compile: one of `COMPILE`: what is compiled at a time; see docs/decisions/0002-compiled-pieces.md.
+        batch, augmentation, compile: of the training, see `evaluators.recipe.Recipe`.
         seed: of the data split, the strategy and the training.
         workers: candidates that are trained at a time, each in a process with its share of the cores. With more than
             one, what a search proposes depends on which training ends first.
@@ -92,14 +91,14 @@ class SearchConfig:
     trials: int | None = None
     time_s: int | float | None = None
     patience: int | None = None
-    epochs: int = 3
+    epochs: int = Recipe.epochs
     early_stopping: bool = False
     rungs: tuple[int, ...] = ()
     brackets: int = 1
-    batch: int = 64
-    augmentation: str = "shift"
-    compile: str = AUTO
-    seed: int = 0
+    batch: int = Recipe.batch
+    augmentation: str = Recipe.augmentation
+    compile: str = Recipe.compile
+    seed: int = Recipe.seed
     workers: int = 1
 
     def __post_init__(self) -> None:
@@ -124,10 +123,7 @@ class SearchConfig:
         require(self.objectives[:1] == ("accuracy",) and "accuracy" not in self.objectives[1:]
                 and len(self.objectives) <= 2, "`objectives` must be accuracy, alone or with one of "
                 f"{', '.join(list(OBJECTIVES)[1:])}, but got {','.join(self.objectives) or 'none'}")
-        if self.augmentation not in AUGMENTATIONS:
-            raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
-        if self.compile not in COMPILE:
-            raise unknown("way to compile", self.compile, COMPILE)
+        self.recipe.require_training()
         if self.evaluator not in EVALUATORS and not is_path(self.evaluator):
             raise unknown("evaluator", self.evaluator, [*EVALUATORS, "module:function"])
         if self.trials is None and self.time_s is None and self.patience is None:
@@ -136,12 +132,11 @@ class SearchConfig:
                 f"`rungs` are whole numbers of epochs, but got {', '.join(map(str, self.rungs))}")
         require(self.early_stopping or (not self.rungs and self.brackets == 1),
                 "`rungs` and `brackets` are of early stopping, but got them without it")
-        for name in ("trials", "patience", "epochs", "batch", "brackets", "workers"):
+        for name in ("trials", "patience", "brackets", "workers"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"`{name}` must be at least 1, but got {value}")
         require(self.time_s is None or 0 < self.time_s < math.inf,
                 f"`time_s` must be positive and finite, but got {self.time_s}")
-        require(self.seed >= 0, f"`seed` must not be negative, but got {self.seed}")
         require(self.resolution is None or self.resolution >= 1,
                 f"`resolution` must be at least 1, but got {self.resolution}")
         for percentile, latency_ms in zip(self.percentiles, self.latencies_ms, strict=True):
@@ -189,6 +184,11 @@ class SearchConfig:
             require(all(one is None or isinstance(one, int | float) for one in numbers),
                     f"`{name}` must be a number, or one or None for each target, but got {value!r}")
             object.__setattr__(self, name, as_given(getattr(self, name)))
+
+    @property
+    def recipe(self) -> Recipe:
+        """The training of a candidate, from its first epoch to its last."""
+        return Recipe(self.epochs, self.batch, self.augmentation, self.compile, self.seed)
 
     def _each(self, name: str) -> tuple[float | None, ...]:
         return for_each_target(name, getattr(self, name), len(self.targets))

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from evaluators.evaluator import AUGMENTATIONS, Fidelity, Score
+from evaluators.evaluator import Fidelity, Score
+from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from search_spaces import InvalidInput
 
@@ -22,25 +23,14 @@ def test_a_score_has_neither_count_nor_arrays_unless_it_is_given_some():
     assert (Score(0.5).total, dict(Score(0.5).arrays)) == (0, {})
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-def test_every_augmentation_is_a_fidelity(augmentation):
-    assert Fidelity(3, augmentation=augmentation).augmentation == augmentation
+def test_an_evaluation_is_of_the_whole_training_unless_it_is_the_beginning_of_one():
+    assert (Fidelity(Recipe(9)).epochs, Fidelity(Recipe(9), 3).epochs) == (9, 3)
 
 
-def test_a_training_is_scheduled_for_its_own_length_unless_it_is_the_beginning_of_a_longer_one():
-    assert (Fidelity(3).schedule_epochs, Fidelity(3, schedule_epochs=9).schedule_epochs) == (3, 9)
-
-
-@pytest.mark.parametrize(("fields", "rule"), [
-    ({"epochs": 0}, "`epochs` must be at least 1, but got 0"),
-    ({"epochs": 1, "batch": 0}, "`batch` must be at least 1, but got 0"),
-    ({"epochs": 4, "schedule_epochs": 3}, "`epochs` must be at most those of the schedule, but got 4 of 3"),
-    ({"epochs": 1, "compile": "net"}, "unknown way to compile 'net'"),
-    ({"epochs": 1, "augmentation": "shiftflip"}, "unknown augmentation 'shiftflip'; did you mean 'shift-flip'"),
-])
-def test_a_wrong_fidelity_is_refused(fields, rule):
-    with pytest.raises(InvalidInput, match=rule):
-        Fidelity(**fields)
+@pytest.mark.parametrize(("epochs", "whole"), [(4, 3), (-1, 3), (0, 0), (1, 0)])
+def test_an_evaluation_does_not_leave_its_training(epochs, whole):
+    with pytest.raises(InvalidInput, match=rf"those of the recipe, but got {epochs} of {whole}"):
+        Fidelity(Recipe(whole), epochs)
 
 
 def test_the_default_evaluator_is_registered():

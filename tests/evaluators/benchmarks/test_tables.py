@@ -10,6 +10,7 @@ from evaluators.benchmarks.networks import accel_nasbench, nas_bench_macro
 from evaluators.benchmarks.tables import TABLES, is_table, load_table
 from evaluators.evaluator import Fidelity
 from evaluators.latency import Precision
+from evaluators.recipe import Recipe
 from search_spaces import Architecture, InvalidInput
 
 FILES = {"nas-bench-macro": ("nas_bench_macro", "nas-bench-macro_cifar10.json"),
@@ -42,7 +43,7 @@ def network(**changes):
 
 def test_a_table_tells_the_accuracy_of_each_of_its_networks(macro):
     for key, accuracy in ROWS.items():
-        assert macro(nas_bench_macro(key), macro.dataset, Fidelity(1)) == pytest.approx(accuracy)
+        assert macro(nas_bench_macro(key), macro.dataset, Fidelity(Recipe(1))) == pytest.approx(accuracy)
 
 
 def test_our_own_table_tells_the_accuracy_after_every_epoch_and_needs_no_file():
@@ -55,7 +56,7 @@ def test_our_own_table_tells_the_accuracy_after_every_epoch_and_needs_no_file():
         architecture = Architecture.parse(text)
         assert (architecture.macs, architecture.params) == (int(macs), int(params))
         for epochs, accuracy in enumerate(accuracies, 1):
-            assert table(architecture, table.dataset, Fidelity(epochs, int(seed), schedule_epochs=9)) == float(accuracy)
+            assert table(architecture, table.dataset, Fidelity(Recipe(9, seed=int(seed)), epochs)) == float(accuracy)
     curves = np.concatenate(list(table.curves.values()))
     assert (np.diff(curves.mean(axis=0)) > 0).all()  # as trainings do
 

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.evaluator import BLOCKS, NETWORK
+from evaluators.recipe import BLOCKS, NETWORK, Optimizer
 from evaluators.training.compile_choice import Effort, cheaper, choice, effort
-from evaluators.training.step import Optimizer
 from nas.testing import ARCHITECTURES
 
 PROGRAM = ARCHITECTURES[0].program

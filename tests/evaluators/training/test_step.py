@@ -6,8 +6,10 @@ import pytest
 
 from evaluators.networks.network import forward, run
 from evaluators.networks.weights import initial_weights
+from evaluators.recipe import Optimizer
+from evaluators.training.adamw import coefficients
 from evaluators.training.partition import cut
-from evaluators.training.step import Optimizer, inference, pack, training_step, unpack
+from evaluators.training.step import inference, pack, training_step, unpack
 from search_spaces import Architecture
 
 NETWORKS = [
@@ -38,10 +40,10 @@ def test_pieces_train_as_the_whole_network_does(text):
     states = pack(program, weights, statistics)
     data = batches(architecture.input.resolution, architecture.input.channels, 50)
     for number, (images, labels) in enumerate(data, 1):
-        coefficients = optimizer.coefficients(3e-3, number)
+        of_step = coefficients(optimizer, 3e-3, number)
         copy = [jax.tree.map(jnp.copy, state) for state in states]
-        states, loss = pieces(states, images, labels, coefficients)
-        expected_states, expected_loss = whole(copy, images, labels, coefficients)
+        states, loss = pieces(states, images, labels, of_step)
+        expected_states, expected_loss = whole(copy, images, labels, of_step)
         ours, theirs = unpack(program, states), unpack(program, expected_states)
         assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
         assert distance(ours, theirs, weights) < 1e-5
@@ -72,7 +74,7 @@ def test_a_step_is_that_of_optax_adamw_on_the_gradient_of_the_whole_network(text
         expected = optax.apply_updates(weights, updates) | after
 
         states, found = training_step(program, optimizer, whole)(
-            pack(program, weights, statistics), images, labels, optimizer.coefficients(rate, 1))
+            pack(program, weights, statistics), images, labels, coefficients(optimizer, rate, 1))
         ours = unpack(program, states)
         assert float(found) == pytest.approx(float(loss), rel=1e-12)
         first = {name: (weights[name] - ours[name]) for name in weights}
@@ -99,7 +101,7 @@ def test_gradients_of_pieces_equal_those_of_the_whole_network_in_float64(text):
 
         expected = jax.grad(loss_of)(weights)
         states, _ = training_step(program, optimizer, whole=False)(
-            pack(program, weights, statistics), images, labels, optimizer.coefficients(1e-3, 1))
+            pack(program, weights, statistics), images, labels, coefficients(optimizer, 1e-3, 1))
         gradients = {}
         for use, state in zip(uses, states, strict=True):  # without momentum, the first moment is the gradient
             start = 0

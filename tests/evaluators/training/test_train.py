@@ -9,11 +9,12 @@ from safetensors.numpy import load, save
 
 from evaluators.evaluator import Fidelity
 from evaluators.machine import locks
+from evaluators.recipe import Recipe
 from evaluators.training.train import evaluate
 from nas.testing import ARCHITECTURES, two_classes
 from search_spaces import InvalidInput
 
-WHOLE = Fidelity(3, seed=4, batch=16, augmentation="shift-flip", schedule_epochs=4)
+WHOLE = Fidelity(Recipe(4, seed=4, batch=16, augmentation="shift-flip"), 3)
 
 
 def test_a_training_goes_on_from_a_file_to_the_bit_as_if_it_had_not_been_stopped():
@@ -33,14 +34,14 @@ def test_a_training_goes_on_from_a_file_to_the_bit_as_if_it_had_not_been_stopped
 
 def test_a_stopped_training_has_followed_the_schedule_of_the_whole_one():
     architecture, data = ARCHITECTURES[0], two_classes()
-    stopped, short = (evaluate(architecture, data, Fidelity(1, batch=16, schedule_epochs=epochs)) for epochs in (4, 1))
+    stopped, short = (evaluate(architecture, data, Fidelity(Recipe(epochs, batch=16), 1)) for epochs in (4, 1))
     assert not np.array_equal(stopped.arrays["0.conv/convolution/kernel"], short.arrays["0.conv/convolution/kernel"])
 
 
 def test_blocks_and_the_whole_network_come_to_the_same_training():
     architecture, data = ARCHITECTURES[0], two_classes()
-    whole_batch = Fidelity(2, batch=len(data.train.labels), augmentation="none")
-    blocks, network, left_open = (evaluate(architecture, data, dataclasses.replace(whole_batch, compile=compile))
+    recipe = Recipe(2, batch=len(data.train.labels), augmentation="none")
+    blocks, network, left_open = (evaluate(architecture, data, Fidelity(dataclasses.replace(recipe, compile=compile)))
                                   for compile in ("blocks", "network", "auto"))
     assert (blocks.compiled, network.compiled, left_open.compiled) == ("blocks", "network", "blocks")
     for name, array in blocks.arrays.items():
@@ -56,7 +57,7 @@ def test_a_training_gives_way_to_measurements_between_its_steps(monkeypatch):
     between = len(renewals)
     monkeypatch.setattr(locks, "TRAINING_S", 0)
     assert evaluate(architecture, data, WHOLE).accuracy == at_once.accuracy
-    assert len(renewals) - between == WHOLE.epochs * (len(data.train.labels) // WHOLE.batch)
+    assert len(renewals) - between == WHOLE.epochs * (len(data.train.labels) // WHOLE.recipe.batch)
 
 
 def test_a_training_does_not_go_back():

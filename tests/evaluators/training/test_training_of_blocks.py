@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from evaluators.networks.weights import initial_weights
-from evaluators.training.step import Optimizer, pack, training_step, unpack
+from evaluators.recipe import Optimizer
+from evaluators.training.adamw import coefficients
+from evaluators.training.step import pack, training_step, unpack
 from search_spaces import BLOCKS, Architecture
 
 # a block of every kind that is no stem, pool or head, on 8x8 pixels of 8 channels
@@ -37,7 +39,7 @@ def test_a_step_by_pieces_is_the_step_of_the_whole_network(token):
     after = []
     for whole in (False, True):
         states, loss = training_step(program, optimizer, whole)(
-            pack(program, weights, statistics), images, labels, optimizer.coefficients(1e-3, 1))
+            pack(program, weights, statistics), images, labels, coefficients(optimizer, 1e-3, 1))
         after.append((unpack(program, states), float(loss)))
     (pieces, loss), (together, loss_of_whole) = after
     assert loss == pytest.approx(loss_of_whole, rel=1e-4)

@@ -24,7 +24,7 @@ class Curves:
     def __call__(self, architecture, data, fidelity):
         before = int(fidelity.checkpoint["epochs"]) if fidelity.checkpoint else 0
         assert not fidelity.checkpoint or str(fidelity.checkpoint["id"][0]) == str(int(architecture.id[:6], 16))
-        assert fidelity.schedule_epochs == 9
+        assert fidelity.recipe.epochs == 9
         self.calls.append((architecture.text, before, fidelity.epochs))
         checkpoint = {"epochs": np.array(fidelity.epochs), "id": np.array([int(architecture.id[:6], 16)])}
         return Score(self.accuracy(architecture, fidelity.epochs), 1000, {"id": checkpoint["id"]}, checkpoint)

@@ -54,7 +54,7 @@ def once(name):
 
 def evaluate(architecture, data, fidelity):
     note(begun=architecture.id, threads=os.environ["PJRT_NPROC"],
-         device=os.environ.get("CUDA_VISIBLE_DEVICES"), compile=fidelity.compile)
+         device=os.environ.get("CUDA_VISIBLE_DEVICES"), compile=fidelity.recipe.compile)
     if once("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     if once("fail"):
