@@ -2,18 +2,31 @@
 
 import sys
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from nas.problem.candidate import Candidate
 from nas.report.measured import accuracy_text, latency_text
+from nas.report.table import front_report
+from nas.report.terminal import plot_front
 from nas.trials.tally import Tally
+
+if TYPE_CHECKING:
+    from nas.api import Run
 
 
 def console_on_stdout() -> Console:
     """Returns the console of a command; what is no terminal has 100 columns."""
     return Console(width=None if sys.stdout.isatty() else 100)
+
+
+def print_front(run: "Run", console: Console) -> None:
+    """Prints the front of a run as a plot and a table."""
+    candidates, objectives = run.candidates(), run.config.objectives
+    console.print(plot_front(candidates, run.budgets, objectives, width=min(console.width, 100)))
+    console.print(front_report(candidates, run.budgets, objectives))
 
 
 class Terminal:

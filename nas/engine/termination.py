@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nas.problem.budgets import Budgets, format_duration
+from nas.problem.budgets import Budgets
 from nas.problem.candidate import DEFAULT_OBJECTIVES, OBJECTIVES, Candidate, Outcome
 from nas.problem.pareto import hypervolume
+from nas.problem.quantities import format_duration
 from nas.run.config import TRIALS
 from nas.trials.tally import Tally
 

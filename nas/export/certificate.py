@@ -24,7 +24,9 @@ from evaluators.runtimes import Options, parse_target, runtime_of
 from evaluators.runtimes.table import LatencyTable
 from evaluators.timing.meter import measure_once
 from nas.measuring.remeasuring import DECIDING
-from nas.problem.budgets import QUANTITIES, Budgets, Costs, Limit
+from nas.problem.budgets import Budgets, Limit
+from nas.problem.costs import Costs
+from nas.problem.quantities import QUANTITIES
 from nas.run.directory import environment
 from nas.run.monitor import Monitor, Silent
 from search_spaces.architecture import Architecture
@@ -34,9 +36,6 @@ CERTIFICATE = "certificate.json"
 MET, PREDICTED, MISSED, DIFFERS, UNLIMITED = "met", "predicted", "missed", "differs", "no budget"  # verdicts
 LARGEST_DIFFERENCE = 1e-4  # of a file's logits from those of Flax, relative to the largest where that exceeds 1
 LEAST_AGREEMENT = 0.9  # of the top class, where a file is quantised
-UNITS = {"latency": "ms, upper end of the 95 % interval", "latency_p95": "ms, upper end of the 95 % interval",
-         "throughput": "images per second, lower end of the 95 % interval", "macs": "count", "params": "count",
-         "memory": "bytes", "size": "bytes"}
 
 
 @dataclass(frozen=True)
@@ -141,14 +140,15 @@ def latencies_of(timing: Mapping[str, Any]) -> dict[str, Latency]:
 def open_budgets(budgets: Budgets) -> dict[str, Any]:
     """Returns the entries of budgets in a certificate, before anything is assessed."""
     return {name: {"quantity": limit.quantity, **({"target": limit.target} if limit.target is not None else {}),
-                   "limit": limit.value, "unit": UNITS[limit.quantity]} for name, limit in budgets.limits.items()}
+                   "limit": limit.value, "unit": QUANTITIES[limit.quantity].certified_in}
+            for name, limit in budgets.limits.items()}
 
 
 def assessed(certificate: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a certificate with what each budget is compared with, and the verdict, over all its timings."""
     own = [entry for entry in certificate["files"] if entry.get("target") in certificate["targets"]]
-    costs = [Costs(**certificate["costs"], size_bytes=max(entry["size_bytes"] for entry in own),
-                   latencies=latencies_of(timing)) for timing in certificate["timings"]]
+    known = {**certificate["costs"], "size_bytes": max(entry["size_bytes"] for entry in own)}
+    costs = [Costs.stored(known, latencies_of(timing)) for timing in certificate["timings"]]
     budgets = {name: entry | _comparison(Limit(entry["quantity"], entry["limit"], entry.get("target")), costs)
                for name, entry in certificate["budgets"].items()}
     return {**certificate, "verdict": _verdict(own, budgets), "budgets": budgets}

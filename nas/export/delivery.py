@@ -16,6 +16,7 @@ from evaluators.networks.weights import Weights, initial_weights
 from evaluators.recipe import Recipe
 from evaluators.runtimes import Options, Target, parse_target, require_installed, require_usable, runtime_of
 from nas.export.certificate import CERTIFICATE, Exported, assessed, digest, open_budgets, time_files, write_certificate
+from nas.measuring.meters import counted
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import accuracy_interval
 from nas.run.monitor import Monitor
@@ -213,7 +214,7 @@ def _certificate(order: Order, arrays: Weights, files: list[dict[str, Any]], tra
         "id": architecture.id,
         **order.origin,
         "accuracy": _accuracy(architecture, arrays, dataset) if dataset else None,
-        "costs": {"macs": architecture.macs, "params": architecture.params, "memory_bytes": architecture.memory_bytes},
+        "costs": {name: value for name, value in vars(counted(architecture)).items() if value},
         "files": files,
         "preprocessing": _metadata(order),
         "training": training,

@@ -15,7 +15,8 @@ from evaluators.networks.weights import initial_weights
 from evaluators.runtimes import Target, parse_target, require_usable, runtime_of
 from evaluators.runtimes.table import LatencyTable
 from evaluators.timing.meter import LatencyMeter
-from nas.problem.budgets import Budgets, Costs, is_feasible
+from nas.problem.budgets import Budgets, is_feasible
+from nas.problem.costs import Costs
 from search_spaces.architecture import Architecture
 
 ROUGH = Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0)

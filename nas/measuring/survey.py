@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within
-from nas.problem.budgets import QUANTITIES, Budgets, Costs, format_latency_ms, is_feasible, limitable
+from nas.problem.budgets import Budgets, is_feasible
+from nas.problem.costs import Costs
+from nas.problem.quantities import QUANTITIES, format_latency_ms, limitable
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
 from search_spaces.search_space import Assignment, SearchSpace
@@ -61,17 +63,14 @@ def members(space: SearchSpace, count: int, seed: int) -> list[Assignment]:
 def survey(space: SearchSpace, gauges: Gauges, seed: int, count: int = SAMPLE,
            progress: Progress = lambda what, done, total: None) -> Survey:
     """Returns the costs of random members on each target; without gauges only those that follow from the text."""
-    measured = [(name, quantity, target) for name, quantity, target in limitable(tuple(gauges))
-                if gauges or quantity != "size"]
-    values: dict[str, list[float]] = {name: [] for name, _, _ in measured}
+    values: dict[str, list[float]] = {}
     sample = members(space, count, seed)
     for index, assignment in enumerate(sample):
         architecture = space.decode(assignment)
         costs = costs_within(architecture, Budgets(), gauges, tuple(gauges), (ROUGH,))
-        for name, quantity, target in measured:
-            value = costs.value(quantity, target)
-            assert value is not None  # without budgets, everything is measured
-            values[name].append(value)
+        for name, quantity, target in limitable(tuple(gauges)):
+            if (value := costs.value(quantity, target)) is not None:
+                values.setdefault(name, []).append(value)
         progress("measuring members of the space", index + 1, len(sample))
     return Survey(values)
 

@@ -1,101 +1,19 @@
-"""Budgets: what a candidate may cost. Quantities with units are parsed here, and only here."""
+"""Budgets: the limits of what a candidate may cost."""
 
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from evaluators.latency import Latency
 from evaluators.runtimes import parse_target
-from search_spaces.errors import InvalidInput, unknown
-
-_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)\s*([^\W\d_]*)", re.ASCII)
-_MICRO = re.compile("[µμ]")  # the micro sign and the Greek letter
-
-_LATENCY_UNITS = {"us": Decimal("0.001"), "ms": Decimal(1), "s": Decimal(1000)}
-_DURATION_UNITS = {"s": Decimal(1), "min": Decimal(60), "m": Decimal(60), "h": Decimal(3600)}
-_COUNT_UNITS = {"": Decimal(1), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9)}
-_DECIMAL_BYTE_UNITS = {"B": Decimal(1), "kB": Decimal(10**3), "MB": Decimal(10**6), "GB": Decimal(10**9)}
-_BYTE_UNITS = _DECIMAL_BYTE_UNITS | {"KiB": Decimal(2**10), "MiB": Decimal(2**20), "GiB": Decimal(2**30)}
+from nas.problem.costs import Costs
+from nas.problem.quantities import QUANTITIES, limitable, parse_quantity, require_positive
+from search_spaces.errors import require
 
 EXACT_DIGITS = 15  # the significant digits that a float always keeps
-
-
-def format_latency_ms(latency_ms: float, digits: int = 3) -> str:
-    """Returns a latency in milliseconds, rounded to some significant digits.
-
-    >>> format_latency_ms(0.09), format_latency_ms(0.0912345)
-    ('0.09 ms', '0.0912 ms')
-    """
-    return f"{_plain(_rounded(latency_ms, digits))} ms"
-
-
-def format_count(count: int, digits: int = 3) -> str:
-    """Returns a count in thousands, millions or billions, rounded to some significant digits.
-
-    >>> format_count(3858016), format_count(1500), format_count(64)
-    ('3.86M', '1.5k', '64')
-    """
-    return "".join(_scaled(count, _COUNT_UNITS, digits))
-
-
-def format_bytes(size_bytes: int, digits: int = 3) -> str:
-    """Returns a number of bytes in decimal units, rounded to some significant digits.
-
-    >>> format_bytes(163072), format_bytes(10**6)
-    ('163 kB', '1 MB')
-    """
-    return " ".join(_scaled(size_bytes, _BYTE_UNITS, digits))
-
-
-def format_duration(duration_s: float, digits: int = 3) -> str:
-    """Returns a duration in the largest unit in which it is at least 1, rounded to some significant digits.
-
-    >>> format_duration(1800), format_duration(5400), format_duration(59)
-    ('30 min', '1.5 h', '59 s')
-    """
-    unit = "h" if duration_s >= 3600 else "min" if duration_s >= 60 else "s"
-    return f"{_plain(_rounded(duration_s / float(_DURATION_UNITS[unit]), digits))} {unit}"
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """What a budget may limit: how it is stored, written and read.
-
-    Attributes:
-        field: its field in `Budgets`, with the unit it is stored in.
-        units: the units that a text may have, and how many stored units each is; the empty one allows a bare number.
-        examples: valid texts, for messages.
-        whole: whether it is stored as an integer.
-        format: writes a value, rounded to some significant digits.
-        of_target: whether each target has its own.
-        lower: whether its limit is a lower one.
-    """
-
-    field: str
-    units: Mapping[str, Decimal]
-    examples: str
-    whole: bool
-    format: Callable[..., str]
-    of_target: bool = False
-    lower: bool = False
-
-
-QUANTITIES = {
-    "latency": Quantity("latency_ms", _LATENCY_UNITS, "0.1ms, 80us or 0.0001s", False, format_latency_ms, True),
-    "latency_p95": Quantity("latency_p95_ms", _LATENCY_UNITS, "0.12ms or 90us", False, format_latency_ms, True),
-    "throughput": Quantity("images_per_s", _COUNT_UNITS, "5000 or 20k", True, format_count, True, lower=True),
-    "macs": Quantity("macs", _COUNT_UNITS, "20M, 1.5G or 300000", True, format_count),
-    "params": Quantity("params", _COUNT_UNITS, "500k, 1M or 20000", True, format_count),
-    "memory": Quantity("memory_bytes", _BYTE_UNITS, "512KiB, 64kB or 1MB", True, format_bytes),
-    "size": Quantity("size_bytes", _BYTE_UNITS, "512KiB, 64kB or 1MB", True, format_bytes),
-}
-_DURATION = Quantity("time_s", _DURATION_UNITS, "30m, 1.5h or 90s", False, format_duration)
 NONE = "none"  # in a text, no limit for a target
 
 PerTarget = float | tuple[float | None, ...] | None  # a value for the only target, or one for each
+Declared = TypeVar("Declared", bound=type)
 
 
 def for_each_target(name: str, value: PerTarget | Sequence[float | None], targets: int) -> tuple[float | None, ...]:
@@ -110,8 +28,8 @@ def for_each_target(name: str, value: PerTarget | Sequence[float | None], target
     if value is None:
         return (None,) * targets
     values = tuple(value) if isinstance(value, Sequence) else (value,)
-    if len(values) != targets:
-        raise InvalidInput(f"`{name}` has a value for each target, or {NONE}, but got {len(values)} for {targets}")
+    require(len(values) == targets,
+            f"`{name}` has a value for each target, or {NONE}, but got {len(values)} for {targets}")
     return values
 
 
@@ -124,119 +42,13 @@ def as_given(value: PerTarget | Sequence[float | None]) -> PerTarget:
     return value[0] if len(value) == 1 else tuple(value)
 
 
-def limitable(targets: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
-    """Yields the name, quantity and target of all that may be limited, in the order of `QUANTITIES`.
-
-    What the first target takes is named as the quantity is, that of another one like `latency@litert`. The target is
-    None for quantities that depend on none.
-    """
-    for name, quantity in QUANTITIES.items():
-        if quantity.of_target:
-            for index, target in enumerate(targets):
-                yield f"{name}@{target}" if index else name, name, target
-        else:
-            yield name, name, None
-
-
-def parse_quantity(name: str, text: str | float) -> float | int:
-    """Returns a quantity of `QUANTITIES` in the unit it is stored in: milliseconds, a count or bytes.
-
-    The arithmetic is decimal, so that `80us` is the float 0.08. As a limit on whole things, `1.1KiB` is 1126 bytes.
-
-    >>> parse_quantity("latency", "80us"), parse_quantity("macs", "1.5G"), parse_quantity("memory", "512KiB")
-    (0.08, 1500000000, 524288)
-
-    Raises:
-        InvalidInput: no number, a missing or unknown unit, or a value that is not positive and finite.
-    """
-    return _parsed(name, QUANTITIES[name], str(text))  # a file may have a bare number as a number
-
-
-def parse_duration_s(text: str) -> float:
-    """Returns a duration in seconds; raises as `parse_quantity` does.
-
-    >>> parse_duration_s("30m"), parse_duration_s("1.5h")
-    (1800.0, 5400.0)
-    """
-    return _parsed("time", _DURATION, text)
-
-
-def _parsed(name: str, quantity: Quantity, text: str) -> float | int:
-    match = _NUMBER.fullmatch(_MICRO.sub("u", text.strip()))
-    if not match:
-        raise InvalidInput(f"{name} is written like {quantity.examples}, but got '{text}'")
-    number, unit = Decimal(match[1]), match[2]
-    if not unit and "" not in quantity.units:
-        raise InvalidInput(f"{name} needs a unit: {quantity.examples}, but got '{text}'")
-    if unit not in quantity.units:
-        raise unknown(f"unit of {name}", unit, filter(None, quantity.units))
-    if not unit and number != int(number):
-        raise InvalidInput(f"{name} without a unit is a whole number, but got '{text}'")
-    value = number * quantity.units[unit]
-    stored: float | int = math.floor(value) if quantity.whole else float(value)
-    _check(name, stored, text)
-    return stored
-
-
-def parse_percentile(text: str) -> float | None:
-    """Returns the percentile that a text such as `p30` names, or None if it is a quantity with a unit.
-
-    >>> parse_percentile("p30"), parse_percentile("0.1ms")
-    (30.0, None)
-    """
-    match = re.fullmatch(r"p(\d+(?:\.\d+)?)", text.strip(), re.ASCII)
-    return float(match[1]) if match else None
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a candidate was found to cost; what was not reached, because an earlier check had failed, is None.
-
-    Attributes:
-        macs: multiply-adds.
-        params: trainable parameters.
-        memory_bytes: live activations at their peak.
-        size_bytes: the size of the model file, of the largest if the targets have several.
-        latencies: what was measured on each target, by its text, in the order of the search's targets.
-    """
-
-    macs: int | None = None
-    params: int | None = None
-    memory_bytes: int | None = None
-    size_bytes: int | None = None
-    latencies: Mapping[str, Latency] = field(default_factory=dict)
-
-    @property
-    def latency_ms(self) -> float | None:
-        """The median on the first target, in milliseconds."""
-        return next((latency.median_ms for latency in self.latencies.values()), None)
-
-    @property
-    def latency_ci_ms(self) -> tuple[float, float] | None:
-        """The 95 % interval of the median on the first target, in milliseconds."""
-        return next(((latency.low_ms, latency.high_ms) for latency in self.latencies.values()), None)
-
-    def value(self, quantity: str, target: str | None = None) -> float | None:
-        """Returns a quantity as it was measured, in the unit it is stored in; times are raw."""
-        return self._found(quantity, target, lambda latency: latency.raw_ms)
-
-    def judged(self, quantity: str, target: str | None = None) -> float | None:
-        """Returns a quantity at the worse end of its 95 % interval, in raw time: a budget is met only if it surely is.
-
-        The 95th percentile is known no better than the median, relative to itself.
-        """
-        return self._found(quantity, target, lambda latency: latency.raw_high_ms)
-
-    def _found(self, quantity: str, target: str | None, time_ms: Callable[[Latency], float]) -> float | None:
-        if target is None:
-            value: float | None = getattr(self, QUANTITIES[quantity].field)
-            return value
-        latency = self.latencies.get(target)
-        if latency is None:
-            return None
-        if quantity == "throughput":
-            return 1000 * parse_target(target).options.batch / time_ms(latency)
-        return time_ms(latency) * (latency.p95_ms / latency.raw_ms if quantity == "latency_p95" else 1)
+def with_limits(declared: Declared) -> Declared:
+    """Gives a class that is to be a dataclass a field for the limit of each quantity that it does not declare."""
+    for quantity in QUANTITIES.values():
+        if quantity.field not in declared.__annotations__:
+            declared.__annotations__[quantity.field] = PerTarget
+            setattr(declared, quantity.field, None)
+    return declared
 
 
 @dataclass(frozen=True)
@@ -246,12 +58,20 @@ class Limit:
     Attributes:
         quantity: its name in `QUANTITIES`.
         value: upper limit, in the unit that the quantity is stored in; a lower one for some quantities.
-        target: what it is limited on, where that matters.
+        target: the target on which it is limited, for quantities of a target.
     """
 
     quantity: str
     value: float | int
     target: str | None = None
+
+    def __post_init__(self) -> None:
+        quantity = QUANTITIES[self.quantity]
+        require(isinstance(self.value, int) or not quantity.scale.whole,
+                f"{self.quantity} must be a whole number, but got {self.value!r}")
+        require_positive(self.quantity, self.value, repr(self.value))
+        require(not quantity.of_single_runs or parse_target(self.target or "").runtime != "table",
+                f"a table of timed networks tells medians, but got a {self.quantity} on {self.target}")
 
     def violation(self, costs: Costs) -> float:
         """Returns by how much the limit is exceeded, relative to it: `measured / limit - 1`, at most 0 if it is met.
@@ -264,16 +84,18 @@ class Limit:
         return self.value / measured - 1 if QUANTITIES[self.quantity].lower else measured / self.value - 1
 
     def format(self, value: float, digits: int = 3) -> str:
-        """Returns a value of what is limited as a text with its unit."""
-        return QUANTITIES[self.quantity].format(value, digits)
+        """Returns a value of the limited quantity as a text with its unit."""
+        return QUANTITIES[self.quantity].scale.format(value, digits)
 
 
 @dataclass(frozen=True)
+@with_limits
 class Budgets:
     """Limits of costs; None sets no limit.
 
-    All are upper limits but `images_per_s`, which is a lower one. What each target has its own of (latency, its 95th
-    percentile, images per second at the target's batch) is one value, or one for each of several targets.
+    All are upper limits but `images_per_s`, which is a lower one. A quantity of a target (latency, its 95th percentile,
+    images per second at the target's batch) has one value, or one for each of several targets. A quantity of
+    `QUANTITIES` that is not declared here is a field nevertheless.
 
     >>> str(Budgets((0.1, 0.08), macs=20_000_000, targets=("onnxruntime", "litert")))
     'latency 0.1 ms on onnxruntime, latency 0.08 ms on litert, macs 20M'
@@ -293,12 +115,7 @@ class Budgets:
         for quantity in QUANTITIES.values():
             if quantity.of_target:
                 object.__setattr__(self, quantity.field, as_given(getattr(self, quantity.field)))
-        for limit in self.limits.values():
-            if QUANTITIES[limit.quantity].whole and not isinstance(limit.value, int):
-                raise InvalidInput(f"{limit.quantity} must be a whole number, but got {limit.value!r}")
-            _check(limit.quantity, limit.value, repr(limit.value))
-            if limit.quantity == "latency_p95" and parse_target(limit.target or "").runtime == "table":
-                raise InvalidInput(f"a table of timed networks tells medians, but got a latency_p95 on {limit.target}")
+        _ = self.limits  # raises if there is a wrong one
 
     @classmethod
     def parse(cls, targets: Sequence[str] = ("onnxruntime",), **texts: str | float | Sequence[str]) -> "Budgets":
@@ -308,19 +125,19 @@ class Budgets:
     @property
     def limits(self) -> dict[str, Limit]:
         """The limits that are set, by the names of `limitable` and in their order."""
-        each = {name: dict(zip(self.targets, for_each_target(quantity.field, getattr(self, quantity.field),
-                                                             len(self.targets)), strict=True))
-                for name, quantity in QUANTITIES.items() if quantity.of_target}
         found = {}
         for name, quantity, target in limitable(self.targets):
-            value = getattr(self, QUANTITIES[quantity].field) if target is None else each[quantity][target]
+            field = QUANTITIES[quantity].field
+            value = getattr(self, field)
+            if target is not None:
+                value = for_each_target(field, value, len(self.targets))[self.targets.index(target)]
             if value is not None:
                 found[name] = Limit(quantity, value, target)
         return found
 
     @property
     def timed(self) -> tuple[str, ...]:
-        """The targets on which time is limited."""
+        """The targets on which something is limited."""
         limited = {limit.target for limit in self.limits.values()}
         return tuple(target for target in self.targets if target in limited)
 
@@ -368,25 +185,3 @@ def parse_limits(texts: Mapping[str, str | float | Sequence[str]]) -> dict[str, 
 def is_feasible(violations: Mapping[str, float]) -> bool:
     """Returns whether no budget is exceeded; a limit that is met exactly is kept."""
     return all(violation <= 0 for violation in violations.values())
-
-
-def _check(name: str, value: float | int, text: str) -> None:
-    if not 0 < value < math.inf:
-        raise InvalidInput(f"{name} must be positive and finite, but got {text}")
-
-
-def _rounded(value: float | int, digits: int) -> Decimal:
-    return Decimal(f"{value:.{digits - 1}e}")
-
-
-def _plain(number: Decimal) -> str:
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _scaled(value: int, units: Mapping[str, Decimal], digits: int) -> tuple[str, str]:
-    """Returns the number and the largest of the decimal units in which it is at least 1 once rounded."""
-    rounded = _rounded(value, max(digits, 3))
-    fitting = [unit for unit in units if "i" not in unit and rounded >= units[unit]]
-    unit = fitting[-1] if fitting else next(iter(units))
-    return _plain(rounded / units[unit]), unit

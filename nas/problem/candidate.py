@@ -11,7 +11,8 @@ from statistics import NormalDist
 from typing import Literal
 
 from evaluators.latency import Latency
-from nas.problem.budgets import Budgets, Costs, is_feasible
+from nas.problem.budgets import Budgets, is_feasible
+from nas.problem.costs import Costs
 from nas.problem.pareto import non_dominated
 from search_spaces.errors import unknown
 from search_spaces.search_space import Assignment

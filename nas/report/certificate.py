@@ -10,7 +10,7 @@ from rich.text import Text
 
 from evaluators.latency import Latency
 from nas.export.certificate import latencies_of
-from nas.problem.budgets import QUANTITIES, format_bytes
+from nas.problem.quantities import QUANTITIES, format_bytes
 from nas.report.measured import accuracy_text, latency_text
 
 _EXACT = 4
@@ -92,6 +92,6 @@ def _budget_line(entry: dict[str, Any], certificate: dict[str, Any]) -> Text:
     _, _, end = entry["unit"].partition(", ")
     over = f", median of {timings} timings" if timings > 1 else ""
     return Text(f"{'predicted ' * (found == 'predicted')}{entry['quantity']}{on}: "
-                f"{quantity.format(entry[found], _EXACT)} {sign} "
-                f"{quantity.format(entry['limit'], _EXACT)}" + (f" ({end}{over})" if end else ""),
+                f"{quantity.scale.format(entry[found], _EXACT)} {sign} "
+                f"{quantity.scale.format(entry['limit'], _EXACT)}" + (f" ({end}{over})" if end else ""),
                 style="" if entry["met"] else "red")

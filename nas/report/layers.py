@@ -3,7 +3,7 @@
 from rich import box
 from rich.table import Table
 
-from nas.problem.budgets import format_bytes
+from nas.problem.quantities import format_bytes
 from search_spaces.architecture import Architecture, write_block
 from search_spaces.forms import forms_of_blocks
 from search_spaces.layers import Convolution

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from nas.problem.budgets import Budgets, format_latency_ms
+from nas.problem.budgets import Budgets
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate
+from nas.problem.quantities import format_latency_ms
 from nas.report.measured import accuracy_text, latency_text
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
 

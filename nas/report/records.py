@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front
+from nas.problem.quantities import QUANTITIES
 
 Row = dict[str, Any]
 
 COLUMNS = ("trial", "architecture", "accuracy", "accuracy_ci", "epochs", "trained", "latency_ms", "latency_ci_ms",
-           "macs", "params", "memory_bytes", "size_bytes", "feasible", "on_front", "latencies",
-           "state", "reason", "duplicate_of", "accuracies", "continues", "taken_from", "compiled")
+           *(quantity.field for quantity in QUANTITIES.values() if not quantity.of_target), "feasible", "on_front",
+           "latencies", "state", "reason", "duplicate_of", "accuracies", "continues", "taken_from", "compiled")
 
 
 def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Row]:

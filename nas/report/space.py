@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 
 from nas.measuring.survey import PERCENTILES, Survey
-from nas.problem.budgets import QUANTITIES
+from nas.problem.quantities import QUANTITIES
 
 
 def survey_table(survey: Survey) -> Table:
@@ -17,5 +17,5 @@ def survey_table(survey: Survey) -> Table:
     for name in survey.values:
         quantity, at, target = name.partition("@")
         table.add_row(f"{quantity} on {target}" if at else quantity,
-                      *(QUANTITIES[quantity].format(value) for value in survey.percentiles(name)))
+                      *(QUANTITIES[quantity].scale.format(value) for value in survey.percentiles(name)))
     return table

@@ -8,14 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.engine.successive_halving import stopped
-from nas.problem.budgets import QUANTITIES, Budgets, Limit, limitable
+from nas.problem.budgets import Budgets, Limit
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front, winner
+from nas.problem.quantities import QUANTITIES, limitable
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 from search_spaces.architecture import SEPARATOR
 
 ELLIPSIS = "…"
-TITLES = {"macs": "MACs", "params": "params", "memory": "memory", "size": "size"}
-STATISTICS = {"latency": "", "latency_p95": "p95 ", "throughput": "images/s "}
 
 
 def front_report(candidates: Sequence[Candidate], budgets: Budgets,
@@ -48,14 +47,15 @@ def front_table(candidates: Sequence[Candidate], budgets: Budgets,
     times.sort(key=lambda time: budgets.targets.index(time[1]))
     table.add_column("latency (ms)" + "".join(_time_title(budgets, *time) for time in times), justify="right",
                      no_wrap=True)
-    for name, title in TITLES.items():
-        table.add_column(title + _limit_text(budgets.limits.get(name)), justify="right", no_wrap=True)
+    own = [name for name, quantity in QUANTITIES.items() if not quantity.of_target]
+    for name in own:
+        table.add_column(QUANTITIES[name].title + _limit_text(budgets.limits.get(name)), justify="right", no_wrap=True)
     for candidate in members:
         wins = best is not None and candidate.architecture == best.architecture
         cells = [f"{'* ' if wins else ''}{candidate.trial}",
                  accuracy_text(candidate.accuracy, candidate.accuracy_ci),
                  "\n".join(_time_text(candidate, *time) for time in times),
-                 *(_cost_text(candidate, name) for name in TITLES)]
+                 *(_format(name, candidate.costs.value(name)) for name in own)]
         table.add_row(*map(Text, cells), style="bold" if wins else None)
     return table
 
@@ -122,8 +122,9 @@ def _limit_text(limit: Limit | None, before: str = "\n") -> str:
 def _time_title(budgets: Budgets, quantity: str, target: str) -> str:
     """Returns the line of a column's title that says what the lines below it are."""
     limit = next((one for one in budgets.limits.values() if (one.quantity, one.target) == (quantity, target)), None)
-    words = STATISTICS[quantity] + (f"{target} " if len(budgets.targets) > 1 and quantity == "latency" else "")
-    return "\n" + f"{words}{_limit_text(limit, '')}".strip() if words or limit else ""
+    of = target if len(budgets.targets) > 1 and quantity == "latency" else ""
+    words = " ".join(filter(None, (QUANTITIES[quantity].title, of, _limit_text(limit, ""))))
+    return f"\n{words}" if words else ""
 
 
 def _time_text(candidate: Candidate, quantity: str, target: str) -> str:
@@ -133,12 +134,8 @@ def _time_text(candidate: Candidate, quantity: str, target: str) -> str:
     if quantity == "latency":
         predicted = "≈ " if latency.is_predicted else ""
         return predicted + latency_text(latency.median_ms, (latency.low_ms, latency.high_ms))
-    return STATISTICS[quantity] + _format(quantity, candidate.costs.value(quantity, target))
-
-
-def _cost_text(candidate: Candidate, name: str) -> str:
-    return _format(name, candidate.costs.value(name))
+    return f"{QUANTITIES[quantity].title} " + _format(quantity, candidate.costs.value(quantity, target))
 
 
 def _format(name: str, value: float | None) -> str:
-    return UNKNOWN if value is None else QUANTITIES[name].format(value)
+    return UNKNOWN if value is None else QUANTITIES[name].scale.format(value)

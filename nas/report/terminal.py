@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from nas.problem.budgets import Budgets, format_latency_ms
+from nas.problem.budgets import Budgets
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate
+from nas.problem.quantities import format_latency_ms
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
 
 _STYLES = {"★": "bold yellow", "●": "bold blue", "─": "blue", "┆": "red", "o": "", "·": "dim", "'": "dim"}

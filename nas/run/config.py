@@ -13,8 +13,9 @@ from evaluators.evaluator import Evaluator
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import parse_target
-from nas.problem.budgets import Budgets, PerTarget, as_given, for_each_target
+from nas.problem.budgets import Budgets, PerTarget, as_given, for_each_target, with_limits
 from nas.problem.candidate import OBJECTIVES
+from nas.problem.quantities import QUANTITIES
 from nas.strategies import STRATEGIES
 from nas.strategies.loading import is_path, load
 from search_spaces import SPACES
@@ -25,10 +26,11 @@ KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole num
 CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a search may be resumed with other values of
 TRIALS = 20  # where nothing else ends a search
 PREDICTOR, TIMING = "predictor", "timing"  # where latencies are from, besides files of predictors
-PER_TARGET = ("latency_ms", "latency_percentile", "latency_p95_ms", "images_per_s")
+PER_TARGET = ("latency_percentile", *(quantity.field for quantity in QUANTITIES.values() if quantity.of_target))
 
 
 @dataclass(frozen=True)
+@with_limits
 class SearchConfig:
     """What a search is asked to do. Two runs of equal configurations with one worker ask for the same candidates.
 
@@ -210,8 +212,8 @@ class SearchConfig:
 
     def budgets(self, latency_ms: PerTarget) -> Budgets:
         """Returns the budgets, with the latency budgets that percentiles came to."""
-        return Budgets(latency_ms, self.macs, self.params, self.memory_bytes, self.size_bytes, self.latency_p95_ms,
-                       self.images_per_s, self.targets)
+        limits = {quantity.field: getattr(self, quantity.field) for quantity in QUANTITIES.values()}
+        return Budgets(**{**limits, "latency_ms": latency_ms}, targets=self.targets)
 
     def differences(self, other: "SearchConfig") -> list[str]:
         """Returns a line for each field, but those of `CHANGEABLE`, that differs from the other's."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators.latency import Latency
-from nas.problem.budgets import Costs
 from nas.problem.candidate import TRAINING, Candidate, State
+from nas.problem.costs import Costs
 from search_spaces.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def candidate_of(trial: "optuna.trial.FrozenTrial | optuna.Trial", target: str =
     return Candidate(
         trial=trial.number,
         architecture=known.get("architecture", ""),
-        costs=Costs(known.get("macs"), known.get("params"), known.get("memory_bytes"), known.get("size_bytes"),
-                    latencies_of(known.get("latencies") or known.get("latency") or {}, target)),
+        costs=Costs.stored(known, latencies_of(known.get("latencies") or known.get("latency") or {}, target)),
         violations=trial.constraints,
         state="lost" if LOST in marks else state,
         assignment=trial.params,

@@ -6,8 +6,8 @@ from rich.console import Console
 from evaluators.latency import Latency
 from nas.cli.terminal import Terminal
 from nas.engine.search import run_search
-from nas.problem.budgets import Costs
 from nas.problem.candidate import Candidate
+from nas.problem.costs import Costs
 from nas.trials.tally import Tally
 
 

@@ -16,8 +16,10 @@ from nas.engine import termination
 from nas.engine.loop import SearchFailed
 from nas.engine.search import Silent, run_search
 from nas.measuring.meters import Gauge
-from nas.problem.budgets import QUANTITIES, Budgets, Costs
+from nas.problem.budgets import Budgets
 from nas.problem.candidate import distinct, front, winner
+from nas.problem.costs import Costs
+from nas.problem.quantities import QUANTITIES
 from nas.run.config import SearchConfig
 from nas.strategies.reseeding import LOST
 from nas.trials.tally import Tally, tally
@@ -59,7 +61,8 @@ def medians(all_members):
     """The median of every cost over the members of the space, as a budget."""
     costs = [costs_of(architecture) for architecture in all_members.values()]
     values = {name: float(np.median([cost[name] for cost in costs])) for name in costs[0]}
-    return {QUANTITIES[name].field: int(value) if QUANTITIES[name].whole else value for name, value in values.items()}
+    return {QUANTITIES[name].field: int(value) if QUANTITIES[name].scale.whole else value
+            for name, value in values.items()}
 
 
 def test_a_search_trains_as_many_distinct_candidates_as_are_asked_for(make_config, gauge, evaluator, medians, tmp_path):

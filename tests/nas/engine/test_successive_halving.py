@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from evaluators.latency import Latency
 from nas.engine.successive_halving import Rungs, best_first, parse_rungs, stopped
-from nas.problem.budgets import Costs
 from nas.problem.candidate import Candidate
+from nas.problem.costs import Costs
 from nas.problem.pareto import dominates, hypervolume
 from search_spaces import InvalidInput
 

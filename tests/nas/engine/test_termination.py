@@ -10,8 +10,9 @@ from evaluators.latency import Latency
 from evaluators.registry import EVALUATORS
 from nas.engine.search import Silent, run_search
 from nas.engine.termination import Ending, front_rests, reference_point, seconds_spent
-from nas.problem.budgets import Budgets, Costs
+from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate
+from nas.problem.costs import Costs
 from nas.trials.tally import Tally
 
 OBJECTIVES = ("accuracy", "latency")

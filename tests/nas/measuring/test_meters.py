@@ -4,7 +4,8 @@ from evaluators.networks.weights import initial_weights
 from evaluators.runtimes import RUNTIMES, parse_target
 from evaluators.timing.meter import LatencyMeter
 from nas.measuring.meters import costs_within, counted, file_gauge
-from nas.problem.budgets import Budgets, Costs
+from nas.problem.budgets import Budgets
+from nas.problem.costs import Costs
 from search_spaces import Architecture
 
 ARCHITECTURE = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+head_c16_relu_n2")

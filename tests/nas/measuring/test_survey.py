@@ -11,7 +11,8 @@ from nas.measuring.survey import (
     require_feasible,
     survey,
 )
-from nas.problem.budgets import QUANTITIES, Budgets, format_count, is_feasible
+from nas.problem.budgets import Budgets, is_feasible
+from nas.problem.quantities import QUANTITIES, format_count
 from search_spaces import SPACES, InvalidInput
 
 TARGET = "onnxruntime"

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from evaluators.latency import Latency
-from nas.problem.budgets import Costs
 from nas.problem.candidate import Candidate, accuracy_interval, distinct, front, winner
+from nas.problem.costs import Costs
 from nas.problem.pareto import dominates
 from search_spaces.errors import InvalidInput
 

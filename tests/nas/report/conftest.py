@@ -1,8 +1,9 @@
 import pytest
 
 from evaluators.latency import Latency
-from nas.problem.budgets import Budgets, Costs
+from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate
+from nas.problem.costs import Costs
 
 BLOCKS = ("mb_k3_e3_c16_s1_se0_relu", "mb_k5_e6_c24_s2_se0.25_hswish", "mb_k7_e3_c32_s2_se0_swish",
           "mb_k3_e6_c48_s2_se0.25_relu6", "mb_k5_e3_c64_s1_se0_hswish")

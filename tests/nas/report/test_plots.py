@@ -10,7 +10,8 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from evaluators.latency import Latency
-from nas.problem.budgets import Budgets, Costs
+from nas.problem.budgets import Budgets
+from nas.problem.costs import Costs
 from nas.report.png import DPI, SIZE_INCHES, draw_front, write_png
 from nas.report.scene import build_scene
 from nas.report.terminal import plot_front

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluators.latency import Latency
-from nas.problem.budgets import Costs
 from nas.problem.candidate import Candidate, Outcome
+from nas.problem.costs import Costs
 from nas.trials.record import STATES, Start, attributes_of, candidate_of, start_attributes, start_of, write, write_lost
 from search_spaces import Architecture
 

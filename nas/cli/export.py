@@ -1,0 +1,112 @@
+"""The commands that deliver: the winner of a run, a named network, and a certificate of more timings."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evaluators.recipe import FINAL_EPOCHS, Recipe
+from nas.cli.options import (
+    Formats,
+    RunArgument,
+    Targets,
+    budget_options,
+    given,
+    listed,
+    recipe_options,
+    with_options,
+)
+
+
+@with_options(limits=budget_options())
+def export_best(
+    run: RunArgument,
+    *,
+    trial: Annotated[int | None, typer.Option(help="export this trial instead of the winner",
+                                              show_default=False)] = None,
+    limits: dict[str, Any],
+    format: Formats = "flax",
+    out: Annotated[Path | None, typer.Option(help="where to  [DIR/export]", show_default=False)] = None,
+    epochs: Annotated[int, typer.Option(help="length of the final training")] = FINAL_EPOCHS,
+) -> None:
+    """Train the winner to the end, write its files, prove that they meet the budget."""
+    import dataclasses
+
+    from evaluators.machine.memory import use_huge_pages
+    from nas.api import Run
+    from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.problem.budgets import parse_limits
+
+    found = Run.open(run)
+    budgets = dataclasses.replace(found.budgets, **parse_limits(limits)) if limits else None
+    use_huge_pages()
+    console = console_on_stdout()
+    with Terminal(console) as monitor:
+        exported = found.export(trial=trial, budgets=budgets, formats=listed(format), out=out, epochs=epochs,
+                                monitor=monitor)
+    _print_certificate(exported, console)
+
+
+@with_options(limits=budget_options(), recipe=recipe_options(
+    Recipe(FINAL_EPOCHS), epochs="length of the training; 0 exports the network as it is",
+    batch="images in a training step", augmentation="none, shift or shift-flip",
+    compile="what is compiled at a time: blocks, network, or auto, which measures on accelerators",
+    seed="of data split and training"))
+def train_named(
+    network: Annotated[str, typer.Argument(metavar="NAME|ARCHITECTURE|FILE.safetensors", help="published network, text "
+                                           "of an architecture, or file of a network that was imported or exported")],
+    *,
+    data: Annotated[str | None, typer.Option(
+        help="fashion-mnist, or a path: .npz, a folder of IDX files or of images  [fashion-mnist, and none with "
+        "--epochs 0]", show_default=False)] = None,
+    resolution: Annotated[int | None, typer.Option(
+        help="pixels of the network and the images  [those of the data, for a published network; else its own]",
+        show_default=False)] = None,
+    classes: Annotated[int | None, typer.Option(help="classes of a network that is exported without data",
+                                                show_default=False)] = None,
+    target: Targets = None,
+    limits: dict[str, Any],
+    format: Formats = "flax",
+    out: Annotated[Path | None, typer.Option(help="where to  [NAME.trained]", show_default=False)] = None,
+    recipe: dict[str, Any],
+) -> None:
+    """Train a network without a search, and export it with a certificate as a winner is."""
+    from evaluators.machine.memory import use_huge_pages
+    from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.export.train import train
+    from nas.problem.budgets import Budgets, parse_limits
+
+    budgets = Budgets(**parse_limits(limits), **given(targets=target))
+    use_huge_pages()
+    console = console_on_stdout()
+    with Terminal(console) as monitor:
+        exported = train(network, data=data, resolution=resolution, classes=classes, budgets=budgets,
+                         formats=listed(format), out=out, monitor=monitor, **recipe)
+    _print_certificate(exported, console)
+
+
+def time_again(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="directory of an export, or of a run that has one")],
+    times: Annotated[int, typer.Option(help="how often to time the files")] = 2,
+    apart: Annotated[str | None, typer.Option(help="how long to wait in between (2m)", show_default=False)] = None,
+) -> None:
+    """Time the files of an export again, each time in a fresh process, and judge them by all their timings."""
+    from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.export.certificate import CERTIFICATE, certify
+    from nas.problem.quantities import parse_duration_s
+
+    own = directory / "export"
+    directory = own if (own / CERTIFICATE).is_file() and not (directory / CERTIFICATE).is_file() else directory
+    console = console_on_stdout()
+    with Terminal(console) as monitor:
+        exported = certify(directory, times=times, apart_s=parse_duration_s(apart) if apart else 0.0, monitor=monitor)
+    _print_certificate(exported, console)
+
+
+def _print_certificate(exported: Any, console: Any) -> None:
+    """Prints the verdict on files; the exit status says it too."""
+    from nas.report.certificate import certificate_report
+
+    console.print(certificate_report(exported.certificate, exported.directory), soft_wrap=True)
+    if not exported.met:
+        raise typer.Exit(1)

@@ -1,0 +1,92 @@
+"""Options that several commands share. Those of budgets and of trainings are made from what they set."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Annotated, Any
+
+import typer
+
+from evaluators.recipe import Recipe
+from nas.problem.quantities import QUANTITIES
+
+Data = Annotated[str | None, typer.Option(
+    help="fashion-mnist; a path: .npz, a folder of IDX files or of images; or table:NAME:FILE  [fashion-mnist]",
+    show_default=False)]
+Resolution = Annotated[int | None, typer.Option(help="resize the images to so many pixels", show_default=False)]
+Targets = Annotated[list[str] | None, typer.Option(
+    "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; given again for further ones, "
+    "each with budgets of its own in the same order  [onnxruntime]", show_default=False)]
+RunArgument = Annotated[str, typer.Argument(metavar="DIR", help="run directory")]
+Formats = Annotated[str, typer.Option(help="further formats: onnx, litert, stablehlo, flax")]
+
+Command = Callable[..., None]
+Option = inspect.Parameter
+
+
+def budget_options(percentiles: bool = False) -> list[Option]:
+    """Returns an option for each quantity that a budget may limit; those of a target are given once for each."""
+    further = {"latency": ", or a percentile of the space (p30)"} if percentiles else {}
+    return [_option(name, list[str] if quantity.of_target else str, quantity.help + further.get(name, ""))
+            for name, quantity in QUANTITIES.items()]
+
+
+def recipe_options(default: Recipe, **helps: str) -> list[Option]:
+    """Returns an option for each setting of a training with a help here, which states its default too."""
+    return [_option(field.name, field.type, f"{helps[field.name]}  [{getattr(default, field.name)}]")
+            for field in fields(Recipe) if field.name in helps]
+
+
+def _option(name: str, kind: Any, text: str) -> Option:
+    return Option(name, Option.KEYWORD_ONLY, default=None, annotation=Annotated[
+        kind | None, typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)])
+
+
+def with_options(**groups: Sequence[Option]) -> Callable[[Command], Command]:
+    """Returns a decorator that puts options in the place of parameters of a command.
+
+    In each of these the command gets what was given of its options, by name.
+    """
+    def decorated(command: Command) -> Command:
+        signature = inspect.signature(command)
+
+        @functools.wraps(command)
+        def called(**values: Any) -> None:
+            grouped = {group: given(**{option.name: values.pop(option.name) for option in options})
+                       for group, options in groups.items()}
+            command(**values, **grouped)
+
+        called.__signature__ = signature.replace(parameters=[  # type: ignore[attr-defined]
+            option for parameter in signature.parameters.values()
+            for option in groups.get(parameter.name, [parameter])])
+        return called
+
+    return decorated
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Returns the values that a user has given, lists as tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+            if value is not None and value != []}
+
+
+def search_limits(texts: dict[str, Any]) -> dict[str, Any]:
+    """Returns the limits of a search by the fields of its configuration; a latency may be a percentile of the space.
+
+    A latency in milliseconds takes the place of a percentile, and the other way round.
+    """
+    from nas.problem.budgets import NONE, parse_limits
+    from nas.problem.quantities import parse_percentile
+
+    if not texts.get("latency"):
+        return parse_limits(texts)
+    percentiles = tuple(map(parse_percentile, texts["latency"]))
+    latencies = [text if percentile is None else NONE
+                 for text, percentile in zip(texts["latency"], percentiles, strict=True)]
+    return {**parse_limits(texts | {"latency": latencies}), "latency_percentile": percentiles}
+
+
+def listed(texts: str) -> list[str]:
+    """Returns the texts between commas, empty ones left out."""
+    return [text for text in texts.split(",") if text]

@@ -1,0 +1,96 @@
+"""The command that searches."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evaluators.recipe import Recipe
+from nas.cli.options import (
+    Data,
+    Resolution,
+    Targets,
+    budget_options,
+    given,
+    recipe_options,
+    search_limits,
+    with_options,
+)
+
+
+@with_options(limits=budget_options(percentiles=True), recipe=recipe_options(
+    Recipe(), epochs="epochs that each is trained for", batch="images in a training step",
+    augmentation="none, shift or shift-flip", compile="what is compiled at a time: blocks, shared by candidates, "
+    "network, or auto: blocks on CPU, else the faster one, measured", seed="of data split, strategy and training"))
+def search_space(
+    *,
+    space: Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [mobile]", show_default=False)] = None,
+    data: Data = None, resolution: Resolution = None, target: Targets = None,
+    limits: dict[str, Any],
+    objectives: Annotated[str | None, typer.Option(
+        help="accuracy, alone or with latency, macs or params  [accuracy,latency]", show_default=False)] = None,
+    start: Annotated[str | None, typer.Option(
+        help="published networks, architectures or runs to try first, separated by commas", show_default=False)] = None,
+    latency_from: Annotated[list[str] | None, typer.Option(
+        help="predictor: time members of the space first, and no candidate that is surely over the budget; FILE of a "
+        "saved predictor: the same with what it knows; timing: time all  [timing, and for commands what earlier "
+        "timings leave in doubt]", show_default=False)] = None,
+    strategy: Annotated[str | None, typer.Option(
+        help="surrogate, random, qmc, grid, tpe, nsga2, nsga3, gp, evolution, local-search, or an Optuna sampler of "
+        "yours as module:Sampler  [surrogate]", show_default=False)] = None,
+    evaluator: Annotated[str | None, typer.Option(
+        help="training, or a function of yours as module:function  [training]", show_default=False)] = None,
+    trials: Annotated[int | None, typer.Option(
+        help="distinct candidates to train  [20, or no limit with --time or --patience]", show_default=False)] = None,
+    time: Annotated[str | None, typer.Option(
+        help="end after so long, interruptions left out (30m, 1.5h)", show_default=False)] = None,
+    patience: Annotated[int | None, typer.Option(
+        help="end when the front has not moved for so many candidates", show_default=False)] = None,
+    recipe: dict[str, Any],
+    early_stopping: Annotated[bool | None, typer.Option(
+        "--early-stopping", help="compare candidates on the way, let the best go on", show_default=False)] = None,
+    rungs: Annotated[str | None, typer.Option(
+        help="epochs after which they are compared (1,3)  [a ninth of the training]", show_default=False)] = None,
+    brackets: Annotated[int | None, typer.Option(
+        help="rungs at which candidates may be compared first, as in Hyperband  [1]", show_default=False)] = None,
+    workers: Annotated[int | None, typer.Option(
+        help="candidates trained at a time, each on its share of the cores  [1]", show_default=False)] = None,
+    run: Annotated[str | None, typer.Option(
+        metavar="DIR", help="run directory; a search that is there goes on  [runs/TIME]", show_default=False)] = None,
+) -> None:
+    """Search a space under budgets; interrupt it at any time, the same command goes on."""
+    from evaluators.machine.memory import use_huge_pages
+    from nas.api import new_run_directory
+    from nas.engine.successive_halving import parse_rungs
+    from nas.problem.quantities import parse_duration_s
+    from nas.run.config import SearchConfig
+    from nas.run.directory import RunDirectory
+
+    directory = RunDirectory(Path(run) if run is not None else new_run_directory())
+    stored = vars(directory.config) if directory.exists else {}
+    config = SearchConfig(**{**stored, **search_limits(limits), **recipe, **given(
+        space=space, data=data, resolution=resolution, target=target, strategy=strategy, evaluator=evaluator,
+        trials=trials, patience=patience, early_stopping=early_stopping, brackets=brackets, workers=workers,
+        latency_from=latency_from,
+        rungs=parse_rungs(rungs) if rungs is not None else None,
+        time_s=parse_duration_s(time) if time is not None else None,
+        objectives=objectives.split(",") if objectives is not None else None,
+        start=start.split(",") if start is not None else None)})
+    use_huge_pages()
+    _search(config, directory.path)
+
+
+def _search(config: Any, path: Path) -> None:
+    from nas.api import Run
+    from nas.cli.terminal import Terminal, console_on_stdout, print_front
+    from nas.engine.search import run_search
+
+    console = console_on_stdout()
+    with Terminal(console, config.trials) as monitor:
+        monitor.say(f"run: {path}")
+        try:
+            run_search(config, path, monitor)
+        except KeyboardInterrupt:
+            monitor.say(f"interrupted; `nas search --run {path}` goes on")
+            raise
+    print_front(Run.open(path), console)

@@ -1,0 +1,47 @@
+"""The commands on published networks: their list, and the import of their weights."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LARGEST_IMPORT_DIFFERENCE = 1e-3
+
+
+def list_networks(family: Annotated[str | None, typer.Option(help="only networks of this family",
+                                                             show_default=False)] = None) -> None:
+    """List the published networks with parameters, multiply-adds, sources, and the published rows they reproduce."""
+    from nas.cli.terminal import console_on_stdout
+    from nas.report.zoo import zoo_report
+
+    console_on_stdout().print(zoo_report(family))
+
+
+def import_network(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="published network, see `nas zoo`")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="state dict of torchvision or timm")],
+    out: Annotated[Path | None, typer.Option(help="where to  [NAME.imported.safetensors]", show_default=False)] = None,
+    reference: Annotated[Path | None, typer.Option(
+        help="npz file with images [B, H, W, C] and the logits that they should give", show_default=False)] = None,
+    classes: Annotated[int | None, typer.Option(help="classes of the state dict", show_default=False)] = None,
+) -> None:
+    """Read pretrained weights into a published network."""
+    from evaluators.networks.checkpoint import save_network
+    from evaluators.networks.pretrained import import_weights, output_difference, read_reference, read_weights
+    from nas.cli.terminal import console_on_stdout
+    from search_spaces.errors import require
+    from search_spaces.zoo import ZOO, load_network
+
+    path = out or Path(f"{name}.imported.safetensors")
+    require(path.resolve() != file.resolve(), f"weights are imported into another file, but got '{path}' for both")
+    architecture = load_network(name, classes=classes)
+    arrays = import_weights(architecture, read_weights(file), ZOO[name].family)
+    console = console_on_stdout()
+    if reference is not None:
+        difference = output_difference(architecture, arrays, *read_reference(reference))
+        console.print(f"logits differ from the reference by at most {difference:.1e}, relative to the largest",
+                      highlight=False)
+        require(difference <= LARGEST_IMPORT_DIFFERENCE, f"imported weights must give the reference's logits to "
+                f"{LARGEST_IMPORT_DIFFERENCE:g}, relative to the largest, but they differ by {difference:.1e}")
+    save_network(architecture, arrays, path)
+    console.print(f"{path}: {name}, {architecture.params:,} parameters", highlight=False, soft_wrap=True)
