@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evaluators.latency import Latency
-from nas.problem.quantities import QUANTITIES
+from nas.problem.quantities import QUANTITIES, Clock
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,16 @@ class Costs:
 
     def value(self, quantity: str, target: str | None = None) -> float | None:
         """Returns a quantity as it was measured, in the unit it is stored in; times are raw."""
-        return QUANTITIES[quantity].read(self, target, lambda latency: latency.raw_ms)
+        return self._found(quantity, target, lambda latency: latency.raw_ms)
 
     def judged(self, quantity: str, target: str | None = None) -> float | None:
         """Returns a quantity at the worse end of its 95 % interval, in raw time: a budget must surely be met."""
-        return QUANTITIES[quantity].read(self, target, lambda latency: latency.raw_high_ms)
+        return self._found(quantity, target, lambda latency: latency.raw_high_ms)
+
+    def _found(self, name: str, target: str | None, clock: Clock) -> float | None:
+        quantity = QUANTITIES[name]
+        if quantity.of_latency is None:
+            value: float | None = getattr(self, quantity.field)
+            return value
+        latency = self.latencies.get(target or "")
+        return None if latency is None else quantity.of_latency(latency, target or "", clock)

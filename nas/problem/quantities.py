@@ -16,7 +16,6 @@ from search_spaces.errors import require, unknown
 
 if TYPE_CHECKING:
     from evaluators.latency import Latency
-    from nas.problem.costs import Costs
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)\s*([^\W\d_]*)", re.ASCII)
 _MICRO = re.compile("[µμ]")  # the micro sign and the Greek letter
@@ -106,20 +105,6 @@ _BYTES = Scale(_BYTE_UNITS, "512KiB, 64kB or 1MB", True, format_bytes)
 _DURATION = Scale(_DURATION_UNITS, "30m, 1.5h or 90s", False, format_duration)
 
 
-def _stated(field: str) -> "Callable[[Costs, str | None, Clock], float | None]":
-    """Returns the reader of a field of `Costs` that depends on no target."""
-    return lambda costs, target, clock: getattr(costs, field)
-
-
-def _timed(value: "Callable[[Latency, str, Clock], float]") -> "Callable[[Costs, str | None, Clock], float | None]":
-    """Returns the reader of what follows from the latency on a target."""
-    def read(costs: "Costs", target: str | None, clock: Clock) -> float | None:
-        latency = costs.latencies.get(target or "")
-        return None if latency is None else value(latency, target or "", clock)
-
-    return read
-
-
 def _images_per_s(latency: "Latency", target: str, clock: Clock) -> float:
     from evaluators.runtimes import parse_target  # not before it is needed: the options of the commands are made here
 
@@ -131,46 +116,48 @@ class Quantity:
     """One quantity that a budget may limit.
 
     Attributes:
-        field: its field in `Budgets` and `SearchConfig`, with the unit it is stored in.
+        field: its field in `Budgets` and `SearchConfig`, and in `Costs` unless it follows from a latency, with the unit
+            it is stored in.
         scale: how it is written.
-        read: finds it in costs, on a target, with times by a clock; None where it is not known.
         help: the help of its option.
         title: its name in a table.
         certified_in: the unit that a certificate states.
-        of_target: whether each target has its own.
+        of_latency: its value by a latency, the target of that, and a clock; each target has its own.
         lower: whether its limit is a lower one.
         of_single_runs: whether it is known only where single runs are timed.
     """
 
     field: str
     scale: Scale
-    read: "Callable[[Costs, str | None, Clock], float | None]"
     help: str
     title: str
     certified_in: str
-    of_target: bool = False
+    of_latency: "Callable[[Latency, str, Clock], float] | None" = None
     lower: bool = False
     of_single_runs: bool = False
+
+    @property
+    def of_target(self) -> bool:
+        """Whether each target has a limit of its own."""
+        return self.of_latency is not None
 
 
 QUANTITIES = {
     "latency": Quantity(
-        "latency_ms", _TIME, _timed(lambda latency, target, clock: clock(latency)),
-        "latency budget with its unit (0.1ms, 80us)", "", f"ms, {_UPPER_END}", of_target=True),
+        "latency_ms", _TIME, "latency budget with its unit (0.1ms, 80us)", "", f"ms, {_UPPER_END}",
+        of_latency=lambda latency, target, clock: clock(latency)),
     "latency_p95": Quantity(  # known no better than the median, relative to itself
-        "latency_p95_ms", _TIME,
-        _timed(lambda latency, target, clock: clock(latency) * (latency.p95_ms / latency.raw_ms)),
-        "budget of the 95th percentile of single runs (0.12ms)", "p95", f"ms, {_UPPER_END}", of_target=True,
+        "latency_p95_ms", _TIME, "budget of the 95th percentile of single runs (0.12ms)", "p95", f"ms, {_UPPER_END}",
+        of_latency=lambda latency, target, clock: clock(latency) * (latency.p95_ms / latency.raw_ms),
         of_single_runs=True),
     "throughput": Quantity(
-        "images_per_s", Scale(_COUNT_UNITS, "5000 or 20k", True, format_count), _timed(_images_per_s),
+        "images_per_s", Scale(_COUNT_UNITS, "5000 or 20k", True, format_count),
         "images per second that are wanted at least, at the target's batch (5000)", "images/s",
-        f"images per second, {_LOWER_END}", of_target=True, lower=True),
-    "macs": Quantity("macs", _COUNT, _stated("macs"), "budget of multiply-adds (20M)", "MACs", "count"),
-    "params": Quantity("params", _COUNT, _stated("params"), "budget of parameters (500k)", "params", "count"),
-    "memory": Quantity("memory_bytes", _BYTES, _stated("memory_bytes"), "budget of live activations (1MB)", "memory",
-                       "bytes"),
-    "size": Quantity("size_bytes", _BYTES, _stated("size_bytes"), "budget of the model file (2MB)", "size", "bytes"),
+        f"images per second, {_LOWER_END}", of_latency=_images_per_s, lower=True),
+    "macs": Quantity("macs", _COUNT, "budget of multiply-adds (20M)", "MACs", "count"),
+    "params": Quantity("params", _COUNT, "budget of parameters (500k)", "params", "count"),
+    "memory": Quantity("memory_bytes", _BYTES, "budget of live activations (1MB)", "memory", "bytes"),
+    "size": Quantity("size_bytes", _BYTES, "budget of the model file (2MB)", "size", "bytes"),
 }
 
 
