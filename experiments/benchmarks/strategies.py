@@ -33,6 +33,7 @@ from scipy.stats import wilcoxon
 from evaluators.benchmarks.tables import Table, load_table
 from evaluators.machine.files import write_whole
 from nas.problem.budgets import Budgets
+from nas.problem.candidate import directions
 from nas.problem.pareto import hypervolume
 from nas.strategies import STRATEGIES, Problem
 from nas.strategies.reseeding import FreshSampler
@@ -87,7 +88,7 @@ def searched(name: str, file: Path, strategy: str, seed: int) -> dict[str, Any]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     case, begin_s = case_of(name, file), time.perf_counter()
     objectives = case.problem.objectives
-    study = optuna.create_study(directions=["maximize", "minimize"][:len(objectives)],
+    study = optuna.create_study(directions=directions(objectives),
                                 sampler=FreshSampler(STRATEGIES[strategy], seed, case.problem))
     limit, seen, found = case.problem.budgets.macs, set[str](), list[str]()
     while len(found) < AT[name][-1] and len(study.get_trials(deepcopy=False)) < LEAST_SHARE * AT[name][-1]:

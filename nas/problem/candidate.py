@@ -164,6 +164,15 @@ OBJECTIVES: dict[str, Callable[[Candidate], float]] = {  # to be minimised
 DEFAULT_OBJECTIVES = ("accuracy", "latency")
 
 
+def directions(objectives: Sequence[str]) -> list[str]:
+    """Returns the directions of an Optuna study whose values are objectives as they are.
+
+    >>> directions(("accuracy", "latency"))
+    ['maximize', 'minimize']
+    """
+    return ["maximize" if name == "accuracy" else "minimize" for name in objectives]
+
+
 def winner(candidates: Iterable[Candidate]) -> Candidate | None:
     """Returns the eligible candidate of highest accuracy, ties by latency, then by trial; None if there is none."""
     eligible = [candidate for candidate in candidates if candidate.eligible]

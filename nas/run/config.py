@@ -104,53 +104,26 @@ class SearchConfig:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        for name, of in (("objectives", "texts"), ("start", "texts"), ("latency_from", "texts"),
-                         ("rungs", "whole numbers")):
-            require(isinstance(getattr(self, name), list | tuple), f"`{name}` is a sequence of {of}, but got "
-                    f"{getattr(self, name)!r}")
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list would do as well
+        self._normalise_sequences()
         self._normalise_names()
-        for field in dataclasses.fields(self):
-            if field.type in KINDS:
-                kind: Any = field.type
-                value = getattr(self, field.name)
-                require(isinstance(value, kind) and isinstance(value, bool) == (kind is bool),
-                        f"`{field.name}` must be {KINDS[kind]}, but got {value!r}")
+        self._check_kinds()
         self._normalise_targets()
-        if self.strategy not in STRATEGIES and not is_path(self.strategy):
-            raise unknown("strategy", self.strategy, [*STRATEGIES, "module:Sampler"])
-        for objective in self.objectives:
-            if objective not in OBJECTIVES:
-                raise unknown("objective", objective, OBJECTIVES)
-        require(self.objectives[:1] == ("accuracy",) and "accuracy" not in self.objectives[1:]
-                and len(self.objectives) <= 2, "`objectives` must be accuracy, alone or with one of "
-                f"{', '.join(list(OBJECTIVES)[1:])}, but got {','.join(self.objectives) or 'none'}")
+        self._check_plugins()
+        self._check_objectives()
         self.recipe.require_training()
-        if self.evaluator not in EVALUATORS and not is_path(self.evaluator):
-            raise unknown("evaluator", self.evaluator, [*EVALUATORS, "module:function"])
+        self._check_early_stopping()
+        self._check_numbers()
+        self._check_budgets()
         if self.trials is None and self.time_s is None and self.patience is None:
             object.__setattr__(self, "trials", TRIALS)
-        require(all(type(rung) is int for rung in self.rungs),
-                f"`rungs` are whole numbers of epochs, but got {', '.join(map(str, self.rungs))}")
-        require(self.early_stopping or (not self.rungs and self.brackets == 1),
-                "`rungs` and `brackets` are of early stopping, but got them without it")
-        for name in ("trials", "patience", "brackets", "workers"):
+
+    def _normalise_sequences(self) -> None:
+        """Makes tuples of lists."""
+        for name, of in (("objectives", "texts"), ("start", "texts"), ("latency_from", "texts"),
+                         ("rungs", "whole numbers")):
             value = getattr(self, name)
-            require(value is None or value >= 1, f"`{name}` must be at least 1, but got {value}")
-        require(self.time_s is None or 0 < self.time_s < math.inf,
-                f"`time_s` must be positive and finite, but got {self.time_s}")
-        require(self.resolution is None or self.resolution >= 1,
-                f"`resolution` must be at least 1, but got {self.resolution}")
-        for percentile, latency_ms in zip(self.percentiles, self.latencies_ms, strict=True):
-            require(latency_ms is None or percentile is None,
-                    "a latency budget is given in milliseconds or as a percentile, but got both")
-            require(percentile is None or 0 < percentile <= 100,
-                    f"a latency percentile must lie in (0, 100], but got p{percentile}")
-        timed = bool(self.budgets(self.latency_ms).timed) or self.latency_percentile is not None
-        require(timed or not {*self.latency_from} - {TIMING},
-                "`latency_from` is for budgets of time, but got none of them")
-        require(TIMING not in self.latency_from or len(self.latency_from) == 1,
-                f"`latency_from` is {TIMING} or something else, but got {', '.join(self.latency_from)}")
+            require(isinstance(value, list | tuple), f"`{name}` is a sequence of {of}, but got {value!r}")
+            object.__setattr__(self, name, tuple(value))
 
     def _normalise_names(self) -> None:
         """Makes paths absolute, so that a run is resumed from anywhere, and names what is given as itself."""
@@ -186,6 +159,55 @@ class SearchConfig:
             require(all(one is None or isinstance(one, int | float) for one in numbers),
                     f"`{name}` must be a number, or one or None for each target, but got {value!r}")
             object.__setattr__(self, name, as_given(getattr(self, name)))
+
+    def _check_kinds(self) -> None:
+        for field in dataclasses.fields(self):
+            if field.type in KINDS:
+                kind: Any = field.type
+                value = getattr(self, field.name)
+                require(isinstance(value, kind) and isinstance(value, bool) == (kind is bool),
+                        f"`{field.name}` must be {KINDS[kind]}, but got {value!r}")
+
+    def _check_plugins(self) -> None:
+        for kind, known, own in (("strategy", STRATEGIES, "module:Sampler"),
+                                 ("evaluator", EVALUATORS, "module:function")):
+            name = getattr(self, kind)
+            if name not in known and not is_path(name):
+                raise unknown(kind, name, [*known, own])
+
+    def _check_objectives(self) -> None:
+        for objective in self.objectives:
+            if objective not in OBJECTIVES:
+                raise unknown("objective", objective, OBJECTIVES)
+        first, *others = self.objectives or ("",)
+        require(first == "accuracy" and "accuracy" not in others and len(others) <= 1,
+                f"`objectives` must be accuracy, alone or with one of {', '.join(list(OBJECTIVES)[1:])}, but got "
+                f"{','.join(self.objectives) or 'none'}")
+
+    def _check_early_stopping(self) -> None:
+        require(all(type(rung) is int for rung in self.rungs),
+                f"`rungs` are whole numbers of epochs, but got {', '.join(map(str, self.rungs))}")
+        require(self.early_stopping or (not self.rungs and self.brackets == 1),
+                "`rungs` and `brackets` are of early stopping, but got them without it")
+
+    def _check_numbers(self) -> None:
+        for name in ("trials", "patience", "brackets", "workers", "resolution"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"`{name}` must be at least 1, but got {value}")
+        require(self.time_s is None or 0 < self.time_s < math.inf,
+                f"`time_s` must be positive and finite, but got {self.time_s}")
+
+    def _check_budgets(self) -> None:
+        for percentile, latency_ms in zip(self.percentiles, self.latencies_ms, strict=True):
+            require(latency_ms is None or percentile is None,
+                    "a latency budget is given in milliseconds or as a percentile, but got both")
+            require(percentile is None or 0 < percentile <= 100,
+                    f"a latency percentile must lie in (0, 100], but got p{percentile}")
+        timed = bool(self.budgets(self.latency_ms).timed) or self.latency_percentile is not None
+        require(timed or not {*self.latency_from} - {TIMING},
+                "`latency_from` is for budgets of time, but got none of them")
+        require(TIMING not in self.latency_from or len(self.latency_from) == 1,
+                f"`latency_from` is {TIMING} or something else, but got {', '.join(self.latency_from)}")
 
     @property
     def recipe(self) -> Recipe:

@@ -30,7 +30,7 @@ from evaluators.latency import Latency
 from evaluators.machine.files import write_whole
 from evaluators.prediction.timings import Timings
 from nas.problem.budgets import NONE, Budgets, PerTarget
-from nas.problem.candidate import Candidate, evaluated
+from nas.problem.candidate import Candidate, directions, evaluated
 from nas.run.config import SearchConfig
 from nas.trials.memo import OfFinished
 from nas.trials.record import candidate_of, latencies_of
@@ -134,9 +134,8 @@ class RunDirectory:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        directions = ["maximize", "minimize"][:len(self.config.objectives)]
         return optuna.create_study(storage=_sqlite(self.path / "study.db"), sampler=sampler, study_name="search",
-                                   directions=directions, load_if_exists=True)
+                                   directions=directions(self.config.objectives), load_if_exists=True)
 
     def told(self, study: "optuna.Study | None" = None) -> list[Candidate]:
         """Returns the candidates of all trials, in the order of their numbers, as these were told.

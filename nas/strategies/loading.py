@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 
+from nas.problem.candidate import directions
 from nas.strategies import STRATEGIES, Problem, Strategy
 from nas.strategies.reseeding import FreshSampler
 from search_spaces.errors import InvalidInput, require
@@ -48,7 +49,7 @@ def require_able(name: str, problem: Problem) -> None:
         return
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     count, limits = len(problem.objectives), problem.budgets.limits
-    study = optuna.create_study(directions=["maximize", "minimize"][:count],
+    study = optuna.create_study(directions=directions(problem.objectives),
                                 sampler=FreshSampler(strategy, problem.seed, problem))
     generator = np.random.default_rng(problem.seed)
     try:

@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
+from nas.problem.candidate import directions
 from nas.strategies import STRATEGIES, Problem
 from nas.strategies.reseeding import FreshSampler
 from nas.testing import check_strategy
@@ -35,7 +36,7 @@ def study_of(strategy, problem, seed=0):
     if strategy == "gp":
         pytest.importorskip("torch")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna.create_study(directions=["maximize", "minimize"][:len(problem.objectives)],
+    return optuna.create_study(directions=directions(problem.objectives),
                                sampler=FreshSampler(STRATEGIES[strategy], seed, problem))
 
 

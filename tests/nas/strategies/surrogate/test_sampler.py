@@ -5,6 +5,7 @@ import optuna
 import pytest
 
 from nas.problem.budgets import Budgets
+from nas.problem.candidate import directions
 from nas.strategies import Problem
 from nas.strategies.reseeding import FreshSampler
 from nas.strategies.surrogate.features import members_of
@@ -21,7 +22,7 @@ ARCHITECTURES = {identity: architecture for assignment in SPACE.enumerated(10**6
 
 
 def study_of(problem, seed=0):
-    return optuna.create_study(directions=["maximize", "minimize"][:len(problem.objectives)],
+    return optuna.create_study(directions=directions(problem.objectives),
                                sampler=FreshSampler(SurrogateSampler, seed, problem))
 
 
