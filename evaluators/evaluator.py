@@ -5,7 +5,8 @@ too: the same architecture is then asked for with few epochs first, and with mor
 would rather go on than begin anew leaves what it needs in the checkpoint of its score, and finds it in the fidelity of
 the next call; without one there (the file may have been removed) it must give the same score from the beginning. To
 be comparable, scores at equal epochs must come from the same course of training: a learning rate that follows a
-schedule follows that of `fidelity.recipe.epochs`.
+schedule follows that of `fidelity.recipe.epochs`. One that has something open, such as a process, may have a `close()`,
+which ends that and whatever evaluation waits for it.
 """
 
 from collections.abc import Callable, Mapping
@@ -63,3 +64,9 @@ class Score:
 
 
 Evaluator = Callable[[Architecture, Dataset, Fidelity], "Score | float"]
+
+
+def close(evaluator: Evaluator) -> None:
+    """Ends whatever an evaluator has open: calls its `close()` if it has one."""
+    if end := getattr(evaluator, "close", None):
+        end()

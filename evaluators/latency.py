@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ BLOCKS = 10
 RESAMPLES = 200
 NORMAL_97_5 = 1.96
 STUDENT_97_5 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # for 1 to 9 degrees of freedom
+SCREENED_FLAG = "not timed: predicted to be over its budget"  # by which such latencies were once told apart
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,15 @@ class Precision:
 
 
 DEFAULT_PRECISION = Precision()
+
+
+class Source(StrEnum):
+    """The origin of a latency."""
+
+    MEASURED = "measured"
+    PREDICTED = "predicted"  # from networks that were timed on the target
+    SCREENED = "screened"  # predicted to be over its budget, and for that not timed
+    TABULATED = "tabulated"  # known exactly, from a benchmark
 
 
 class MeasurementFailed(RuntimeError):
@@ -53,11 +64,12 @@ class Latency:
     cores: str = ""  # that the measuring process was pinned to
     load_average: float = 0.0  # of the machine in the minute before, what was timed included
     clock: float = 1.0  # how many times slower than at its best the processor's was; divided out of median and interval
+    source: Source = Source.MEASURED
 
     @property
     def is_predicted(self) -> bool:
         """Whether it was predicted, with an interval, instead of measured."""
-        return not self.runs and self.low_ms < self.high_ms
+        return self.source in (Source.PREDICTED, Source.SCREENED)
 
     @property
     def raw_ms(self) -> float:
@@ -72,19 +84,30 @@ class Latency:
     @classmethod
     def exact(cls, median_ms: float) -> "Latency":
         """Returns a latency that is known without a measurement, as from a table."""
-        return cls(median_ms, median_ms, median_ms, median_ms, 0, 0.0, 0.0, 0.0, 0.0)
+        return cls(median_ms, median_ms, median_ms, median_ms, 0, 0.0, 0.0, 0.0, 0.0, source=Source.TABULATED)
 
     @classmethod
-    def predicted(cls, median_ms: float, interval_ms: tuple[float, float], flag: str) -> "Latency":
-        """Returns a latency that was not measured, with the 95 % interval of its prediction and where it is from."""
+    def predicted(cls, median_ms: float, interval_ms: tuple[float, float], source: Source = Source.PREDICTED,
+                  flags: tuple[str, ...] = ()) -> "Latency":
+        """Returns a latency that was not measured, with the 95 % interval of its prediction."""
         low_ms, high_ms = interval_ms
-        return cls(median_ms, low_ms, high_ms, median_ms, 0, 0.0, 0.0, 0.0, 0.0, (flag,))
+        return cls(median_ms, low_ms, high_ms, median_ms, 0, 0.0, 0.0, 0.0, 0.0, flags, source=source)
 
     @classmethod
     def stored(cls, values: Mapping[str, Any]) -> "Latency":
         """Returns a latency as a mapping or a JSON file has kept it; other values that stand beside it are ignored."""
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        return cls(**{**known, "flags": tuple(known["flags"])})
+        flags = tuple(flag for flag in known["flags"] if flag != SCREENED_FLAG)
+        return cls(**{**known, "flags": flags, "source": Source(known.get("source") or _source_of(known))})
+
+
+def _source_of(values: Mapping[str, Any]) -> Source:
+    """Returns the source of a latency that was stored without it."""
+    if values["runs"]:
+        return Source.MEASURED
+    if SCREENED_FLAG in values["flags"]:
+        return Source.SCREENED
+    return Source.PREDICTED if values["low_ms"] < values["high_ms"] else Source.TABULATED
 
 
 def quiet_value(values: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from evaluators.runtimes.command import Command
 from evaluators.runtimes.litert import LiteRt
 from evaluators.runtimes.onnxruntime import OnnxRuntime
 from evaluators.runtimes.openvino import OpenVino
-from evaluators.runtimes.runtime import Arrays, Runtime, Session
+from evaluators.runtimes.runtime import Argument, Arrays, Place, Runtime, Session, is_predicting, is_remote
 from evaluators.runtimes.table import LatencyTable
 from evaluators.runtimes.target import Options, Target, parse_options, split_target
 from evaluators.runtimes.xla import Xla
@@ -16,10 +16,9 @@ from search_spaces.errors import InvalidInput, require, unknown
 RUNTIMES: dict[str, Runtime] = {
     "onnxruntime": OnnxRuntime(), "litert": LiteRt(), "openvino": OpenVino(), "xla": Xla(), "command": Command(),
     "table": LatencyTable()}
-TAKING_ARGUMENTS = ("command", "table")
 
-__all__ = ["RUNTIMES", "Arrays", "Options", "Runtime", "Session", "Target", "is_installed", "parse_target",
-           "require_installed", "require_usable", "runtime_of"]
+__all__ = ["RUNTIMES", "Argument", "Arrays", "Options", "Place", "Runtime", "Session", "Target", "is_installed",
+           "is_predicting", "is_remote", "parse_target", "require_installed", "require_usable", "runtime_of"]
 
 
 def parse_target(text: str) -> Target:
@@ -36,12 +35,13 @@ def parse_target(text: str) -> Target:
     name, bracketed, rest = split_target(text)
     if name not in RUNTIMES:
         raise unknown("runtime", name, RUNTIMES)
-    if name in TAKING_ARGUMENTS:
-        argument = str(Path(rest).absolute()) if name == "table" and rest else rest or ""
-        target = Target(name, Options() if bracketed is None else parse_options(bracketed), argument)
-    else:
+    meaning = RUNTIMES[name].argument
+    if meaning is Argument.NONE:
         require(bracketed is None, f"options of {name} follow a colon, but got '{text}'")
         target = Target(name, Options() if rest is None else parse_options(rest))
+    else:
+        argument = str(Path(rest).absolute()) if meaning is Argument.PATH and rest else rest or ""
+        target = Target(name, Options() if bracketed is None else parse_options(bracketed), argument)
     runtime_of(target)
     return target
 
@@ -66,9 +66,9 @@ def is_installed(name: str) -> bool:
 
 
 def require_usable(target: Target) -> None:
-    """Raises `InvalidInput` unless the library of a target is installed, and its table, if it has one, can be read."""
+    """Raises `InvalidInput` unless the library of a target is installed, and what it predicts from can be read."""
     require_installed(target.runtime)
-    if isinstance(runtime := runtime_of(target), LatencyTable):
+    if is_predicting(runtime := runtime_of(target)):
         runtime.predictor()
 
 

@@ -13,11 +13,12 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from evaluators.latency import DRIFT, Latency, MeasurementFailed, Precision, imprecise
 from evaluators.runtimes.benchmark_output import Printed, read_printed
 from evaluators.runtimes.remote import Elsewhere, require_writable_format
+from evaluators.runtimes.runtime import Argument, Place
 from evaluators.runtimes.target import Target
 from search_spaces.errors import require
 
@@ -31,6 +32,8 @@ SHOWN = 80  # characters of a command in a message
 class Command(Elsewhere):
     """A command line that times model files."""
 
+    place: ClassVar[Place] = Place.ELSEWHERE
+    argument: ClassVar[Argument] = Argument.TEXT
     target: Target = UNBOUND
     options: tuple[str, ...] = ("threads", "batch", "precision", "format", "unit", "timeout_s")
 

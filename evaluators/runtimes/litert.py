@@ -8,14 +8,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from evaluators.machine.files import write_whole
 from evaluators.runtimes.flatbuffer import NO_PADS, Graph, Tensor
 from evaluators.runtimes.folding import fold_batch_norm
-from evaluators.runtimes.runtime import Arrays, Session
+from evaluators.runtimes.runtime import Argument, Arrays, Place, Session
 from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
 from search_spaces.layers import (
@@ -46,6 +46,8 @@ ALL_BUT_CHANNELS = 0b0111  # the axes that a slice keeps whole, as a mask
 class LiteRt:
     """LiteRT's interpreter with XNNPACK."""
 
+    place: ClassVar[Place] = Place.APART
+    argument: ClassVar[Argument] = Argument.NONE
     options: tuple[str, ...] = ("threads", "batch", "cores")
     format: str = "litert"
     suffix: str = ".tflite"
@@ -61,10 +63,6 @@ class LiteRt:
         from importlib.metadata import version
 
         return {"ai-edge-litert": version("ai-edge-litert")}
-
-    def owns_device(self) -> bool:
-        """Tells that any process may time."""
-        return False
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
               images: np.ndarray | None = None) -> None:

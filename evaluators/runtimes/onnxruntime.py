@@ -12,13 +12,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from evaluators.machine.files import write_whole
 from evaluators.runtimes.folding import fold_batch_norm
-from evaluators.runtimes.runtime import Arrays, Session
+from evaluators.runtimes.runtime import Argument, Arrays, Place, Session
 from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
 from search_spaces.layers import (
@@ -49,6 +49,8 @@ NOTHING_TO_PREPARE = {"onnx.quant.pre_process": "onnxruntime.quant"}  # shapes a
 class OnnxRuntime:
     """ONNX Runtime with its CPU provider."""
 
+    place: ClassVar[Place] = Place.APART
+    argument: ClassVar[Argument] = Argument.NONE
     options: tuple[str, ...] = ("threads", "batch", "precision", "cores")
     format: str = "onnx"
     suffix: str = ".onnx"
@@ -65,10 +67,6 @@ class OnnxRuntime:
         import onnxruntime
 
         return {"onnxruntime": onnxruntime.__version__}
-
-    def owns_device(self) -> bool:
-        """Tells that any process may time."""
-        return False
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
               images: np.ndarray | None = None) -> None:

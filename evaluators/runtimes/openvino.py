@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from evaluators.runtimes.onnxruntime import OnnxRuntime, channels_first
-from evaluators.runtimes.runtime import Arrays, Session
+from evaluators.runtimes.runtime import Argument, Arrays, Place, Session
 from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
 
@@ -18,6 +18,8 @@ from search_spaces.architecture import Architecture
 class OpenVino:
     """OpenVINO's CPU plug-in."""
 
+    place: ClassVar[Place] = Place.APART
+    argument: ClassVar[Argument] = Argument.NONE
     options: tuple[str, ...] = ("threads", "batch", "precision", "cores")
     format: str = "onnx"
     suffix: str = ".onnx"
@@ -34,10 +36,6 @@ class OpenVino:
         from importlib.metadata import version
 
         return {"openvino": version("openvino")}
-
-    def owns_device(self) -> bool:
-        """Tells that any process may time."""
-        return False
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
               images: np.ndarray | None = None) -> None:

@@ -51,10 +51,6 @@ class Elsewhere:
         """Returns the versions of what writes the file and runs it here; the device's are not known."""
         return self.file.versions()
 
-    def owns_device(self) -> bool:
-        """Tells that any process may time."""
-        return False
-
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
               images: np.ndarray | None = None) -> None:
         """Writes the network as a model file of the format that the device is given."""

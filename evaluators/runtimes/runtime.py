@@ -1,15 +1,35 @@
-"""What a runtime must do: write a network as a model file of its own, and load that file to run it."""
+"""The contract of a runtime: it writes a network as a model file of its own, and loads that file to run it."""
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeGuard
 
 import numpy as np
 
+from evaluators.latency import Latency, Precision
+from evaluators.prediction.predictor import Predictor
 from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
 
 Arrays = Mapping[str, np.ndarray]
+
+
+class Place(Enum):
+    """Where the files of a runtime are timed."""
+
+    HERE = "here"  # in the process that trains, which owns the device
+    APART = "apart"  # in a process of its own on this machine
+    ELSEWHERE = "elsewhere"  # on a device that the runtime reaches; as that is slow, candidates are screened
+    NOWHERE = "nowhere"  # not at all: the runtime predicts
+
+
+class Argument(Enum):
+    """What the text of its own means that a target has for its runtime."""
+
+    NONE = "none"  # there is none
+    TEXT = "text"  # only the runtime knows
+    PATH = "path"  # a file, whose path is made absolute
 
 
 class Session(Protocol):
@@ -29,6 +49,16 @@ class Session(Protocol):
 
 class Runtime(Protocol):
     """A kind of model file and the program that runs it. Nothing of it is imported before it is used."""
+
+    @property
+    def place(self) -> Place:
+        """Where its files are timed."""
+        ...
+
+    @property
+    def argument(self) -> Argument:
+        """What the argument of its targets means."""
+        ...
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -63,10 +93,6 @@ class Runtime(Protocol):
         """Returns the versions of the libraries that run the file, by name."""
         ...
 
-    def owns_device(self) -> bool:
-        """Tells whether only the process that trains may time, since it owns the device that runs the file."""
-        ...
-
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
               images: np.ndarray | None = None) -> None:
         """Writes the network as a model file that runs any number of images.
@@ -85,3 +111,32 @@ class Runtime(Protocol):
         """Returns the model file, ready to run."""
         ...
 
+
+class Remote(Runtime, Protocol):
+    """A runtime of the place `ELSEWHERE`: it has its files timed on another device."""
+
+    def measure(self, path: Path, precision: Precision) -> Latency:
+        """Returns the latency of a model file as the device tells it; raises `MeasurementFailed`."""
+        ...
+
+
+class Predicting(Runtime, Protocol):
+    """A runtime of the place `NOWHERE`: it predicts from networks that somebody has timed."""
+
+    def predictor(self) -> Predictor:
+        """Returns what predicts; raises `InvalidInput` where it cannot be read."""
+        ...
+
+    def latency(self, architecture: Architecture) -> Latency:
+        """Returns the latency that is predicted for a network; raises as `predictor`."""
+        ...
+
+
+def is_remote(runtime: Runtime) -> TypeGuard[Remote]:
+    """Tells whether the files of a runtime are timed on another device."""
+    return runtime.place is Place.ELSEWHERE
+
+
+def is_predicting(runtime: Runtime) -> TypeGuard[Predicting]:
+    """Tells whether a runtime predicts latencies instead of timing files."""
+    return runtime.place is Place.NOWHERE

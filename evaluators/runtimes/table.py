@@ -7,12 +7,13 @@ has options. Latencies are predicted from its rows, and never said to be measure
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
-from evaluators.latency import Latency
+from evaluators.latency import Latency, Source
 from evaluators.prediction.predictor import Predictor, fit
 from evaluators.prediction.timings import read_rows
 from evaluators.runtimes.remote import Elsewhere, require_writable_format
+from evaluators.runtimes.runtime import Argument, Place
 from evaluators.runtimes.target import Target
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require
@@ -25,6 +26,8 @@ LEVEL = 0.95  # of intervals, as of measured ones
 class LatencyTable(Elsewhere):
     """A device of which a table of timed networks is known."""
 
+    place: ClassVar[Place] = Place.NOWHERE
+    argument: ClassVar[Argument] = Argument.PATH
     target: Target = UNBOUND
     options: tuple[str, ...] = ("batch", "precision", "format")
 
@@ -46,22 +49,23 @@ class LatencyTable(Elsewhere):
     def latency(self, architecture: Architecture) -> Latency:
         """Returns the latency that is predicted for a network; raises as `predictor`."""
         predictor = self.predictor()
-        return predicted_latency(predictor, architecture, f"predicted from the {len(predictor.rows)} rows of "
-                                 f"'{self.target.argument}', not timed")
+        return predicted_latency(predictor, architecture, flags=(f"predicted from the {len(predictor.rows)} rows of "
+                                                                 f"'{self.target.argument}', not timed",))
 
 
-def predicted_latency(predictor: Predictor, architecture: Architecture, flag: str, reference_ms: float = 0.0
-                      ) -> Latency:
-    """Returns what a predictor says as a latency that was not measured.
+def predicted_latency(predictor: Predictor, architecture: Architecture, source: Source = Source.PREDICTED,
+                      reference_ms: float = 0.0, flags: tuple[str, ...] = ()) -> Latency:
+    """Returns the prediction for a network as a latency that was not measured.
 
     Args:
         predictor: what predicts.
         architecture: the network.
-        flag: where the latency is from, in words.
+        source: why it was not measured.
         reference_ms: the time of the reference model now; by default the machine is as fast as it was.
+        flags: what makes the prediction doubtful, in words.
     """
     prediction, = predictor.predict([architecture], reference_ms)
-    return Latency.predicted(prediction.median_ms, prediction.interval_ms(LEVEL), flag)
+    return Latency.predicted(prediction.median_ms, prediction.interval_ms(LEVEL), source, flags)
 
 
 @lru_cache(maxsize=8)

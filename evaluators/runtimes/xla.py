@@ -6,12 +6,12 @@ The file is for `jax.export.deserialize`. It has no place for texts, so the meta
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from evaluators.machine.files import write_whole
-from evaluators.runtimes.runtime import Arrays, Session
+from evaluators.runtimes.runtime import Argument, Arrays, Place, Session
 from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
@@ -21,11 +21,19 @@ from search_spaces.errors import require
 class Xla:
     """JAX's compiler, on the device that JAX takes by default."""
 
+    argument: ClassVar[Argument] = Argument.NONE
     options: tuple[str, ...] = ("threads", "batch", "cores")
     format: str = "stablehlo"
     suffix: str = ".stablehlo"
     input_layout: str = "float32 [batch, height, width, channels]"
     module: str = "jax"
+
+    @property
+    def place(self) -> Place:
+        """In this process where JAX's default device is a GPU or a TPU, which one process owns; else apart."""
+        import jax
+
+        return Place.APART if jax.default_backend() == "cpu" else Place.HERE
 
     def bound(self, target: Target) -> Self:
         """Returns itself; threads are as many as the cores that the process may use."""
@@ -40,12 +48,6 @@ class Xla:
         import jaxlib
 
         return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
-
-    def owns_device(self) -> bool:
-        """Tells whether JAX's default device is a GPU or a TPU."""
-        import jax
-
-        return jax.default_backend() != "cpu"
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
               images: np.ndarray | None = None) -> None:
@@ -70,7 +72,7 @@ class Xla:
         import jax
 
         on_cpu_only = {name: value for name, value in options.given.items() if name in ("threads", "cores")}
-        require(not (self.owns_device() and on_cpu_only), "xla takes `threads` and `cores` on a CPU only, but got "
+        require(self.place is Place.APART or not on_cpu_only, "xla takes `threads` and `cores` on a CPU only, but got "
                 f"{on_cpu_only} on {jax.default_backend()}")
         exported = jax.export.deserialize(bytearray(path.read_bytes()))
         return XlaSession(jax.jit(exported.call))

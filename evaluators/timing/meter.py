@@ -23,8 +23,7 @@ from evaluators.latency import DEFAULT_PRECISION, Latency, MeasurementFailed, Pr
 from evaluators.machine.locks import measuring_turn
 from evaluators.machine.processes import death
 from evaluators.networks.weights import initial_weights
-from evaluators.runtimes import Target, require_installed, runtime_of
-from evaluators.runtimes.command import Command
+from evaluators.runtimes import Place, Target, is_remote, require_installed, runtime_of
 from evaluators.runtimes.target import spans
 from evaluators.timing.process import REFERENCE, Station, noise
 from search_spaces.errors import InvalidInput, require
@@ -57,7 +56,7 @@ class LatencyMeter:
         require_installed(target.runtime)
         self.target, self.timeout_s, self._quiet_ms = target, timeout_s, quiet_ms
         self._runtime = runtime_of(target)
-        self._cores = () if isinstance(self._runtime, Command) else _cores(target)
+        self._cores = () if self._runtime.place is Place.ELSEWHERE else _cores(target)
         self._process: subprocess.Popen[bytes] | None = None
         self._station: Station | None = None
         self._open = contextlib.ExitStack()
@@ -98,9 +97,9 @@ class LatencyMeter:
             raise InvalidInput(f"images must have the model's shape {shape}, but got {inputs.shape[1:]}")
         with measuring_turn():
             load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-            if isinstance(self._runtime, Command):
+            if is_remote(self._runtime):
                 latency = self._runtime.measure(model, precision)
-            elif self._runtime.owns_device():
+            elif self._runtime.place is Place.HERE:
                 latency = self._measure_here(model, inputs, precision)
             else:
                 latency = self._measure_apart(model, inputs, precision)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.latency import Latency, Precision
-from evaluators.runtimes import Target, parse_target, runtime_of
+from evaluators.runtimes import Place, Target, parse_target, runtime_of
 from evaluators.timing.protocol import Bench
 from search_spaces.architecture import Architecture
 
@@ -56,7 +56,7 @@ class Station:
         runtime = runtime_of(target)
         run = runtime.load(reference, target.options).prepared(
             noise(target.options.batch, REFERENCE.program.input_shape))
-        return cls(target, Bench(run, quiet_ms, None if runtime.owns_device() else time.process_time_ns,
+        return cls(target, Bench(run, quiet_ms, None if runtime.place is Place.HERE else time.process_time_ns,
                                  machine_ns=machine_ns))
 
     def measure(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:

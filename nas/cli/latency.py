@@ -32,7 +32,7 @@ def fit(
     data: Data = "fashion-mnist", resolution: Resolution = None, seed: Seed = 0,
 ) -> None:
     """Time members of a space that tell most about all, or take a table of timed networks, and save a predictor."""
-    from evaluators.runtimes import parse_target
+    from evaluators.runtimes import is_predicting, parse_target, runtime_of
     from nas.cli.terminal import Terminal, console_on_stdout
     from nas.measuring.calibration import NETWORKS, fit_to_members, fit_to_tables
     from nas.measuring.meters import file_gauge
@@ -44,7 +44,8 @@ def fit(
                               _bound(space, data, resolution) if space else None)
     else:
         to_time = parse_target(target or "onnxruntime")
-        require(to_time.runtime != "table", f"a table is given as `--rows`, but got '{to_time}' as a target to time")
+        require(not is_predicting(runtime_of(to_time)), f"a table is given as `--rows`, but got '{to_time}' "
+                "as a target to time")
         bound = _bound(space or "mobile", data, resolution)
         with Terminal(console_on_stdout()) as monitor, file_gauge(to_time) as gauge:
             found = fit_to_members(bound, to_time.text, gauge, out, NETWORKS if networks is None else networks, seed,

@@ -6,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evaluators.evaluator import Evaluator
+from evaluators.evaluator import Evaluator, close
 from nas.engine.successive_halving import stopped
 from nas.engine.termination import Ending
 from nas.engine.trial import CandidateFailed, Evaluation, objective
-from nas.engine.workers import TrainingProcess
 from nas.problem.candidate import Candidate, Outcome, front, winner
 from nas.trials.record import Start, attributes_of, start_attributes, write_lost
 from nas.trials.tally import Tally, tally
@@ -81,8 +80,7 @@ class Loop:
     def _abandon(self, reason: str, evaluators: Sequence[Evaluator]) -> None:
         """Ends the trainings of all workers, and the search."""
         for evaluate in evaluators:
-            if isinstance(evaluate, TrainingProcess):
-                evaluate.close()
+            close(evaluate)
         with self.evaluation.baton:
             self.reason = reason
             self.evaluation.baton.announce()

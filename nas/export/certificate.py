@@ -20,8 +20,7 @@ from typing import Any
 
 from evaluators.latency import Latency
 from evaluators.machine.files import require_writable, write_whole
-from evaluators.runtimes import Options, parse_target, runtime_of
-from evaluators.runtimes.table import LatencyTable
+from evaluators.runtimes import Options, is_predicting, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
 from nas.measuring.remeasuring import DECIDING
 from nas.problem.budgets import Budgets, Limit
@@ -70,8 +69,8 @@ def certify(directory: Path, *, times: int = 2, apart_s: float = 0.0, monitor: M
     monitor = monitor or Silent()
     require(times >= 1, f"`times` must be at least 1, but got {times}")
     targets = read_export(directory).certificate["targets"]
-    require(any(parse_target(target).runtime != "table" for target in targets), "files are timed where they run, but "
-            f"what is known of {', '.join(targets)} is a table")
+    require(not all(is_predicting(runtime_of(parse_target(target))) for target in targets),
+            f"files are timed where they run, but what is known of {', '.join(targets)} is a table")
     require_writable(directory, "the directory of an export")
     for number in range(times):
         _wait(apart_s if number else 0.0, monitor)
@@ -124,7 +123,7 @@ def time_files(directory: Path, certificate: Mapping[str, Any], quiet_ms: Mappin
     for entry in certificate["files"]:
         if (target := entry.get("target")) is not None:
             runtime = runtime_of(parse_target(target))
-            latency = runtime.latency(architecture) if isinstance(runtime, LatencyTable) else measure_once(
+            latency = runtime.latency(architecture) if is_predicting(runtime) else measure_once(
                 parse_target(target), directory / entry["file"], architecture.program.input_shape, DECIDING,
                 quiet_ms=quiet_ms.get(target))
             latencies[target] = {"raw_ms": latency.raw_ms, "raw_high_ms": latency.raw_high_ms,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,8 +11,7 @@ from typing import Protocol
 
 from evaluators.latency import Latency, Precision
 from evaluators.networks.weights import initial_weights
-from evaluators.runtimes import Target, parse_target, require_usable, runtime_of
-from evaluators.runtimes.table import LatencyTable
+from evaluators.runtimes import Target, is_predicting, parse_target, require_usable, runtime_of
 from evaluators.timing.meter import LatencyMeter
 from nas.problem.budgets import Budgets, is_feasible
 from nas.problem.costs import Costs
@@ -38,10 +36,10 @@ class Gauge(Protocol):
 
 @dataclass(frozen=True)
 class FileGauge:
-    """Writes model files of untrained networks and times them in a process of their own, or asks a table instead."""
+    """Writes model files of untrained networks and times them; without a meter the target's runtime predicts."""
 
     target: Target
-    meter: LatencyMeter | LatencyTable
+    meter: LatencyMeter | None
     directory: Path
 
     def size_bytes(self, architecture: Architecture) -> int:
@@ -49,9 +47,10 @@ class FileGauge:
         return self._file(architecture).stat().st_size
 
     def latency(self, architecture: Architecture, precision: Precision) -> Latency:
-        """Returns the latency measured on the target, as exactly as asked, or what a table of the target predicts."""
-        if isinstance(self.meter, LatencyTable):
-            return self.meter.latency(architecture)
+        """Returns the latency measured on the target, as exactly as asked, or predicted for it."""
+        if is_predicting(runtime := runtime_of(self.target)):
+            return runtime.latency(architecture)
+        assert self.meter is not None, "files are timed by a meter"
         shape = (architecture.input.resolution, architecture.input.resolution, architecture.input.channels)
         return self.meter.measure(self._file(architecture), shape, precision)
 
@@ -73,16 +72,11 @@ def file_gauge(target: Target, quiet_ms: float | None = None) -> Iterator[FileGa
     `quiet_ms` is what the reference model takes when the machine is quiet, if that is known from before.
     """
     require_usable(target)
-    runtime = runtime_of(target)
-    directory = Path(tempfile.mkdtemp(prefix="paretonas-"))
-    try:
-        if isinstance(runtime, LatencyTable):
-            yield FileGauge(target, runtime, directory)
-        else:
-            with LatencyMeter(target, quiet_ms=quiet_ms) as meter:
-                yield FileGauge(target, meter, directory)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="paretonas-"))
+        meter = (None if is_predicting(runtime_of(target)) else
+                 stack.enter_context(LatencyMeter(target, quiet_ms=quiet_ms)))
+        yield FileGauge(target, meter, Path(directory))
 
 
 def counted(architecture: Architecture) -> Costs:

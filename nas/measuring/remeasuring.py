@@ -6,7 +6,7 @@ is judged by a later timing in a process that has timed nothing else, and what i
 
 from collections.abc import Callable, Mapping, Sequence
 
-from evaluators.latency import Latency, MeasurementFailed, Precision
+from evaluators.latency import Latency, MeasurementFailed, Precision, Source
 from evaluators.prediction.predictor import Row
 from nas.measuring.meters import Gauges, file_gauges
 from nas.measuring.screening import screened_targets
@@ -68,8 +68,8 @@ def retime_front(run: RunDirectory, retime: Retime, say: Callable[[str], None],
 
 
 def _are_measured(latencies: Mapping[str, Latency]) -> bool:
-    """Tells whether timing anew can change anything: not where latencies come from a table."""
-    return any(latency.runs for latency in latencies.values())
+    """Tells whether timing anew can change anything."""
+    return any(latency.source is Source.MEASURED for latency in latencies.values())
 
 
 def retimed(run: RunDirectory, candidate: Candidate, budgets: Budgets, retime: Retime) -> Candidate:

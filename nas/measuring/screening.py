@@ -9,23 +9,21 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evaluators.latency import Latency, Precision
+from evaluators.latency import Latency, Precision, Source
 from evaluators.prediction.predictor import FEWEST, Predictor, Row, fit
 from evaluators.prediction.timings import Timings
-from evaluators.runtimes import parse_target, runtime_of
-from evaluators.runtimes.table import LatencyTable, predicted_latency
+from evaluators.runtimes import Place, is_predicting, parse_target, runtime_of
+from evaluators.runtimes.table import predicted_latency
 from nas.measuring.calibration import load_predictor, require_known_members, time_members
 from nas.measuring.meters import Gauge, Gauges, exceeds_at_best
 from nas.problem.budgets import Budgets
 from nas.run.config import PREDICTOR, TIMING, SearchConfig
 from nas.run.monitor import Monitor
-from nas.trials.record import SCREENED
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
 from search_spaces.search_space import SearchSpace
 
 CALIBRATION = 60  # members that are timed at the start for `--latency-from predictor`
-SLOW = ("command",)  # runtimes whose candidates are screened without being asked for
 GROWTH = 1.25  # of the timings, until the predictor is fitted anew
 
 
@@ -43,7 +41,7 @@ class Learner:
         rows = list(dict.fromkeys(self.timings.rows(self.target)))  # a search that was killed may have timed one twice
         if len(rows) < FEWEST or any(architecture == row.architecture for row in rows):
             return None
-        return predicted_latency(self._predictor(rows), architecture, SCREENED, rows[-1].reference_ms)
+        return predicted_latency(self._predictor(rows), architecture, Source.SCREENED, rows[-1].reference_ms)
 
     def _predictor(self, rows: list[Row]) -> Predictor:
         """Returns what rows give; the same for the same rows, whatever was asked before."""
@@ -81,12 +79,12 @@ class ScreeningGauge:
 
 
 def screened_targets(config: SearchConfig) -> tuple[str, ...]:
-    """Returns the targets whose candidates are screened: all if that is asked for, else those that are `SLOW`."""
+    """Returns the targets whose candidates are screened: all if that is asked for, else the devices elsewhere."""
     if config.latency_from == (TIMING,):
         return ()
-    runtimes = {target: parse_target(target).runtime for target in config.targets}
-    return tuple(target for target, runtime in runtimes.items()
-                 if runtime in SLOW or (config.latency_from and runtime != "table"))  # which is no more than predicted
+    places = {target: runtime_of(parse_target(target)).place for target in config.targets}
+    return tuple(target for target, place in places.items()
+                 if place is Place.ELSEWHERE or (config.latency_from and place is not Place.NOWHERE))
 
 
 def screening(gauges: Gauges, config: SearchConfig, timings: Timings, budgets: Budgets) -> Gauges:
@@ -115,9 +113,9 @@ def add_saved(config: SearchConfig, space: SearchSpace, timings: Timings) -> Non
 def require_fitting_tables(config: SearchConfig, space: SearchSpace, monitor: Monitor) -> None:
     """Says which targets are known by a table only; raises `InvalidInput` where it tells nothing of the space."""
     for target in config.targets:
-        if isinstance(runtime := runtime_of(parse_target(target)), LatencyTable):
+        if is_predicting(runtime := runtime_of(parse_target(target))):
             predictor = runtime.predictor()
-            require_known_members(space, predictor, f"'{runtime.target.argument}'")
+            require_known_members(space, predictor, f"'{parse_target(target).argument}'")
             monitor.say(f"latency on {target}: predicted from {len(predictor.rows)} rows, nothing is timed")
 
 

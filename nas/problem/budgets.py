@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from evaluators.runtimes import parse_target
+from evaluators.runtimes import is_predicting, parse_target, runtime_of
 from nas.problem.costs import Costs
 from nas.problem.quantities import QUANTITIES, limitable, parse_quantity, require_positive
 from search_spaces.errors import require
@@ -70,7 +70,7 @@ class Limit:
         require(isinstance(self.value, int) or not quantity.scale.whole,
                 f"{self.quantity} must be a whole number, but got {self.value!r}")
         require_positive(self.quantity, self.value, repr(self.value))
-        require(not quantity.of_single_runs or parse_target(self.target or "").runtime != "table",
+        require(not quantity.of_single_runs or not is_predicting(runtime_of(parse_target(self.target or ""))),
                 f"a table of timed networks tells medians, but got a {self.quantity} on {self.target}")
 
     def violation(self, costs: Costs) -> float:

@@ -25,7 +25,6 @@ TAKEN = "taken"  # what another run has found in training that
 OUTSIDE = "outside"  # its architecture is not of the space: it has no parameters
 IMPOSSIBLE = "impossible"  # why its choices make no network
 LOST = "lost"  # its worker died or was interrupted
-SCREENED = "not timed: predicted to be over its budget"  # the flag of such a latency
 
 STATES: dict[str, State] = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "complete", "FAIL": "failed"}
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from evaluators.latency import Source
 from nas.problem.candidate import Candidate, Outcome
-from nas.trials.record import SCREENED
 
 ENDED = (Outcome.TRAINED, Outcome.STOPPED, Outcome.FAILED)
 
@@ -42,4 +42,4 @@ def tally(candidates: Iterable[Candidate]) -> Tally:
 
 def is_screened(candidate: Candidate) -> bool:
     """Tells whether a latency of a candidate was predicted to be over its budget, instead of timed."""
-    return any(SCREENED in latency.flags for latency in candidate.costs.latencies.values())
+    return any(latency.source is Source.SCREENED for latency in candidate.costs.latencies.values())

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from evaluators.evaluator import Fidelity, Score
+from evaluators.evaluator import Fidelity, Score, close
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from search_spaces import InvalidInput
@@ -35,3 +35,19 @@ def test_an_evaluation_does_not_leave_its_training(epochs, whole):
 
 def test_the_default_evaluator_is_registered():
     assert "training" in EVALUATORS
+
+
+def test_an_evaluator_with_something_open_is_closed_and_one_without_is_left_alone():
+    ended = []
+
+    class Open:
+        def __call__(self, architecture, data, fidelity):
+            return 0.5
+
+        def close(self):
+            ended.append(self)
+
+    evaluator = Open()
+    close(evaluator)
+    close(lambda architecture, data, fidelity: 0.5)
+    assert ended == [evaluator]

@@ -9,7 +9,7 @@ import pytest
 
 from evaluators.evaluator import Score
 from evaluators.registry import EVALUATORS
-from evaluators.runtimes import RUNTIMES, is_installed
+from evaluators.runtimes import RUNTIMES, Argument, Place, is_installed
 from nas.export.delivery import FLAX, FORMATS
 from nas.testing import check_evaluator, check_runtime, check_strategy, random_arrays
 
@@ -108,6 +108,8 @@ class Changed:
     """ONNX Runtime, except for what a test changes."""
 
     writes: object = None
+    place: Place = Place.APART
+    argument: Argument = Argument.NONE
     suffix: str = ".onnx"
     module: str = "onnxruntime"
     options: tuple[str, ...] = ("threads", "batch")
@@ -119,9 +121,6 @@ class Changed:
 
     def versions(self):
         return {"mine": "1"}
-
-    def owns_device(self):
-        return False
 
     def write(self, architecture, arrays, path, metadata, images=None):
         (self.writes or RUNTIMES["onnxruntime"].write)(architecture, arrays, path, metadata)

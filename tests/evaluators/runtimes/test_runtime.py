@@ -1,6 +1,6 @@
 import pytest
 
-from evaluators.runtimes import RUNTIMES, Target, is_installed
+from evaluators.runtimes import RUNTIMES, Argument, Place, Target, is_installed
 from evaluators.runtimes.litert import LiteRt
 from evaluators.timing.meter import LatencyMeter
 from search_spaces.errors import InvalidInput
@@ -18,3 +18,11 @@ def test_every_runtime_names_its_files_and_versions(name):
     versions = RUNTIMES[name].versions()
     assert versions
     assert all(version[0].isdigit() for version in versions.values())
+
+
+def test_a_runtime_says_where_its_files_are_timed_and_what_its_argument_means():
+    known = {name: (runtime.place, runtime.argument) for name, runtime in RUNTIMES.items() if name != "xla"}
+    apart = (Place.APART, Argument.NONE)
+    assert known == {"onnxruntime": apart, "litert": apart, "openvino": apart,
+                     "command": (Place.ELSEWHERE, Argument.TEXT), "table": (Place.NOWHERE, Argument.PATH)}
+    assert (RUNTIMES["xla"].place in (Place.APART, Place.HERE), RUNTIMES["xla"].argument) == (True, Argument.NONE)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from evaluators.networks.network import forward
-from evaluators.runtimes import RUNTIMES, Options
+from evaluators.runtimes import RUNTIMES, Options, Place
 from search_spaces import Architecture, InvalidInput
 
 XLA = RUNTIMES["xla"]
@@ -40,6 +40,6 @@ def test_timed_runs_wait_for_the_logits(written):
 
 
 def test_threads_are_refused_where_there_are_none(written, monkeypatch):
-    monkeypatch.setattr(type(XLA), "owns_device", lambda self: True)
+    monkeypatch.setattr(type(XLA), "place", Place.HERE)
     with pytest.raises(InvalidInput, match="threads"):
         XLA.load(written[2], Options(threads=2))

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from evaluators.latency import MeasurementFailed, Precision
 from evaluators.machine.locks import training_turn
 from evaluators.networks.weights import initial_weights
-from evaluators.runtimes import RUNTIMES, Options, Target
+from evaluators.runtimes import RUNTIMES, Options, Place, Target
 from evaluators.timing.meter import LatencyMeter, measure_once
 from search_spaces import Architecture, InvalidInput
 
@@ -238,14 +238,14 @@ def test_a_certificate_is_measured_in_a_process_of_its_own(model):
 
 def test_xla_is_measured_apart_on_a_cpu_and_here_on_the_device_that_training_owns(architecture, tmp_path):
     path = _written(architecture, "xla", tmp_path)
-    apart = not RUNTIMES["xla"].owns_device()
+    apart = RUNTIMES["xla"].place is Place.APART
     with LatencyMeter(Target("xla"), timeout_s=300.0) as meter:
         assert meter.measure(path, SHAPE, QUICK).median_ms > 0
         assert (meter.pid is not None) == apart
 
 
 def test_the_owner_of_a_device_measures_in_its_own_process(monkeypatch, model):
-    monkeypatch.setattr(type(RUNTIMES["onnxruntime"]), "owns_device", lambda self: True)
+    monkeypatch.setattr(type(RUNTIMES["onnxruntime"]), "place", Place.HERE)
     with LatencyMeter(TARGET) as meter:
         assert meter.measure(model, SHAPE, QUICK).median_ms > 0
         assert meter.pid is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from evaluators.latency import Latency
+from evaluators.latency import Latency, Source
 from evaluators.prediction.predictor import FEWEST, Row, fit
 from evaluators.prediction.timings import Timings
 from nas.engine.search import run_search
@@ -16,7 +16,6 @@ from nas.problem.budgets import Budgets
 from nas.problem.candidate import distinct, front
 from nas.report.table import front_report
 from nas.run.monitor import Silent
-from nas.trials.record import SCREENED
 from search_spaces import Architecture, InvalidInput, Space
 
 TARGET = "onnxruntime"
@@ -56,7 +55,7 @@ def test_what_surely_exceeds_the_budget_is_not_timed_and_whatever_meets_it_is(ga
     assert untimed | set(gauge.timed) == {network.id for network in networks}
     for latency in (found[architecture] for architecture in untimed):
         assert budget_ms < latency.low_ms <= latency.median_ms <= latency.high_ms
-        assert latency.flags == (SCREENED,)
+        assert (latency.source, latency.flags) == (Source.SCREENED, ())
 
 
 @pytest.mark.parametrize("budgets", [Budgets(), Budgets(macs=1), Budgets(latency_ms=1e-9, targets=("litert",))])
