@@ -35,9 +35,9 @@ from evaluators.latency import Latency, Precision
 from evaluators.machine.files import write_whole
 from evaluators.networks.weights import initial_weights
 from evaluators.runtimes import Options, parse_target, runtime_of
+from evaluators.timing.meter import measure_once
 from evaluators.timing.process import noise
 from nas.engine.search import run_search
-from nas.export.certificate import latencies_of, time_files
 from nas.export.winner import confirmed_winner
 from nas.measuring.meters import FileGauge, file_gauge
 from nas.measuring.remeasuring import DECIDING
@@ -124,12 +124,11 @@ def timed(runtime: str, text: str) -> dict[str, Any]:
         directory = Path(name)
         file = directory / f"model{runtime_of(target).suffix}"
         runtime_of(target).write(architecture, {**weights, **running}, file, {})
-        timing = time_files(directory, {"architecture": text, "files": [{"file": file.name, "target": runtime}]}, {})
+        latency = measure_once(target, file, architecture.program.input_shape, DECIDING)
         plain = subprocess.run([sys.executable, "-m", "experiments.certification", "--plain", file, "--runtime",
                                 runtime, "--side", str(architecture.input.resolution)],
                                check=True, capture_output=True, text=True)
-    return {"written": timing["environment"]["written"], "plain_ms": float(plain.stdout),
-            **kept(latencies_of(timing)[runtime])}
+    return {"written": environment()["written"], "plain_ms": float(plain.stdout), **kept(latency)}
 
 
 def plain_ms(runtime: str, file: Path, side: int) -> float:

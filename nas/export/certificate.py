@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from evaluators.latency import Latency
 from evaluators.machine.files import require_writable, write_whole
@@ -37,12 +37,108 @@ LARGEST_DIFFERENCE = 1e-4  # of a file's logits from those of Flax, relative to 
 LEAST_AGREEMENT = 0.9  # of the top class, where a file is quantised
 
 
+class Comparison(TypedDict):
+    """The agreement of a file with the network."""
+
+    compared_images: int
+    max_abs_difference: float  # of a logit
+    largest_logit: float  # of the network
+    top_class_agreement: float  # the share of images, in [0, 1]
+
+
+class RunBy(TypedDict, total=False):
+    """The runtime that a file is for, if it is for one."""
+
+    target: str
+    input: str  # type and axes, in words
+    versions: dict[str, str]  # of the libraries that have run it
+
+
+class File(Comparison, RunBy):
+    """A file of an export."""
+
+    format: str
+    file: str  # its name in the directory
+    size_bytes: int
+    sha256: str
+
+
+class BudgetEntry(TypedDict):
+    """A limit, and the median over all timings that is compared with it."""
+
+    quantity: str
+    target: NotRequired[str]
+    limit: float
+    unit: str
+    measured: NotRequired[float]  # or, where the latency is no more than that,
+    predicted: NotRequired[float]
+    met: NotRequired[bool]
+
+
+class Timing(TypedDict):
+    """One pass over the files."""
+
+    environment: dict[str, Any]
+    latencies: dict[str, dict[str, Any]]  # the fields of a `Latency` and its raw times, by target
+
+
+class Accuracy(TypedDict):
+    """The accuracy on test images, a share in [0, 1]."""
+
+    test: float
+    test_ci: tuple[float, float]
+    images: int
+    logistic_regression: float  # of a simple rival
+
+
+class Training(TypedDict):
+    """The training to the end; of 0 epochs where there was none."""
+
+    images: int
+    epochs: int
+    duration_s: float
+    compiled: NotRequired[str]
+
+
+class Data(TypedDict):
+    """The images that the network was trained and tested on."""
+
+    name: str
+    fingerprint: str
+    split: str
+
+
+class Origin(TypedDict, total=False):
+    """Where a network comes from: a trial of a search, or its name."""
+
+    trial: int
+    validation_accuracy_in_search: float | None
+    network: str
+
+
+class Certificate(Origin):
+    """All that `certificate.json` says, in its order but for the verdict."""
+
+    budgets: dict[str, BudgetEntry]
+    targets: list[str]
+    architecture: str
+    id: str
+    accuracy: Accuracy | None
+    costs: dict[str, int]  # those that follow from the text of the architecture, by their fields in `Costs`
+    files: list[File]
+    preprocessing: dict[str, str]
+    training: Training
+    data: Data | None
+    timings: list[Timing]
+    verdict: NotRequired[str]
+
+
 @dataclass(frozen=True)
 class Exported:
-    """An export directory and what its certificate says."""
+    """An export directory and its certificate."""
 
     directory: Path
-    certificate: dict[str, Any]
+    certificate: Certificate
 
     @property
     def met(self) -> bool:
@@ -76,7 +172,8 @@ def certify(directory: Path, *, times: int = 2, apart_s: float = 0.0, monitor: M
         _wait(apart_s if number else 0.0, monitor)
         monitor.progress("timing the files, pass", number, times)
         certificate = read_export(directory).certificate
-        certificate["timings"].append(time_files(directory, certificate, _quiet_ms(certificate)))
+        certificate["timings"].append(time_files(directory, Architecture.parse(certificate["architecture"]),
+                                                 certificate["files"], _quiet_ms(certificate)))
         write_certificate(directory, assessed(certificate))
     return read_export(directory)
 
@@ -86,9 +183,7 @@ def read_export(directory: Path) -> Exported:
     path = directory / CERTIFICATE
     require(path.is_file(), f"an export holds {CERTIFICATE}, but '{directory}' does not")
     try:
-        certificate = json.loads(path.read_bytes())
-        assessed(certificate)
-        Architecture.parse(certificate["architecture"])
+        certificate = from_json(path.read_bytes())
         files = [(entry["file"], entry["sha256"]) for entry in certificate["files"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{CERTIFICATE} must be as an export has written it, but '{path}' is not: "
@@ -100,68 +195,97 @@ def read_export(directory: Path) -> Exported:
     return Exported(directory, certificate)
 
 
+def from_json(content: bytes) -> Certificate:
+    """Returns a certificate as it was written.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is none.
+    """
+    certificate: Certificate = json.loads(content)
+    assessed(certificate)
+    Architecture.parse(certificate["architecture"])
+    return certificate
+
+
+def to_json(certificate: Certificate) -> bytes:
+    """Returns a certificate as it is written."""
+    return (json.dumps(certificate, indent=2) + "\n").encode()
+
+
 def digest(file: Path) -> str:
     """Returns the SHA-256 of a file, by which a certificate knows it."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def write_certificate(directory: Path, certificate: Mapping[str, Any]) -> None:
+def write_certificate(directory: Path, certificate: Certificate) -> None:
     """Writes the certificate of an export, whole or not at all."""
-    write_whole(directory / CERTIFICATE, (json.dumps(certificate, indent=2) + "\n").encode())
+    write_whole(directory / CERTIFICATE, to_json(certificate))
 
 
-def time_files(directory: Path, certificate: Mapping[str, Any], quiet_ms: Mapping[str, float]) -> dict[str, Any]:
+def time_files(directory: Path, architecture: Architecture, files: Sequence[File], quiet_ms: Mapping[str, float]
+               ) -> Timing:
     """Returns one timing of the files of an export: the environment, and the latency on each target.
 
     Args:
         directory: where the files are.
-        certificate: names them, their targets and the architecture.
+        architecture: the network in them.
+        files: what the certificate says of them: names and targets.
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
     """
-    architecture = Architecture.parse(certificate["architecture"])
     latencies = {}
-    for entry in certificate["files"]:
+    for entry in files:
         if (target := entry.get("target")) is not None:
             runtime = runtime_of(parse_target(target))
             latency = runtime.latency(architecture) if is_predicting(runtime) else measure_once(
                 parse_target(target), directory / entry["file"], architecture.program.input_shape, DECIDING,
                 quiet_ms=quiet_ms.get(target))
-            latencies[target] = {"raw_ms": latency.raw_ms, "raw_high_ms": latency.raw_high_ms,
-                                 "predicted": latency.is_predicted, **dataclasses.asdict(latency)}
+            latencies[target] = _written(latency)
     return {"environment": environment(), "latencies": latencies}
 
 
-def latencies_of(timing: Mapping[str, Any]) -> dict[str, Latency]:
+def _written(latency: Latency) -> dict[str, Any]:
+    """Returns a latency as certificates have it: whether it is predicted stands for its source."""
+    fields = dataclasses.asdict(latency)
+    del fields["source"]
+    return {"raw_ms": latency.raw_ms, "raw_high_ms": latency.raw_high_ms, "predicted": latency.is_predicted, **fields}
+
+
+def latencies_of(timing: Timing) -> dict[str, Latency]:
     """Returns the latencies of a timing by target."""
     return {target: Latency.stored(values) for target, values in timing["latencies"].items()}
 
 
-def open_budgets(budgets: Budgets) -> dict[str, Any]:
+def open_budgets(budgets: Budgets) -> dict[str, BudgetEntry]:
     """Returns the entries of budgets in a certificate, before anything is assessed."""
-    return {name: {"quantity": limit.quantity, **({"target": limit.target} if limit.target is not None else {}),
-                   "limit": limit.value, "unit": QUANTITIES[limit.quantity].certified_in}
-            for name, limit in budgets.limits.items()}
+    return {name: _open(limit) for name, limit in budgets.limits.items()}
 
 
-def assessed(certificate: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a certificate with what each budget is compared with, and the verdict, over all its timings."""
+def _open(limit: Limit) -> BudgetEntry:
+    unit = QUANTITIES[limit.quantity].certified_in
+    if limit.target is None:
+        return {"quantity": limit.quantity, "limit": limit.value, "unit": unit}
+    return {"quantity": limit.quantity, "target": limit.target, "limit": limit.value, "unit": unit}
+
+
+def assessed(certificate: Certificate) -> Certificate:
+    """Returns a certificate with the value that each budget is compared with, and the verdict, over all its timings."""
     own = [entry for entry in certificate["files"] if entry.get("target") in certificate["targets"]]
     known = {**certificate["costs"], "size_bytes": max(entry["size_bytes"] for entry in own)}
     costs = [Costs.stored(known, latencies_of(timing)) for timing in certificate["timings"]]
-    budgets = {name: entry | _comparison(Limit(entry["quantity"], entry["limit"], entry.get("target")), costs)
-               for name, entry in certificate["budgets"].items()}
+    budgets = {name: _compared(entry, costs) for name, entry in certificate["budgets"].items()}
     return {**certificate, "verdict": _verdict(own, budgets), "budgets": budgets}
 
 
-def _comparison(limit: Limit, costs: Sequence[Costs]) -> dict[str, Any]:
+def _compared(entry: BudgetEntry, costs: Sequence[Costs]) -> BudgetEntry:
+    limit = Limit(entry["quantity"], entry["limit"], entry.get("target"))
     found = (one.judged(limit.quantity, limit.target) for one in costs)
     value = statistics.median(value for value in found if value is not None)
     met = value >= limit.value if QUANTITIES[limit.quantity].lower else value <= limit.value
     predicted = any(one.latencies[limit.target].is_predicted for one in costs if limit.target is not None)
-    return {"predicted" if predicted else "measured": value, "met": met}
+    return {**entry, "predicted": value, "met": met} if predicted else {**entry, "measured": value, "met": met}
 
 
-def _verdict(files: Sequence[Mapping[str, Any]], budgets: Mapping[str, Mapping[str, Any]]) -> str:
+def _verdict(files: Sequence[File], budgets: Mapping[str, BudgetEntry]) -> str:
     """Returns the verdict on the targets' files: a file that computes something else has none of the merits."""
     if not all(map(_computes_the_network, files)):
         return DIFFERS
@@ -172,13 +296,13 @@ def _verdict(files: Sequence[Mapping[str, Any]], budgets: Mapping[str, Mapping[s
     return PREDICTED if any("predicted" in entry for entry in budgets.values()) else MET
 
 
-def _computes_the_network(entry: Mapping[str, Any]) -> bool:
+def _computes_the_network(entry: File) -> bool:
     if parse_target(entry["target"]).options.precision != Options.precision:
         return entry["top_class_agreement"] >= LEAST_AGREEMENT
     return entry["max_abs_difference"] <= LARGEST_DIFFERENCE * max(1.0, entry["largest_logit"])  # NaN does not
 
 
-def _quiet_ms(certificate: Mapping[str, Any]) -> dict[str, float]:
+def _quiet_ms(certificate: Certificate) -> dict[str, float]:
     """Returns what the reference model took on each target when this machine was quiet, where that is known."""
     here, found = environment()["processor"], dict[str, float]()
     for timing in certificate["timings"]:

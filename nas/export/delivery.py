@@ -4,18 +4,33 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Fidelity
 from evaluators.machine.files import require_writable, whole_directory
-from evaluators.networks.checkpoint import save_network
 from evaluators.networks.weights import Weights, initial_weights
 from evaluators.recipe import Recipe
 from evaluators.runtimes import Options, Target, parse_target, require_installed, require_usable, runtime_of
-from nas.export.certificate import CERTIFICATE, Exported, assessed, digest, open_budgets, time_files, write_certificate
+from nas.export.certificate import (
+    CERTIFICATE,
+    Accuracy,
+    Certificate,
+    Comparison,
+    Exported,
+    File,
+    Origin,
+    RunBy,
+    Training,
+    assessed,
+    digest,
+    open_budgets,
+    time_files,
+    write_certificate,
+)
+from nas.export.formats import FORMATS, Format, Run, format_of
 from nas.measuring.meters import counted
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import accuracy_interval
@@ -23,9 +38,6 @@ from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require, unknown
 
-FLAX = "flax"
-FORMATS: dict[str, str | None] = {  # and the runtime that shows what a file computes
-    "onnx": "onnxruntime", "litert": "litert", "stablehlo": "xla", FLAX: None}
 COMPARED_IMAGES = 200
 RANDOM_IMAGES = 8  # without data; these may be as large as those that a network was published for
 
@@ -55,7 +67,7 @@ class Order:
     recipe: Recipe
     formats: Sequence[str] = ()
     initial: Weights = field(default_factory=dict, repr=False)
-    origin: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin)
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,7 +84,7 @@ def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
-        if (runtime := FORMATS[name]) is not None:
+        if (runtime := FORMATS[name].runtime) is not None:
             require_installed(runtime)
     if directory is not None:
         require(not directory.exists() or (directory / CERTIFICATE).is_file(), "an export goes to a new directory or "
@@ -91,26 +103,29 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         require_usable(parse_target(target))
     with whole_directory(directory) as temporary:
         arrays, training = _train_to_the_end(order, monitor)
-        files = [_write(order, name, target, arrays, temporary, monitor)
-                 for name, target in _wanted(order.targets, order.formats)]
+        files = [_write(order, written, target, arrays, temporary, monitor)
+                 for written, target in _wanted(order.targets, order.formats)]
         certificate = _certificate(order, arrays, files, training)
         monitor.progress("timing the files", 0, 1)
-        certificate["timings"] = [time_files(temporary, certificate, order.quiet_ms)]
+        certificate["timings"] = [time_files(temporary, order.architecture, files, order.quiet_ms)]
         certificate = assessed(certificate)
         write_certificate(temporary, certificate)
     return Exported(directory, certificate)
 
 
-def _wanted(targets: Sequence[str], formats: Sequence[str]) -> list[tuple[str, Target | None]]:
+def _wanted(targets: Sequence[str], formats: Sequence[str]) -> list[tuple[Format, Target | None]]:
     """Returns the formats to write, each with the target that it is timed on; those of the search's targets first."""
-    own = [(runtime_of(target).format, target) for target in map(parse_target, targets)]
-    every = Options(own[0][1].options.threads, own[0][1].options.batch)  # what all runtimes heed
-    further = [(name, Target(runtime, every) if (runtime := FORMATS[name]) else None)
-               for name in dict.fromkeys(formats) if name not in dict(own)]
-    return [*own, *further]
+    own = list(map(parse_target, targets))
+    every = Options(own[0].options.threads, own[0].options.batch)  # what all runtimes heed
+    found: list[tuple[Format, Target | None]] = [(format_of(target), target) for target in own]
+    names = {written.name for written, _ in found}
+    for further in (FORMATS[name] for name in dict.fromkeys(formats) if name not in names):
+        target = Target(further.runtime, every) if further.runtime else None
+        found.append((format_of(target) if target else further, target))
+    return found
 
 
-def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, dict[str, Any]]:
+def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, Training]:
     """Returns the arrays of the network after training on training and validation images."""
     from evaluators.training.train import Images, train
 
@@ -144,40 +159,30 @@ def _metadata(order: Order) -> dict[str, str]:
     }
 
 
-def _write(order: Order, name: str, target: Target | None, arrays: Weights, directory: Path, monitor: Monitor
-           ) -> dict[str, Any]:
+def _write(order: Order, written: Format, target: Target | None, arrays: Weights, directory: Path, monitor: Monitor
+           ) -> File:
     """Returns the certificate's entry of one format, having written, loaded and compared its file.
 
     Targets whose files are of one kind and precision share a file.
     """
-    monitor.progress(f"writing and checking {name}", 0, 1)
-    architecture, metadata = order.architecture, _metadata(order)
-    if target is None:
-        path = directory / "model.safetensors"
-        save_network(architecture, arrays, path, metadata)
-        return _described(name, path) | _compared_flax(path, order, arrays)
-    runtime = runtime_of(target)
-    precision = target.options.precision
-    path = directory / f"model{'' if precision == Options.precision else f'-{precision}'}{runtime.suffix}"
+    monitor.progress(f"writing and checking {written.name}", 0, 1)
+    precision = target.options.precision if target else Options.precision
+    path = directory / f"model{'' if precision == Options.precision else f'-{precision}'}{written.suffix}"
     if not path.exists():
-        runtime.write(architecture, arrays, path, metadata, _inputs(order, "train"))
-    session = runtime.load(path, target.options)
-    run_by = {"target": target.text, "input": runtime.input_layout, "versions": runtime.versions()}
-    return _described(name, path) | run_by | _compared(session.run, order, arrays)
+        written.write(order.architecture, arrays, path, _metadata(order), _inputs(order, "train"))
+    return {"format": written.name, "file": path.name, "size_bytes": path.stat().st_size, "sha256": digest(path),
+            **_run_by(target), **_compared(written.load(path), order, arrays)}
 
 
-def _described(name: str, path: Path) -> dict[str, Any]:
-    return {"format": name, "file": path.name, "size_bytes": path.stat().st_size, "sha256": digest(path)}
+def _run_by(target: Target | None) -> RunBy:
+    """Returns what a certificate says of the runtime that a file is for, if it is for one."""
+    if target is None:
+        return {}
+    runtime = runtime_of(target)
+    return {"target": target.text, "input": runtime.input_layout, "versions": runtime.versions()}
 
 
-def _compared_flax(path: Path, order: Order, arrays: Weights) -> dict[str, Any]:
-    from evaluators.networks.checkpoint import load_network
-
-    network = load_network(path)
-    return _compared(lambda images: np.asarray(network(images)), order, arrays)
-
-
-def _compared(run_file: Any, order: Order, arrays: Weights) -> dict[str, Any]:
+def _compared(run_file: Run, order: Order, arrays: Weights) -> Comparison:
     """Returns how far the file's logits are from the Flax module's on test images, or random ones without data."""
     from evaluators.networks.network import Network
 
@@ -203,8 +208,7 @@ def _inputs(order: Order, part: Literal["train", "test"]) -> np.ndarray:
                               tuple(map(float, dataset.std)), architecture.input.resolution))
 
 
-def _certificate(order: Order, arrays: Weights, files: list[dict[str, Any]], training: dict[str, Any]
-                 ) -> dict[str, Any]:
+def _certificate(order: Order, arrays: Weights, files: list[File], training: Training) -> Certificate:
     """Returns the certificate of files that have not been timed yet."""
     architecture, dataset = order.architecture, order.dataset
     return {
@@ -219,10 +223,11 @@ def _certificate(order: Order, arrays: Weights, files: list[dict[str, Any]], tra
         "preprocessing": _metadata(order),
         "training": training,
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split} if dataset else None,
+        "timings": [],
     }
 
 
-def _accuracy(architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
+def _accuracy(architecture: Architecture, arrays: Weights, dataset: Dataset) -> Accuracy:
     from evaluators.training.logistic_regression import easy_accuracy
     from evaluators.training.train import Images, count_correct
 

@@ -9,7 +9,8 @@ from evaluators.datasets import Dataset, load_dataset
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import parse_target
 from nas.export.certificate import Exported
-from nas.export.delivery import FLAX, Order, deliver, require_deliverable
+from nas.export.delivery import Order, deliver, require_deliverable
+from nas.export.formats import FLAX
 from nas.export.named_network import NamedNetwork, named_network
 from nas.measuring.meters import costs_within, file_gauges
 from nas.problem.budgets import Budgets, is_feasible
@@ -36,7 +37,7 @@ def train(network: str, *, data: str | None = None, resolution: int | None = Non
         resolution: pixels of the network and the images.
         classes: classes of a network that is exported without data.
         budgets: what the files must meet, and the targets that they are for.
-        formats: names of `nas.export.delivery.FORMATS` besides those of the targets.
+        formats: names of `nas.export.formats.FORMATS` besides those of the targets.
         out: where to; by default the network's name with `.trained`.
         monitor: what to report to.
         settings: of the training on training and validation images, by the names of `evaluators.Recipe`; by default

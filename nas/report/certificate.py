@@ -1,7 +1,6 @@
 """A certificate for the terminal."""
 
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Group
@@ -9,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluators.latency import Latency
-from nas.export.certificate import latencies_of
+from nas.export.certificate import Accuracy, BudgetEntry, Certificate, latencies_of
 from nas.problem.quantities import QUANTITIES, format_bytes
 from nas.report.measured import accuracy_text, latency_text
 
@@ -24,7 +23,7 @@ VERDICTS = {
 }
 
 
-def certificate_report(certificate: dict[str, Any], directory: Path) -> Group:
+def certificate_report(certificate: Certificate, directory: Path) -> Group:
     """Returns the verdict, the budgets, the accuracy and the files of an export."""
     lines = [
         _verdict_line(certificate, directory),
@@ -36,7 +35,7 @@ def certificate_report(certificate: dict[str, Any], directory: Path) -> Group:
     return Group(*lines, _files_table(certificate), _timings_table(certificate))
 
 
-def _accuracy_lines(accuracy: dict[str, Any] | None) -> list[Text]:
+def _accuracy_lines(accuracy: Accuracy | None) -> list[Text]:
     """Returns the accuracy beside that of a simple rival; nothing for what was exported without data."""
     if accuracy is None:
         return []
@@ -48,19 +47,20 @@ def _accuracy_lines(accuracy: dict[str, Any] | None) -> list[Text]:
     return lines
 
 
-def _last(certificate: dict[str, Any]) -> dict[str, Latency]:
+def _last(certificate: Certificate) -> dict[str, Latency]:
     return latencies_of(certificate["timings"][-1])
 
 
-def _files_table(certificate: dict[str, Any]) -> Table:
+def _files_table(certificate: Certificate) -> Table:
     table = _table("file", "runtime", right=("size", "logits differ by", "same class"))
     for entry in certificate["files"]:
-        table.add_row(entry["file"], entry.get("target", "flax"), format_bytes(entry["size_bytes"]),
+        run_by = entry["target"] if "target" in entry else entry["format"]
+        table.add_row(entry["file"], run_by, format_bytes(entry["size_bytes"]),
                       f"{entry['max_abs_difference']:.1e}", f"{entry['top_class_agreement']:.1%}")
     return table
 
 
-def _timings_table(certificate: dict[str, Any]) -> Table:
+def _timings_table(certificate: Certificate) -> Table:
     """Returns every timing: raw milliseconds, and what the reference model took meanwhile."""
     table = _table("timed", "runtime", right=("raw latency (ms)", "at most", "reference (ms)", "when quiet"))
     for timing in certificate["timings"]:
@@ -79,19 +79,19 @@ def _table(*left: str, right: tuple[str, ...]) -> Table:
     return table
 
 
-def _verdict_line(certificate: dict[str, Any], directory: Path) -> Text:
+def _verdict_line(certificate: Certificate, directory: Path) -> Text:
     words, style = VERDICTS[certificate["verdict"]]
     return Text(f"{directory}: {words.format(targets=', '.join(certificate['targets']))}", style=style)
 
 
-def _budget_line(entry: dict[str, Any], certificate: dict[str, Any]) -> Text:
+def _budget_line(entry: BudgetEntry, certificate: Certificate) -> Text:
     quantity, timings = QUANTITIES[entry["quantity"]], len(certificate["timings"])
     on = f" on {entry['target']}" if "target" in entry and len(certificate["targets"]) > 1 else ""
-    found = "predicted" if "predicted" in entry else "measured"
+    found = entry["predicted"] if "predicted" in entry else entry["measured"]
     sign = ("<", ">")[quantity.lower == entry["met"]] + "=" * entry["met"]
     _, _, end = entry["unit"].partition(", ")
     over = f", median of {timings} timings" if timings > 1 else ""
-    return Text(f"{'predicted ' * (found == 'predicted')}{entry['quantity']}{on}: "
-                f"{quantity.scale.format(entry[found], _EXACT)} {sign} "
+    return Text(f"{'predicted ' * ('predicted' in entry)}{entry['quantity']}{on}: "
+                f"{quantity.scale.format(found, _EXACT)} {sign} "
                 f"{quantity.scale.format(entry['limit'], _EXACT)}" + (f" ({end}{over})" if end else ""),
                 style="" if entry["met"] else "red")

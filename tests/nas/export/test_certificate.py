@@ -62,7 +62,7 @@ def make_export(directory, budgets, targets=("onnxruntime",)):
     certificate = {
         "budgets": open_budgets(budgets), "targets": list(targets), "architecture": ARCHITECTURE.text, "files": files,
         "costs": {"macs": ARCHITECTURE.macs, "params": ARCHITECTURE.params, "memory_bytes": ARCHITECTURE.memory_bytes}}
-    certificate["timings"] = [time_files(directory, certificate, {})]
+    certificate["timings"] = [time_files(directory, ARCHITECTURE, files, {})]
     write_certificate(directory, assessed(certificate))
     return directory
 
