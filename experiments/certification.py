@@ -33,7 +33,7 @@ import numpy as np
 
 from evaluators.latency import Latency, Precision
 from evaluators.machine.files import write_whole
-from evaluators.networks.weights import initial_weights
+from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import Options, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
 from evaluators.timing.process import noise
@@ -119,11 +119,10 @@ def kept(latency: Latency) -> dict[str, Any]:
 def timed(runtime: str, text: str) -> dict[str, Any]:
     """Returns what the file of an untrained network takes in a fresh process, and in a plain loop in another."""
     architecture, target = Architecture.parse(text), parse_target(runtime)
-    weights, running = initial_weights(architecture.program, seed=0)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         file = directory / f"model{runtime_of(target).suffix}"
-        runtime_of(target).write(architecture, {**weights, **running}, file, {})
+        runtime_of(target).write(architecture, initial_arrays(architecture.program, seed=0), file, {})
         latency = measure_once(target, file, architecture.program.input_shape, DECIDING)
         plain = subprocess.run([sys.executable, "-m", "experiments.certification", "--plain", file, "--runtime",
                                 runtime, "--side", str(architecture.input.resolution)],

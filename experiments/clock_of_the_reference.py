@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.machine.files import write_whole
-from evaluators.networks.weights import initial_weights
+from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import RUNTIMES, Options, Runtime
 from evaluators.timing.process import REFERENCE, noise
 from evaluators.timing.protocol import BURST_MS, LOST, Bench, Run
@@ -36,8 +36,7 @@ FEWEST = 20  # bursts of a class
 def prepared(runtime: Runtime, architecture: Architecture, directory: Path) -> Run:
     """Returns one run of an untrained network on a runtime."""
     path = directory / f"{architecture.id}{runtime.suffix}"
-    weights, running = initial_weights(architecture.program, seed=0)
-    runtime.write(architecture, {**weights, **running}, path, {})
+    runtime.write(architecture, initial_arrays(architecture.program, seed=0), path, {})
     return runtime.load(path, Options()).prepared(noise(1, architecture.program.input_shape))
 
 

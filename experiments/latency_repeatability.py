@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.machine.files import write_whole
-from evaluators.networks.weights import initial_weights
+from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import RUNTIMES, Target
 from evaluators.timing.meter import LatencyMeter
 from nas.measuring.survey import members
@@ -74,8 +74,7 @@ def measure(runtime: str, condition: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as directory, busy_loop(condition), LatencyMeter(Target(runtime)) as meter:
         for index, architecture in enumerate(sample()):
             path = Path(directory) / f"{architecture.id}{writer.suffix}"
-            weights, statistics = initial_weights(architecture.program, seed=0)
-            writer.write(architecture, {**weights, **statistics}, path, {})
+            writer.write(architecture, initial_arrays(architecture.program, seed=0), path, {})
             latency = meter.measure(path, architecture.program.input_shape)
             path.unlink()
             found.append({"id": architecture.id, **{

@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from evaluators.networks.weights import initial_weights
+from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes.flatbuffer import Tensor
 from evaluators.runtimes.litert import EMITTERS, LiteRtSession, litert_model
 from search_spaces import Architecture
@@ -121,8 +121,7 @@ def milliseconds(run: Callable[[], None]) -> float:
 def compare(text: str, layer: type, emitter: Emitter) -> dict[str, Any]:
     """Returns the times of our form and of another, and their ratios."""
     program = Architecture.parse(text).program
-    weights, running = initial_weights(program, seed=0)
-    arrays = {**weights, **running}
+    arrays = initial_arrays(program, seed=0)
     images = np.random.default_rng(0).standard_normal((1, *program.input_shape), np.float32)
     our = session(litert_model(program, arrays))
     with patch.dict(EMITTERS, {layer: emitter}):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.networks.pretrained import match_tensors
-from evaluators.networks.weights import Weights, initial_weights
+from evaluators.networks.weights import Weights, initial_arrays
 from search_spaces.architecture import Architecture
 from search_spaces.zoo import ZOO
 
@@ -84,10 +84,9 @@ def reference_arrays(architecture: Architecture, gain: float = 1.0) -> Weights:
 
     The gain multiplies all kernels. It must keep the images apart in the logits without letting values explode.
     """
-    weights, statistics = initial_weights(architecture.program, seed=0)
     generator = np.random.default_rng(1)
     arrays = {}
-    for name, array in (weights | statistics).items():
+    for name, array in initial_arrays(architecture.program, seed=0).items():
         if array.ndim > 1:
             arrays[name] = array * np.float32(gain)
         elif name.endswith(("/scale", "/var")):

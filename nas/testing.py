@@ -146,14 +146,13 @@ def random_arrays(architecture: Architecture, seed: int) -> Weights:
     """Returns weights and running statistics of a trained kind: no bias or mean is 0, no variance 1."""
     generator = np.random.default_rng(seed)
     arrays = {}
-    for operation in architecture.program.operations:
-        for name, shape in (operation.weights | operation.statistics).items():
-            values = generator.standard_normal(shape)
-            if name.endswith("/kernel"):
-                values *= (2 / np.prod(shape[:-1])) ** 0.5
-            elif name.endswith(("/var", "/scale")):
-                values = 0.5 + np.abs(values)
-            arrays[name] = values.astype(np.float32)
+    for name, shape in architecture.program.arrays.items():
+        values = generator.standard_normal(shape)
+        if name.endswith("/kernel"):
+            values *= (2 / np.prod(shape[:-1])) ** 0.5
+        elif name.endswith(("/var", "/scale")):
+            values = 0.5 + np.abs(values)
+        arrays[name] = values.astype(np.float32)
     return arrays
 
 
@@ -230,9 +229,7 @@ def _checked_score(result: Score | float, architecture: Architecture) -> Score:
         _require(abs(score.accuracy * score.total - round(score.accuracy * score.total)) < 1e-6,
                  "an accuracy must be a share of `total` images", score.accuracy, score.total)
     if score.arrays:
-        operations = architecture.program.operations
-        expected = {name: shape for operation in operations
-                    for name, shape in (operation.weights | operation.statistics).items()}
+        expected = architecture.program.arrays
         found = {name: array.shape for name, array in score.arrays.items()}
         _require(found == expected, "arrays must be those of the architecture", *found.items() ^ expected.items())
     return score

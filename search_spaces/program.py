@@ -47,6 +47,11 @@ class Operation:
         return {f"{self.name}/{key}": shape for key, shape in self.layer.statistics(*self.input_shapes).items()}
 
     @property
+    def arrays(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of weights and running statistics by full name."""
+        return self.weights | self.statistics
+
+    @property
     def params(self) -> int:
         """The number of trainable parameters."""
         return sum(math.prod(shape) for shape in self.weights.values())
@@ -85,15 +90,24 @@ class Program:
         """The multiply-adds of convolutions and dense layers for one example, taps on the padding included."""
         return sum(operation.macs for operation in self.operations)
 
+    @property
+    def arrays(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of all weights and running statistics by name, in the order of the operations."""
+        return {name: shape for operation in self.operations for name, shape in operation.arrays.items()}
+
+    @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """For every value, the indices of the operations that read it, in their order."""
+        found: list[list[int]] = [[] for _ in range(len(self.operations) + 1)]
+        for index, operation in enumerate(self.operations):
+            for value in dict.fromkeys(operation.inputs):
+                found[value].append(index)
+        return tuple(map(tuple, found))
+
     @cached_property
     def last_use(self) -> tuple[int, ...]:
         """For every value, the index of the last operation that reads it; the output outlives them all."""
-        last = [-1] * (len(self.operations) + 1)
-        for index, operation in enumerate(self.operations):
-            for value in operation.inputs:
-                last[value] = index
-        last[self.output] = len(self.operations)
-        return tuple(last)
+        return (*(indices[-1] if indices else -1 for indices in self.readers[:-1]), len(self.operations))
 
     @cached_property
     def memory_bytes(self) -> int:

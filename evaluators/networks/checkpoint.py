@@ -57,11 +57,10 @@ def load_arrays(path: str | Path) -> tuple[Architecture, dict[str, np.ndarray]]:
     if text is None:
         raise InvalidInput(f"the file of a network names its architecture, but '{path}' does not")
     architecture = Architecture.parse(text)
-    for operation in architecture.program.operations:
-        for name, shape in {**operation.weights, **operation.statistics}.items():
-            found = arrays[name].shape if name in arrays else "nothing"
-            if found != shape:
-                raise InvalidInput(f"`{name}` must have the shape {shape}, but '{path}' has {found}")
+    for name, shape in architecture.program.arrays.items():
+        found = arrays[name].shape if name in arrays else "nothing"
+        if found != shape:
+            raise InvalidInput(f"`{name}` must have the shape {shape}, but '{path}' has {found}")
     return architecture, arrays
 
 

@@ -169,7 +169,7 @@ def _match(operation: Operation | None, module: _Module | None, counts: str
         assert module is not None
         raise InvalidInput(f"every tensor of the file must belong to a layer, but '{module.name}' of "
                            f"{_text(module.shapes.get('weight', ()))} is one too many{counts}")
-    arrays = operation.weights | operation.statistics
+    arrays = operation.arrays
     leaves = _NORM if isinstance(operation.layer, BatchNorm) else _KERNEL
     matched = {}
     for name, shape in arrays.items():

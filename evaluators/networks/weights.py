@@ -31,6 +31,12 @@ def initial_weights(program: Program, seed: int) -> tuple[Weights, Weights]:
     return weights, statistics
 
 
+def initial_arrays(program: Program, seed: int) -> Weights:
+    """Returns all arrays of an untrained network by name: what `initial_weights` returns, together."""
+    weights, statistics = initial_weights(program, seed)
+    return weights | statistics
+
+
 def _initial(operation: Operation, key: str, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
     match operation.layer:
         case BatchNorm():

@@ -15,11 +15,6 @@ def fold_batch_norm(program: Program, arrays: Arrays) -> tuple[Program, dict[str
     A batch norm is folded where what it normalises comes from such a layer and feeds nothing else; the layer then has
     a bias. Other batch norms stay. Arrays are folded in float64 and returned in float32.
     """
-    readers = [0] * (program.output + 1)
-    for operation in program.operations:
-        for value in operation.inputs:
-            readers[value] += 1
-    readers[program.output] += 1
     kept: list[Operation] = []
     folded: dict[str, np.ndarray] = {}
     renumbered = {0: 0}
@@ -27,13 +22,13 @@ def fold_batch_norm(program: Program, arrays: Arrays) -> tuple[Program, dict[str
         source = operation.inputs[0]
         before = kept[renumbered[source] - 1] if source else None
         if (isinstance(operation.layer, BatchNorm) and before is not None
-                and isinstance(before.layer, Convolution | Dense) and readers[source] == 1):
+                and isinstance(before.layer, Convolution | Dense) and program.readers[source] == (index,)):
             kept[renumbered[source] - 1] = _with_bias(before)
             folded |= _fold(before, operation, folded, arrays)
             renumbered[index + 1] = renumbered[source]
             continue
         kept.append(dataclasses.replace(operation, inputs=tuple(renumbered[value] for value in operation.inputs)))
-        folded |= {name: np.asarray(arrays[name], np.float32) for name in (*operation.weights, *operation.statistics)}
+        folded |= {name: np.asarray(arrays[name], np.float32) for name in operation.arrays}
         renumbered[index + 1] = len(kept)
     return Program(program.input_shape, tuple(kept)), folded
 

@@ -125,16 +125,12 @@ def litert_model(program: Program, arrays: Arrays, metadata: Mapping[str, str] |
 
 def _fused_activations(program: Program) -> dict[str, str]:
     """Returns the activations that the operation before them applies: by its name and by theirs."""
-    readers = [0] * (program.output + 1)
-    for operation in program.operations:
-        for value in operation.inputs:
-            readers[value] += 1
     fused = {}
-    for operation in program.operations:
+    for index, operation in enumerate(program.operations):
         if isinstance(operation.layer, Activation) and operation.layer.function in FUSED:
             source = operation.inputs[0]
             before = program.operations[source - 1] if source else None
-            if before is not None and isinstance(before.layer, FUSING) and readers[source] == 1:
+            if before is not None and isinstance(before.layer, FUSING) and program.readers[source] == (index,):
                 fused[before.name] = fused[operation.name] = FUSED[operation.layer.function]
     return fused
 

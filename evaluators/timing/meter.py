@@ -22,7 +22,7 @@ import numpy as np
 from evaluators.latency import DEFAULT_PRECISION, Latency, MeasurementFailed, Precision
 from evaluators.machine.locks import measuring_turn
 from evaluators.machine.processes import death
-from evaluators.networks.weights import initial_weights
+from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import Place, Target, is_remote, require_installed, runtime_of
 from evaluators.runtimes.target import spans
 from evaluators.timing.process import REFERENCE, Station, noise
@@ -65,8 +65,7 @@ class LatencyMeter:
         self._directory = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="paretonas-")))
         self._open.callback(self._stop)
         self._reference = self._directory / f"reference{self._runtime.suffix}"
-        weights, running = initial_weights(REFERENCE.program, seed=0)
-        self._runtime.write(REFERENCE, {**weights, **running}, self._reference, {})
+        self._runtime.write(REFERENCE, initial_arrays(REFERENCE.program, seed=0), self._reference, {})
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Fidelity
 from evaluators.machine.files import require_writable, whole_directory
-from evaluators.networks.weights import Weights, initial_weights
+from evaluators.networks.weights import Weights, initial_arrays
 from evaluators.recipe import Recipe
 from evaluators.runtimes import Options, Target, parse_target, require_installed, require_usable, runtime_of
 from nas.export.certificate import (
@@ -131,8 +131,8 @@ def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, Training
 
     recipe = order.recipe
     if order.dataset is None or not recipe.epochs:
-        weights, statistics = initial_weights(order.architecture.program, recipe.seed)
-        return weights | statistics | order.initial, {"images": 0, "epochs": 0, "duration_s": 0.0}
+        arrays = initial_arrays(order.architecture.program, recipe.seed)
+        return arrays | order.initial, {"images": 0, "epochs": 0, "duration_s": 0.0}
     monitor.say(f"{order.name}: training for {recipe.epochs} epochs on training and validation images")
     both = order.dataset.train_and_validation
     trained = train(order.architecture, Images.put(both.images, both.labels, order.dataset), None,

@@ -31,8 +31,7 @@ class NamedNetwork:
                 ) -> "NamedNetwork":
         """Returns the network put to other data, without the arrays that no longer fit; raises as `zoo.adapted`."""
         architecture = adapted(self.architecture, resolution, channels, classes)
-        shapes = {name: shape for operation in architecture.program.operations
-                  for name, shape in (operation.weights | operation.statistics).items()}
+        shapes = architecture.program.arrays
         arrays = {name: array for name, array in self.arrays.items() if array.shape == shapes.get(name)}
         return NamedNetwork(self.name, architecture, arrays, self.published)
 

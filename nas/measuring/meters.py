@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from evaluators.latency import Latency, Precision
-from evaluators.networks.weights import initial_weights
+from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import Target, is_predicting, parse_target, require_usable, runtime_of
 from evaluators.timing.meter import LatencyMeter
 from nas.problem.budgets import Budgets, is_feasible
@@ -60,8 +60,7 @@ class FileGauge:
         if not path.exists():
             for old in self.directory.iterdir():
                 old.unlink()
-            weights, statistics = initial_weights(architecture.program, seed=0)
-            runtime.write(architecture, {**weights, **statistics}, path, {})
+            runtime.write(architecture, initial_arrays(architecture.program, seed=0), path, {})
         return path
 
 

@@ -41,8 +41,7 @@ def _inner(equation):
 
 def traced(architecture):
     program = architecture.program
-    arrays = {name: jax.ShapeDtypeStruct(shape, np.float32)
-              for operation in program.operations for name, shape in (operation.weights | operation.statistics).items()}
+    arrays = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in program.arrays.items()}
     images = jax.ShapeDtypeStruct((1, *program.input_shape), np.float32)
     return jax.make_jaxpr(lambda arrays, images: forward(program, arrays, images))(arrays, images)
 

@@ -225,6 +225,21 @@ def test_programs_are_in_execution_order_with_unique_names(program):
 
 
 @given(programs)
+def test_the_readers_of_a_value_are_the_operations_that_name_it(program):
+    for value, readers in enumerate(program.readers):
+        assert list(readers) == [index for index, operation in enumerate(program.operations)
+                                 if value in operation.inputs]
+
+
+@given(programs)
+def test_the_arrays_of_a_program_are_those_of_its_operations(program):
+    expected = []
+    for operation in program.operations:
+        expected += [*operation.weights.items(), *operation.statistics.items()]
+    assert list(program.arrays.items()) == expected
+
+
+@given(programs)
 def test_the_last_use_of_a_value_is_its_last_reader_and_the_output_outlives_all(program):
     for value, last in enumerate(program.last_use):
         readers = [index for index, operation in enumerate(program.operations) if value in operation.inputs]

@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from evaluators.networks.checkpoint import load_arrays, load_checkpoint, load_network, save_checkpoint, save_network
-from evaluators.networks.weights import initial_weights
+from evaluators.networks.weights import initial_arrays
 from search_spaces import Architecture, InvalidInput
 
 ARCHITECTURE = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e3_c8_s1_se0.25_hswish+head_c16_relu_n2")
@@ -15,9 +15,8 @@ ARCHITECTURE = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e3_c8_s1_s
 @pytest.fixture
 def arrays():
     generator = np.random.default_rng(0)
-    weights, statistics = initial_weights(ARCHITECTURE.program, seed=0)
     return {name: (0.5 + generator.random(array.shape)).astype(np.float32)
-            for name, array in (weights | statistics).items()}
+            for name, array in initial_arrays(ARCHITECTURE.program, seed=0).items()}
 
 
 def test_a_network_comes_back_as_it_was_saved(arrays, tmp_path):

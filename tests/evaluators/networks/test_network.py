@@ -149,11 +149,8 @@ def matched(case):
     make, text = CASES[case]
     model, architecture = make(nnx.Rngs(0)), Architecture.parse(text)
     generator, arrays = np.random.default_rng(1), {}
-    names = [name for operation in architecture.program.operations
-             for name in (operation.weights | operation.statistics)]
-    shapes = {name: shape for operation in architecture.program.operations
-              for name, shape in (operation.weights | operation.statistics).items()}
-    for name, (key, variable) in zip(names, leaves(model), strict=True):
+    shapes = architecture.program.arrays
+    for name, (key, variable) in zip(shapes, leaves(model), strict=True):
         assert name.endswith(f"/{key}")
         values = generator.standard_normal(variable.shape).astype(np.float32) * 0.3
         values = 0.5 + np.abs(values) if key in ("scale", "var") else values
@@ -299,8 +296,7 @@ def test_macs_are_those_of_the_traced_program(name, monkeypatch):
 
     monkeypatch.setattr(kernels, "depthwise", depthwise)
     program = member(name).program
-    arrays = {key: jax.ShapeDtypeStruct(shape, jnp.float32) for operation in program.operations
-              for key, shape in (operation.weights | operation.statistics).items()}
+    arrays = {key: jax.ShapeDtypeStruct(shape, jnp.float32) for key, shape in program.arrays.items()}
     images = jax.ShapeDtypeStruct((1, *program.input_shape), jnp.float32)
     traced = jax.make_jaxpr(lambda arrays, images: forward(program, arrays, images))(arrays, images)
     assert counted_macs(traced.jaxpr) == member(name).macs

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluators.networks.weights import initial_weights
+from evaluators.networks.weights import initial_arrays, initial_weights
 from search_spaces import SPACES, Architecture
 
 ARCHITECTURE = Architecture.parse(
@@ -20,6 +20,9 @@ def test_every_array_of_the_program_is_there_with_its_shape():
             name: shape for operation in operations for name, shape in operation.statistics.items()}
         assert sum(array.size for array in weights.values()) == architecture.params
         assert {array.dtype for array in (weights | statistics).values()} == {np.dtype(np.float32)}
+        arrays = initial_arrays(architecture.program, seed=0)
+        assert {name: array.shape for name, array in arrays.items()} == architecture.program.arrays
+        assert all(np.array_equal(array, (weights | statistics)[name]) for name, array in arrays.items())
 
 
 def test_batch_norm_begins_as_the_identity_and_biases_at_zero():

@@ -33,14 +33,13 @@ FUNCTIONS = {
 def _random_arrays(program: Program, seed: int) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
     arrays = {}
-    for operation in program.operations:
-        for name, shape in (operation.weights | operation.statistics).items():
-            values = generator.standard_normal(shape)
-            if name.endswith("/kernel"):
-                values *= (2 / np.prod(shape[:-1])) ** 0.5
-            elif name.endswith(("/var", "/scale")):
-                values = 0.5 + np.abs(values)
-            arrays[name] = values.astype(np.float32)
+    for name, shape in program.arrays.items():
+        values = generator.standard_normal(shape)
+        if name.endswith("/kernel"):
+            values *= (2 / np.prod(shape[:-1])) ** 0.5
+        elif name.endswith(("/var", "/scale")):
+            values = 0.5 + np.abs(values)
+        arrays[name] = values.astype(np.float32)
     return arrays
 
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from evaluators.latency import MeasurementFailed, Precision
 from evaluators.machine.locks import training_turn
-from evaluators.networks.weights import initial_weights
+from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import RUNTIMES, Options, Place, Target
 from evaluators.timing.meter import LatencyMeter, measure_once
 from search_spaces import Architecture, InvalidInput
@@ -36,9 +36,8 @@ def architecture():
 
 def _written(architecture, name, directory):
     runtime = RUNTIMES[name]
-    weights, statistics = initial_weights(architecture.program, 0)
     path = directory / f"model{runtime.suffix}"
-    runtime.write(architecture, {**weights, **statistics}, path, {})
+    runtime.write(architecture, initial_arrays(architecture.program, 0), path, {})
     return path
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from evaluators.networks.weights import initial_weights
+from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import RUNTIMES, parse_target
 from evaluators.timing.meter import LatencyMeter
 from nas.measuring.meters import costs_within, counted, file_gauge
@@ -47,8 +47,7 @@ def test_a_latency_that_is_not_wanted_is_not_measured(gauge):
 def test_files_are_measured_on_the_target_and_removed_at_the_end(target, tmp_path):
     runtime = RUNTIMES["onnxruntime"]
     with file_gauge(parse_target(target)) as gauge:
-        weights, statistics = initial_weights(OTHER.program, seed=0)
-        runtime.write(OTHER, {**weights, **statistics}, tmp_path / "model.onnx", {})
+        runtime.write(OTHER, initial_arrays(OTHER.program, seed=0), tmp_path / "model.onnx", {})
         assert gauge.size_bytes(ARCHITECTURE) != gauge.size_bytes(OTHER) == (tmp_path / "model.onnx").stat().st_size
         costs = costs_within(OTHER, Budgets(), {target: gauge}, timed=[target])
         assert 0 < costs.latency_ci_ms[0] <= costs.latency_ms <= costs.latency_ci_ms[1]
