@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,12 @@ from nas.export.certificate import (
     CERTIFICATE,
     assessed,
     certify,
+    from_json,
     latencies_of,
     open_budgets,
     read_export,
     time_files,
+    to_json,
     write_certificate,
 )
 from nas.problem.budgets import Budgets
@@ -24,6 +27,7 @@ from nas.report.certificate import certificate_report
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "certificate.json"  # as exports wrote it before it had types
 ARCHITECTURE = Architecture.parse("in_r8_c1+conv_k3_c8_s2_relu+head_c8_relu_n3")
 
 
@@ -237,3 +241,15 @@ def test_a_device_that_is_not_here_beside_one_that_is_leaves_files_uncertified(t
     assert exported.certificate["verdict"] == "predicted"
     assert {name: "measured" in entry for name, entry in exported.certificate["budgets"].items()} == {
         "latency": True, f"latency@{table}": False}
+
+
+def test_an_old_certificate_is_read_judged_and_written_as_it_was():
+    content = GOLDEN.read_bytes()
+    certificate = from_json(content)
+    assert to_json(assessed(certificate)) == content
+    assert [latency.source for latency in latencies_of(certificate["timings"][0]).values()] == ["measured", "predicted"]
+
+
+def test_a_new_timing_says_no_more_and_no_less_than_an_old_one(tmp_path, measured):
+    new, old = read_export(make_export(tmp_path / "export", Budgets())).certificate, from_json(GOLDEN.read_bytes())
+    assert list(new["timings"][0]["latencies"]["onnxruntime"]) == list(old["timings"][0]["latencies"]["onnxruntime"])
