@@ -43,7 +43,7 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Score:
-    """What an architecture is worth.
+    """The worth of an architecture.
 
     Attributes:
         accuracy: the share of validation images that it classifies rightly, in [0, 1].

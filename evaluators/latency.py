@@ -78,7 +78,7 @@ class Latency:
 
     @property
     def raw_high_ms(self) -> float:
-        """The upper end of the 95 % interval of `raw_ms`: what budgets are compared with."""
+        """The upper end of the 95 % interval of `raw_ms`, which budgets are compared with."""
         return self.high_ms * self.clock
 
     @classmethod
@@ -132,7 +132,7 @@ def half_width(values: np.ndarray, drift: float, statistic: Callable[[np.ndarray
 
 
 def imprecise(half_width: float, precision: Precision, elapsed_s: float) -> tuple[str, ...]:
-    """Returns the flag of a measurement whose relative half-width is not what was asked for, if so."""
+    """Returns the flag of a measurement that is less exact than was asked for, if it is."""
     if half_width <= precision.half_width:
         return ()
     return (f"precision not reached: {half_width:.1%} instead of {precision.half_width:.1%} after {elapsed_s:.1f} s",)

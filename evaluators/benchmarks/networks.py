@@ -1,4 +1,4 @@
-"""The networks of tabular benchmarks as architectures: what a row of the table was measured on."""
+"""The networks of tabular benchmarks, on which the rows of their tables were measured, as architectures."""
 
 import itertools
 from collections.abc import Mapping

@@ -66,7 +66,7 @@ def is_installed(name: str) -> bool:
 
 
 def require_usable(target: Target) -> None:
-    """Raises `InvalidInput` unless the library of a target is installed, and what it predicts from can be read."""
+    """Raises `InvalidInput` unless the library of a target is installed, and its table, if it has one, can be read."""
     require_installed(target.runtime)
     if is_predicting(runtime := runtime_of(target)):
         runtime.predictor()

@@ -24,7 +24,7 @@ SHOWN = 60  # characters of a line in a message
 
 @dataclass(frozen=True)
 class Summary:
-    """What a benchmark tool says of many runs."""
+    """The summary of many runs by a benchmark tool."""
 
     median_ms: float
     error_ms: float  # standard error

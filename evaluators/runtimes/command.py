@@ -52,7 +52,7 @@ class Command(Elsewhere):
         return type(self)(target)
 
     def measure(self, path: Path, precision: Precision) -> Latency:
-        """Returns the latency of a model file, from what the command prints.
+        """Returns the latency of a model file, as the command prints it.
 
         The command runs again as long as the times are not exact enough and it would end within the precision's limit.
 
@@ -75,7 +75,7 @@ class Command(Elsewhere):
                        flags=imprecise(half / median, precision, elapsed_s))
 
     def _output(self, path: Path) -> str:
-        """Returns what the command prints for a model file."""
+        """Returns the output of the command for a model file."""
         options = self.target.options
         line = self.target.argument.replace(MODEL, shlex.quote(str(path.absolute())))
         for name in PLACES:

@@ -80,7 +80,7 @@ class Graph:
 
     def operator(self, kind: str, inputs: list[Tensor | int], name: str, shape: tuple[int, ...],
                  options: Any = None) -> Tensor:
-        """Returns what a new operator leaves; inputs are tensors, or numbers of constants."""
+        """Returns the output of a new operator; inputs are tensors, or numbers of constants."""
         if kind not in self.kinds:
             self.kinds.append(kind)
         out = self.tensor(name, shape)
@@ -116,7 +116,7 @@ class Graph:
 
     def padded(self, tensor: Tensor, pads: tuple[tuple[int, int], tuple[int, int]], kernel: tuple[int, int],
                stride: int, name: str, fill: float = 0.0, same: bool = True) -> tuple[Tensor, int]:
-        """Returns what a window reads, and the format's word for the padding that is left to do.
+        """Returns the input of a window, and the format's word for the padding that is left to do.
 
         `same` says whether the format's own padding will do, of which averages do not count the pixels.
         """

@@ -1,4 +1,4 @@
-"""Devices that are not this machine: their model files are written here, and run here only to see what they compute."""
+"""Devices that are not this machine: their model files are written here, and run here only to be compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ FILES: dict[str, Runtime] = {"onnx": OnnxRuntime(), "litert": LiteRt()}  # and w
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """What the runtimes of such devices share. Without options they take ONNX files."""
+    """The shared part of the runtimes of such devices. Without options they take ONNX files."""
 
     target: Target
 
     @property
     def file(self) -> Runtime:
-        """The runtime whose files the device is given, which also runs them here."""
+        """The runtime of the files that the device is given, which also runs them here."""
         return FILES[self.target.options.format].bound(self.target)
 
     @property
@@ -34,7 +34,7 @@ class Elsewhere:
 
     @property
     def suffix(self) -> str:
-        """What the names of the files end in."""
+        """The end of the names of the files."""
         return self.file.suffix
 
     @property
@@ -48,7 +48,7 @@ class Elsewhere:
         return self.file.input_layout
 
     def versions(self) -> dict[str, str]:
-        """Returns the versions of what writes the file and runs it here; the device's are not known."""
+        """Returns the versions of the libraries that write the file and run it here; the device's are not known."""
         return self.file.versions()
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
@@ -57,12 +57,12 @@ class Elsewhere:
         self.file.write(architecture, arrays, path, metadata, images)
 
     def load(self, path: Path, options: Options) -> Session:
-        """Returns the model file, ready to run here, on the runtime of its format: to see what it computes."""
+        """Returns the model file, ready to run here on the runtime of its format, so that it can be compared."""
         return self.file.load(path, Options(options.threads, options.batch))
 
 
 def require_writable_format(options: Options, of: str) -> None:
-    """Raises `InvalidInput` unless files can be written as options want them; `of` says whose files they are."""
+    """Raises `InvalidInput` unless files of a runtime, named by `of`, can be written as options want them."""
     if options.format not in FILES:
         raise unknown(f"format of {of} files", options.format, FILES)
     require("precision" in FILES[options.format].options or "precision" not in options.given,

@@ -25,7 +25,7 @@ class Place(Enum):
 
 
 class Argument(Enum):
-    """What the text of its own means that a target has for its runtime."""
+    """The meaning of the text of its own that a target has for its runtime."""
 
     NONE = "none"  # there is none
     TEXT = "text"  # only the runtime knows
@@ -40,7 +40,7 @@ class Session(Protocol):
         ...
 
     def prepared(self, images: np.ndarray) -> Callable[[], None]:
-        """Returns a function that runs these images once and waits for the result: what is timed.
+        """Returns a function that runs these images once and waits for the result; its calls are timed.
 
         Whatever a deployed program does once (layout, transfer to the device) is done before it returns.
         """
@@ -57,7 +57,7 @@ class Runtime(Protocol):
 
     @property
     def argument(self) -> Argument:
-        """What the argument of its targets means."""
+        """The meaning of the argument of its targets."""
         ...
 
     @property
@@ -72,7 +72,7 @@ class Runtime(Protocol):
 
     @property
     def suffix(self) -> str:
-        """What the names of its files end in."""
+        """The end of the names of its files."""
         ...
 
     @property
@@ -124,7 +124,7 @@ class Predicting(Runtime, Protocol):
     """A runtime of the place `NOWHERE`: it predicts from networks that somebody has timed."""
 
     def predictor(self) -> Predictor:
-        """Returns what predicts; raises `InvalidInput` where it cannot be read."""
+        """Returns the predictor; raises `InvalidInput` where it cannot be read."""
         ...
 
     def latency(self, architecture: Architecture) -> Latency:

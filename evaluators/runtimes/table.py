@@ -38,7 +38,7 @@ class LatencyTable(Elsewhere):
         return type(self)(target)
 
     def predictor(self) -> Predictor:
-        """Returns what the table says; raises `InvalidInput` where it cannot be read or has something else in it."""
+        """Returns the predictor that the table gives; raises `InvalidInput` where that cannot be read or is none."""
         path = Path(self.target.argument)
         try:
             return _learned(path, path.stat().st_mtime_ns)

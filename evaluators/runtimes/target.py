@@ -1,4 +1,4 @@
-"""What latency counts on: a runtime, the options under which it runs, and the text form of both.
+"""Targets, on which latency counts: a runtime, the options under which it runs, and the text form of both.
 
     target   = runtime [":" options]
              | runtime ["[" options "]"] ":" argument     where the runtime takes a text of its own, such as a command
@@ -39,7 +39,7 @@ def _cores(name: str, text: str) -> tuple[int, ...]:
 
 
 def option(default: Any, what: str, read: Callable[[str, str], Any]) -> Any:
-    """Returns the field of an option: its default, what it means, and how its text is read."""
+    """Returns the field of an option: its default, its meaning, and how its text is read."""
     return field(default=default, metadata={"what": what, "read": read})
 
 
@@ -95,7 +95,7 @@ class Target:
 
 
 def split_target(text: str) -> tuple[str, str | None, str | None]:
-    """Returns the runtime's name, what is in brackets after it, and what follows the colon."""
+    """Returns the runtime's name, the text in brackets after it, and the text after the colon."""
     written = WRITTEN.fullmatch(text)
     require(written is not None, f"a target is written runtime:options, or runtime[options]:argument, but got '{text}'")
     assert written is not None

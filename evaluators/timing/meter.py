@@ -163,7 +163,7 @@ class LatencyMeter:
 
 def measure_once(target: Target, model: Path, shape: tuple[int, int, int], precision: Precision = DEFAULT_PRECISION,
                  images: np.ndarray | None = None, quiet_ms: float | None = None) -> Latency:
-    """Returns the latency of a model file from a fresh measuring process: what a certificate states.
+    """Returns the latency of a model file from a fresh measuring process, as a certificate states it.
 
     The arguments are those of `LatencyMeter` and `LatencyMeter.measure`.
     """

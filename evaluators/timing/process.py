@@ -52,7 +52,7 @@ class Station:
 
     @classmethod
     def open(cls, target: Target, reference: Path, quiet_ms: float | None) -> "Station":
-        """Returns the station of a target, whose runtime has written `REFERENCE` to a file."""
+        """Returns the station of a target, given the file of `REFERENCE` that its runtime has written."""
         runtime = runtime_of(target)
         run = runtime.load(reference, target.options).prepared(
             noise(target.options.batch, REFERENCE.program.input_shape))
@@ -66,7 +66,7 @@ class Station:
 
 
 def main() -> None:
-    """Serves requests until the input ends. What libraries print on the standard output goes to the error output."""
+    """Serves requests until the input ends; libraries that print on the standard output reach the error output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted search closes our input
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)

@@ -79,13 +79,13 @@ class Rounds:
 
 @dataclass
 class QuietLevel:
-    """What is known of the reference model's time on the quiet machine, from past measurements."""
+    """The reference model's time on the quiet machine, as far as past measurements tell."""
 
     levels_ms: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
     values_ms: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
     def level_ms(self, references_ms: Sequence[float]) -> float:
-        """Returns the quiet level, given what the reference takes in the running measurement."""
+        """Returns the quiet level, given the times of the reference in the running measurement."""
         own = float(np.quantile(references_ms, LEVEL_QUANTILE))
         return float(np.quantile([*self.levels_ms, own], HISTORY_QUANTILE, method="lower"))
 
@@ -108,7 +108,7 @@ class QuietLevel:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the rounds so far say."""
+    """The latency according to the rounds so far."""
 
     median_ms: float
     low_ms: float

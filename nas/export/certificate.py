@@ -1,4 +1,4 @@
-"""The certificate of an export: what its files took each time they were timed, and whether that meets the budgets.
+"""The certificate of an export: the latency of its files each time they were timed, and whether it meets the budgets.
 
 Every timing is one pass over the files in processes that have timed nothing else. A budget of time is judged by the
 median over all passes of the upper end of the 95 % interval, in raw milliseconds: neither a lucky pass nor one on a
@@ -142,7 +142,7 @@ class Exported:
 
     @property
     def met(self) -> bool:
-        """Whether the targets' files compute what the network does and meet every budget there is, or are predicted to.
+        """Whether the targets' files compute as the network does and meet every budget there is, or are predicted to.
 
         Only the verdict `MET` says that they were timed.
         """
@@ -150,7 +150,7 @@ class Exported:
 
 
 def certify(directory: Path, *, times: int = 2, apart_s: float = 0.0, monitor: Monitor | None = None) -> Exported:
-    """Returns an export whose files have been timed again; each timing is written to its certificate at once.
+    """Times the files of an export again, and returns it; each timing is written to its certificate at once.
 
     Args:
         directory: where the export is.
@@ -303,7 +303,7 @@ def _computes_the_network(entry: File) -> bool:
 
 
 def _quiet_ms(certificate: Certificate) -> dict[str, float]:
-    """Returns what the reference model took on each target when this machine was quiet, where that is known."""
+    """Returns the time of the reference model on each target when this machine was quiet, where that is known."""
     here, found = environment()["processor"], dict[str, float]()
     for timing in certificate["timings"]:
         if timing["environment"]["processor"] == here:

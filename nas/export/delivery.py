@@ -44,7 +44,7 @@ RANDOM_IMAGES = 8  # without data; these may be as large as those that a network
 
 @dataclass(frozen=True)
 class Order:
-    """A network, how it is trained to the end, and what its files must meet.
+    """A network, its training to the end, and the budgets of its files.
 
     Attributes:
         name: what to call the network.
@@ -143,7 +143,7 @@ def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, Training
 
 
 def _metadata(order: Order) -> dict[str, str]:
-    """Returns what whoever runs the file must know."""
+    """Returns the texts that travel in a file: how images are prepared for it, and its classes."""
     architecture, dataset = order.architecture, order.dataset
     if dataset is None:
         return {"architecture": architecture.text}
@@ -175,7 +175,7 @@ def _write(order: Order, written: Format, target: Target | None, arrays: Weights
 
 
 def _run_by(target: Target | None) -> RunBy:
-    """Returns what a certificate says of the runtime that a file is for, if it is for one."""
+    """Returns the certificate's words on the runtime that a file is for, if it is for one."""
     if target is None:
         return {}
     runtime = runtime_of(target)

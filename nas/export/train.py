@@ -83,7 +83,7 @@ def _put_to_data(named: NamedNetwork, data: str | None, resolution: int | None, 
 
 
 def _require_within(architecture: Architecture, budgets: Budgets, monitor: Monitor) -> None:
-    """Raises `InvalidInput` if a network exceeds a budget: what it costs does not depend on its training."""
+    """Raises `InvalidInput` if a network exceeds a budget, which does not depend on its training."""
     if not budgets.limits:
         return
     monitor.progress("measuring the network", 0, 1)

@@ -95,14 +95,14 @@ def require_members(space: SearchSpace, rows: Sequence[Row], what: str) -> None:
 
 
 def require_known_members(space: SearchSpace, predictor: Predictor, what: str) -> None:
-    """Raises `InvalidInput` unless a predictor knows some members of a space; `what` it is from."""
+    """Raises `InvalidInput` unless a predictor, named in the message by `what`, knows some members of a space."""
     count = sum(space.encode(row.architecture) is not None for row in predictor.rows)
     require(count >= FEWEST, f"a predictor must know at least {FEWEST} members of the space, but {what} has {count}")
 
 
 def time_members(space: SearchSpace, target: str, gauge: Gauge, timings: Timings, networks: int, seed: int,
                  monitor: Monitor) -> None:
-    """Times members of a space, those first that tell most about all; what was timed before is not timed again."""
+    """Times members of a space, the most telling ones first; none is timed twice."""
     pool = [space.decode(assignment) for assignment in members(space, POOL, seed)]
     before = {row.architecture for row in timings.rows(target)}
     failures = 0
@@ -134,7 +134,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Check:
-    """A predictor beside what knows less."""
+    """The agreement of a predictor beside that of simpler predictions."""
 
     networks: int
     predictor: Agreement

@@ -1,4 +1,4 @@
-"""What a candidate costs on its target, cheap things first: counts, the size of its file, measured latency."""
+"""The costs of a candidate on its targets, cheap ones first: counts, the size of its file, measured latency."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ CLOSE = Precision(half_width=0.025, at_least_s=1.5, at_most_s=6.0)
 
 
 class Gauge(Protocol):
-    """What finds the costs of an architecture on a target, as far as they are not in its text."""
+    """A source of the costs of an architecture on a target, as far as they are not in its text."""
 
     def size_bytes(self, architecture: Architecture) -> int:
         """Returns the size of its model file."""

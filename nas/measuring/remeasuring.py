@@ -1,4 +1,4 @@
-"""Timing anew what was found: a front at the end of its search, a winner before it leaves.
+"""Timing anew: a front at the end of its search, a winner before it leaves.
 
 The fastest of many noisy timings is partly lucky, and one process draws the layout of its memory once. So what is shown
 is judged by a later timing in a process that has timed nothing else, and what is shipped by the slowest of several.
@@ -23,7 +23,7 @@ Retime = Callable[[Architecture], Mapping[str, Latency]]
 
 
 def in_fresh_processes(run: RunDirectory, processes: int = 1) -> Retime:
-    """Returns what times an architecture anew on the targets of a run: of several fresh processes, the slowest."""
+    """Returns a function that times an architecture anew on the targets of a run: the slowest process counts."""
     def retime(architecture: Architecture) -> dict[str, Latency]:
         found: list[dict[str, Latency]] = []
         while len(found) < processes and (not found or _are_measured(found[-1])):
@@ -36,13 +36,13 @@ def in_fresh_processes(run: RunDirectory, processes: int = 1) -> Retime:
 
 
 def decided(gauges: Gauges, architecture: Architecture) -> dict[str, Latency]:
-    """Returns what an architecture takes on each target, as exactly as decisions need it."""
+    """Returns the latency of an architecture on each target, as exactly as decisions need it."""
     return {target: gauge.latency(architecture, DECIDING) for target, gauge in gauges.items()}
 
 
 def retime_front(run: RunDirectory, retime: Retime, say: Callable[[str], None],
                  progress: Callable[[str, int, int], None]) -> None:
-    """Times the front of a run anew, and what takes the place of those that fall out, until all of it has been.
+    """Times the front of a run anew, and the candidates that rise into it as others fall out.
 
     Every timing is recorded beside its trial; one that was timed anew before is left as it is, and so is one that
     cannot be timed now.

@@ -37,14 +37,14 @@ class Learner:
     _current: tuple[int, Predictor] | None = None
 
     def predicted(self, architecture: Architecture) -> Latency | None:
-        """Returns the latency of a network that was not timed; None for one that was, or where too few were."""
+        """Returns the predicted latency of a network; None for one that was timed, or where too few were."""
         rows = list(dict.fromkeys(self.timings.rows(self.target)))  # a search that was killed may have timed one twice
         if len(rows) < FEWEST or any(architecture == row.architecture for row in rows):
             return None
         return predicted_latency(self._predictor(rows), architecture, Source.SCREENED, rows[-1].reference_ms)
 
     def _predictor(self, rows: list[Row]) -> Predictor:
-        """Returns what rows give; the same for the same rows, whatever was asked before."""
+        """Returns the predictor that rows give; the same for the same rows, whatever was asked before."""
         if self._current is None or self._current[0] != len(rows):
             size = FEWEST
             while (larger := math.floor(size * GROWTH)) <= len(rows):
@@ -57,7 +57,7 @@ class Learner:
 
 @dataclass(frozen=True)
 class ScreeningGauge:
-    """A gauge that times what may meet the budgets of its target and learns from that; the rest is predicted."""
+    """A gauge that times networks which may meet the budgets of its target, learns from them, and predicts the rest."""
 
     gauge: Gauge
     budgets: Budgets
@@ -79,7 +79,7 @@ class ScreeningGauge:
 
 
 def screened_targets(config: SearchConfig) -> tuple[str, ...]:
-    """Returns the targets whose candidates are screened: all if that is asked for, else the devices elsewhere."""
+    """Returns the targets on which candidates are screened: all if that is asked for, else the devices elsewhere."""
     if config.latency_from == (TIMING,):
         return ()
     places = {target: runtime_of(parse_target(target)).place for target in config.targets}
@@ -95,7 +95,7 @@ def screening(gauges: Gauges, config: SearchConfig, timings: Timings, budgets: B
 
 
 def add_saved(config: SearchConfig, space: SearchSpace, timings: Timings) -> None:
-    """Adds what the saved predictors of a configuration were learned from to the timings of a search.
+    """Adds the timings behind the saved predictors of a configuration to those of a search.
 
     Raises:
         InvalidInput: a file that is no predictor, or one of another target or another space.
@@ -121,7 +121,7 @@ def require_fitting_tables(config: SearchConfig, space: SearchSpace, monitor: Mo
 
 def calibrate(config: SearchConfig, space: SearchSpace, gauges: Gauges, timings: Timings, budgets: Budgets,
               monitor: Monitor) -> None:
-    """Times members of the space first, if that is asked for, and says on what targets candidates are screened."""
+    """Times members of the space first, if that is asked for, and says on which targets candidates are screened."""
     for target in screened_targets(config):
         if target not in budgets.timed:
             continue

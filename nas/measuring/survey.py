@@ -1,4 +1,4 @@
-"""What the members of a space cost, and whether budgets can be met at all, before anything is trained."""
+"""The costs of the members of a space, and whether budgets can be met at all, before anything is trained."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -62,7 +62,7 @@ def members(space: SearchSpace, count: int, seed: int) -> list[Assignment]:
 
 def survey(space: SearchSpace, gauges: Gauges, seed: int, count: int = SAMPLE,
            progress: Progress = lambda what, done, total: None) -> Survey:
-    """Returns the costs of random members on each target; without gauges only those that follow from the text."""
+    """Returns the costs of random members on each target; without gauges only counts."""
     values: dict[str, list[float]] = {}
     sample = members(space, count, seed)
     for index, assignment in enumerate(sample):
