@@ -43,7 +43,7 @@ from nas.measuring.meters import FileGauge, file_gauge
 from nas.measuring.remeasuring import DECIDING
 from nas.measuring.survey import survey
 from nas.run.config import SearchConfig
-from nas.run.directory import environment
+from nas.run.environment import environment
 from nas.run.monitor import Silent
 from search_spaces import SPACES, Architecture
 

@@ -26,7 +26,7 @@ from nas.measuring.meters import file_gauges
 from nas.measuring.remeasuring import decided
 from nas.problem.candidate import distinct, front
 from nas.run.config import SearchConfig
-from nas.run.directory import environment
+from nas.run.environment import environment
 from search_spaces import Architecture
 from search_spaces.layers import Convolution
 

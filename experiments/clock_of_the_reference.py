@@ -23,7 +23,7 @@ from evaluators.runtimes import RUNTIMES, Options, Runtime
 from evaluators.timing.process import REFERENCE, noise
 from evaluators.timing.protocol import BURST_MS, LOST, Bench, Run
 from experiments.latency_repeatability import sample
-from nas.run.directory import environment
+from nas.run.environment import environment
 from search_spaces import Architecture
 
 RESULT = Path(__file__).parent / "results" / "clock_of_the_reference.json"

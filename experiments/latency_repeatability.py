@@ -31,7 +31,7 @@ from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import RUNTIMES, Target
 from evaluators.timing.meter import LatencyMeter
 from nas.measuring.survey import members
-from nas.run.directory import environment
+from nas.run.environment import environment
 from search_spaces import SPACES, Architecture
 
 RESULTS = Path(__file__).parent / "results"

@@ -136,7 +136,7 @@ def compare(text: str, layer: type, emitter: Emitter) -> dict[str, Any]:
 
 def main() -> None:
     """Compares all forms."""
-    from nas.run.directory import environment
+    from nas.run.environment import environment
 
     found = {name: compare(*form) for name, form in FORMS.items()}
     for name, result in found.items():

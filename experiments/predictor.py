@@ -31,7 +31,7 @@ from experiments.predictor_tables import figures
 from nas.measuring.calibration import line_through_macs
 from nas.measuring.meters import CAREFUL, file_gauge
 from nas.measuring.survey import members
-from nas.run.directory import environment
+from nas.run.environment import environment
 from search_spaces import SPACES, Architecture
 
 RESULTS = Path(__file__).parent / "results"

@@ -24,7 +24,7 @@ from scipy.stats import kendalltau, spearmanr
 from evaluators.benchmarks.networks import accel_nasbench
 from evaluators.machine.files import write_whole
 from evaluators.prediction.predictor import LEVEL, Measured, fit
-from nas.run.directory import environment
+from nas.run.environment import environment
 from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.blocks.conventions import round_channels
 

@@ -33,7 +33,7 @@ from evaluators.machine.files import write_whole
 from evaluators.recipe import BLOCKS, NETWORK, Recipe
 from evaluators.training.partition import cut
 from experiments.benchmarks.resident_memory import BATCH, SEED, brief_data, random_networks
-from nas.run.directory import environment
+from nas.run.environment import environment
 from search_spaces import Architecture
 
 RESULT = Path(__file__).parents[1] / "results" / "compilation.json"

@@ -31,7 +31,7 @@ from evaluators.machine.files import write_whole
 from nas.engine.search import run_search
 from nas.problem.candidate import Candidate
 from nas.run.config import SearchConfig
-from nas.run.directory import environment
+from nas.run.environment import environment
 from nas.run.monitor import Silent
 from nas.strategies.reseeding import FreshSampler
 from nas.trials.tally import Tally

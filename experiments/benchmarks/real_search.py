@@ -24,7 +24,7 @@ from nas.engine.search import run_search
 from nas.problem.candidate import distinct, front
 from nas.problem.pareto import hypervolume
 from nas.run.config import SearchConfig
-from nas.run.directory import environment
+from nas.run.environment import environment
 from nas.trials.tally import tally
 
 RESULTS = Path(__file__).parents[1] / "results" / "real_search.json"

@@ -29,7 +29,7 @@ from evaluators.machine.memory import TUNABLES
 from evaluators.recipe import Recipe
 from experiments.benchmarks.training_step import SETTINGS
 from nas.measuring.survey import members
-from nas.run.directory import environment
+from nas.run.environment import environment
 from search_spaces import SPACES, Architecture
 
 RESULT = Path(__file__).parents[1] / "results" / "resident_memory.json"

@@ -34,7 +34,7 @@ from evaluators.training.adamw import coefficients
 from evaluators.training.partition import Piece, cut
 from evaluators.training.step import piece_passes
 from experiments.benchmarks.training_step import NETWORKS, flax, ours
-from nas.run.directory import environment
+from nas.run.environment import environment
 from search_spaces import Architecture
 from search_spaces.layers import BatchNorm, Convolution, padding_of
 

@@ -30,7 +30,7 @@ import numpy as np
 
 from evaluators.machine.files import write_whole
 from evaluators.machine.memory import HUGE_PAGES, TUNABLES
-from nas.run.directory import environment
+from nas.run.environment import environment
 from search_spaces import Architecture
 from search_spaces.layers import Convolution, Dense
 

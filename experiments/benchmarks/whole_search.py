@@ -27,7 +27,7 @@ import numpy as np
 from evaluators.machine.files import write_whole
 from nas.api import Run
 from nas.measuring.survey import members
-from nas.run.directory import environment
+from nas.run.environment import environment
 from search_spaces import SPACES
 
 RESULT = Path(__file__).parents[1] / "results" / "whole_search.json"

@@ -82,7 +82,7 @@ def show_space(
 ) -> None:
     """Show the size of a space and what its members cost, and whether budgets can be met."""
     from nas.cli.terminal import Terminal, console_on_stdout
-    from nas.engine.search import bound_space
+    from nas.run.binding import bound_space
     from nas.measuring.meters import file_gauges
     from nas.measuring.survey import require_feasible, survey
     from nas.problem.budgets import parse_limits

@@ -102,7 +102,7 @@ def check(
 def _bound(space: str, data: str, resolution: int | None) -> "Space":
     """Returns a space bound to data, which may not be a table's: that brings its own networks."""
     from evaluators.benchmarks.tables import is_table
-    from nas.engine.search import bound_space
+    from nas.run.binding import bound_space
     from nas.run.config import SearchConfig
     from search_spaces.errors import require
     from search_spaces.space import Space

@@ -26,7 +26,7 @@ from nas.measuring.remeasuring import DECIDING
 from nas.problem.budgets import Budgets, Limit
 from nas.problem.costs import Costs
 from nas.problem.quantities import QUANTITIES
-from nas.run.directory import environment
+from nas.run.environment import environment
 from nas.run.monitor import Monitor, Silent
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require

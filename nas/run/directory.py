@@ -10,15 +10,10 @@
 import contextlib
 import dataclasses
 import fcntl
-import importlib.metadata
 import itertools
 import json
 import math
-import os
-import platform
 import shutil
-import sqlite3
-import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,15 +27,14 @@ from evaluators.prediction.timings import Timings
 from nas.problem.budgets import NONE, Budgets, PerTarget
 from nas.problem.candidate import Candidate, directions, evaluated
 from nas.run.config import SearchConfig
+from nas.run.environment import environment, lasting
+from nas.run.storage import sqlite_storage
 from nas.trials.memo import OfFinished
 from nas.trials.record import candidate_of, latencies_of
 from search_spaces.errors import InvalidInput
 
 if TYPE_CHECKING:
     import optuna
-
-VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "ai-edge-litert",
-             "openvino")
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ class Resolved:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A directory that holds one search."""
+    """A directory that holds one search; run.toml is read when it is first asked for."""
 
     path: Path
 
@@ -80,20 +74,24 @@ class RunDirectory:
             raise InvalidInput(f"a run directory holds run.toml, but '{path}' does not")
         return run
 
-    @property
+    @cached_property
     def config(self) -> SearchConfig:
         """The configuration that the search was begun with."""
-        return self._read("config", SearchConfig)
+        return self._section("config", SearchConfig)
 
-    @property
+    @cached_property
     def resolved(self) -> Resolved:
-        """What the configuration came to."""
-        return self._read("resolved", Resolved)
+        """The values that the configuration was resolved to."""
+        return self._section("resolved", Resolved)
 
-    @property
+    @cached_property
     def budgets(self) -> Budgets:
         """The budgets of the search."""
         return self.config.budgets(self.resolved.latency_ms)
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        return _parsed(self.path)
 
     @property
     def timings(self) -> Timings:
@@ -109,14 +107,17 @@ class RunDirectory:
     def write(self, config: SearchConfig, resolved: Resolved) -> None:
         """Writes run.toml, whole or not at all. The environment of who goes on is added to those that it names."""
         self.path.mkdir(parents=True, exist_ok=True)
-        path, now = self.path / "run.toml", environment()
-        before = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        before, now = _parsed(self.path) if self.exists else {}, environment()
         first, resumed = before.get("environment", now), list(before.get("resumed", ()))
-        if not any(_lasting(one) == _lasting(now) for one in (first, *resumed)):
+        if not any(lasting(one) == lasting(now) for one in (first, *resumed)):
             resumed.append(now)
         sections = [("[config]", dataclasses.asdict(config)), ("[resolved]", dataclasses.asdict(resolved)),
                     ("[environment]", first), *(("[[resumed]]", one) for one in resumed)]
-        write_whole(path, "\n".join(f"{name}\n{_toml(values)}" for name, values in sections).encode())
+        content = "\n".join(f"{name}\n{_toml(values)}" for name, values in sections)
+        write_whole(self.path / "run.toml", content.encode())
+        for name in ("_content", "budgets"):
+            vars(self).pop(name, None)
+        vars(self).update(config=config, resolved=resolved)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -134,8 +135,9 @@ class RunDirectory:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        return optuna.create_study(storage=_sqlite(self.path / "study.db"), sampler=sampler, study_name="search",
-                                   directions=directions(self.config.objectives), load_if_exists=True)
+        return optuna.create_study(storage=sqlite_storage(self.path / "study.db"), sampler=sampler,
+                                   study_name="search", directions=directions(self.config.objectives),
+                                   load_if_exists=True)
 
     def told(self, study: "optuna.Study | None" = None) -> list[Candidate]:
         """Returns the candidates of all trials, in the order of their numbers, as these were told.
@@ -213,84 +215,25 @@ class RunDirectory:
                 if path not in kept:
                     path.unlink(missing_ok=True)
 
-    def _read(self, section: str, kind: Any) -> Any:
+    def _section(self, section: str, kind: Any) -> Any:
         """Returns a section of run.toml as a dataclass; fields that another version has written are ignored."""
-        path, known = self.path / "run.toml", {field.name for field in dataclasses.fields(kind)}
+        known = {field.name for field in dataclasses.fields(kind)}
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))[section]
+            values = self._content[section]
             return kind(**{name: tuple(None if one == NONE else one for one in value) if isinstance(value, list)
                            else value for name, value in values.items() if name in known})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidInput(f"run.toml must be as a search has written it, but '{path}' is not: "
-                               f"{type(error).__name__}: {error}") from None
+            raise InvalidInput(f"run.toml must be as a search has written it, but '{self.path / 'run.toml'}' is "
+                               f"not: {type(error).__name__}: {error}") from None
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    return tomllib.loads((path / "run.toml").read_text(encoding="utf-8"))
 
 
 def _later_timings(notes: Mapping[str, Any], trial: int) -> list[str]:
     """Returns the names of the later timings of a trial among the attributes of its study, the last one last."""
     return list(itertools.takewhile(notes.__contains__, (f"after:{trial}:latency:{n}" for n in itertools.count(1))))
-
-
-def environment() -> dict[str, Any]:
-    """Returns versions, machine and time: what is needed to understand a result later."""
-    from datetime import UTC, datetime
-
-    versions = {}
-    for name in VERSIONED:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return {
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": processor(),
-        "cores": os.cpu_count() or 1,
-        "frequency_governor": frequency_governor(),
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        **versions,
-    }
-
-
-def _lasting(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what of an environment is more than the moment."""
-    return {name: value for name, value in environment.items()
-            if value is not None and name not in ("written", "load_average")}
-
-
-def frequency_governor() -> str | None:
-    """Returns what sets the frequency of the cores, where the system tells; virtual machines mostly do not."""
-    with contextlib.suppress(OSError):
-        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
-    return None
-
-
-def processor() -> str:
-    """Returns the name of the processor."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _sqlite(path: Path) -> "optuna.storages.RDBStorage":
-    """Returns a storage in a SQLite file with write-ahead logging; a file system that lacks it does without, slower."""
-    import optuna
-    import sqlalchemy
-
-    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
-        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-    if mode != "wal":
-        print(f"nas: the file system of '{path}' has no write-ahead logging, so trials are recorded slower",
-              file=sys.stderr)
-    url = sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()  # which quotes a `?` in the path
-    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-
-    def connect(connection: Any, record: Any) -> None:
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    sqlalchemy.event.listen(storage.engine, "connect", connect)
-    storage.engine.dispose()
-    return storage
 
 
 def _toml(values: Mapping[str, Any]) -> str:

@@ -15,7 +15,8 @@ from nas.engine.search import run_search
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import winner
 from nas.run.config import SearchConfig
-from nas.run.directory import Resolved, RunDirectory, environment
+from nas.run.directory import Resolved, RunDirectory
+from nas.run.environment import environment
 from search_spaces import InvalidInput
 
 RESOLVED = Resolved("in_r28_c1+head_c8_relu_n10", 28, 1, 10, "0123456789abcdef", "validation: as given", 0.09)
@@ -41,9 +42,10 @@ def test_a_configuration_comes_back_from_its_file_as_it_was(tmp_path_factory, co
     run = RunDirectory(tmp_path_factory.mktemp("run"))
     resolved = dataclasses.replace(RESOLVED, latency_ms=latency_ms)
     run.write(config, resolved)
-    assert run.config == config
-    assert run.resolved == resolved
-    assert run.budgets.latency_ms == latency_ms
+    read = RunDirectory(run.path)
+    assert run.config == read.config == config
+    assert run.resolved == read.resolved == resolved
+    assert run.budgets.latency_ms == read.budgets.latency_ms == latency_ms
     assert [path.name for path in run.path.iterdir()] == ["run.toml"]
 
 
@@ -52,7 +54,7 @@ def test_a_file_of_another_version_is_read_as_far_as_it_is_known(tmp_path):
     run.write(SearchConfig(seed=3), RESOLVED)
     text = (tmp_path / "run.toml").read_text()
     (tmp_path / "run.toml").write_text(text.replace("seed = 3", 'later = "new"').replace("epochs = 3\n", ""))
-    assert run.config == SearchConfig()
+    assert RunDirectory(tmp_path).config == SearchConfig()
 
 
 @pytest.mark.parametrize("content", [
@@ -141,7 +143,7 @@ def test_who_goes_on_with_a_search_is_named_after_who_began_it(tmp_path, monkeyp
     sections = tomllib.loads((tmp_path / "run.toml").read_text())
     assert sections["environment"]["load_average"] == 0.1
     assert [(one["processor"], one["load_average"]) for one in sections["resumed"]] == [("second", 0.3)]
-    assert run.config.trials == 5
+    assert run.config.trials == RunDirectory(tmp_path).config.trials == 5
 
 
 def test_what_optuna_was_told_stays_as_it_was(run):

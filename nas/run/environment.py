@@ -1,0 +1,53 @@
+"""The environment of a result: versions, machine and time."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "ai-edge-litert",
+             "openvino")
+
+
+def environment() -> dict[str, Any]:
+    """Returns versions, machine and time: what is needed to understand a result later."""
+    versions = {}
+    for name in VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count() or 1,
+        "frequency_governor": frequency_governor(),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        **versions,
+    }
+
+
+def lasting(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what of an environment is more than the moment."""
+    return {name: value for name, value in environment.items()
+            if value is not None and name not in ("written", "load_average")}
+
+
+def frequency_governor() -> str | None:
+    """Returns what sets the frequency of the cores, where the system tells; virtual machines mostly do not."""
+    with contextlib.suppress(OSError):
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    return None
+
+
+def processor() -> str:
+    """Returns the name of the processor."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
