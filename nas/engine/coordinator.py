@@ -1,15 +1,15 @@
-"""What the workers of a search pass on, so that one at a time proposes, measures and records while others train."""
+"""Coordinator: one worker of a search at a time proposes, measures and records, while others train."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Baton:
-    """A worker holds it, in a `with` statement, in all that it does but training."""
+class Coordinator:
+    """A lock that a worker holds, in a `with` statement, in all that it does but training."""
 
     def __init__(self) -> None:
-        """Makes one that nobody holds."""
+        """Makes one that is free."""
         self._changed = threading.Condition(threading.Lock())
         self._claimed: set[str] = set()
 
@@ -20,7 +20,7 @@ class Baton:
         self._changed.release()
 
     @contextmanager
-    def laid_down(self) -> Iterator[None]:
+    def released(self) -> Iterator[None]:
         """Lets others hold it during the block."""
         self._changed.release()
         try:
@@ -33,7 +33,7 @@ class Baton:
         self._changed.wait()
 
     def announce(self) -> None:
-        """Lets those who wait look again, once the baton is free."""
+        """Lets all that wait look again, once the coordinator is free."""
         self._changed.notify_all()
 
     @contextmanager

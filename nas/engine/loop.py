@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluators.evaluator import Evaluator, close
 from nas.engine.successive_halving import stopped
-from nas.engine.termination import Ending
+from nas.engine.termination import Termination
 from nas.engine.trial import CandidateFailed, Evaluation, objective
 from nas.problem.candidate import Candidate, Outcome, front, winner
 from nas.trials.record import Start, attributes_of, start_attributes, write_lost
@@ -22,12 +22,12 @@ FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a c
 
 
 class SearchFailed(RuntimeError):
-    """A search that cannot go on; what was found is kept."""
+    """The failure of a whole search; the trials that have ended are kept."""
 
 
 @dataclass(frozen=True)
 class History:
-    """All that is known at a moment at which nobody but the worker that holds the baton can change it.
+    """All that is known at a moment at which only the worker that holds the coordinator can change it.
 
     Attributes:
         told: the candidates of all trials, as these were told.
@@ -47,14 +47,14 @@ class Loop:
     Attributes:
         study: the study of the run.
         evaluation: what the objective needs, but for the evaluators of the workers.
-        ending: what ends the search.
+        termination: when the search ends.
         first: what is asked for before the strategy's own.
         reason: why the search is over, empty if it did as it was asked to; None while it is not.
     """
 
     study: "optuna.Study"
     evaluation: Evaluation
-    ending: Ending
+    termination: Termination
     first: Sequence[Start]
     reason: str | None = field(default=None, init=False)
 
@@ -81,14 +81,14 @@ class Loop:
         """Ends the trainings of all workers, and the search."""
         for evaluate in evaluators:
             close(evaluate)
-        with self.evaluation.baton:
+        with self.evaluation.coordinator:
             self.reason = reason
-            self.evaluation.baton.announce()
+            self.evaluation.coordinator.announce()
 
     def _work(self, evaluate: Evaluator) -> None:
-        """Works on one trial after the other; raises what is no fault of a candidate."""
+        """Works on one trial after the other; raises errors that are no fault of a candidate."""
         evaluation = dataclasses.replace(self.evaluation, evaluate=evaluate)
-        with evaluation.baton:
+        with evaluation.coordinator:
             history = self._history()
             while (asked := self._next(history)) is not None:
                 (trial, history), values = asked, None
@@ -106,24 +106,24 @@ class Loop:
         return History(told, self.evaluation.run.candidates(self.study, told), tally(told))
 
     def _next(self, history: History) -> "tuple[optuna.Trial, History] | None":
-        """Returns the next trial and what is known before it; None when the search is over.
+        """Returns the next trial and the history before it; None when the search is over.
 
-        That is certain when nobody works on a trial any more.
+        That is certain when no trial is running any more.
         """
         while self.reason is None:
             running = [candidate for candidate in history.told if candidate.outcome is Outcome.RUNNING]
             begun = history.counts.tried + sum(candidate.continues is None for candidate in running)
-            enough = self.ending.trials is not None and begun >= self.ending.trials
+            enough = self.termination.trials is not None and begun >= self.termination.trials
             continuing = _enqueue_next(self.study, self.evaluation, self.first, history, enough)
-            reason = self.ending.reached(history.counts, history.candidates, continuing)
+            reason = self.termination.reached(history.counts, history.candidates, continuing)
             if reason is None and (continuing or not enough):
                 return self.study.ask(), history
             if running:
-                self.evaluation.baton.wait()
+                self.evaluation.coordinator.wait()
                 history = self._history()
             else:
                 self.reason = reason
-                self.evaluation.baton.announce()
+                self.evaluation.coordinator.announce()
         return None
 
     def _tell(self, trial: "optuna.Trial", values: tuple[float, ...] | None) -> None:
@@ -131,10 +131,10 @@ class Loop:
 
         failed = optuna.trial.TrialState.FAIL if values is None else None
         self.study.tell(trial, values, state=failed)
-        self.evaluation.baton.announce()
+        self.evaluation.coordinator.announce()
 
     def _look_after(self, number: int, history: History) -> None:
-        """Reports a trial that has ended, and keeps of all files those that are still needed."""
+        """Reports a trial that has ended, and removes the files that are no longer needed."""
         candidates = history.candidates
         last = next((candidate for candidate in candidates if candidate.trial == number), None)
         self.evaluation.monitor.told(history.counts, last, winner(candidates))
@@ -167,7 +167,7 @@ def _fail_lost_trials(study: "optuna.Study") -> None:
 
 def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: Sequence[Start],
                   history: History, enough: bool) -> bool:
-    """Asks for what comes before the strategy's own: a stopped candidate that should continue, or a start.
+    """Enqueues a trial before the strategy is asked: of a stopped candidate that is to continue, or of a start.
 
     One at a time, so that they keep their order however often the search is interrupted. Returns whether the next
     trial continues another one.

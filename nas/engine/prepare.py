@@ -72,7 +72,7 @@ class Prepared:
     retime: Retime
 
     def evaluation(self, monitor: Monitor) -> Evaluation:
-        """Returns the evaluation of candidates, which screens them by what was timed so far."""
+        """Returns the evaluation of candidates, which screens them by the timings so far."""
         config, run = self.config, self.run
         recipe = dataclasses.replace(config.recipe, epochs=self.rungs.epochs[-1])
         return Evaluation(run, self.space, self.dataset, run.budgets,
@@ -164,7 +164,7 @@ def _table(config: SearchConfig) -> Table | None:
 
 
 def _resolve(config: SearchConfig, space: SearchSpace, dataset: Dataset, gauges: Gauges, monitor: Monitor) -> Resolved:
-    """Returns what the configuration comes to; measures the percentile, and that the budgets can be met."""
+    """Returns the resolved configuration; measures the percentile, and that the budgets can be met."""
     monitor.say(f"data: {dataset.name}, {len(dataset.classes)} classes, {dataset.resolution} pixels; {dataset.split}")
     name = space.text if is_table(config.data) else config.space
     monitor.say(f"space: {name}, {float(space.size):.2g} architectures")

@@ -1,4 +1,4 @@
-"""The search: made ready, run until it ends, its front timed anew."""
+"""A search: prepared, calibrated, run until it ends, its front measured again."""
 
 import dataclasses
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nas.engine.loop import Loop
 from nas.engine.prepare import Prepared, prepare
-from nas.engine.termination import Ending, seconds_spent
+from nas.engine.termination import Termination, seconds_spent
 from nas.measuring.meters import Gauge, Gauges
 from nas.measuring.remeasuring import retime_front, wanted_trials
 from nas.measuring.screening import calibrate
@@ -35,20 +35,21 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     with prepare(config, Path(path), monitor, gauge) as search:
         run = search.run
         calibrate(config, search.space, search.gauges, run.timings, run.budgets, monitor)
-        evaluation, ending = search.evaluation(monitor), _ending(search, began_s)
+        evaluation, termination = search.evaluation(monitor), _termination(search, began_s)
         while True:
-            reason = Loop(run.study(search.sampler), evaluation, ending, search.first).run(search.evaluators)
+            reason = Loop(run.study(search.sampler), evaluation, termination, search.first).run(search.evaluators)
             retime_front(run, search.retime, monitor.say, monitor.progress)
-            if ending.trials == (wanted := wanted_trials(config.trials, run.candidates())):
+            if termination.trials == (wanted := wanted_trials(config.trials, run.candidates())):
                 break
-            ending = dataclasses.replace(ending, trials=wanted)
+            termination = dataclasses.replace(termination, trials=wanted)
         if reason:
             monitor.say(reason)
     return run
 
 
-def _ending(search: Prepared, began_s: float) -> Ending:
-    """Returns what ends a search; the time that earlier processes have spent on its trials is spent."""
+def _termination(search: Prepared, began_s: float) -> Termination:
+    """Returns the limits of a search; the time that earlier processes have spent on its trials counts."""
     config, run = search.config, search.run
-    return Ending(wanted_trials(config.trials, run.candidates()), config.time_s, began_s - seconds_spent(run.told()),
-                  config.patience, config.objectives, search.rungs.reference)
+    return Termination(wanted_trials(config.trials, run.candidates()), config.time_s,
+                       began_s - seconds_spent(run.told()), config.patience, config.objectives,
+                       search.rungs.reference)

@@ -1,15 +1,15 @@
-"""Early stopping for several objectives: who goes on from a rung, and who is taken up again.
+"""Asynchronous successive halving for several objectives: which candidates continue beyond a rung.
 
-Asynchronous successive halving (Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2):
-a candidate that reaches a rung goes on if it is among the best third of those that have reached it, and stops if not.
+This is early stopping (Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2):
+a candidate that reaches a rung continues if it is among the best third of those that have reached it, and stops if not.
 As others arrive it may come to be among them; then it is promoted, which is a new trial that continues its training.
 What is best among several objectives is told by non-dominated rank, and within a rank by hypervolume contribution.
 
 With brackets, a share of the candidates is first judged at a later rung, among themselves (Li et al. 2018,
 "Hyperband", algorithm 1), in case accuracies after few epochs say little.
 
-A strategy that weighs the rest of a training against a new one says itself who goes on, by proposing again what was
-stopped; then all stop at each rung, but for the first that is trained to the end, so that there is one early on.
+A strategy that weighs the rest of a training against a new one says itself which candidates continue, by proposing
+stopped ones again; then all stop at each rung, but for the first that is trained to the end.
 """
 
 from collections import Counter
@@ -24,19 +24,19 @@ from nas.problem.candidate import OBJECTIVES, Candidate, Outcome
 from nas.problem.pareto import hypervolume_contributions, ranks
 from search_spaces.errors import require
 
-REDUCTION = 3  # one in so many goes on
+REDUCTION = 3  # one in so many continues
 
 
 @dataclass(frozen=True)
 class Rungs:
-    """When candidates are compared, and what by.
+    """The rungs at which candidates are compared.
 
     Attributes:
         epochs: the epochs of each rung, increasing; the last is the whole training.
         brackets: how many of the rungs candidates are first judged at.
         objectives: names in `OBJECTIVES`, accuracy first.
         reference: the point that hypervolumes end at; None for the largest value that was found.
-        by_strategy: whether the strategy says who goes on.
+        by_strategy: whether the strategy says which candidates continue.
     """
 
     epochs: tuple[int, ...]
@@ -58,8 +58,8 @@ class Rungs:
         have = Counter(candidate.bracket for candidate in latest(candidates) if candidate.accuracies)
         return min(range(self.brackets), key=lambda bracket: (have[bracket] + 1) / shares[bracket])
 
-    def goes_on(self, candidates: Iterable[Candidate], trial: int) -> bool:
-        """Returns whether the candidate of a trial, which has just reached a rung, goes on."""
+    def continues(self, candidates: Iterable[Candidate], trial: int) -> bool:
+        """Returns whether the candidate of a trial, which has just reached a rung, continues."""
         known = list(candidates)
         own = next(candidate for candidate in known if candidate.trial == trial)
         if own.epochs < self.epochs[own.bracket]:
@@ -69,7 +69,7 @@ class Rungs:
         return own in self._best(known, own.epochs, own.bracket)
 
     def promotable(self, candidates: Iterable[Candidate], taken: Collection[int | None] = ()) -> Candidate | None:
-        """Returns a stopped candidate that should have gone on, of the highest rung; None if there is none.
+        """Returns a stopped candidate that is to continue, of the highest rung; None if there is none.
 
         Args:
             candidates: all of them, in the order of their trials.
@@ -85,7 +85,7 @@ class Rungs:
         return None
 
     def _best(self, candidates: Iterable[Candidate], epochs: int, bracket: int) -> list[Candidate]:
-        """Returns the best third of those that reached a rung, one of fewer than six, the best first."""
+        """Returns the best third of the candidates that reached a rung, one of fewer than six, the best first."""
         arrived = [candidate for candidate in latest(candidates) if epochs in dict(candidate.accuracies)
                    and candidate.bracket == bracket and candidate.state != "failed"
                    and is_feasible(candidate.violations)]
@@ -135,12 +135,12 @@ def best_first(points: ArrayLike, reference: Sequence[float | None]) -> NDArray[
 
 
 def stopped(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Returns the candidates whose training was stopped and has not been taken up again."""
+    """Returns the candidates whose training was stopped and has not been continued."""
     return [candidate for candidate in latest(candidates)
             if candidate.outcome is Outcome.STOPPED]
 
 
 def latest(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Returns the last trial of each architecture, of those that did not just meet it again."""
+    """Returns the last candidate of each architecture; duplicates do not count."""
     return list({candidate.architecture: candidate for candidate in candidates
                  if candidate.duplicate_of is None}.values())

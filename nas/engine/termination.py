@@ -1,4 +1,4 @@
-"""When a search ends: so many candidates trained, its time used up, or a front that has stopped moving."""
+"""Termination of a search: so many candidates trained, its time used up, or a front that has stopped moving."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -16,8 +16,8 @@ MOVED = 1e-3  # a front moves when its hypervolume grows by this share
 
 
 @dataclass(frozen=True)
-class Ending:
-    """What ends a search.
+class Termination:
+    """The limits of a search: trials, time and patience.
 
     Attributes:
         trials: distinct candidates to train, to the end or until they are stopped; None for no limit.
@@ -35,12 +35,12 @@ class Ending:
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     reference: tuple[float | None, ...] = (0.0, None)
 
-    def reached(self, counts: Tally, candidates: Sequence[Candidate], promoting: bool = False) -> str | None:
+    def reached(self, counts: Tally, candidates: Sequence[Candidate], continuing: bool = False) -> str | None:
         """Returns why the search is over, empty if it is as was asked for; None if it is not over.
 
-        While a stopped candidate is being promoted, the number of trials does not end it.
+        While a stopped candidate is to continue, the number of trials does not end it.
         """
-        if self.trials is not None and counts.tried >= self.trials and not promoting:
+        if self.trials is not None and counts.tried >= self.trials and not continuing:
             return ""
         if self.time_s is not None and time.monotonic() >= self.began_s + self.time_s:
             return f"ended as its {format_duration(self.time_s)} were used up: {counts.tried} candidates were trained"

@@ -1,4 +1,4 @@
-"""What a trial of a search is asked, and what it is told.
+"""The objective of a trial: from a proposal to its values.
 
     suggest -> architecture -> seen before? reuse -> counts -> size -> latency -> only then training, by rungs
 """
@@ -16,7 +16,7 @@ from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.networks.checkpoint import load_checkpoint, save_checkpoint, save_network
 from evaluators.recipe import Recipe
-from nas.engine.coordinator import Baton
+from nas.engine.coordinator import Coordinator
 from nas.engine.successive_halving import Rungs
 from nas.measuring.meters import Gauges, costs_within, counted
 from nas.problem.budgets import Budgets, is_feasible
@@ -39,7 +39,7 @@ class CandidateFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that the objective needs, besides the trial; of several workers, each has its evaluator and all one baton."""
+    """The evaluation of candidates. Each of several workers has its own evaluator, and all have one coordinator."""
 
     run: RunDirectory
     space: SearchSpace
@@ -52,7 +52,7 @@ class Evaluation:
     objectives: tuple[str, ...]
     monitor: Monitor
     table: Table | None = None
-    baton: Baton = field(default_factory=Baton)
+    coordinator: Coordinator = field(default_factory=Coordinator)
 
 
 def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", told: Sequence[Candidate]
@@ -73,7 +73,7 @@ def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tria
 
 def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
            told: Sequence[Candidate]) -> tuple[float, ...]:
-    """Returns the objectives of what a trial proposes, having recorded all that was found on the way."""
+    """Returns the values of a new proposal, having recorded all that was found on the way."""
     start = start_of(trial)
     if start and own.outside:
         architecture = start.architecture
@@ -86,7 +86,7 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
         except InvalidInput as error:
             write(trial, dataclasses.replace(own, reason=str(error)))
             raise CandidateFailed(str(error)) from None
-    with evaluation.baton.claim(architecture.id) as waited:
+    with evaluation.coordinator.claim(architecture.id) as waited:
         earlier = _earlier(evaluation.run.told(study) if waited else told, architecture.text)
         if earlier is None:
             own = dataclasses.replace(own, architecture=architecture.text)
@@ -100,7 +100,7 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
 
 def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
                architecture: Architecture, start: Start | None) -> tuple[float, ...]:
-    """Returns the objectives of an architecture that is met for the first time."""
+    """Returns the values of an architecture that is met for the first time."""
     evaluation.monitor.phase(trial.number, "measuring")
     try:
         costs = costs_within(architecture, evaluation.budgets, evaluation.gauges, tuple(evaluation.gauges))
@@ -127,7 +127,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
 
 def _continued(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate
                ) -> tuple[float, ...]:
-    """Returns the objectives of a trial that continues the training that another one has stopped."""
+    """Returns the values of a trial that continues the training of a stopped one."""
     told = evaluation.run.told(study)
     if any(other.continues == own.continues and other.outcome is not Outcome.LOST for other in told[:trial.number]):
         write_lost(study, trial)
@@ -143,7 +143,7 @@ def _continued(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
 
 def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
              architecture: Architecture) -> tuple[float, ...]:
-    """Returns the objectives after a training that stops at the first rung where others are better.
+    """Returns the values after a training that stops at the first rung where others are better.
 
     What is known at each rung is recorded for the other workers; a training that stops leaves its checkpoint.
     """
@@ -160,7 +160,7 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
                                   trained=epochs == rungs.epochs[-1], compiled=score.compiled or None,
                                   accuracies=(*own.accuracies, (epochs, score.accuracy)))
         write(trial, own)
-        if not own.trained and not rungs.goes_on(run.candidates(study), trial.number):
+        if not own.trained and not rungs.continues(run.candidates(study), trial.number):
             save_checkpoint(checkpoint, run.checkpoint_path(architecture.id))
             write(trial, dataclasses.replace(own, reason=f"stopped after {epochs} of {rungs.epochs[-1]} epochs"))
             break
@@ -170,7 +170,7 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
 
 
 def _reused(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate, earlier: Candidate) -> tuple[float, ...]:
-    """Returns the objectives that the architecture had before; fails again where it failed."""
+    """Returns the values that the architecture had before; fails again where it failed."""
     own = dataclasses.replace(own, architecture=earlier.architecture, costs=earlier.costs, reason=earlier.reason,
                               violations=earlier.violations, bracket=earlier.bracket, duplicate_of=earlier.trial)
     write(trial, own.with_training_of(earlier))
@@ -194,7 +194,7 @@ def in_words(error: Exception) -> str:
 def _score(evaluation: Evaluation, architecture: Architecture, epochs: int, checkpoint: Mapping[str, np.ndarray]
            ) -> Score:
     fidelity = Fidelity(evaluation.recipe, epochs, checkpoint)
-    with evaluation.baton.laid_down():
+    with evaluation.coordinator.released():
         score = evaluation.evaluate(architecture, evaluation.dataset, fidelity)
     if not isinstance(score, Score):
         return Score(float(score))
@@ -202,7 +202,7 @@ def _score(evaluation: Evaluation, architecture: Architecture, epochs: int, chec
 
 
 def _values(evaluation: Evaluation, own: Candidate) -> tuple[float, ...]:
-    """Returns the objectives; what was not reached is 0, in a trial that its constraints rule out."""
+    """Returns the objectives of a candidate; 0 where none was reached, in a trial that its constraints rule out."""
     values = {"accuracy": own.accuracy, "latency": own.latency_ms, "macs": own.costs.macs, "params": own.costs.params}
     return tuple(float(values[name] or 0) for name in evaluation.objectives)
 

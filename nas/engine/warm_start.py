@@ -1,4 +1,4 @@
-"""What a search evaluates first: published networks, texts of architectures, and what another run has trained."""
+"""Warm start: published networks, texts of architectures and the trainings of another run come first."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ TRAINED_ALIKE = ("evaluator", "epochs", "batch", "augmentation")  # what makes a
 
 
 def starts(config: SearchConfig, dataset: Dataset) -> list[Start]:
-    """Returns what to evaluate first, each architecture once.
+    """Returns the architectures to evaluate first, each once.
 
     A published network is put to the data, a text taken as it is. A run directory stands for all that was trained to
     the end there: its accuracies are taken over, while what it costs is measured on the targets of this search.
@@ -48,7 +48,7 @@ def _network(name: str, dataset: Dataset) -> Architecture:
 
 
 def _of_run(name: str, config: SearchConfig, dataset: Dataset) -> Iterator[Start]:
-    """Yields what was trained to the end in a run."""
+    """Yields the architectures that were trained to the end in a run."""
     run = RunDirectory.existing(name)
     there, resolved = run.config, run.resolved
     here = dataclasses.replace(resolved, resolution=dataset.resolution, channels=dataset.channels,

@@ -46,7 +46,7 @@ class TrainingProcess:
         self.close()
 
     def __call__(self, architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score | float:
-        """Returns what the evaluator says of a candidate.
+        """Returns the score of a candidate.
 
         Raises:
             CandidateFailed: the evaluator raised an error, or ended its process.
@@ -123,7 +123,7 @@ def _devices() -> list[str]:
 
 
 def main(handle: int) -> None:
-    """Answers each candidate with what the evaluator says of it, until the other end is closed."""
+    """Answers each candidate with its score, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted search ends this process
     connection = Connection(handle)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):

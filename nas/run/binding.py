@@ -9,7 +9,7 @@ from search_spaces.search_space import SearchSpace
 
 
 def bound_space(config: SearchConfig) -> tuple[SearchSpace, Dataset]:
-    """Returns the space of a configuration, bound to its data, and the data; those of the table, if it names one."""
+    """Returns the space of a configuration, bound to its data, and the data; both of the table, if it names one."""
     if is_table(config.data):
         table = load_table(config.data)
         return table.space, table.dataset

@@ -1,10 +1,10 @@
 """A run directory: the resolved configuration, the study's storage, the weights, and where they came from.
 
-    run.toml         the configuration, what it was resolved to, versions and machine, also of those who went on with it
+    run.toml         the configuration, what it was resolved to, versions and machine, also of resumed searches
     study.db         the Optuna study: the only record of the trials
     timings.csv      what was timed on targets whose candidates are screened, see `nas.measuring.screening`
     weights/ID.safetensors   the trained weights of the members of the front
-    checkpoints/ID.safetensors   what trainings that were stopped early go on from
+    checkpoints/ID.safetensors   the states that stopped trainings continue from
 """
 
 import contextlib
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a configuration came to on its data and target."""
+    """The values that a configuration was resolved to on its data and target."""
 
     space: str
     resolution: int
@@ -99,13 +99,13 @@ class RunDirectory:
         return Timings(self.path / "timings.csv")
 
     def begin_timings(self, before: Timings) -> None:
-        """Takes over what was timed before there was a directory."""
+        """Takes over the timings from before there was a directory."""
         self.timings.path.unlink(missing_ok=True)
         if before.path.exists():
             shutil.copyfile(before.path, self.timings.path)
 
     def write(self, config: SearchConfig, resolved: Resolved) -> None:
-        """Writes run.toml, whole or not at all. The environment of who goes on is added to those that it names."""
+        """Writes run.toml, whole or not at all. The environment of a resumed search is added."""
         self.path.mkdir(parents=True, exist_ok=True)
         before, now = _parsed(self.path) if self.exists else {}, environment()
         first, resumed = before.get("environment", now), list(before.get("resumed", ()))
@@ -191,7 +191,7 @@ class RunDirectory:
                             {target: dataclasses.asdict(latency) for target, latency in latencies.items()})
 
     def quiet_ms(self) -> dict[str, float]:
-        """Returns what the reference model took on each target when the machine was quiet, where that is known."""
+        """Returns the time of the reference model on each target of a quiet machine, where that is known."""
         found: dict[str, float] = {}
         for candidate in self.candidates():
             for target, latency in candidate.costs.latencies.items():
@@ -208,7 +208,7 @@ class RunDirectory:
         return self.path / "checkpoints" / f"{architecture_id}.safetensors"
 
     def keep_files(self, weights: Iterable[str], checkpoints: Iterable[str]) -> None:
-        """Removes the weights and the checkpoints of all architectures but those with these ids."""
+        """Removes the weights and the checkpoints of all architectures but the ones with these ids."""
         kept = {*map(self.weights_path, weights), *map(self.checkpoint_path, checkpoints)}
         for directory in ("weights", "checkpoints"):
             for path in (self.path / directory).glob("*.safetensors"):

@@ -14,7 +14,7 @@ VERSIONED = ("paretonas", "jax", "jaxlib", "flax", "optax", "optuna", "numpy", "
 
 
 def environment() -> dict[str, Any]:
-    """Returns versions, machine and time: what is needed to understand a result later."""
+    """Returns versions, machine and time, by which a result can be understood later."""
     versions = {}
     for name in VERSIONED:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -32,13 +32,13 @@ def environment() -> dict[str, Any]:
 
 
 def lasting(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what of an environment is more than the moment."""
+    """Returns an environment without the values of the moment."""
     return {name: value for name, value in environment.items()
             if value is not None and name not in ("written", "load_average")}
 
 
 def frequency_governor() -> str | None:
-    """Returns what sets the frequency of the cores, where the system tells; virtual machines mostly do not."""
+    """Returns the governor of the cores' frequency, where the system tells; virtual machines mostly do not."""
     with contextlib.suppress(OSError):
         return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
     return None

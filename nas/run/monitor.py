@@ -1,4 +1,4 @@
-"""What a search reports to while it runs."""
+"""Monitor: shows a search while it runs."""
 
 from typing import Protocol
 
@@ -7,18 +7,18 @@ from nas.trials.tally import Tally
 
 
 class Monitor(Protocol):
-    """What a search reports to while it runs."""
+    """A listener that a search reports to."""
 
     def say(self, text: str) -> None:
         """Takes a line that is worth keeping."""
         ...
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Takes how far a preparation has come."""
+        """Takes the progress of a preparation."""
         ...
 
     def phase(self, trial: int, what: str) -> None:
-        """Takes what is being done to a trial."""
+        """Takes the phase that a trial is in."""
         ...
 
     def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:

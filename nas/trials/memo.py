@@ -1,4 +1,4 @@
-"""What follows from trials that have ended, of which nothing changes any more: found once."""
+"""A memory of functions of trials that have ended, of which nothing changes any more."""
 
 import weakref
 from collections.abc import Callable
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class OfFinished(Generic[T]):
-    """A function of a trial that is called only once for one that has ended."""
+    """A function of a trial, called only once for each trial that has ended."""
 
     def __init__(self, function: Callable[[FrozenTrial], T]) -> None:
         """Takes the function."""
@@ -18,7 +18,7 @@ class OfFinished(Generic[T]):
         self._found: dict[int, tuple[weakref.ref[FrozenTrial], T]] = {}  # for as long as the trial is in memory
 
     def __call__(self, trial: FrozenTrial) -> T:
-        """Returns what follows from a trial."""
+        """Returns the value of the function for a trial."""
         key = id(trial)
         if key in self._found:
             return self._found[key][1]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import optuna
 
 CANDIDATE = "candidate"  # what is known of its architecture
-PROMOTED = "promoted"  # the number of the trial that it continues
+CONTINUES = "promoted"  # the number of the trial that it continues
 START = "start"  # the text of the architecture that was asked for
 TAKEN = "taken"  # what another run has found in training that
 OUTSIDE = "outside"  # its architecture is not of the space: it has no parameters
@@ -45,7 +45,7 @@ class Start:
 
 
 def candidate_of(trial: "optuna.trial.FrozenTrial | optuna.Trial", target: str = "") -> Candidate:
-    """Returns what is known of a trial.
+    """Returns the candidate of a trial.
 
     Args:
         trial: as it is stored, or as it is being worked on.
@@ -64,7 +64,7 @@ def candidate_of(trial: "optuna.trial.FrozenTrial | optuna.Trial", target: str =
         reason=known.get("reason") if known else marks.get(IMPOSSIBLE),
         duplicate_of=known.get("duplicate_of"),
         bracket=known.get("bracket", 0),
-        continues=marks.get(PROMOTED),
+        continues=marks.get(CONTINUES),
         start=marks.get(START),
         outside=OUTSIDE in marks,
         began=trial.datetime_start,
@@ -75,7 +75,7 @@ def candidate_of(trial: "optuna.trial.FrozenTrial | optuna.Trial", target: str =
 
 def attributes_of(candidate: Candidate) -> dict[str, Any]:
     """Returns the user attributes that tell of a candidate all that Optuna does not."""
-    marks: dict[str, Any] = {PROMOTED: candidate.continues, START: candidate.start, OUTSIDE: candidate.outside or None,
+    marks: dict[str, Any] = {CONTINUES: candidate.continues, START: candidate.start, OUTSIDE: candidate.outside or None,
                              LOST: candidate.state == "lost" or None}
     if candidate.architecture:
         more = {"reason": candidate.reason, "duplicate_of": candidate.duplicate_of,
@@ -88,7 +88,7 @@ def attributes_of(candidate: Candidate) -> dict[str, Any]:
 
 
 def write(trial: "optuna.Trial", candidate: Candidate) -> None:
-    """Writes into a trial what is known of its candidate."""
+    """Writes the candidate of a trial into its attributes and constraints, as far as they have changed."""
     before = trial.user_attrs
     for name, value in attributes_of(candidate).items():
         if before.get(name) != value:
@@ -100,7 +100,7 @@ def write(trial: "optuna.Trial", candidate: Candidate) -> None:
 
 
 def write_lost(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | optuna.Trial") -> None:
-    """Writes into a trial, whose worker may be dead, that it is lost."""
+    """Marks a trial as lost, whose worker may be dead."""
     study._storage.set_trial_user_attr(trial._trial_id, LOST, True)  # Optuna has no public way to do so
 
 
@@ -111,7 +111,7 @@ def start_attributes(start: Start, outside: bool) -> dict[str, Any]:
 
 
 def start_of(trial: "optuna.trial.FrozenTrial | optuna.Trial") -> Start | None:
-    """Returns what a trial was to begin with; None where the strategy was asked."""
+    """Returns the architecture that a trial was to begin with; None where the strategy was asked."""
     marks = trial.user_attrs
     if START not in marks:
         return None

@@ -1,4 +1,4 @@
-"""What the trials of a search came to, counted."""
+"""The outcomes of the trials of a search, counted."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ ENDED = (Outcome.TRAINED, Outcome.STOPPED, Outcome.FAILED)
 
 @dataclass(frozen=True)
 class Tally:
-    """How many proposals came to what."""
+    """The number of trials of each outcome."""
 
     trained: int = 0
     rejected: int = 0
@@ -29,7 +29,7 @@ class Tally:
 
 
 def tally(candidates: Iterable[Candidate]) -> Tally:
-    """Returns how many trials came to what; lost ones, and stopped ones that were continued, count for nothing."""
+    """Returns the number of trials of each outcome; lost ones and stopped ones that were continued do not count."""
     known = list(candidates)
     counts = Counter(candidate.outcome for candidate in known)
     continued = sum(candidate.continues is not None and candidate.outcome in ENDED for candidate in known)

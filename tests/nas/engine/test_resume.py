@@ -22,7 +22,7 @@ from evaluators.latency import Latency
 from evaluators.registry import EVALUATORS
 from nas.engine.search import Silent, run_search
 from nas.run.config import SearchConfig
-from nas.trials.record import CANDIDATE, LOST, PROMOTED
+from nas.trials.record import CANDIDATE, CONTINUES, LOST
 
 
 def evaluate(architecture, data, fidelity):
@@ -81,7 +81,7 @@ def finished(path):
 
 def asked(path):
     return [{"architecture": trial.user_attrs[CANDIDATE]["architecture"], "values": trial.values,
-             "constraints": trial.constraints, "continues": PROMOTED in trial.user_attrs,
+             "constraints": trial.constraints, "continues": CONTINUES in trial.user_attrs,
              "accuracies": trial.user_attrs[CANDIDATE].get("accuracies")} for trial in finished(path)]
 
 

@@ -56,7 +56,7 @@ def test_the_first_goes_on_and_later_the_best_third():
     went_on = []
     for trial, accuracy in enumerate([0.5, 0.4, 0.6, 0.55, 0.65, 0.58, 0.64]):
         found.append(candidate(trial, [(1, accuracy)], state="running"))
-        went_on.append(rungs.goes_on(found, trial))
+        went_on.append(rungs.continues(found, trial))
         found[-1] = replace(found[-1], state="complete")
     assert went_on == [True, False, True, False, True, False, True]  # one in 1 to 5, two in 6 to 8
 
@@ -66,15 +66,15 @@ def test_where_the_strategy_says_who_goes_on_all_stop_from_where_they_are_first_
     for bracket, curve, expected in ((0, [(1, 0.9)], False), (0, [(1, 0.9), (3, 0.9)], False), (1, [(1, 0.9)], True),
                                      (1, [(1, 0.9), (3, 0.9)], False)):
         own = candidate(1, curve, state="running", bracket=bracket)
-        assert rungs.goes_on([candidate(0, [(1, 0.1), (3, 0.1), (9, 0.1)]), own], 1) == expected
-        assert rungs.goes_on([own], 1)  # the first has nobody to be weighed against
+        assert rungs.continues([candidate(0, [(1, 0.1), (3, 0.1), (9, 0.1)]), own], 1) == expected
+        assert rungs.continues([own], 1)  # the first has nobody to be weighed against
 
 
 def test_candidates_that_failed_or_fell_out_stand_in_nobodys_way():
     rungs = Rungs((1, 9))
     others = [candidate(0, [(1, 0.9)], state="failed"), candidate(1, [(1, 0.9)], violations={"latency": 0.5}),
               candidate(2, [(1, 0.9)], duplicate_of=0)]
-    assert rungs.goes_on([*others, candidate(3, [(1, 0.3)], state="running")], 3)
+    assert rungs.continues([*others, candidate(3, [(1, 0.3)], state="running")], 3)
 
 
 def test_a_stopped_candidate_is_promoted_once_when_more_have_arrived_and_the_highest_rung_comes_first():
@@ -119,7 +119,7 @@ class Workers:
             own = replace(own, accuracy=accuracy, epochs=epochs, trained=epochs == self.rungs.epochs[-1],
                           accuracies=(*own.accuracies, (epochs, accuracy)))
             self.found[own.trial] = own
-            if not own.trained and not self.rungs.goes_on(self.found, own.trial):
+            if not own.trained and not self.rungs.continues(self.found, own.trial):
                 break
         self.found[own.trial] = replace(own, state="complete")
 

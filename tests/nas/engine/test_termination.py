@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from evaluators.latency import Latency
 from evaluators.registry import EVALUATORS
 from nas.engine.search import Silent, run_search
-from nas.engine.termination import Ending, front_rests, reference_point, seconds_spent
+from nas.engine.termination import Termination, front_rests, reference_point, seconds_spent
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate
 from nas.problem.costs import Costs
@@ -89,13 +89,13 @@ def test_the_time_spent_is_that_in_which_a_trial_was_running(spans):
 def test_what_was_asked_for_needs_no_words_and_what_cut_it_short_does():
     few, many = Tally(trained=2, rejected=3), Tally(trained=20, rejected=1000)
     used_up = {"time_s": 60, "began_s": time.monotonic() - 61}
-    assert Ending(20).reached(few, []) is None
-    assert Ending(20).reached(many, []) == ""
-    assert Ending(20).reached(Tally(trained=5, stopped=15), []) == ""
-    assert Ending(20).reached(Tally(trained=20), [], promoting=True) is None
-    assert Ending(20, **used_up).reached(many, []) == ""
-    assert "its 1 min were used up: 2 candidates" in Ending(None, **used_up).reached(few, [])
-    assert "1000 rejected proposals, 50 for each" in Ending(None).reached(replace(many, trained=19), [])
+    assert Termination(20).reached(few, []) is None
+    assert Termination(20).reached(many, []) == ""
+    assert Termination(20).reached(Tally(trained=5, stopped=15), []) == ""
+    assert Termination(20).reached(Tally(trained=20), [], continuing=True) is None
+    assert Termination(20, **used_up).reached(many, []) == ""
+    assert "its 1 min were used up: 2 candidates" in Termination(None, **used_up).reached(few, [])
+    assert "1000 rejected proposals, 50 for each" in Termination(None).reached(replace(many, trained=19), [])
 
 
 class Lines(Silent):

@@ -8,7 +8,7 @@ from evaluators.registry import EVALUATORS
 from nas.engine.search import run_search
 from nas.engine.successive_halving import Rungs, stopped
 from nas.problem.candidate import distinct, front
-from nas.trials.record import LOST, PROMOTED
+from nas.trials.record import CONTINUES, LOST
 from nas.trials.tally import tally
 from search_spaces import Architecture, InvalidInput
 
@@ -123,7 +123,7 @@ def test_without_its_checkpoint_a_training_begins_anew_and_comes_to_the_same(fin
     one = stopped(finished.candidates())[0]
     (finished.path / "checkpoints" / f"{Architecture.parse(one.architecture).id}.safetensors").unlink()
     study = finished.study()
-    study.enqueue_trial(study.get_trials()[one.trial].params, user_attrs={PROMOTED: one.trial})
+    study.enqueue_trial(study.get_trials()[one.trial].params, user_attrs={CONTINUES: one.trial})
     curves.calls.clear()
     candidates = run_search(stopping(trials=13), finished.path, gauge=gauge).candidates()
     continued = next(candidate for candidate in candidates if candidate.continues == one.trial)
@@ -134,10 +134,10 @@ def test_without_its_checkpoint_a_training_begins_anew_and_comes_to_the_same(fin
 def test_a_promotion_that_two_workers_ask_for_is_carried_out_once(finished, stopping, gauge, curves):
     promoted = next(one for one in finished.candidates() if one.continues is not None)
     study = finished.study()
-    study.enqueue_trial(study.get_trials()[promoted.trial].params, user_attrs={PROMOTED: promoted.continues})
+    study.enqueue_trial(study.get_trials()[promoted.trial].params, user_attrs={CONTINUES: promoted.continues})
     curves.calls.clear()
     run_search(stopping(trials=13), finished.path, gauge=gauge)
-    second = [trial for trial in study.get_trials() if trial.user_attrs.get(PROMOTED) == promoted.continues][1]
+    second = [trial for trial in study.get_trials() if trial.user_attrs.get(CONTINUES) == promoted.continues][1]
     assert second.user_attrs[LOST] and second.state.name == "FAIL"
     assert not any(text == promoted.architecture for text, *_ in curves.calls)
 

@@ -21,7 +21,7 @@ import json, sys
 from rich.console import Console
 import nas.api
 from evaluators.latency import Latency
-from nas.engine.search import bound_space
+from nas.run.binding import bound_space
 from nas.export.certificate import open_budgets
 from nas.measuring.survey import survey
 from nas.report.records import rows
