@@ -79,9 +79,10 @@ class Convolution:
     def output_shape(self, *shapes: Shape) -> Shape:
         """Returns `(height, width, filters)`."""
         channels = shapes[0][2]
-        require(channels % self.groups == 0 and self.filters % self.groups == 0,
-                f"`groups` must divide the channels in and out, but got groups={self.groups} for {channels} -> "
-                f"{self.filters} channels")
+        require(self.filters >= 1, f"`filters` must be at least 1, but got filters={self.filters}")
+        require(self.groups >= 1 and channels % self.groups == 0 and self.filters % self.groups == 0,
+                f"`groups` must be at least 1 and divide the channels in and out, but got groups={self.groups} for "
+                f"{channels} -> {self.filters} channels")
         return (*_window(shapes[0], self.kernel, self.stride, self.padding), self.filters)
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
@@ -222,8 +223,8 @@ class Shuffle:
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Returns the input's shape."""
-        require(shapes[0][2] % self.groups == 0, f"`groups` must divide the channels, but got groups={self.groups} for "
-                f"{shapes[0][2]} channels")
+        require(self.groups >= 1 and shapes[0][2] % self.groups == 0, "`groups` must be at least 1 and divide the "
+                f"channels, but got groups={self.groups} for {shapes[0][2]} channels")
         return shapes[0]
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
@@ -257,6 +258,7 @@ class Dense:
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Returns `(1, 1, features)`."""
+        require(self.features >= 1, f"`features` must be at least 1, but got features={self.features}")
         return (1, 1, self.features)
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:

@@ -22,6 +22,7 @@ from search_spaces.layers import (
     GlobalPool,
     Multiply,
     Sequence,
+    Shuffle,
     padding_of,
 )
 from search_spaces.program import Program, chain, trace
@@ -146,8 +147,12 @@ def test_pooling_keeps_one_pixel_and_concatenation_adds_up_channels():
 
 
 @pytest.mark.parametrize(("layer", "rule"), [
-    (Convolution(4, groups=2), "`groups` must divide the channels in and out, but got groups=2 for 3 -> 4 channels"),
-    (Convolution(4, groups=3), "`groups` must divide the channels in and out, but got groups=3 for 3 -> 4 channels"),
+    (Convolution(4, groups=2), "divide the channels in and out, but got groups=2 for 3 -> 4 channels"),
+    (Convolution(4, groups=3), "divide the channels in and out, but got groups=3 for 3 -> 4 channels"),
+    (Convolution(4, groups=0), "`groups` must be at least 1 and divide the channels in and out, but got groups=0"),
+    (Convolution(0), "`filters` must be at least 1, but got filters=0"),
+    (Dense(0), "`features` must be at least 1, but got features=0"),
+    (Shuffle(0), "`groups` must be at least 1 and divide the channels, but got groups=0 for 3 channels"),
     (Convolution(4, (7, 7), padding="valid"), "keep at least one pixel, but 7x7 stride 1 on 6x5 leaves 0x-1"),
     (Branches(Add(), (IDENTITY, Convolution(4))), "added branches must have one shape, but got 6x5x3 and 6x5x4"),
     (Branches(Multiply(), (IDENTITY, Convolution(4))), "a gate must fit what it gates, but got 6x5x3 and 6x5x4"),

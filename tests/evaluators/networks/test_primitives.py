@@ -125,7 +125,7 @@ def test_gradients_are_finite_and_reach_the_input(layer):
 @pytest.mark.parametrize(("layer", "rule"), [
     (Slice(2, 9), "a slice must keep some of the channels, but got 2 to 9 of 4"),
     (Slice(2, 2), "a slice must keep some of the channels, but got 2 to 2 of 4"),
-    (Shuffle(3), "`groups` must divide the channels, but got groups=3 for 4 channels"),
+    (Shuffle(3), "`groups` must be at least 1 and divide the channels, but got groups=3 for 4 channels"),
     (Pool("max", 3, 2, "valid"), "a layer's output must keep at least one pixel, but 3x3 stride 2 on 2x2 leaves 0x0"),
 ])
 def test_what_does_not_fit_is_told_with_the_layer(layer, rule):

@@ -185,8 +185,8 @@ def test_every_form_of_a_block_leaves_the_same_shape(token):
 
 
 @pytest.mark.parametrize(("token", "rule"), [
-    ("conv_k3_c10_s1_relu_g4", "`groups` must divide the channels in and out, but got groups=4 for 16 -> 10 channels"),
-    ("shuffle_c24_g4_s1_relu", "`groups` must divide the channels"),
+    ("conv_k3_c10_s1_relu_g4", "divide the channels in and out, but got groups=4 for 16 -> 10 channels"),
+    ("shuffle_c24_g4_s1_relu", "`groups` must be at least 1 and divide the channels"),
     ("shuffle_c16_g4_s2_relu", "must leave more channels than it reads, but got 16 -> 16"),
     ("shuffle2_c15_s1_relu", "`channels` must be even in two halves, but got c15"),
     ("shuffle2_c16_s2_relu_fullshortcut", "must leave channels to the other branch, but got 16 -> 16"),
