@@ -121,7 +121,8 @@ class LatencyMeter:
 
     def _start(self) -> None:
         self._stop()
-        start = f"import sys; sys.path[:] = {sys.path!r}; from {MODULE} import main; main()"
+        path = [str(Path(__file__).parents[2]), *sys.path]  # a folder of the user's may have modules of our names
+        start = f"import sys; sys.path[:] = {path!r}; from {MODULE} import main; main()"
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.target.options.threads))
         with (self._directory / ERRORS).open("wb") as errors:
             self._process = subprocess.Popen(

@@ -5,7 +5,10 @@ import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from nas.strategies import STRATEGIES, Problem, Strategy
 from nas.strategies.reseeding import FreshSampler
 from search_spaces.errors import InvalidInput, require
 
+OURS = ("search_spaces", "evaluators", "nas")
 REHEARSED = 12  # trials; after 10, Optuna's samplers begin to use what they were told
 
 
@@ -86,7 +90,7 @@ def is_path(text: str) -> bool:
 def load(path: str, what: str, kind: str) -> Any:
     """Returns the object that a path names.
 
-    The current directory is searched first, as Python does for a script.
+    The current directory is searched first, as Python does for a script, and before our own packages too.
 
     Args:
         path: `module:name` or `module.name`.
@@ -100,7 +104,7 @@ def load(path: str, what: str, kind: str) -> Any:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        module = importlib.import_module(module_name)
+        module = _import(module_name)
     except Exception as error:  # whatever the module raises
         raise InvalidInput(f"{what} must name a module that can be imported, but got '{path}': "
                            f"{type(error).__name__}: {error}") from error
@@ -108,3 +112,25 @@ def load(path: str, what: str, kind: str) -> Any:
         return getattr(module, name)
     except AttributeError:
         raise InvalidInput(f"{what} must name {kind}, but '{module_name}' has no '{name}'") from None
+
+
+def _import(module_name: str) -> ModuleType:
+    """Imports a module; one of the user's that has the name of a package of ours under another name."""
+    top, dot, rest = module_name.partition(".")
+    places = (PathFinder.find_spec(top, [place]) for place in sys.path)
+    found = next((spec for spec in places if spec is not None), None)
+    if top not in OURS or found is None or found.origin == importlib.import_module(top).__file__:
+        return importlib.import_module(module_name)
+    name = f"own_{top}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, found.origin) if found.origin else ModuleSpec(name, None, is_package=True)
+        assert spec is not None, "a file of Python has a loader"
+        spec.submodule_search_locations = found.submodule_search_locations
+        module = sys.modules[name] = module_from_spec(spec)
+        try:
+            if spec.loader is not None:
+                spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return importlib.import_module(f"{name}{dot}{rest}")
