@@ -1,5 +1,6 @@
-"""Published data: small tables in `tests/data`, larger ones beside the repository."""
+"""Published data, small tables in `tests/data` and larger ones beside the repository; and interrupts that arrive."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,11 @@ def published():
                 return place / folder / name
         pytest.skip(f"{folder}/{name} is not beside the repository, in ../shared/data")
     return find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts():
+    """A shell ignores SIGINT for what it starts in the background, and so would the processes that tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -1,4 +1,6 @@
-"""Arrays unlike those of an untrained network, and a plain numpy interpreter of programs to check runtimes against."""
+"""Arrays like those of a trained network, and a plain numpy interpreter of programs to check runtimes against."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from search_spaces.layers import (
     Slice,
     padding_of,
 )
-from search_spaces.program import Program
+from search_spaces.program import Operation, Program
 
 FUNCTIONS = {
     "relu": lambda x: np.maximum(x, 0),
@@ -30,16 +32,33 @@ FUNCTIONS = {
 }
 
 
+ONE_ULP = float(np.finfo(np.float32).eps)
+
+
 def _random_arrays(program: Program, seed: int) -> dict[str, np.ndarray]:
+    """Returns random weights, and running statistics near those of random images.
+
+    With statistics that have nothing to do with the values, these grow from layer to layer, and rounding with them.
+    """
     generator = np.random.default_rng(seed)
     arrays = {}
-    for name, shape in program.arrays.items():
-        values = generator.standard_normal(shape)
-        if name.endswith("/kernel"):
-            values *= (2 / np.prod(shape[:-1])) ** 0.5
-        elif name.endswith(("/var", "/scale")):
-            values = 0.5 + np.abs(values)
-        arrays[name] = values.astype(np.float32)
+    for operation in program.operations:
+        for name, shape in operation.weights.items():
+            values = generator.standard_normal(shape)
+            if name.endswith("/kernel"):
+                values *= (2 / np.prod(shape[:-1])) ** 0.5
+            elif name.endswith("/scale"):
+                values = 0.5 + np.abs(values)
+            arrays[name] = values.astype(np.float32)
+
+    def settle(operation: Operation, x: np.ndarray) -> None:
+        deviation = np.maximum(x.std((0, 1, 2)), 0.3)
+        mean = x.mean((0, 1, 2)) + 0.1 * deviation * generator.standard_normal(deviation.shape)
+        for name in operation.statistics:
+            values = mean if name.endswith("/mean") else deviation**2 * generator.uniform(0.8, 1.2, deviation.shape)
+            arrays[name] = values.astype(np.float32)
+
+    _numpy_forward(program, arrays, 3 * generator.standard_normal((8, *program.input_shape)), settle)
     return arrays
 
 
@@ -48,8 +67,11 @@ def _convolve(layer: Convolution, x: np.ndarray, kernel: np.ndarray) -> np.ndarr
             for size, extent in zip(x.shape[1:3], layer.kernel, strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), *pads, (0, 0))), layer.kernel, axis=(1, 2))
     windows = windows[:, ::layer.stride, ::layer.stride]
-    groups = zip(np.split(windows, layer.groups, 3), np.split(kernel, layer.groups, 3), strict=True)
-    return np.concatenate([np.einsum("bhwcij,ijcf->bhwf", *group, optimize=True) for group in groups], -1)
+    if layer.groups == 1:
+        return np.tensordot(windows, kernel, ((3, 4, 5), (2, 0, 1)))
+    windows = windows.reshape(*windows.shape[:3], layer.groups, -1, *layer.kernel)
+    kernel = kernel.reshape(*kernel.shape[:3], layer.groups, -1)
+    return np.einsum("bhwgcij,ijcgf->bhwgf", windows, kernel).reshape(*windows.shape[:3], -1)
 
 
 def _pool(layer: Pool, x: np.ndarray) -> np.ndarray:
@@ -70,13 +92,20 @@ def _pool(layer: Pool, x: np.ndarray) -> np.ndarray:
     return y
 
 
-def _numpy_forward(program: Program, arrays: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
-    """Returns the output `[B, H, W, C]` of a program, in float64."""
-    values = [images.astype(np.float64)]
+def _numpy_forward(program: Program, arrays: dict[str, np.ndarray], images: np.ndarray,
+                   before_norm: Callable[[Operation, np.ndarray], None] | None = None,
+                   rounded: Callable[[np.ndarray], np.ndarray] = lambda values: values) -> np.ndarray:
+    """Returns the output `[B, H, W, C]` of a program, in float64.
+
+    `before_norm` is called with what each batch norm reads; `rounded` of each array and value is taken for it.
+    """
+    values = [rounded(images.astype(np.float64))]
     for operation in program.operations:
-        own = {name.rpartition("/")[2]: arrays[name].astype(np.float64)
-               for name in (*operation.weights, *operation.statistics)}
         x, *others = (values[value] for value in operation.inputs)
+        if before_norm is not None and isinstance(operation.layer, BatchNorm):
+            before_norm(operation, x)
+        own = {name.rpartition("/")[2]: rounded(arrays[name].astype(np.float64))
+               for name in (*operation.weights, *operation.statistics)}
         match operation.layer:
             case Convolution() as layer:
                 y = _convolve(layer, x, own["kernel"]) + own.get("bias", 0)
@@ -104,7 +133,7 @@ def _numpy_forward(program: Program, arrays: dict[str, np.ndarray], images: np.n
                 y = np.concatenate([x, *others], -1)
             case layer:
                 raise NotImplementedError(layer)
-        values.append(y)
+        values.append(rounded(y))
     return values[-1]
 
 
@@ -116,3 +145,21 @@ def random_arrays():
 @pytest.fixture(scope="session")
 def numpy_forward():
     return _numpy_forward
+
+
+@pytest.fixture(scope="session")
+def assert_computes():
+    """Asserts that logits are those of a program, up to a few times what rounding makes of them.
+
+    That is seen from two float64 runs in which every weight and value is off by up to one unit in the last place of
+    float32: `assert_computes(program, arrays, images, found)`.
+    """
+    def check(program: Program, arrays: dict[str, np.ndarray], images: np.ndarray, found: np.ndarray) -> None:
+        expected = _numpy_forward(program, arrays, images)
+        generator = np.random.default_rng(0)
+        off = max(np.abs(_numpy_forward(
+            program, arrays, images, rounded=lambda x: x * (1 + ONE_ULP * generator.uniform(-1, 1, x.shape))
+        ) - expected).max() for _ in range(2))
+        np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=0,
+                                   atol=16 * max(off, ONE_ULP * np.abs(expected).max()))
+    return check

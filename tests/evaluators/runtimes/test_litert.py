@@ -123,23 +123,21 @@ def test_nothing_is_left_to_slow_kernels(layer, random_arrays):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 2, 3, 5, 7]), st.sampled_from([1, 2]),
        st.sampled_from(PADDINGS), st.sampled_from([1, 2, 4]))
-def test_convolutions_agree_at_every_size_stride_and_padding(random_arrays, numpy_forward, height, width, kernel,
+def test_convolutions_agree_at_every_size_stride_and_padding(random_arrays, assert_computes, height, width, kernel,
                                                              stride, padding, groups):
     if padding == "valid":
         height, width = max(height, kernel), max(width, kernel)
     program = trace(Convolution(4, (kernel, kernel), stride, groups, padding), (height, width, 4))
     arrays, images = random_arrays(program, 0), _images(program, 1)
-    expected = numpy_forward(program, arrays, images).reshape(1, -1)
-    np.testing.assert_allclose(_run(program, arrays, images), expected, rtol=1e-4, atol=1e-4)
+    assert_computes(program, arrays, images, _run(program, arrays, images))
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_litert_computes_random_members_of_the_ready_space(seed, random_arrays, numpy_forward):
+def test_litert_computes_random_members_of_the_ready_space(seed, random_arrays, assert_computes):
     space = SPACES["mobile"].bind(28, 1, 10)
     program = space.decode(space.sample(np.random.default_rng(seed))).program
     arrays, images = random_arrays(program, seed), _images(program, 2)
-    expected = numpy_forward(program, arrays, images).reshape(2, -1)
-    np.testing.assert_allclose(_run(program, arrays, images), expected, atol=RELATIVE * np.abs(expected).max())
+    assert_computes(program, arrays, images, _run(program, arrays, images))
 
 
 def _settled(program, arrays, images):
@@ -179,13 +177,12 @@ def written(tmp_path_factory, random_arrays):
     return architecture, arrays, path
 
 
-def test_one_file_runs_any_number_of_images(written, numpy_forward):
+def test_one_file_runs_any_number_of_images(written, assert_computes):
     architecture, arrays, path = written
     session = LITERT.load(path, Options())
     for batch in (1, 3, 2):
         images = _images(architecture.program, batch)
-        expected = numpy_forward(architecture.program, arrays, images).reshape(batch, 10)
-        np.testing.assert_allclose(session.run(images), expected, rtol=1e-4, atol=1e-4)
+        assert_computes(architecture.program, arrays, images, session.run(images))
 
 
 def test_runs_that_are_timed_leave_the_images_as_they_are(written):
