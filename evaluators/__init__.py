@@ -4,15 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evaluators.evaluator import Evaluator, Fidelity, Score
+    from evaluators.evaluator import Context, Evaluator, Fidelity, Score
     from evaluators.networks.checkpoint import load_network
     from evaluators.recipe import Recipe
     from evaluators.registry import EVALUATORS
     from evaluators.training.train import evaluate
 
-__all__ = ["EVALUATORS", "Evaluator", "Fidelity", "Recipe", "Score", "evaluate", "load_network"]
+__all__ = ["EVALUATORS", "Context", "Evaluator", "Fidelity", "Recipe", "Score", "evaluate", "load_network"]
 
-_HOME = {"EVALUATORS": "evaluators.registry", "Evaluator": "evaluators.evaluator", "Fidelity": "evaluators.evaluator",
+_HOME = {"EVALUATORS": "evaluators.registry", "Context": "evaluators.evaluator",
+         "Evaluator": "evaluators.evaluator", "Fidelity": "evaluators.evaluator",
          "Recipe": "evaluators.recipe", "Score": "evaluators.evaluator", "evaluate": "evaluators.training.train",
          "load_network": "evaluators.networks.checkpoint"}
 

@@ -1,16 +1,19 @@
 """The contract of an evaluator: an architecture, data and a fidelity go in, a score comes out.
 
-Registered by name in `EVALUATORS`; a user's own is any function of the same form. That is enough for early stopping
-too: the same architecture is then asked for with few epochs first, and with more if it is worth it. An evaluator that
-would rather go on than begin anew leaves what it needs in the checkpoint of its score, and finds it in the fidelity of
-the next call; without one there (the file may have been removed) it must give the same score from the beginning. To
-be comparable, scores at equal epochs must come from the same course of training: a learning rate that follows a
-schedule follows that of `fidelity.recipe.epochs`. One that has something open, such as a process, may have a `close()`,
-which ends that and whatever evaluation waits for it.
+What is registered by name in `EVALUATORS` makes one for a context, so that it may know the space before it is asked for
+the first score, and keep files of its own. A user's own is any function of an evaluator's form.
+
+That is enough for early stopping too: the same architecture is then asked for with few epochs first, and with more if
+it is worth it. An evaluator that would rather go on than begin anew leaves what it needs in the checkpoint of its
+score, and finds it in the fidelity of the next call; without one there (the file may have been removed) it must give
+the same score from the beginning. To be comparable, scores at equal epochs must come from the same course of training:
+a learning rate that follows a schedule follows that of `fidelity.recipe.epochs`. One that has something open, such as a
+process, may have a `close()`, which ends that and whatever evaluation waits for it, and may be called again.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from evaluators.datasets import Dataset
 from evaluators.recipe import Recipe
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
+from search_spaces.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,26 @@ class Score:
         require(0 <= self.accuracy <= 1, f"an accuracy must lie in [0, 1], but got {self.accuracy!r}")
 
 
+@dataclass(frozen=True)
+class Context:
+    """All that is known of a search when its evaluators are made; each worker has its own.
+
+    Attributes:
+        space: the space, bound to the data.
+        dataset: the images that the evaluator will be given.
+        directory: for the files of the evaluator, all workers' and those of a search that is resumed; made by whoever
+            needs it.
+        recipe: the whole training of a candidate.
+    """
+
+    space: SearchSpace
+    dataset: Dataset
+    directory: Path
+    recipe: Recipe
+
+
 Evaluator = Callable[[Architecture, Dataset, Fidelity], "Score | float"]
+Make = Callable[[Context], Evaluator]
 
 
 def close(evaluator: Evaluator) -> None:

@@ -1,14 +1,12 @@
 """The evaluators by name. A new one is one line here."""
 
-from evaluators.datasets import Dataset
-from evaluators.evaluator import Evaluator, Fidelity, Score
-from search_spaces.architecture import Architecture
+from evaluators.evaluator import Context, Evaluator, Make
 
 
-def _training(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:
+def _training(context: Context) -> Evaluator:
     from evaluators.training.train import evaluate  # imports jax
 
-    return evaluate(architecture, data, fidelity)
+    return evaluate
 
 
-EVALUATORS: dict[str, Evaluator] = {"training": _training}
+EVALUATORS: dict[str, Make] = {"training": _training}

@@ -1,6 +1,6 @@
 """SearchSpace: the protocol of a set of architectures that can be searched."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,6 +50,18 @@ class SearchSpace(Protocol):
 
     def decode(self, assignment: Mapping[str, Value]) -> Architecture:
         """Returns the architecture of an assignment; raises `InvalidInput` where the choices make no network."""
+        ...
+
+    def nearest(self, assignment: Assignment, seen: Iterable[str]) -> Architecture:
+        """Returns the architecture of a proposal; a space that lacks it may give another one, near and not seen yet.
+
+        Args:
+            assignment: a value for every parameter.
+            seen: the ids of the architectures that were met.
+
+        Raises:
+            InvalidInput: the choices make no network, and there is none to take its place.
+        """
         ...
 
     def encode(self, architecture: Architecture) -> Assignment | None:

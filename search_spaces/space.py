@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -183,6 +183,10 @@ class Space:
                 names += [self._option_name(index, layer, alternative, option) for option, _ in alternative.choices
                           if option != "stride" or not layer]
         return {name: assignment[name] for name in names if name in self.parameters}
+
+    def nearest(self, assignment: Assignment, seen: Iterable[str]) -> Architecture:
+        """Returns the architecture of an assignment: the space lacks none that is possible; raises as `decode`."""
+        return self.decode(assignment)
 
     def encode(self, architecture: Architecture) -> Assignment | None:
         """Returns an assignment that decodes to the architecture, or None if the space does not contain it."""

@@ -82,16 +82,16 @@ def show_space(
 ) -> None:
     """Show the size of a space and what its members cost, and whether budgets can be met."""
     from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.engine.setting import setting_of
     from nas.measuring.meters import file_gauges
     from nas.measuring.survey import require_feasible, survey
     from nas.problem.budgets import parse_limits
     from nas.report.space import survey_table
-    from nas.run.binding import bound_space
     from nas.run.config import SearchConfig
 
     config = SearchConfig(space=name, seed=seed, **parse_limits(limits),
                           **given(data=data, resolution=resolution, target=target))
-    bound, _ = bound_space(config)
+    bound = setting_of(config).space
     console, budgets = console_on_stdout(), config.budgets(config.latency_ms)
     console.print(f"{name}: {float(bound.size):.3g} architectures, {len(bound.parameters)} choices", highlight=False,
                   soft_wrap=True)

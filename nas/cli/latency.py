@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from search_spaces.space import Space
+    from search_spaces.search_space import SearchSpace
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
                   help="Predict the latency of networks on a target from few timed ones.")
@@ -99,15 +99,12 @@ def check(
                                                  seed, monitor)))
 
 
-def _bound(space: str, data: str, resolution: int | None) -> "Space":
+def _bound(space: str, data: str, resolution: int | None) -> "SearchSpace":
     """Returns a space bound to data, which may not be a table's: that brings its own networks."""
     from evaluators.benchmarks.tables import is_table
-    from nas.run.binding import bound_space
+    from nas.engine.setting import setting_of
     from nas.run.config import SearchConfig
     from search_spaces.errors import require
-    from search_spaces.space import Space
 
     require(not is_table(data), f"latencies are those of a space, but got '{data}'")
-    found, _ = bound_space(SearchConfig(space=space, data=data, resolution=resolution))
-    assert isinstance(found, Space)
-    return found
+    return setting_of(SearchConfig(space=space, data=data, resolution=resolution)).space

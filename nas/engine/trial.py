@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluators.benchmarks.tables import Table
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.networks.checkpoint import load_checkpoint, save_checkpoint, save_network
@@ -51,7 +50,6 @@ class Evaluation:
     rungs: Rungs
     objectives: tuple[str, ...]
     monitor: Monitor
-    table: Table | None = None
     coordinator: Coordinator = field(default_factory=Coordinator)
 
 
@@ -81,8 +79,7 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
         try:
             assignment = evaluation.space.suggest(trial)
             met = (identify(candidate.architecture) for candidate in told if candidate.architecture)
-            architecture = (evaluation.table.space.nearest(assignment, met) if evaluation.table
-                            else evaluation.space.decode(assignment))
+            architecture = evaluation.space.nearest(assignment, met)
         except InvalidInput as error:
             write(trial, dataclasses.replace(own, reason=str(error)))
             raise CandidateFailed(str(error)) from None

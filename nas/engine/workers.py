@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Self
 
 from evaluators.datasets import Dataset
-from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.evaluator import Context, Evaluator, Fidelity, Score
 from evaluators.machine.locks import training_turn
 from evaluators.machine.processes import death
 from nas.engine.trial import CandidateFailed, in_words
-from nas.run.config import load_evaluator
+from nas.run.config import evaluator_named
 from search_spaces.architecture import Architecture
 
 
@@ -31,9 +31,9 @@ class TrainingProcess:
     It survives a candidate that fails. One that kills it costs an error and a new process.
     """
 
-    def __init__(self, evaluator: str, worker: int, workers: int) -> None:
-        """Takes the name of an evaluator, and which of how many processes this is that share the machine."""
-        self._evaluator = evaluator
+    def __init__(self, evaluator: str, context: Context, worker: int, workers: int) -> None:
+        """Takes an evaluator's name and context, and which of how many processes this is that share the machine."""
+        self._evaluator, self._context = evaluator, context
         self._environment = _share(worker, workers)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -54,7 +54,7 @@ class TrainingProcess:
         """
         try:
             if self._connection is None:
-                self._start(data)
+                self._start()
             assert self._connection is not None
             self._connection.send((architecture, fidelity))
             result, error = self._connection.recv()
@@ -74,7 +74,7 @@ class TrainingProcess:
             process.kill()
             process.wait()
 
-    def _start(self, data: Dataset) -> None:
+    def _start(self) -> None:
         if self._closed:
             raise EOFError
         ours, theirs = socket.socketpair()
@@ -84,7 +84,7 @@ class TrainingProcess:
                 self._process = subprocess.Popen([sys.executable, "-P", "-c", start], pass_fds=[theirs.fileno()],
                                                  stdin=subprocess.DEVNULL, env=self._environment)
             self._connection = Connection(ours.detach())
-            self._connection.send((self._evaluator, data))
+            self._connection.send((self._evaluator, self._context))
             self._connection.recv()
 
     def _end(self) -> str:
@@ -127,12 +127,12 @@ def main(handle: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted search ends this process
     connection = Connection(handle)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        name, data = connection.recv()
-        evaluate: Evaluator = load_evaluator(name)
+        name, context = connection.recv()
+        evaluate = evaluator_named(name)(context)
         connection.send("ready")
         while True:
             architecture, fidelity = connection.recv()
-            connection.send(_answer(evaluate, architecture, data, fidelity))
+            connection.send(_answer(evaluate, architecture, context.dataset, fidelity))
 
 
 def _answer(evaluate: Evaluator, architecture: Architecture, data: Dataset, fidelity: Fidelity

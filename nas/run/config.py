@@ -9,7 +9,7 @@ from typing import Any
 
 from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
-from evaluators.evaluator import Evaluator
+from evaluators.evaluator import Make
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import parse_target
@@ -249,10 +249,10 @@ def is_run(name: str) -> bool:
     return os.path.isfile(os.path.join(name, "run.toml"))  # noqa: PTH113, PTH118 - false for a text too long for a path
 
 
-def load_evaluator(name: str) -> Evaluator:
-    """Returns the evaluator of a name, or the function that `module:function` names."""
+def evaluator_named(name: str) -> Make:
+    """Returns how the evaluator of a name is made; the function that `module:function` names is one already."""
     if name in EVALUATORS:
         return EVALUATORS[name]
     function = load(name, "an evaluator", "a function")
     require(callable(function), f"an evaluator must name a function, but '{name}' is a {type(function).__name__}")
-    return function
+    return lambda context: function

@@ -182,7 +182,7 @@ def failing(architecture, data, fidelity):
 
 
 def test_five_failures_in_a_row_end_the_search_with_one_line(make_config, gauge, tmp_path, monkeypatch):
-    monkeypatch.setitem(EVALUATORS, "hash", failing)
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: failing)
     for _ in range(2):  # a second attempt tries one more candidate
         with pytest.raises(SearchFailed, match="5 candidates failed one after the other, the last with: OSError: no"):
             run_search(make_config(), tmp_path / "run", gauge=gauge)
@@ -195,7 +195,7 @@ def test_five_failures_in_a_row_end_the_search_with_one_line(make_config, gauge,
 
 
 def run_search_after_repair(config, path, gauge, monkeypatch):
-    monkeypatch.setitem(EVALUATORS, "hash", lambda architecture, data, fidelity: 0.5)
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: lambda architecture, data, fidelity: 0.5)
     return run_search(config, path, gauge=gauge)
 
 
@@ -206,7 +206,7 @@ def test_a_failure_now_and_then_does_not_end_the_search(make_config, gauge, eval
             raise ValueError("in a bad mood")
         return score
 
-    monkeypatch.setitem(EVALUATORS, "hash", moody)
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: moody)
     run = run_search(make_config(trials=6), tmp_path / "run", gauge=gauge)
     counts = tally(run.told())
     assert counts.trained == 6
@@ -236,14 +236,14 @@ def test_a_model_file_that_cannot_be_timed_fails_its_candidate_only(make_config,
 
 @pytest.mark.parametrize("result", [float("nan"), 1.5, None, "high", 95])
 def test_a_score_that_is_no_share_fails_its_candidate(result, make_config, gauge, tmp_path, monkeypatch):
-    monkeypatch.setitem(EVALUATORS, "hash", lambda architecture, data, fidelity: result)
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: lambda architecture, data, fidelity: result)
     with pytest.raises(SearchFailed):
         run_search(make_config(), tmp_path / "run", gauge=gauge)
 
 
 @pytest.mark.parametrize("result", [0.75, np.float32(0.75), Score(np.float32(0.75), np.int64(4)), True and 1])
 def test_numbers_of_numpy_are_as_good_as_pythons(result, make_config, gauge, tmp_path, monkeypatch):
-    monkeypatch.setitem(EVALUATORS, "hash", lambda architecture, data, fidelity: result)
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: lambda architecture, data, fidelity: result)
     run = run_search(make_config(trials=1), tmp_path / "run", gauge=gauge)
     assert run.candidates()[0].accuracy == float(getattr(result, "accuracy", result))
 
@@ -329,7 +329,7 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been_interrupted(
             raise KeyboardInterrupt
         return score
 
-    monkeypatch.setitem(EVALUATORS, "hash", interrupted)
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: interrupted)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             run_search(config, tmp_path / "run", gauge=gauge)

@@ -121,7 +121,7 @@ def test_a_search_ends_when_its_time_is_used_up_and_goes_on_when_there_is_more(
 
 
 def test_a_search_without_patience_left_keeps_what_it_found(make_config, gauge, tmp_path, monkeypatch):
-    monkeypatch.setitem(EVALUATORS, "hash", lambda architecture, data, fidelity: 0.75)
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: lambda architecture, data, fidelity: 0.75)
     lines = Lines()
     config = make_config(trials=None, patience=3, objectives=("accuracy",))
     found = run_search(config, tmp_path / "run", lines, gauge).candidates()

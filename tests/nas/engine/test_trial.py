@@ -38,7 +38,7 @@ class Curves:
 @pytest.fixture
 def curves(monkeypatch):
     made = Curves()
-    monkeypatch.setitem(EVALUATORS, "curves", made)
+    monkeypatch.setitem(EVALUATORS, "curves", lambda context: made)
     return made
 
 
@@ -148,7 +148,7 @@ def test_a_candidate_that_fails_after_a_rung_is_failed_and_not_taken_up_again(st
             raise FloatingPointError("the loss is not a number")
         return Curves.accuracy(architecture, fidelity.epochs)
 
-    monkeypatch.setitem(EVALUATORS, "curves", fails)
+    monkeypatch.setitem(EVALUATORS, "curves", lambda context: fails)
     candidates = run_search(stopping(trials=14), tmp_path / "run", gauge=gauge).candidates()
     failed = [one for one in candidates if one.state == "failed"]
     assert {(one.epochs, one.reason) for one in failed} == {(1, "FloatingPointError: the loss is not a number")}

@@ -217,7 +217,7 @@ def test_workers_are_at_least_one(make_config, workers):
 
 
 def test_a_process_that_is_closed_before_it_is_asked_anything_is_never_started(here):
-    with TrainingProcess("watched:evaluate", 0, 2) as process:
+    with TrainingProcess("watched:evaluate", None, 0, 2) as process:
         process.close()
         with pytest.raises(KeyboardInterrupt):
             process(None, None, None)

@@ -21,7 +21,7 @@ import json, sys
 from rich.console import Console
 import nas.api
 from evaluators.latency import Latency
-from nas.run.binding import bound_space
+from nas.engine.setting import setting_of
 from nas.export.certificate import open_budgets
 from nas.measuring.survey import survey
 from nas.report.records import rows
@@ -45,7 +45,7 @@ if __name__ == "__main__":
     again = nas.api.Run.open("run")
     console = Console(width=120)
     console.print(front_report(again.candidates(), again.budgets))
-    console.print(survey_table(survey(bound_space(config)[0], {"onnxruntime": Gauge()}, 0, 20)))
+    console.print(survey_table(survey(setting_of(config).space, {"onnxruntime": Gauge()}, 0, 20)))
     print(json.dumps({"rows": rows(again.candidates()), "budgets": str(again.budgets),
                       "certificate": open_budgets(again.budgets)}))
 '''

@@ -1,0 +1,68 @@
+"""The setting of a search: where its networks, their images, scores and costs come from."""
+
+from dataclasses import dataclass
+
+from evaluators.benchmarks.tables import is_table, load_table
+from evaluators.datasets import Dataset, load_dataset
+from evaluators.evaluator import Make
+from nas.measuring.meters import Gauges
+from nas.run.config import SearchConfig, evaluator_named
+from search_spaces import load_space
+from search_spaces.errors import require
+from search_spaces.search_space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a configuration's space, data and evaluator come to.
+
+    Attributes:
+        name: that of the space.
+        space: the space, bound to the data.
+        dataset: the images.
+        make: makes the evaluator.
+        epochs: of a whole training.
+        gauges: the costs on each target, where they are known without files that are timed.
+        side_by_side: whether evaluations take so long that several workers make them in processes of their own.
+    """
+
+    name: str
+    space: SearchSpace
+    dataset: Dataset
+    make: Make
+    epochs: int
+    gauges: Gauges | None = None
+    side_by_side: bool = True
+
+
+def setting_of(config: SearchConfig) -> Setting:
+    """Returns the setting of a configuration.
+
+    Raises:
+        InvalidInput: a space, data or an evaluator that is not there, or that does not fit the others.
+    """
+    return _of_table(config) if is_table(config.data) else _of_images(config)
+
+
+def require_latencies(setting: Setting, config: SearchConfig) -> None:
+    """Raises `InvalidInput` if a configuration asks for latencies where the setting has none."""
+    timed = config.budgets(config.latency_ms).timed or config.latency_percentile is not None
+    require(setting.gauges is None or bool(setting.gauges) or not (timed or "latency" in config.objectives),
+            f"a latency must be in the table, but {setting.name} has none; `--objectives accuracy,macs` asks for none")
+
+
+def _of_table(config: SearchConfig) -> Setting:
+    table = load_table(config.data)
+    return Setting(table.space.text, table.space, table.dataset, lambda context: table, table.epochs,
+                   dict.fromkeys(config.targets, table) if table.latencies_ms else {}, side_by_side=False)
+
+
+def _of_images(config: SearchConfig) -> Setting:
+    make = evaluator_named(config.evaluator)
+    space = load_space(config.space)
+    stated = dict(space.input).get("resolution")
+    require(stated is None or config.resolution is None,
+            f"`resolution` is for spaces that leave it open, but '{config.space}' states {stated}")
+    dataset = load_dataset(config.data, seed=config.seed, resolution=max(stated) if stated else config.resolution)
+    return Setting(config.space, space.bind(dataset.resolution, dataset.channels, len(dataset.classes)), dataset, make,
+                   config.epochs)

@@ -1,0 +1,67 @@
+"""What a configuration comes to, and what its evaluators are made for."""
+
+import json
+import pickle
+
+from evaluators.evaluator import Context
+from evaluators.registry import EVALUATORS
+from nas.engine.search import run_search
+from nas.engine.setting import setting_of
+from nas.run.config import SearchConfig
+from search_spaces import Architecture
+
+
+class ShareOfTheLargest:
+    """Scores a network by its share of the multiply-adds of the largest one, and notes in a file what it was asked."""
+
+    def __init__(self, context):
+        members = map(context.space.decode, context.space.enumerated(10**6))
+        self.largest = max(member.macs for member in members)
+        self.notes = context.directory / "asked.txt"
+
+    def __call__(self, architecture, data, fidelity):
+        self.notes.parent.mkdir(exist_ok=True)
+        with self.notes.open("a") as file:
+            file.write(f"{architecture}\n")
+        return architecture.macs / self.largest
+
+
+def test_an_evaluator_that_needs_the_space_and_a_directory_is_a_class_and_an_entry(
+        make_config, all_members, gauge, monkeypatch, tmp_path):
+    monkeypatch.setitem(EVALUATORS, "share", ShareOfTheLargest)
+    run = run_search(make_config(evaluator="share", trials=3), tmp_path / "run", gauge=gauge)
+    trained = [candidate for candidate in run.candidates() if candidate.trained and candidate.duplicate_of is None]
+    largest = max(member.macs for member in all_members.values())
+    assert [candidate.accuracy for candidate in trained] == [
+        Architecture.parse(candidate.architecture).macs / largest for candidate in trained]
+    asked = (run.path / "evaluator" / "asked.txt").read_text().splitlines()
+    assert asked == [candidate.architecture for candidate in trained]
+
+
+def test_a_table_brings_its_own_networks_scores_and_epochs_and_needs_no_processes():
+    setting = setting_of(SearchConfig(data="table:learning-curves", objectives=("accuracy", "macs")))
+    assignment = setting.space.enumerated(10**6)[0]
+    network = setting.space.decode(assignment)
+    evaluate = setting.make(None)
+    assert setting.space.nearest(assignment, []) == network
+    assert evaluate.accuracies.keys() == setting.space.members.keys()
+    assert (setting.epochs, setting.gauges, setting.side_by_side) == (evaluate.epochs, {}, False)
+
+
+def test_images_leave_costs_to_be_measured_and_evaluations_to_processes(make_config, evaluator):
+    setting = setting_of(make_config(epochs=5))
+    assert (setting.epochs, setting.gauges, setting.side_by_side) == (5, None, True)
+    assert setting.make(None) is evaluator
+
+
+def test_a_function_of_a_module_is_an_evaluator_as_it_is(make_config):
+    assert setting_of(make_config(evaluator="json:dumps")).make(None) is json.dumps
+
+
+def test_a_context_travels_to_other_processes(make_config, tmp_path):
+    config = make_config()
+    setting = setting_of(config)
+    context = Context(setting.space, setting.dataset, tmp_path, config.recipe)
+    found = pickle.loads(pickle.dumps(context))  # noqa: S301 - our own
+    assert (found.space, found.directory, found.recipe) == (context.space, context.directory, context.recipe)
+    assert found.dataset.fingerprint == context.dataset.fingerprint
