@@ -1,4 +1,4 @@
-"""Recipe: how a network is trained. All settings of a training and their checks stand here, and nowhere else.
+"""The recipe of a training: all its settings and their checks stand here, and nowhere else.
 
 The rate, the warm-up and the optimizer's constants are those of short trainings on small images: few epochs take a high
 rate and a short memory of squared gradients.

@@ -1,4 +1,4 @@
-"""What is compiled at a time, the pieces of a network or all of it, where that is left open.
+"""The choice of compiling the pieces of a network or all of it, where that is left open.
 
 Compiled pieces serve later candidates too; a network that is one program takes less time for a step where launching a
 small program costs more than running it. On CPU launching costs next to nothing, so pieces it is. Elsewhere it depends
@@ -28,7 +28,7 @@ _chosen: dict[Hashable, str] = {}
 
 @dataclass(frozen=True)
 class Effort:
-    """What one of both takes: the seconds until a network can be trained and validated, and those of a step."""
+    """The effort of one of both: the seconds until a network can be trained and validated, and those of a step."""
 
     compile_s: float
     step_s: float
@@ -56,7 +56,7 @@ def choice(kind: Hashable, program: Program, optimizer: Optimizer, batch: Callab
 
 
 def effort(program: Program, optimizer: Optimizer, batch: Batch, whole: bool) -> Effort:
-    """Returns what a network takes that is compiled in pieces, or as a whole, with nothing compiled before."""
+    """Returns the effort for a network, compiled in pieces or as a whole, with nothing compiled before."""
     states, at_first = pack(program, *initial_weights(program, 0)), coefficients(optimizer, 0.0, 1)
     step, infer = training_step(program, optimizer, whole), inference(program, whole)
     with compiled_anew():
@@ -72,6 +72,6 @@ def effort(program: Program, optimizer: Optimizer, batch: Batch, whole: bool) ->
 
 
 def cheaper(blocks: Effort, network: Effort, steps: int, unseen: float) -> str:
-    """Returns which of both takes less time for a training of so many steps."""
+    """Returns the one of both that takes less time for a training of so many steps."""
     blocks_s = unseen * blocks.compile_s + steps * blocks.step_s
     return BLOCKS if blocks_s <= network.compile_s + steps * network.step_s else NETWORK

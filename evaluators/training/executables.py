@@ -41,7 +41,7 @@ class Executable:
 
     def __init__(self, function: Callable, *parameters: object, donated: tuple[int, ...] = (),
                  cpu_options: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Keeps what is to be compiled.
+        """Keeps the function that is to be compiled.
 
         Args:
             function: of arrays, or trees of them, given by position.
@@ -54,7 +54,7 @@ class Executable:
         self._loaded: Callable | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        """Returns what the function returns."""
+        """Returns the result of the function."""
         if self._loaded is not None:
             try:
                 return self._loaded(*arguments)
@@ -82,7 +82,7 @@ class Executable:
 
 
 def storage() -> Storage:
-    """Returns where executables are kept between processes: the user's cache directory, at most `LIMIT` megabytes."""
+    """Returns the storage of executables between processes: the user's cache directory, at most `LIMIT` megabytes."""
     given = os.environ.get(LIMIT, str(DEFAULT_LIMIT_MB))
     require(given.isdecimal(), f"{LIMIT} must be a whole number of megabytes, but got '{given}'")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -97,7 +97,7 @@ _anew: ContextVar[set[str] | None] = ContextVar("_anew", default=None)  # what w
 
 @contextlib.contextmanager
 def compiled_anew() -> Iterator[None]:
-    """Whatever is first called within it is compiled, be it known or not: to measure how long that takes."""
+    """Compiles each function that is first called within it, be it known or not: to measure how long that takes."""
     token = _anew.set(set())
     try:
         yield
@@ -156,7 +156,7 @@ def _load(content: bytes) -> Callable:
 
 @functools.cache
 def _environment() -> tuple:
-    """Returns what decides, besides a function and its arguments, what the compiler makes of it."""
+    """Returns the versions, device and sources that decide the machine code of a function and its arguments."""
     device = _device()
     sources = hashlib.sha256()
     for path in sorted(path for directory in SOURCES for path in directory.rglob("*.py")):

@@ -1,4 +1,4 @@
-"""What accuracy is easy: logistic regression on the pixels, to put an accuracy into perspective."""
+"""The easy accuracy: logistic regression on the pixels, to put an accuracy into perspective."""
 
 import functools
 

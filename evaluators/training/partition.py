@@ -66,7 +66,7 @@ def cut(program: Program) -> tuple[Use, ...]:
 
 
 def _continues(program: Program, operation: Operation, index: int) -> bool:
-    """Tells whether an operation belongs to the piece before it, whose result nothing else may need."""
+    """Tells whether an operation belongs to the piece before it; nothing else may need that one's result."""
     before = program.operations[index - 1]
     if index not in operation.inputs or program.last_use[index] != index:
         return False
@@ -96,5 +96,5 @@ def _kernels_first(shapes: Shapes) -> Shapes:
 
 
 def is_kernel(name: str) -> bool:
-    """Tells whether a weight is the kernel of a convolution or a dense layer: what weight decay is for."""
+    """Tells whether a weight is the kernel of a convolution or a dense layer, and thus subject to weight decay."""
     return name.endswith("/kernel")

@@ -1,4 +1,4 @@
-"""Compile once per distinct piece of a network, use in every candidate.
+"""The training step, compiled once per distinct piece of a network and used in every candidate.
 
 A training step is a chain of small compiled functions, two for each piece (see `evaluators.training.partition`): the
 forward pass leaves the piece's output; the backward pass computes from the piece's inputs again what it needs, and
@@ -27,7 +27,7 @@ from search_spaces.program import Operation, Program
 
 
 class PieceState(NamedTuple):
-    """What training changes in one piece, each array flat: `weights [n]`, `moments [2, n]`, `statistics [m]`.
+    """The state of one piece in training, each array flat: `weights [n]`, `moments [2, n]`, `statistics [m]`.
 
     Pieces without weights or without batch norm have None in their place.
     """

@@ -32,7 +32,7 @@ class Diverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Trained:
-    """A network trained for some epochs: its arrays by name, and how many validation images it gets right.
+    """A network trained for some epochs: its arrays by name, and the number of validation images it gets right.
 
     The optimizer's moments are by the names of the weights; with the arrays they are all that further epochs need.
     """
@@ -53,7 +53,7 @@ class Trained:
 
     @property
     def checkpoint(self) -> Weights:
-        """All that further epochs need, as arrays by name."""
+        """The state that further epochs need, as arrays by name."""
         kinds = zip(_CHECKPOINT_KINDS, (self.arrays, *self.moments), strict=True)
         return {"epochs": np.array(self.epochs)} | {
             f"{kind}/{name}": array for kind, arrays in kinds for name, array in arrays.items()}
@@ -61,7 +61,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Images:
-    """Images and labels on the device, with what normalises them."""
+    """Images and labels on the device, with their normalisation."""
 
     images: jax.Array
     labels: jax.Array

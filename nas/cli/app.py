@@ -1,4 +1,4 @@
-"""The command line: its commands, and what becomes of their errors. Nothing heavy is imported before it is needed."""
+"""The command line: its commands and their errors. Nothing heavy is imported before it is needed."""
 
 import signal
 import sys
@@ -39,7 +39,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="show tracebacks
 
 
 def main() -> None:
-    """Runs the command line: one line for what the user got wrong (status 2) or what failed (status 1)."""
+    """Runs the command line; an error is one line: wrong input has status 2, a failure status 1."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that temporary files are removed
     try:
         _require_own_packages()

@@ -1,4 +1,4 @@
-"""The commands that show what there is: the front of a run, the layers of an architecture, the costs in a space."""
+"""The commands that show the front of a run, the layers of an architecture, the costs in a space."""
 
 import os
 import sys

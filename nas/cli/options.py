@@ -1,4 +1,4 @@
-"""Options that several commands share. Those of budgets and of trainings are made from what they set."""
+"""Options of several commands. Those of budgets and trainings are made from `QUANTITIES` and `Recipe`."""
 
 import functools
 import inspect

@@ -1,4 +1,4 @@
-"""How a search shows itself in a terminal: lines that are worth keeping, and a live line beneath them."""
+"""The display of a search in a terminal: lines worth keeping, and a live line beneath them."""
 
 import sys
 from types import TracebackType
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def console_on_stdout() -> Console:
-    """Returns the console of a command; what is no terminal has 100 columns."""
+    """Returns the console of a command, of 100 columns where stdout is no terminal."""
     return Console(width=None if sys.stdout.isatty() else 100)
 
 
@@ -30,10 +30,10 @@ def print_front(run: "Run", console: Console) -> None:
 
 
 class Terminal:
-    """A monitor on a console; where that is no terminal, it prints lines only."""
+    """A monitor on a console; without a terminal it prints lines only."""
 
     def __init__(self, console: Console, trials: int | None = None) -> None:
-        """Takes the console, and how many candidates are to be trained, where that is known."""
+        """Takes the console, and the number of candidates to be trained, if it is known."""
         self._trials = trials
         self._progress = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20),
                                   MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
@@ -58,7 +58,7 @@ class Terminal:
         self._progress.console.print(table)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Shows how far a preparation has come."""
+        """Shows the progress of a preparation."""
         if what != self._preparing:
             self._preparing = what
             if self._progress.disable:
@@ -66,7 +66,7 @@ class Terminal:
         self._progress.update(self._task, description=what, completed=done, total=total, note="")
 
     def phase(self, trial: int, what: str) -> None:
-        """Shows what is being done to a trial."""
+        """Shows the phase of a trial."""
         self._progress.update(self._task, description=f"trial {trial}: {what}")
 
     def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:

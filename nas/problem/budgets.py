@@ -1,4 +1,4 @@
-"""Budgets: the limits of what a candidate may cost."""
+"""Budgets: the limits of a candidate's costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def as_given(value: PerTarget | Sequence[float | None]) -> PerTarget:
 
 
 def with_limits(declared: Declared) -> Declared:
-    """Gives a class that is to be a dataclass a field for the limit of each quantity that it does not declare."""
+    """Adds to a class, before it becomes a dataclass, a field for each limit that it does not declare."""
     for quantity in QUANTITIES.values():
         if quantity.field not in declared.__annotations__:
             declared.__annotations__[quantity.field] = PerTarget
@@ -74,7 +74,7 @@ class Limit:
                 f"a table of timed networks tells medians, but got a {self.quantity} on {self.target}")
 
     def violation(self, costs: Costs) -> float:
-        """Returns by how much the limit is exceeded, relative to it: `measured / limit - 1`, at most 0 if it is met.
+        """Returns the excess over the limit, relative to it: `measured / limit - 1`, at most 0 if it is met.
 
         For a lower limit it is `limit / measured - 1`. A cost that is not known counts as 0.0.
         """
@@ -146,7 +146,7 @@ class Budgets:
         return {name: limit.violation(costs) for name, limit in self.limits.items()}
 
     def excess(self, costs: Costs) -> str:
-        """Returns which limits are not met and by how much, in words."""
+        """Returns the limits that are not met and by how much, in words."""
         found = []
         for limit in self.limits.values():
             violation, measured = limit.violation(costs), costs.value(limit.quantity, limit.target)
@@ -162,7 +162,7 @@ class Budgets:
         return ", ".join(texts) or "no budget"
 
     def _on(self, limit: Limit) -> str:
-        """Returns on which target a limit is, where that can be asked."""
+        """Returns the words for a limit's target, none where there is only one."""
         return f" on {limit.target}" if limit.target is not None and len(self.targets) > 1 else ""
 
 

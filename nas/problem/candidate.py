@@ -1,4 +1,4 @@
-"""Candidate: all that a search knows of one trial, and which candidates are worth having."""
+"""The candidates of a search: the knowledge of one trial, the winner, the front."""
 
 import dataclasses
 import math
@@ -93,7 +93,7 @@ class Candidate:
 
     @cached_property
     def outcome(self) -> Outcome:
-        """What became of the trial."""
+        """The outcome of the trial."""
         if self.state not in ("complete", "failed"):
             return Outcome(self.state)
         if self.duplicate_of is not None:
@@ -129,7 +129,7 @@ class Candidate:
         return dataclasses.replace(self, costs=costs, violations=budgets.violations(costs), retimed=True)
 
     def with_training_of(self, other: "Candidate") -> "Candidate":
-        """Returns the candidate with what the training of another one has come to."""
+        """Returns the candidate with the outcome of another one's training."""
         return dataclasses.replace(self, **{name: getattr(other, name) for name in TRAINING})
 
     @cached_property
@@ -165,7 +165,7 @@ DEFAULT_OBJECTIVES = ("accuracy", "latency")
 
 
 def directions(objectives: Sequence[str]) -> list[str]:
-    """Returns the directions of an Optuna study whose values are objectives as they are.
+    """Returns the directions of an Optuna study, the values of which are objectives as they are.
 
     >>> directions(("accuracy", "latency"))
     ['maximize', 'minimize']
@@ -199,7 +199,7 @@ def front(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_O
 
 
 def evaluated(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Returns the candidates whose architecture is known, without those that were lost."""
+    """Returns the candidates of known architecture, lost ones left out."""
     return [candidate for candidate in candidates if candidate.architecture and candidate.outcome is not Outcome.LOST]
 
 

@@ -1,4 +1,4 @@
-"""Costs: what a candidate was found to cost, each quantity as far as a check has reached it."""
+"""The costs of a candidate, each quantity as far as a check has reached it."""
 
 import dataclasses
 from collections.abc import Mapping

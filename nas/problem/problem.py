@@ -1,4 +1,4 @@
-"""What is searched for: all that a strategy may know besides the trials."""
+"""The problem of a search: all knowledge of a strategy besides the trials."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from search_spaces.search_space import SearchSpace
 
 @dataclass(frozen=True)
 class Problem:
-    """A space, what is wanted of its members, and what they may cost.
+    """A space, the objectives of its members, and the limits of their costs.
 
     Attributes:
         space: the choices, bound to the data.

@@ -1,4 +1,4 @@
-"""Quantities: what a budget may limit, each with its units, its words and its way out of `Costs`.
+"""The quantities that a budget may limit, each with its units, its words and its place in `Costs`.
 
 `QUANTITIES` is all that the options of the commands, the budgets, the tables and the certificate know of a quantity. A
 new one is an entry here, a field of `Costs`, and what measures it in `nas.measuring.meters`. Units are parsed here and
@@ -162,7 +162,7 @@ QUANTITIES = {
 
 
 def limitable(targets: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
-    """Yields the name, quantity and target of all that may be limited, in the order of `QUANTITIES`.
+    """Yields the name, quantity and target of each possible limit, in the order of `QUANTITIES`.
 
     On the first target the name is that of the quantity, on another one it is like `latency@litert`. The target is None
     for quantities that depend on none.

@@ -36,7 +36,7 @@ def certificate_report(certificate: Certificate, directory: Path) -> Group:
 
 
 def _accuracy_lines(accuracy: Accuracy | None) -> list[Text]:
-    """Returns the accuracy beside that of a simple rival; nothing for what was exported without data."""
+    """Returns the accuracy beside that of a simple rival; nothing for an export without data."""
     if accuracy is None:
         return []
     lines = [Text(f"accuracy on {accuracy['images']:,} test images: "
@@ -61,7 +61,7 @@ def _files_table(certificate: Certificate) -> Table:
 
 
 def _timings_table(certificate: Certificate) -> Table:
-    """Returns every timing: raw milliseconds, and what the reference model took meanwhile."""
+    """Returns every timing: raw milliseconds, and those of the reference model meanwhile."""
     table = _table("timed", "runtime", right=("raw latency (ms)", "at most", "reference (ms)", "when quiet"))
     for timing in certificate["timings"]:
         for target, latency in latencies_of(timing).items():

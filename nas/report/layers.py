@@ -32,7 +32,7 @@ def layer_table(architecture: Architecture) -> Table:
 
 
 def forms_table(architecture: Architecture) -> Table | None:
-    """Returns what the blocks would cost in their other documented forms, or None where no block has any.
+    """Returns the costs of the blocks in their other documented forms, or None where no block has any.
 
     One 5x5 convolution or two of 3x3; a convolution or its depthwise separable form.
     """

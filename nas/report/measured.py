@@ -1,4 +1,4 @@
-"""How measured values are written with their intervals, the same in every report."""
+"""The written form of measured values with their intervals, the same in every report."""
 
 import math
 

@@ -96,7 +96,7 @@ def _draw_budget(axes: Axes, scene: Scene) -> Annotation | None:
 
 
 def _draw_front(axes: Axes, scene: Scene) -> list[Any]:
-    """Returns what the legend explains of the front."""
+    """Returns the legend's entries on the front."""
     if not scene.front:
         return []
     latencies, accuracies = scene.stairs()
@@ -117,7 +117,7 @@ def _draw_front(axes: Axes, scene: Scene) -> list[Any]:
 
 
 def _draw_rest(axes: Axes, scene: Scene) -> list[Any]:
-    """Returns what the legend explains of the other candidates; those below the axes point down from their edge."""
+    """Returns the legend's entries on the other candidates; below the axes they point down from their edge."""
     floor, edge = scene.accuracy_limits[0], axes.get_xaxis_transform()
     handles: list[Any] = []
     for group, label, style in (

@@ -1,4 +1,4 @@
-"""What a predictor says, and how right it is, for the terminal."""
+"""The predictions of a predictor, and their errors, for the terminal."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What a plot of accuracy against latency shows, as plain data: the PNG and the terminal draw the same scene.
+"""The scene of a plot of accuracy against latency, as plain data: the PNG and the terminal draw the same.
 
 The latency is that on the first target, which is the objective.
 """
@@ -17,7 +17,7 @@ _MARGIN = 0.06
 
 @dataclass(frozen=True)
 class Scene:
-    """Candidates with a measured latency by what they are, and the limits of the axes.
+    """Candidates with a measured latency by their outcome, and the limits of the axes.
 
     Attributes:
         front: one candidate for each architecture of the front, fastest first.
@@ -58,20 +58,20 @@ class Scene:
         return latencies, accuracies
 
     def horizontal(self, latency_ms: float) -> float:
-        """Returns where a latency lies on the horizontal axis, 0 at its left end and 1 at its right."""
+        """Returns the place of a latency on the horizontal axis, 0 at its left end and 1 at its right."""
         ends = np.array([*self.latency_limits_ms, latency_ms])
         low, high, value = np.log(ends) if self.logarithmic else ends
         return float((value - low) / (high - low))
 
     def vertical(self, accuracy: float) -> float:
-        """Returns where an accuracy lies on the vertical axis, 0 at its lower end (and for all below) and 1 above."""
+        """Returns the place of an accuracy on the vertical axis, 0 at its lower end (and for all below) and 1 above."""
         low, high = self.accuracy_limits
         return max(0.0, (accuracy - low) / (high - low))
 
 
 def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
                 objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> Scene:
-    """Returns the scene of the complete candidates whose latency is known."""
+    """Returns the scene of the complete candidates of known latency."""
     shown = [c for c in candidates if c.state == "complete" and c.latency_ms]
     members = distinct(candidate for candidate in front(candidates, objectives) if candidate.latency_ms)
     best = winner(candidates)
@@ -115,7 +115,7 @@ def _latency_limits(values: Sequence[float]) -> tuple[Interval, bool]:
 
 def _accuracy_limits(members: Sequence[Candidate], others: Sequence[Candidate],
                      partial: Sequence[Candidate]) -> Interval:
-    """Returns limits that show the front in detail: what lies far below it does not squeeze it to a line."""
+    """Returns limits that show the front in detail: candidates far below it do not squeeze it to a line."""
     ends = [end for c in members for end in (c.accuracy_ci or (accuracy_of(c),))]
     below = sorted(map(accuracy_of, others or partial))
     everything = [*ends, *map(accuracy_of, [*others, *partial])]

@@ -1,4 +1,4 @@
-"""What the members of a space cost, as a table."""
+"""The costs of the members of a space, as a table."""
 
 from rich import box
 from rich.table import Table

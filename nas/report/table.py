@@ -61,7 +61,7 @@ def front_table(candidates: Sequence[Candidate], budgets: Budgets,
 
 
 def architecture_table(candidates: Sequence[Candidate]) -> Table:
-    """Returns the architecture of each candidate, folded between blocks; what all share is said once, in the title."""
+    """Returns the architecture of each candidate, folded between blocks; shared blocks stand once, in the title."""
     texts = [candidate.architecture for candidate in candidates]
     short, prefix, suffix = shorten(texts)
     ends = [words for words, end in ((f"begins with {prefix}", prefix), (f"ends with {suffix}", suffix)) if end]
@@ -120,7 +120,7 @@ def _limit_text(limit: Limit | None, before: str = "\n") -> str:
 
 
 def _time_title(budgets: Budgets, quantity: str, target: str) -> str:
-    """Returns the line of a column's title that says what the lines below it are."""
+    """Returns the line of a column's title that names the lines below it."""
     limit = next((one for one in budgets.limits.values() if (one.quantity, one.target) == (quantity, target)), None)
     of = target if len(budgets.targets) > 1 and quantity == "latency" else ""
     words = " ".join(filter(None, (QUANTITIES[quantity].title, of, _limit_text(limit, ""))))

@@ -1,4 +1,4 @@
-"""SearchConfig: everything that defines a search, frozen and typed."""
+"""The configuration of a search, frozen and typed."""
 
 import dataclasses
 import math
@@ -32,7 +32,7 @@ PER_TARGET = ("latency_percentile", *(quantity.field for quantity in QUANTITIES.
 @dataclass(frozen=True)
 @with_limits
 class SearchConfig:
-    """What a search is asked to do. Two runs of equal configurations with one worker ask for the same candidates.
+    """The definition of a search. Two runs of equal ones with one worker ask for the same candidates.
 
     Attributes:
         space: name of a ready space, or a TOML file.
@@ -126,7 +126,7 @@ class SearchConfig:
             object.__setattr__(self, name, tuple(value))
 
     def _normalise_names(self) -> None:
-        """Makes paths absolute, so that a run is resumed from anywhere, and names what is given as itself."""
+        """Makes paths absolute, so that a run is resumed from anywhere, and puts names in the place of plug-ins."""
         for name, known in (("space", SPACES), ("data", DATASETS)):
             value = getattr(self, name)
             if isinstance(value, str | Path) and value not in known and Path(value).exists():
@@ -147,7 +147,7 @@ class SearchConfig:
                 object.__setattr__(self, field, named)
 
     def _normalise_targets(self) -> None:
-        """Puts targets into canonical form, and what each of them has a value of."""
+        """Puts targets, and the values that each of them has, into canonical form."""
         given = (self.target,) if isinstance(self.target, str) else self.target
         targets = tuple(parse_target(text).text for text in given)
         require(0 < len(targets) == len(set(targets)),
