@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -108,9 +108,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     draw = training.batches(architecture.input.resolution, recipe.augmentation)
     weights, statistics = ({name: (initial or {}).get(name, array) for name, array in part.items()}
                            for part in initial_weights(program, recipe.seed))
-    first, states = (_restored(program, fidelity.checkpoint) if fidelity.checkpoint else
-                     (0, pack(program, weights, statistics)))
-    require(first <= epochs, f"a training goes on to more epochs, but got a checkpoint of {first} for {epochs}")
+    first, states = _restored(program, fidelity) if fidelity.checkpoint else (0, pack(program, weights, statistics))
     batch = min(recipe.batch, len(training.labels))
     per_epoch = len(training.labels) // batch
     scheduled = recipe.epochs * per_epoch
@@ -152,11 +150,14 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
 _CHECKPOINT_KINDS = ("arrays", "first moments", "second moments")
 
 
-def _restored(program: Program, checkpoint: Mapping[str, np.ndarray]) -> tuple[int, States]:
-    """Returns the epochs that a checkpoint has behind it, and the state of the training."""
+def _restored(program: Program, fidelity: Fidelity) -> tuple[int, States]:
+    """Returns the epochs that the checkpoint of a fidelity has behind it, and the state of the training."""
+    checkpoint, epochs = fidelity.checkpoint, int(fidelity.checkpoint["epochs"])
+    require(epochs <= fidelity.epochs,
+            f"a training goes on to more epochs, but got a checkpoint of {epochs} for {fidelity.epochs}")
     arrays, *moments = ({name.removeprefix(f"{kind}/"): array for name, array in checkpoint.items()
                          if name.startswith(f"{kind}/")} for kind in _CHECKPOINT_KINDS)
-    return int(checkpoint["epochs"]), pack(program, arrays, arrays, (moments[0], moments[1]))
+    return epochs, pack(program, arrays, arrays, (moments[0], moments[1]))
 
 
 def count_correct(architecture: Architecture, arrays: Weights, images: Images) -> int:
