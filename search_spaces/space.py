@@ -1,7 +1,7 @@
 """Space: an architecture with choices in it.
 
 The text of a space is that of an architecture in which an option may list several values (`k3/5/7`), a stage may have
-several depths (`x1/2/3`) or kinds of block (`//` between them), and a first token `scale` may give width and resolution
+several depths (`x0/1/2`, where 0 leaves it out) or kinds of block (`//` between them), and a first token `scale` may give width and resolution
 multipliers. What the text leaves out of the input and the head (resolution, channels, classes) the data fill in.
 """
 
@@ -260,9 +260,11 @@ class Space:
         return f"{at}.{option}" if len(self.stages[index].alternatives) == 1 else f"{at}.{alternative.kind}.{option}"
 
     def _stage_size(self, stage: Stage) -> int:
+        none = int(0 in stage.depths)
         if self.per_stage:
-            return len(stage.depths) * sum(math.prod(map(len, a.options.values())) for a in stage.alternatives)
-        total = 0
+            choices = sum(math.prod(map(len, a.options.values())) for a in stage.alternatives)
+            return (len(stage.depths) - none) * choices + none
+        total = none
         ways = {frozenset[str](): 1}  # by the kinds of the layers so far, which have settled their channels
         for layer in range(max(stage.depths)):
             longer: Counter[frozenset[str]] = Counter()
@@ -353,8 +355,9 @@ def _parse_stage(token: str) -> Stage:
         _check(block, ({"classes": (2,)} if _classifies(block) else {}) | choices, text)
         alternatives.append(Alternative(block, _in_field_order(block, choices)))
     require(len(depths) == 1, f"the kinds of a stage share their depths, but '{token}' gives {len(depths)} different x")
-    require(all(1 <= depth <= MAXIMUM_DEPTH for values in depths for depth in values),
-            f"a stage has 1 to {MAXIMUM_DEPTH} layers, but got '{token}'")
+    require(all(0 <= depth <= MAXIMUM_DEPTH for values in depths for depth in values),
+            f"a stage has 0 to {MAXIMUM_DEPTH} layers, but got '{token}'")
+    require(all(max(values) for values in depths), f"a stage may have a layer, but got '{token}'")
     require(len({a.block for a in alternatives}) == len(alternatives), f"a stage names a kind once, but got '{token}'")
     return Stage(depths.pop(), tuple(alternatives))
 

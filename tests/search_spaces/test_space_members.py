@@ -86,12 +86,13 @@ def descriptions(draw):
                 "c": draw(_some(*channels)), "s": draw(_some("1", "2")),
                 **({"se": draw(_some("0", "0.25"))} if of_mb else {}), "": draw(_some("relu", "swish", most=1)),
             }
-        stages.append((draw(_some(1, 2, 3)), kinds))
+        stages.append((draw(_some(0, 1, 2, 3).filter(any)), kinds))
     found = Description(draw(_some("0.5", "1")), draw(_some("5", "8")), draw(st.booleans()), stages)
     while math.prod(map(len, Space.parse(found.text).parameters.values())) > 120:
         lists = [depths for depths, _ in stages]
         lists += [values for _, kinds in stages for options in kinds.values() for values in options.values()]
-        shortenings = [values.pop for values in lists if len(values) > 1]
+        shortenings = [values.pop for values in lists if len(values) > 1 and values[0] != 0]
+        shortenings += [lambda values=values: values.pop(0) for values in lists if len(values) > 1 and values[0] == 0]
         shortenings += [kinds.popitem for _, kinds in stages if len(kinds) > 1]
         draw(st.sampled_from(shortenings))()
     return found
