@@ -1,8 +1,9 @@
 """Space: an architecture with choices in it.
 
 The text of a space is that of an architecture in which an option may list several values (`k3/5/7`), a stage may have
-several depths (`x0/1/2`, where 0 leaves it out) or kinds of block (`//` between them), and a first token `scale` may give width and resolution
-multipliers. What the text leaves out of the input and the head (resolution, channels, classes) the data fill in.
+several depths (`x0/1/2`, where 0 leaves it out) or kinds of block (`//` between them), and a first token `scale` may
+give width and resolution multipliers. What the text leaves out of the input and the head (resolution, channels,
+classes) the data fill in.
 """
 
 import dataclasses

@@ -1,0 +1,285 @@
+"""Is the winner of a search better than what one would have taken without it?
+
+    python -m experiments.winners --data fashion-mnist --target onnxruntime --percentile 30 --minutes 8
+    python -m experiments.winners --report
+
+For a data set, a target and a latency budget, each side chooses a network within the budget in the same wall-clock
+time. All choices are then trained alike (the final recipe, on training and validation images) and delivered as files;
+what counts is the accuracy of the file on all test images, in the mean of several seeds of the whole, choice included.
+
+- `search`: `nas.search` as it is by default, its winner.
+- `by hand, FAMILY`: each published mobile network, shortened in every way of `search_spaces.zoo.handmade` and widened
+  until it fills the budget; of these the one of highest validation accuracy after a brief training, the time shared by
+  the families. The best of the families on the test images, which nobody could know, is the one to beat.
+- `random`, `most multiply-adds`, `best of random`: a random member of `mobile` within the budget, of 60 that with the
+  most multiply-adds, and the one of highest validation accuracy among as many as the time allows.
+- `pytorch script`: `experiments/benchmarks/pytorch_search.py`, where PyTorch is installed.
+
+The budget is a percentile of the latencies of 60 members of `mobile`, whatever space is searched. What is recorded is
+not done again, so that the command goes on where it was interrupted; a budget with three seeds takes about two hours
+with 4 minutes to choose, alone on two cores.
+"""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nas
+from evaluators import Fidelity, evaluate
+from evaluators.datasets import Dataset, load_dataset
+from evaluators.machine.files import write_whole
+from evaluators.runtimes import parse_target, runtime_of
+from evaluators.training.train import prepare
+from nas.measuring.filling import filled
+from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gauges
+from nas.measuring.survey import members, survey
+from nas.problem.budgets import Budgets, is_feasible
+from nas.run.directory import environment
+from search_spaces import SPACES, Architecture, InvalidInput
+from search_spaces.zoo.handmade import FAMILIES, patterns
+
+RESULTS = Path(__file__).parent / "results" / "winners.json"
+SPACE = SPACES["mobile"]  # of the budgets and the null models
+SAMPLE, EPOCHS, FINAL_EPOCHS = 60, 3, 20
+SEARCH, HAND, RANDOM, MOST, BEST, SCRIPT = ("search", "by hand", "random", "most multiply-adds", "best of random",
+                                            "pytorch script")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A data set, a target and a latency budget.
+
+    Attributes:
+        data: its name or path, as `nas search --data` takes it.
+        target: what the files are for.
+        budget_ms: of the latency there.
+        choosing_s: the wall-clock time that each side may take to choose.
+    """
+
+    data: str
+    target: str
+    budget_ms: float
+    choosing_s: float
+
+    @property
+    def budgets(self) -> Budgets:
+        """The budget as a search has it."""
+        return Budgets(latency_ms=self.budget_ms, targets=(self.target,))
+
+    def within(self, architecture: Architecture, gauges: Gauges) -> bool:
+        """Tells whether the upper end of the interval of the latency of a network is within the budget."""
+        costs = costs_within(architecture, self.budgets, gauges, (self.target,), (ROUGH, CAREFUL))
+        return is_feasible(self.budgets.violations(costs))
+
+
+Choice = dict[str, Any]  # name -> text of the architecture
+
+
+def searched(setting: Setting, seed: int) -> Choice:
+    """Returns the winner of a search."""
+    config = nas.SearchConfig(data=setting.data, target=setting.target, latency_ms=setting.budget_ms,
+                              time_s=setting.choosing_s, seed=seed)
+    with tempfile.TemporaryDirectory() as directory:
+        best = nas.search(config, Path(directory) / "run").best()
+    return {SEARCH: best.architecture if best else None}
+
+
+def made_by_hand(setting: Setting, seed: int) -> Choice:
+    """Returns the shortened and widened network of each family that is best after a brief training."""
+    data, chosen = load_dataset(setting.data, seed=seed), {}
+    shapes: dict[str, list[Architecture]] = {}
+    with file_gauges((setting.target,)) as gauges:
+        for family in FAMILIES:
+            ways = patterns(family, data.resolution, data.channels, len(data.classes))
+            found = (filled(way.scaled, setting.budgets, gauges) for way in ways)
+            shapes[family] = sorted(filter(None, found), key=lambda network: -network.macs)
+    for family, networks in shapes.items():
+        score = best_of(networks, data, seed, setting.choosing_s / len(FAMILIES))
+        chosen[f"{HAND}, {family}"] = score.text if score else None
+    return chosen
+
+
+def null_models(setting: Setting, seed: int) -> Choice:
+    """Returns the choices that take no thought."""
+    data = load_dataset(setting.data, seed=seed)
+    space = SPACE.bind(data.resolution, data.channels, len(data.classes))
+    drawn = (space.decode(assignment) for assignment in members(space, 20 * SAMPLE, seed + 1))
+    with file_gauges((setting.target,)) as gauges:
+        within = list(itertools.islice((one for one in drawn if setting.within(one, gauges)), SAMPLE))
+    best = best_of(within, data, seed, setting.choosing_s)
+    return {RANDOM: within[0].text, MOST: max(within, key=lambda one: one.macs).text, BEST: best.text if best else None}
+
+
+def scripted(setting: Setting, seed: int) -> Choice:
+    """Returns the best network of the script with Optuna and PyTorch, where there is PyTorch."""
+    if setting.data != "fashion-mnist" or setting.target != "onnxruntime":
+        return {}  # the script knows no others
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        return {}
+    space = SPACE.bind(28, 1, 10)
+    with tempfile.TemporaryDirectory() as directory:
+        given, out = Path(directory) / "members.json", Path(directory) / "out.json"
+        given.write_text(json.dumps(members(space, 1000, seed + 1)))
+        subprocess.run([sys.executable, "-m", "experiments.benchmarks.pytorch_search", given, "1000",
+                        str(setting.budget_ms), out, str(setting.choosing_s)], check=True)
+        accuracy = json.loads(out.read_text())["accuracy"]
+    return {SCRIPT: max(accuracy, key=accuracy.__getitem__) if accuracy else None}
+
+
+SIDES: dict[str, Callable[[Setting, int], Choice]] = {
+    SEARCH: searched, HAND: made_by_hand, "null models": null_models, SCRIPT: scripted}
+
+
+def best_of(networks: Iterable[Architecture], data: Dataset, seed: int, limit_s: float) -> Architecture | None:
+    """Returns the network of highest validation accuracy after a brief training, of those that the time allows."""
+    end, best = time.monotonic() + limit_s, (-1.0, None)
+    for network in networks:
+        if time.monotonic() > end:
+            break
+        score = evaluate(network, data, Fidelity(EPOCHS, seed))
+        best = max(best, (score.accuracy, network), key=lambda pair: pair[0])
+    return best[1]
+
+
+def delivered(setting: Setting, text: str, seed: int) -> dict[str, Any]:
+    """Returns the accuracy of the file of a network that was trained to the end, and its latency."""
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / "export"
+        try:
+            exported = nas.train(text, data=setting.data, epochs=FINAL_EPOCHS, seed=seed, budgets=setting.budgets,
+                                 formats=(), out=out)
+        except InvalidInput as error:  # the budget, as timed today
+            return {"refused": str(error)}
+        target, data = parse_target(setting.target), load_dataset(setting.data, seed=seed)
+        file = next(out / one["file"] for one in exported.certificate["files"] if one.get("target") == target.text)
+        session = runtime_of(target).load(file, target.options)
+        resolution = Architecture.parse(text).input.resolution
+        right = sum(int(np.sum(session.run(np.asarray(prepare(
+            images, tuple(map(float, data.mean)), tuple(map(float, data.std)), resolution))).argmax(-1) == labels))
+            for images, labels in _batches(data))
+    latency = exported.certificate["verdict"]
+    return {"accuracy": right / len(data.test), "images": len(data.test), "verdict": latency}
+
+
+def _batches(data: Dataset, size: int = 250) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(data.test), size):
+        yield data.test.images[start:start + size], data.test.labels[start:start + size]
+
+
+def budget_ms(data: str, target: str, percentile: float) -> float:
+    """Returns a percentile of the latencies of members of `mobile` on a target, in ms, to four digits."""
+    images = load_dataset(data)
+    space = SPACE.bind(images.resolution, images.channels, len(images.classes))
+    with file_gauges((target,)) as gauges:
+        found = survey(space, gauges, seed=0, count=SAMPLE).values["latency"]
+    return float(f"{np.percentile(found, percentile):.4g}")
+
+
+@dataclass
+class Record:
+    """What was chosen and delivered so far, on disk after every step."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        self.rows: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def once(self, keys: Iterable[str], make: Callable[[], Any]) -> Any:
+        """Returns what is recorded under keys, one inside the other; it is made where there is nothing yet."""
+        *outer, last = keys
+        place = self.rows
+        for key in outer:
+            place = place.setdefault(key, {})
+        if last not in place:
+            place[last] = make()
+            write_whole(self.path, (json.dumps(self.rows, indent=1) + "\n").encode())
+        return place[last]
+
+
+def compare(record: Record, data: str, target: str, percentile: float, seeds: int, minutes: float,
+            sides: Iterable[str]) -> None:
+    """Lets each side choose and delivers what it chose, as far as that is not recorded."""
+    key = f"{Path(data).name}, {target}, p{percentile:g}"
+    limit_ms = record.once((key, "budget_ms"), lambda: budget_ms(data, target, percentile))
+    record.once((key, "environment"), environment)
+    setting = Setting(data, target, limit_ms, 60 * minutes)
+    for seed, side in itertools.product(range(seeds), sides):
+        chosen = record.once((key, "chosen", str(seed), side),
+                             lambda side=side, seed=seed: _timed(SIDES[side], setting, seed))
+        for name, text in chosen["networks"].items():
+            if text:
+                found = record.once((key, "delivered", str(seed), name),
+                                    lambda text=text, seed=seed: delivered(setting, text, seed))
+                print(key, seed, name, found, flush=True)
+
+
+def _timed(choose: Callable[[Setting, int], Choice], setting: Setting, seed: int) -> dict[str, Any]:
+    start = time.monotonic()
+    networks = choose(setting, seed)
+    return {"seconds": round(time.monotonic() - start, 1), "networks": networks}
+
+
+def report(rows: dict[str, Any]) -> str:
+    """Returns the table of all comparisons in Markdown: the mean accuracy of the files, and how sure it is."""
+    lines = []
+    for key, cell in rows.items():
+        accuracies: dict[str, list[float]] = {}
+        for of_seed in cell.get("delivered", {}).values():
+            for name, found in of_seed.items():
+                if "accuracy" in found:
+                    accuracies.setdefault(name, []).append(100 * found["accuracy"])
+        lines += [f"**{key}** (at most {cell['budget_ms']} ms)\n",
+                  "| chosen by | test accuracy of the file | seeds | search is better by |", "|---|---|---|---|"]
+        ours = accuracies.get(SEARCH)
+        for name, own in sorted(accuracies.items(), key=lambda pair: -float(np.mean(pair[1]))):
+            better = f"{np.mean(ours) - np.mean(own):+.2f} ± {spread(ours, own):.2f}" if ours and name != SEARCH else ""
+            lines.append(f"| {name} | {np.mean(own):.2f} | {len(own)} | {better} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def spread(ours: list[float], own: list[float]) -> float:
+    """Returns the half width of the 95 % interval of the difference of two means; NaN for one seed."""
+    from scipy.stats import t
+
+    if min(len(ours), len(own)) < 2:
+        return float("nan")
+    variances = [np.var(each, ddof=1) / len(each) for each in (ours, own)]
+    freedom = sum(variances)**2 / max(sum(v**2 / (len(e) - 1) for v, e in zip(variances, (ours, own), strict=True)),
+                                      1e-12)
+    return float(t.ppf(0.975, max(freedom, 1)) * np.sqrt(sum(variances)))  # Welch
+
+
+def main() -> None:
+    """Compares what is not recorded yet, or prints what the records say."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", default="fashion-mnist")
+    parser.add_argument("--target", default="onnxruntime")
+    parser.add_argument("--percentile", type=float, default=30)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=4, help="that each side may take to choose")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--report", action="store_true", help="measure nothing")
+    arguments = parser.parse_args()
+    record = Record(arguments.results)
+    if not arguments.report:
+        compare(record, arguments.data, arguments.target, arguments.percentile, arguments.seeds, arguments.minutes,
+                arguments.sides)
+    print(report(record.rows))
+
+
+if __name__ == "__main__":
+    main()
