@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +145,12 @@ SIDES: dict[str, Callable[[Setting, int], Choice]] = {
 
 def best_of(networks: Iterable[Architecture], data: Dataset, seed: int, limit_s: float) -> Architecture | None:
     """Returns the network of highest validation accuracy after a brief training, of those that the time allows."""
-    end, best = time.monotonic() + limit_s, (-1.0, None)
+    end = time.monotonic() + limit_s
+    accuracies: dict[Architecture, float] = {}
     for network in networks:
-        if time.monotonic() > end:
-            break
-        score = evaluate(network, data, Fidelity(EPOCHS, seed))
-        best = max(best, (score.accuracy, network), key=lambda pair: pair[0])
-    return best[1]
+        if time.monotonic() < end:
+            accuracies[network] = evaluate(network, data, Fidelity(EPOCHS, seed)).accuracy
+    return max(accuracies, key=accuracies.__getitem__, default=None)
 
 
 def delivered(setting: Setting, text: str, seed: int) -> dict[str, Any]:
@@ -216,12 +216,10 @@ def compare(record: Record, data: str, target: str, percentile: float, seeds: in
     record.once((key, "environment"), environment)
     setting = Setting(data, target, limit_ms, 60 * minutes)
     for seed, side in itertools.product(range(seeds), sides):
-        chosen = record.once((key, "chosen", str(seed), side),
-                             lambda side=side, seed=seed: _timed(SIDES[side], setting, seed))
+        chosen = record.once((key, "chosen", str(seed), side), partial(_timed, SIDES[side], setting, seed))
         for name, text in chosen["networks"].items():
             if text:
-                found = record.once((key, "delivered", str(seed), name),
-                                    lambda text=text, seed=seed: delivered(setting, text, seed))
+                found = record.once((key, "delivered", str(seed), name), partial(delivered, setting, text, seed))
                 print(key, seed, name, found, flush=True)
 
 

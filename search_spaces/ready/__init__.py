@@ -17,11 +17,13 @@ from search_spaces.ready.families import (
     SHUFFLENET_V2,
     SQUEEZENET,
 )
+from search_spaces.ready.fitted import FITTED, Fitted
 from search_spaces.ready.mobile import MOBILE, MOBILE_CELL
 from search_spaces.ready.mobile_224 import MOBILE_224
 from search_spaces.space import Space
 
-SPACES: dict[str, Space] = {
+SPACES: dict[str, Space | Fitted] = {
+    "fitted": FITTED,
     "mobile": MOBILE,
     "mobile-cell": MOBILE_CELL,
     "mobile-224": MOBILE_224,
@@ -39,7 +41,7 @@ SPACES: dict[str, Space] = {
 }
 
 
-def load_space(name: str) -> Space:
+def load_space(name: str) -> Space | Fitted:
     """Returns a ready space by its name, or the one that a TOML file describes.
 
     The file has the key `stages`, a list of the text of each stage, and may have `input` and `scale`.

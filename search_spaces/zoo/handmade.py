@@ -93,7 +93,7 @@ def _shortened(blocks: tuple[Block, ...], count: int, layers: int, tail: bool) -
         if stride == 2 and not count:
             if not tail:
                 return
-            block = dataclasses.replace(block, stride=1)  # type: ignore[call-arg]
+            block = dataclasses.replace(block, stride=1)  # type: ignore[type-var]
         count -= stride == 2 and count > 0
         depth = depth + 1 if own == channels and stride == 1 and not pool else 1
         channels = own

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from search_spaces import SPACES, Architecture, Space
+from search_spaces import SPACES, Architecture
 from search_spaces.zoo import ZOO
 
 FAMILIES = ("documented", "mobilenet-v1", "mobilenet-v2", "mobilenet-v3", "mobilenext", "shufflenet-v2", "efficientnet",
@@ -28,11 +28,6 @@ def members(name, resolution, count, seed=0):
 
 def test_every_family_has_a_space():
     assert set(FAMILIES) <= set(SPACES)
-
-
-@EVERY_SPACE
-def test_the_text_of_a_space_is_its_own(name):
-    assert Space.parse(SPACES[name].text) == SPACES[name]
 
 
 @EVERY_SPACE
