@@ -1,4 +1,4 @@
-"""Writes the tables of the README and of docs/latency.md from the JSON files of benchmarks and experiments.
+"""Writes the tables of docs/performance.md and docs/latency.md from the JSON files of benchmarks and experiments.
 
     python -m experiments.benchmarks.table
 """
@@ -142,9 +142,9 @@ def _by_runtime(title: str, cells: dict[str, list[str]]) -> str:
 Tables = dict[Callable[..., str], tuple[str, ...]]  # the results that each table is made of
 
 DOCUMENTS: dict[str, Tables] = {
-    "README.md": {training_step_table: ("training_step",), parts_table: ("step_parts",),
-                  whole_search_table: ("whole_search",), compilation_table: ("compilation",),
-                  memory_table: ("resident_memory",)},
+    "docs/performance.md": {
+        training_step_table: ("training_step",), parts_table: ("step_parts",), whole_search_table: ("whole_search",),
+        compilation_table: ("compilation",), memory_table: ("resident_memory",)},
     "docs/latency.md": {repeatability_table: tuple(f"latency_repeatability_{runtime}" for runtime in RUNTIMES),
                         certification_table: tuple(f"certification_{runtime}" for runtime in RUNTIMES),
                         predictor_table: ("predictor", "predictor_tables")}}
