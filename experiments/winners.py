@@ -39,6 +39,7 @@ import nas
 from evaluators import Fidelity, evaluate
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.machine.files import write_whole
+from evaluators.recipe import Recipe
 from evaluators.runtimes import parse_target, runtime_of
 from evaluators.training.train import prepare
 from nas.measuring.filling import filled
@@ -103,7 +104,7 @@ def made_by_hand(setting: Setting, seed: int) -> Choice:
         for family in FAMILIES:
             ways = patterns(family, data.resolution, data.channels, len(data.classes))
             found = (filled(way.scaled, setting.budgets, gauges) for way in ways)
-            shapes[family] = sorted(filter(None, found), key=lambda network: -network.macs)
+            shapes[family] = sorted((full[0] for full in found if full), key=lambda network: -network.macs)
     for family, networks in shapes.items():
         score = best_of(networks, data, seed, setting.choosing_s / len(FAMILIES))
         chosen[f"{HAND}, {family}"] = score.text if score else None
@@ -149,7 +150,7 @@ def best_of(networks: Iterable[Architecture], data: Dataset, seed: int, limit_s:
     accuracies: dict[Architecture, float] = {}
     for network in networks:
         if time.monotonic() < end:
-            accuracies[network] = evaluate(network, data, Fidelity(EPOCHS, seed)).accuracy
+            accuracies[network] = evaluate(network, data, Fidelity(Recipe(EPOCHS, seed=seed))).accuracy
     return max(accuracies, key=accuracies.__getitem__, default=None)
 
 

@@ -20,12 +20,13 @@ from nas.engine.termination import reference_point
 from nas.engine.trial import Evaluation
 from nas.engine.warm_start import starts
 from nas.engine.workers import TrainingProcess
+from nas.measuring.filling import filled_members, made_by_hand
 from nas.measuring.meters import Gauge, Gauges, file_gauges
 from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
 from nas.measuring.screening import add_saved, require_fitting_tables, screening
 from nas.measuring.survey import members, percentile_latency_ms, require_feasible
 from nas.problem.budgets import Budgets, as_given
-from nas.run.config import SearchConfig
+from nas.run.config import BY_HAND, FILLED, SearchConfig
 from nas.run.directory import Resolved, RunDirectory
 from nas.run.monitor import Monitor
 from nas.strategies import SAYS_WHO_GOES_ON, Problem
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import optuna
 
 PERCENTILE_SAMPLE = 60
+FILLING = 8  # random members that fill the budgets, to begin with
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     gauge = gauge if setting.gauges is None else setting.gauges
     budgets = config.budgets(config.latency_ms or config.latency_percentile)  # whatever a percentile will come to
     require_able(config.strategy, Problem(space, config.objectives, budgets, config.seed))
-    first, rungs = starts(config, dataset), _rungs(config, setting)
+    starts(config, dataset)  # raises where one of them is none
+    rungs = _rungs(config, setting)
     if run.exists:
         _require_same(run, config, space, dataset)
     with contextlib.ExitStack() as stack:
@@ -114,7 +117,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
         recipe = dataclasses.replace(config.recipe, epochs=rungs.epochs[-1])
         evaluators = _evaluators(config, setting, Context(space, dataset, run.path / "evaluator", recipe), stack)
         yield Prepared(
-            config, run, space, dataset, gauges, recipe, evaluators, first, rungs,
+            config, run, space, dataset, gauges, recipe, evaluators, starts(config, dataset, run.resolved), rungs,
             FreshSampler(strategy_of(config.strategy), config.seed, problem),
             in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges))
 
@@ -172,8 +175,27 @@ def _resolve(config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Mo
     if budgets.limits:
         require_feasible(space, budgets, gauges, config.seed, monitor.progress)
         monitor.say(f"budgets: {budgets}; a member of the space meets them")
+    by_hand, filling = _filling(config, space, dataset, budgets, gauges, monitor)
     return Resolved(space.text, dataset.resolution, dataset.channels, len(dataset.classes), dataset.fingerprint,
-                    dataset.split, latency_ms)
+                    dataset.split, latency_ms, by_hand, filling)
+
+
+def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets: Budgets, gauges: Gauges,
+             monitor: Monitor) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the texts of published networks and of members of the space that fill the budgets, as far as asked."""
+    by_hand, filling = [], []
+    if budgets.limits and BY_HAND in config.start:
+        found = made_by_hand(dataset.resolution, dataset.channels, len(dataset.classes), budgets, gauges,
+                             monitor.progress)
+        by_hand = [network.text for network in found.values()]
+        monitor.say(f"first: {', '.join(found)}, made by hand to fill the budget" if found else "no published network "
+                    "keeps the budget, however narrow: it may want smaller images (`--resolution`)")
+    if budgets.limits and FILLED in config.start:
+        filling = [network.text for network in filled_members(space, budgets, gauges, config.seed, FILLING,
+                                                              monitor.progress)]
+        monitor.say(f"then: {len(filling)} random members that fill the budget" if filling else "no member of the "
+                    "space fills the budget: another space (`--space`) may use it better")
+    return tuple(by_hand), tuple(filling)
 
 
 def _require_same(run: RunDirectory, config: SearchConfig, space: SearchSpace, dataset: Dataset) -> None:

@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator
 
 from evaluators.datasets import Dataset
-from nas.run.config import SearchConfig, is_run
-from nas.run.directory import RunDirectory
+from nas.run.config import BY_HAND, FILLED, SearchConfig, is_run
+from nas.run.directory import Resolved, RunDirectory
 from nas.trials.record import Start
 from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.errors import InvalidInput, require
@@ -15,21 +15,24 @@ from search_spaces.zoo import load_network
 TRAINED_ALIKE = ("evaluator", "epochs", "batch", "augmentation")  # what makes accuracies of two runs comparable
 
 
-def starts(config: SearchConfig, dataset: Dataset) -> list[Start]:
+def starts(config: SearchConfig, dataset: Dataset, resolved: Resolved | None = None) -> list[Start]:
     """Returns the architectures to evaluate first, each once.
 
     A published network is put to the data, a text taken as it is. A run directory stands for all that was trained to
-    the end there: its accuracies are taken over, while what it costs is measured on the targets of this search.
+    the end there: its accuracies are taken over, while what it costs is measured on the targets of this search. The
+    networks that fill the budgets come last, once these are resolved.
 
     Raises:
         InvalidInput: unknown name, wrong text, an architecture that does not fit the data, or a run that has trained
             otherwise, or on other data, than this search.
     """
     found: dict[str, Start] = {}
-    for name in config.start:
+    for name in (one for one in config.start if one not in (BY_HAND, FILLED)):
         for start in _of_run(name, config, dataset) if _is_run(name) else [Start(_network(name, dataset))]:
             if start.trained or start.architecture.text not in found:
                 found[start.architecture.text] = start
+    for text in (*resolved.by_hand, *resolved.filled) if resolved else ():
+        found.setdefault(text, Start(Architecture.parse(text)))
     return list(found.values())
 
 

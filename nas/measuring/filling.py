@@ -1,40 +1,87 @@
 """Networks that fill a budget: of those that differ in width only, the widest one within it."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
 
 from evaluators.latency import Precision
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within
+from nas.measuring.survey import Progress
 from nas.problem.budgets import Budgets, is_feasible
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
+from search_spaces.search_space import Assignment, SearchSpace
+from search_spaces.zoo.handmade import patterns
 
 STEPS_AN_OCTAVE = 8
 WIDTHS = tuple(2 ** (step / STEPS_AN_OCTAVE) for step in range(-4 * STEPS_AN_OCTAVE, 2 * STEPS_AN_OCTAVE + 1))
+WIDTH = "width"  # the choice of a space that multiplies its channels
+BY_HAND = ("mobilenet_v1", "mobilenet_v2", "mobilenext")  # of which a search tries one pattern each
+SHORTENED = "2 layers a stage, no tail"
+FULL = 0.9  # the least share of a budget that a network uses which fills it
+ATTEMPTS = 6  # random members for each that is wanted
 
 
 def filled(scaled: Callable[[float], Architecture], budgets: Budgets, gauges: Gauges,
-           precisions: Sequence[Precision] = (ROUGH, CAREFUL)) -> Architecture | None:
-    """Returns the widest network within the budgets, of those from a sixteenth to four times the width.
+           widths: Sequence[float] = WIDTHS, precisions: Sequence[Precision] = (ROUGH, CAREFUL)
+           ) -> tuple[Architecture, float] | None:
+    """Returns the widest network within the budgets, and the largest share of a budget that it uses.
 
-    Costs are taken to grow with the width, so that six networks are measured instead of all.
+    Costs are taken to grow with the width, so that few networks are measured.
 
     Args:
         scaled: gives the network of a width multiplier; raises `InvalidInput` where there is none.
         budgets: what it must meet.
         gauges: what measures, for each target.
+        widths: the multipliers, in ascending order.
         precisions: how exact latencies are to be, as `costs_within` takes them.
     """
-    best, low, high = None, 0, len(WIDTHS)
+    best, low, high = None, 0, len(widths)
     while low < high:
         middle = (low + high) // 2
         try:
-            network = scaled(WIDTHS[middle])
+            network = scaled(widths[middle])
         except InvalidInput:  # too narrow to be a network, as where groups do not divide the channels
             low = middle + 1
             continue
-        costs = costs_within(network, budgets, gauges, budgets.timed, precisions)
-        if is_feasible(budgets.violations(costs)):
-            best, low = network, middle + 1
+        violations = budgets.violations(costs_within(network, budgets, gauges, budgets.timed, precisions))
+        if is_feasible(violations):
+            best, low = (network, 1 + max(violations.values())), middle + 1
         else:
             high = middle
     return best
+
+
+def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets, gauges: Gauges, progress: Progress
+                 ) -> dict[str, Architecture]:
+    """Returns published networks by name, put to the images of a search and widened until they fill its budgets."""
+    found = {}
+    for done, family in enumerate(BY_HAND):
+        progress("filling the budget with published networks", done, len(BY_HAND))
+        for pattern in patterns(family, resolution, channels, classes):
+            if pattern.name.endswith(SHORTENED) and (full := filled(pattern.scaled, budgets, gauges)):
+                found[family] = full[0]
+    return found
+
+
+def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, count: int, progress: Progress
+                   ) -> list[Architecture]:
+    """Returns random members of a space with a choice of width that use at least `FULL` of a budget.
+
+    There may be fewer than `count`, and none where the widths of the space do not reach the budget.
+    """
+    widths = sorted(map(float, space.parameters.get(WIDTH, ())))
+    generator, found = np.random.default_rng((seed, 3)), list[Architecture]()
+    for _ in range(ATTEMPTS * count if widths else 0):
+        if len(found) == count:
+            break
+        progress("filling the budget with members of the space", len(found), count)
+        full = filled(partial(_of_width, space, space.sample(generator)), budgets, gauges, widths)
+        if full and full[1] >= FULL and full[0] not in found:
+            found.append(full[0])
+    return found
+
+
+def _of_width(space: SearchSpace, assignment: Assignment, width: float) -> Architecture:
+    return space.decode(assignment | {WIDTH: width})

@@ -24,6 +24,8 @@ from search_spaces.errors import require, unknown
 KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
                          int | None: "a whole number or None", int | float | None: "a number or None"}
 CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a search may be resumed with other values of
+FITTED = "fitted"  # the space that is searched by default
+AUTO, BY_HAND, FILLED, NOTHING = "auto", "by-hand", "filled", "none"  # what to evaluate first, besides networks and runs
 TRIALS = 20  # where nothing else ends a search
 PREDICTOR, TIMING = "predictor", "timing"  # where latencies are from, besides files of predictors
 PER_TARGET = ("latency_percentile", *(quantity.field for quantity in QUANTITIES.values() if quantity.of_target))
@@ -50,7 +52,9 @@ class SearchConfig:
         size_bytes: budget of the model file.
         objectives: `accuracy`, alone or with one of `latency`, `macs` and `params`.
         start: what to evaluate first: names of published networks, texts of architectures, or directories of runs,
-            whose trained candidates are measured anew and not trained again; see `nas.engine.warm_start`.
+            whose trained candidates are measured anew and not trained again; `by-hand`, published networks that fill
+            the budgets; `filled`, random members that do; `none`; `auto`: the latter two in the space `fitted`,
+            none in others; see `nas.engine.warm_start`.
         latency_from: where latencies are from. By default all that may be trained is timed, on a target that a command
             reaches only what earlier timings leave in doubt. `predictor`: members of the space are timed first, and
             candidates that are surely over a budget of time are not; files of predictors: the same with what they know;
@@ -73,7 +77,7 @@ class SearchConfig:
             one, what a search proposes depends on which training ends first.
     """
 
-    space: str = "mobile"
+    space: str = FITTED
     data: str = "fashion-mnist"
     resolution: int | None = None
     target: str | tuple[str, ...] = "onnxruntime"
@@ -86,7 +90,7 @@ class SearchConfig:
     memory_bytes: int | None = None
     size_bytes: int | None = None
     objectives: tuple[str, ...] = ("accuracy", "latency")
-    start: tuple[str, ...] = ()
+    start: tuple[str, ...] = (AUTO,)
     latency_from: tuple[str, ...] = ()
     strategy: str = "surrogate"
     evaluator: str = "training"
@@ -106,6 +110,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         self._normalise_sequences()
         self._normalise_names()
+        self._normalise_start()
         self._check_kinds()
         self._normalise_targets()
         self._check_plugins()
@@ -145,6 +150,19 @@ class SearchConfig:
                 require("<" not in named and "." not in named.partition(":")[2],
                         f"{rule} of a module, so that it is found on resuming, but got '{named}'")
                 object.__setattr__(self, field, named)
+
+    def _normalise_start(self) -> None:
+        """Puts what fills the budgets in the place of `auto`, and nothing in that of `none`."""
+        tabulated = isinstance(self.data, str) and is_table(self.data)
+        start = tuple(name for name in self.start if name != NOTHING)
+        if AUTO in start:
+            fills = self.space == FITTED and not tabulated
+            start = tuple(dict.fromkeys(name for one in start for name in (
+                (one,) if one != AUTO else (BY_HAND, FILLED) if fills else ())))
+        filling = [name for name in (BY_HAND, FILLED) if name in start]
+        require(not filling or not tabulated, f"`start` may be {' and '.join(filling)} where networks are trained, but "
+                f"the data are '{self.data}'")
+        object.__setattr__(self, "start", start)
 
     def _normalise_targets(self) -> None:
         """Puts targets, and the values that each of them has, into canonical form."""

@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The values that a configuration was resolved to on its data and target."""
+    """The values that a configuration was resolved to on its data and target.
+
+    `by_hand` and `filled` are the networks that fill the budgets and are tried first, as `nas.measuring.filling` found
+    them; the other fields are as their names say.
+    """
 
     space: str
     resolution: int
@@ -48,6 +52,8 @@ class Resolved:
     data_fingerprint: str
     data_split: str
     latency_ms: PerTarget = None
+    by_hand: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
 
     def differences(self, other: "Resolved") -> list[str]:
         """Returns a line for each field that differs from the other's."""

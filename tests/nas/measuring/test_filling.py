@@ -1,8 +1,16 @@
+import numpy as np
 import pytest
 
-from nas.measuring.filling import WIDTHS, filled
+from nas.measuring.filling import BY_HAND, WIDTHS, filled, filled_members, made_by_hand
 from nas.problem.budgets import Budgets
+from search_spaces import SPACES
 from search_spaces.zoo.handmade import patterns
+
+LIMIT = 1_234_567
+
+
+def silent(what, done, total):
+    pass
 
 
 @pytest.fixture
@@ -10,11 +18,13 @@ def pattern():
     return next(iter(patterns("mobilenet_v1", 28, 1, 10)))
 
 
-@pytest.mark.parametrize("limit", [100_000, 1_000_000, 1_234_567])
+@pytest.mark.parametrize("limit", [100_000, 1_000_000, LIMIT])
 def test_the_widest_network_within_the_budget_is_found_among_all(pattern, limit):
     expected = max((network for network in map(pattern.scaled, WIDTHS) if network.macs <= limit),
                    key=lambda network: network.macs)
-    assert filled(pattern.scaled, Budgets(macs=limit), {}) == expected
+    network, share = filled(pattern.scaled, Budgets(macs=limit), {})
+    assert network == expected
+    assert share == pytest.approx(expected.macs / limit)
 
 
 def test_there_is_none_where_the_narrowest_network_exceeds_the_budget(pattern):
@@ -28,5 +38,39 @@ def test_few_networks_are_measured(pattern):
         asked.append(width)
         return pattern.scaled(width)
 
-    filled(scaled, Budgets(macs=1_000_000), {})
+    filled(scaled, Budgets(macs=LIMIT), {})
     assert len(asked) <= 6
+
+
+def test_the_latency_that_a_meter_gives_is_filled_too(pattern, gauge):
+    (target, limit_ms) = ("onnxruntime", gauge.latency(pattern.scaled(0.5), None).median_ms * 1.1)
+    network, share = filled(pattern.scaled, Budgets(latency_ms=limit_ms), {target: gauge})
+    assert gauge.latency(network, None).high_ms <= limit_ms
+    assert 0.8 < share <= 1
+
+
+def test_every_family_that_fits_the_budget_is_made_by_hand():
+    found = made_by_hand(28, 1, 10, Budgets(macs=LIMIT), {}, silent)
+    assert set(found) == set(BY_HAND)
+    assert all(0.5 * LIMIT < network.macs <= LIMIT for network in found.values())
+    assert made_by_hand(28, 1, 10, Budgets(macs=1000), {}, silent) == {}
+
+
+def test_members_fill_the_budget_and_are_those_of_the_seed():
+    space = SPACES["fitted"].bind(28, 1, 10)
+    found = filled_members(space, Budgets(macs=LIMIT), {}, seed=0, count=5, progress=silent)
+    assert len(found) == len(set(found)) == 5
+    assert all(0.9 * LIMIT <= network.macs <= LIMIT and network in space for network in found)
+    assert found == filled_members(space, Budgets(macs=LIMIT), {}, seed=0, count=5, progress=silent)
+    assert found != filled_members(space, Budgets(macs=LIMIT), {}, seed=1, count=5, progress=silent)
+
+
+def test_a_budget_out_of_reach_of_the_widths_is_filled_by_no_member():
+    space = SPACES["fitted"].bind(28, 1, 10)
+    largest = max(space.decode(space.sample(np.random.default_rng(seed))).macs for seed in range(200))
+    assert filled_members(space, Budgets(macs=100 * largest), {}, seed=0, count=2, progress=silent) == []
+
+
+def test_a_space_without_a_choice_of_width_has_no_members_to_fill_it(bound_space):
+    narrow = type(bound_space)((), bound_space.input, bound_space.stages)
+    assert filled_members(narrow, Budgets(macs=LIMIT), {}, seed=0, count=2, progress=silent) == []
