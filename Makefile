@@ -6,7 +6,7 @@ RUN ?= runs/first
 .PHONY: search test slow lint clean
 
 search: $(VENV)/installed
-	$(VENV)/bin/nas search --space mobile --data fashion-mnist --target onnxruntime --latency p30 --trials 10 --run $(RUN)
+	$(VENV)/bin/nas search --data fashion-mnist --target onnxruntime --latency p30 --time 4m --run $(RUN)
 	$(VENV)/bin/nas export $(RUN)
 
 test: $(VENV)/installed-dev lint

@@ -24,13 +24,15 @@ from nas.cli.options import (
     "network, or auto: blocks on CPU, else the faster one, measured", seed="of data split, strategy and training"))
 def search_space(
     *,
-    space: Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [mobile]", show_default=False)] = None,
+    space: Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [fitted]", show_default=False)] = None,
     data: Data = None, resolution: Resolution = None, target: Targets = None,
     limits: dict[str, Any],
     objectives: Annotated[str | None, typer.Option(
         help="accuracy, alone or with latency, macs or params  [accuracy,latency]", show_default=False)] = None,
     start: Annotated[str | None, typer.Option(
-        help="published networks, architectures or runs to try first, separated by commas", show_default=False)] = None,
+        help="published networks, architectures or runs to try first, separated by commas; by-hand: published networks "
+        "that fill the budgets; filled: random members that do; none  [by-hand,filled in the space fitted]",
+        show_default=False)] = None,
     latency_from: Annotated[list[str] | None, typer.Option(
         help="predictor: time members of the space first, and no candidate that is surely over the budget; FILE of a "
         "saved predictor: the same with what it knows; timing: time all  [timing, and for commands what earlier "

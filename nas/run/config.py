@@ -25,7 +25,7 @@ KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole num
                          int | None: "a whole number or None", int | float | None: "a number or None"}
 CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a search may be resumed with other values of
 FITTED = "fitted"  # the space that is searched by default
-AUTO, BY_HAND, FILLED, NOTHING = "auto", "by-hand", "filled", "none"  # what to evaluate first, besides networks and runs
+AUTO, BY_HAND, FILLED, NOTHING = "auto", "by-hand", "filled", "none"  # words for what to evaluate first
 TRIALS = 20  # where nothing else ends a search
 PREDICTOR, TIMING = "predictor", "timing"  # where latencies are from, besides files of predictors
 PER_TARGET = ("latency_percentile", *(quantity.field for quantity in QUANTITIES.values() if quantity.of_target))
