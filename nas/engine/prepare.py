@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import optuna
 
 PERCENTILE_SAMPLE = 60
+TRAINING = "training"  # the evaluator that trains on the images
 FILLING = 8  # random members that fill the budgets, to begin with
 
 
@@ -177,7 +178,16 @@ def _resolve(config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Mo
         monitor.say(f"budgets: {budgets}; a member of the space meets them")
     by_hand, filling = _filling(config, space, dataset, budgets, gauges, monitor)
     return Resolved(space.text, dataset.resolution, dataset.channels, len(dataset.classes), dataset.fingerprint,
-                    dataset.split, latency_ms, by_hand, filling)
+                    dataset.split, latency_ms, by_hand, filling, _easy_accuracy(config, dataset))
+
+
+def _easy_accuracy(config: SearchConfig, dataset: Dataset) -> float | None:
+    """Returns the validation accuracy of logistic regression, None where candidates are not trained on the images."""
+    if config.evaluator != TRAINING or is_table(config.data):
+        return None
+    from evaluators.training.logistic_regression import easy_accuracy
+
+    return easy_accuracy(dataset, dataset.train, dataset.validation)
 
 
 def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets: Budgets, gauges: Gauges,

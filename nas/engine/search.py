@@ -7,6 +7,7 @@ from pathlib import Path
 from nas.engine.loop import Loop
 from nas.engine.prepare import Prepared, prepare
 from nas.engine.termination import Termination, seconds_spent
+from nas.engine.worth import worth
 from nas.measuring.meters import Gauge, Gauges
 from nas.measuring.remeasuring import retime_front, wanted_trials
 from nas.measuring.screening import calibrate
@@ -44,6 +45,8 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             termination = dataclasses.replace(termination, trials=wanted)
         if reason:
             monitor.say(reason)
+        for line in worth(run.candidates(), run.resolved.easy_accuracy):
+            monitor.say(line)
     return run
 
 

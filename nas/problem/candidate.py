@@ -64,6 +64,7 @@ class Candidate:
         compiled: what was compiled at a time to train it, blocks or the network, where its evaluator says so.
         start: the text of the architecture that was asked for, where the strategy was not asked.
         outside: whether the space lacks its architecture.
+        by_hand: whether it is a published network that was made to fill the budgets, for others to be compared with.
         began: when the trial began.
         ended: when it ended.
     """
@@ -88,6 +89,7 @@ class Candidate:
     compiled: str | None = field(default=None, compare=False)  # by the same numbers but for rounding
     start: str | None = None
     outside: bool = False
+    by_hand: bool = field(default=False, compare=False)  # what the run tells, not the trial
     began: datetime | None = field(default=None, compare=False)
     ended: datetime | None = field(default=None, compare=False)
 

@@ -132,6 +132,11 @@ def _draw_rest(axes: Axes, scene: Scene) -> list[Any]:
             handles += axes.plot([latency_of(c) for c in inside], [accuracy_of(c) for c in inside], marker="o",
                                  label=words, **common)
             axes.plot([latency_of(c) for c in below], [0.045] * len(below), marker="v", transform=edge, **common)
+    by_hand = [c for c in scene.by_hand if accuracy_of(c) >= floor]
+    if by_hand:
+        handles += axes.plot([latency_of(c) for c in by_hand], [accuracy_of(c) for c in by_hand], "s", color=_DARK,
+                             markerfacecolor="none", markersize=11, markeredgewidth=1.0, zorder=6, linestyle="none",
+                             label=f"made by hand ({len(by_hand)})")
     if scene.untrained:
         handles += axes.plot([latency_of(c) for c in scene.untrained], [0.012] * len(scene.untrained), "|", color=_GREY,
                              alpha=0.6, markersize=8, markeredgewidth=0.9, transform=edge, zorder=2,

@@ -24,6 +24,7 @@ class Scene:
         winner: the one to mark.
         others: feasible and fully trained, but dominated.
         partial: trained, but over a budget or stopped early.
+        by_hand: published networks that fill the budget, also where they are on the front.
         untrained: rejected before training, so that their latency alone is known.
         budget_ms: the budget for latency.
         latency_limits_ms: the horizontal axis.
@@ -36,6 +37,7 @@ class Scene:
     winner: Candidate | None
     others: tuple[Candidate, ...]
     partial: tuple[Candidate, ...]
+    by_hand: tuple[Candidate, ...]
     untrained: tuple[Candidate, ...]
     budget_ms: float | None
     latency_limits_ms: Interval
@@ -88,6 +90,7 @@ def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
         front=tuple(members),
         winner=next((c for c in members if best and c.architecture == best.architecture), None),
         others=tuple(others), partial=tuple(partial), untrained=tuple(untrained),
+        by_hand=tuple(c for c in distinct(shown) if c.by_hand and c.eligible),
         budget_ms=budget_ms, latency_limits_ms=latency_limits_ms, logarithmic=logarithmic,
         accuracy_limits=_accuracy_limits(members, others, partial), total=len(distinct(candidates)))
 

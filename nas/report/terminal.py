@@ -9,7 +9,8 @@ from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate
 from nas.problem.quantities import format_latency_ms
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
 
-_STYLES = {"★": "bold yellow", "●": "bold blue", "─": "blue", "┆": "red", "o": "", "·": "dim", "'": "dim"}
+_STYLES = {"★": "bold yellow", "●": "bold blue", "─": "blue", "┆": "red", "o": "", "□": "magenta", "·": "dim",
+           "'": "dim"}
 _GUTTER = 7  # the columns of an accuracy and the axis
 
 
@@ -58,6 +59,7 @@ def _draw(scene: Scene, columns: int, lines: int) -> list[list[str]]:
     mark(scene.partial, "·")
     mark(scene.others, "o")
     mark(scene.front, "●")
+    mark(scene.by_hand, "□")
     mark([scene.winner] if scene.winner else [], "★")
     return grid
 
@@ -77,7 +79,8 @@ def _legend(scene: Scene, width: int) -> Text:
         entries.append(("★", f"winner (trial {scene.winner.trial})"))
     entries += [(sign, f"{what} ({len(group)})") for sign, what, group in (
         ("●", "front", scene.front), ("o", "dominated", scene.others),
-        ("·", "stopped early or over a budget", scene.partial), ("'", "rejected before training", scene.untrained))
+        ("□", "made by hand", scene.by_hand), ("·", "stopped early or over a budget", scene.partial),
+        ("'", "rejected before training", scene.untrained))
         if group]
     if scene.budget_ms is not None:
         entries.append(("┆", f"budget {format_latency_ms(scene.budget_ms)}"))

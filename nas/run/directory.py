@@ -42,7 +42,7 @@ class Resolved:
     """The values that a configuration was resolved to on its data and target.
 
     `by_hand` and `filled` are the networks that fill the budgets and are tried first, as `nas.measuring.filling` found
-    them; the other fields are as their names say.
+    them; `easy_accuracy` is that of logistic regression on the validation images, None where nothing is trained here.
     """
 
     space: str
@@ -54,6 +54,7 @@ class Resolved:
     latency_ms: PerTarget = None
     by_hand: tuple[str, ...] = ()
     filled: tuple[str, ...] = ()
+    easy_accuracy: float | None = None
 
     def differences(self, other: "Resolved") -> list[str]:
         """Returns a line for each field that differs from the other's."""
@@ -168,7 +169,8 @@ class RunDirectory:
         if study is None and not (self.path / "study.db").exists():
             return []
         study = study or self.study()
-        found = evaluated(self.told(study) if told is None else told)
+        found = [dataclasses.replace(candidate, by_hand=True) if candidate.architecture in self.resolved.by_hand
+                 else candidate for candidate in evaluated(self.told(study) if told is None else told)]
         notes = study.user_attrs
         if not notes:
             return found

@@ -91,6 +91,11 @@ def test_its_winner_is_shown(name, opened, nas):
     assert out.splitlines()[0] == best["architecture"]
 
 
+def untimed(candidate):
+    """A candidate without what changes where it is timed again, as the front is at the end of a search."""
+    return dataclasses.replace(candidate, costs=dataclasses.replace(candidate.costs, latencies={}), violations={})
+
+
 @pytest.mark.parametrize("name", BEFORE)
 def test_it_is_continued_with_all_that_was_found(name, opened, trained):
     path = opened(name)
@@ -98,7 +103,8 @@ def test_it_is_continued_with_all_that_was_found(name, opened, trained):
     known = before.candidates()
     config = dataclasses.replace(before.config, trials=before.config.trials + 2, workers=1)
     run = run_search(config, path, gauge=Gauge())
-    assert [candidate for candidate in run.candidates() if candidate.trial <= known[-1].trial] == known
+    found = [candidate for candidate in run.candidates() if candidate.trial <= known[-1].trial]
+    assert list(map(untimed, found)) == list(map(untimed, known))
     assert not {candidate.architecture for candidate in known if candidate.trained} & set(trained)
     assert tally(run.told()).tried == config.trials
 
