@@ -182,7 +182,7 @@ def _resolve(config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Mo
 
 
 def _easy_accuracy(config: SearchConfig, dataset: Dataset) -> float | None:
-    """Returns the validation accuracy of logistic regression, None where nothing is trained that is compared with it."""
+    """Returns the validation accuracy of logistic regression, None where nothing is compared with it."""
     if config.evaluator != TRAINING or BY_HAND not in config.start:
         return None
     from evaluators.training.logistic_regression import easy_accuracy
