@@ -7,13 +7,14 @@ adds one:
         check_evaluator(my_evaluator)
 """
 
+import copy
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -23,7 +24,10 @@ from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.networks.weights import Weights
 from evaluators.recipe import Recipe
 from evaluators.runtimes import Options, Runtime
-from nas.strategies import Problem, Strategy
+from nas.problem.candidate import Candidate
+from nas.strategies import Maker, Problem, Strategy, sampler_of
+from nas.strategies.loading import maker_of
+from nas.strategies.reseeding import Reseeded
 from nas.trials.record import LOST
 from search_spaces.architecture import Architecture
 from search_spaces.search_space import Assignment
@@ -76,21 +80,64 @@ def _check_continuation(evaluate: Evaluator, architecture: Architecture, data: D
                  "a training that goes on from a checkpoint must end as one that was not stopped")
 
 
-def check_strategy(strategy: Strategy, trials: int = 30) -> None:
+def check_strategy(make: Callable[..., Any], trials: int = 30) -> None:
     """Checks a strategy on a space of 8 members, with more trials than members.
 
     It must propose members of the space whatever became of the earlier trials, and the same ones from the same seed:
-    one by one, while others are running, and if each trial is first lost with its worker.
+    one by one, while others are running, and if each trial is first lost with its worker. What `propose` returns must
+    follow from its arguments alone, whatever the instance has proposed before.
+
+    Args:
+        make: what `--strategy` would name: a class or a function that makes a strategy or an Optuna sampler.
+        trials: the proposals that are asked for each time.
     """
+    maker = maker_of(make, getattr(make, "__name__", "strategy"))
     for name, outcome in OUTCOMES.items():
-        for directions in (["maximize", "minimize"], ["maximize"]):
-            proposals = _proposals(strategy, outcome, directions, trials)
-            again = _proposals(strategy, outcome, directions, trials)
+        for objectives in (("accuracy", "latency"), ("accuracy",)):
+            problem = Problem(SPACE, objectives, seed=7)
+            proposals = _proposals(functools.partial(_compared, maker), problem, outcome, trials)
+            again = _proposals(maker, problem, outcome, trials)
             _require(proposals == again, f"one seed must give the same proposals each time ({name})")
-            resumed = _proposals(strategy, outcome, directions, trials, interrupted=True)
+            resumed = _proposals(maker, problem, outcome, trials, interrupted=True)
             _require(proposals == resumed, f"a search that is interrupted in each trial must go on as before ({name})")
-            together, again = (_proposals(strategy, outcome, directions, trials, workers=4) for _ in range(2))
+            together, again = (_proposals(maker, problem, outcome, trials, workers=4) for _ in range(2))
             _require(together == again, f"one seed must give the same proposals to equal workers ({name})")
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """A strategy whose proposals are compared with those of the same instance asked again, and of a new one.
+
+    Attributes:
+        strategy: the strategy.
+        make: makes a new instance.
+        continues_stopped: as the strategy has it.
+    """
+
+    strategy: Strategy
+    make: Callable[[], Strategy]
+    continues_stopped: bool = False
+
+    def propose(self, history: Sequence[Candidate], running: Sequence[Candidate], generator: np.random.Generator
+                ) -> Assignment:
+        """Returns the proposal; raises `AssertionError` if it does not follow from the arguments."""
+        again = [(self.strategy, copy.deepcopy(generator))]
+        if len(history) % 10 == 5:
+            again.append((self.make(), copy.deepcopy(generator)))
+        proposal = self.strategy.propose(history, running, generator)
+        for strategy, equal_generator in again:
+            other = strategy.propose(history, running, equal_generator)
+            _require(proposal == other, "a proposal must follow from history, running candidates and generator alone, "
+                     "whether the strategy is new or old", proposal, other)
+        return proposal
+
+
+def _compared(maker: Maker, problem: Problem) -> Strategy | Reseeded:
+    """Returns a strategy with its proposals compared; an Optuna sampler is as it is."""
+    strategy = maker(problem)
+    if isinstance(strategy, Reseeded):
+        return strategy
+    return Compared(strategy, lambda: cast(Strategy, maker(problem)))
 
 
 def check_runtime(runtime: Runtime) -> None:
@@ -178,27 +225,27 @@ OUTCOMES: dict[str, Outcome] = {
     "measured trials": _complete, "infeasible trials only": _infeasible, "failed trials only": _failed}
 
 
-def _proposals(strategy: Strategy, outcome: Outcome, directions: list[str], trials: int, interrupted: bool = False,
+def _proposals(maker: Maker, problem: Problem, outcome: Outcome, trials: int, interrupted: bool = False,
                workers: int = 1) -> list[Assignment]:
-    """Returns what a strategy proposes.
+    """Returns the proposals of a strategy.
 
     Args:
-        strategy: the strategy.
+        maker: makes the strategy.
+        problem: what is searched for.
         outcome: what a trial is told.
-        directions: those of the study.
         trials: how many proposals.
         interrupted: whether a trial is lost before each, and the study opened anew.
         workers: trials that are running at a time; they end in another order than they began.
     """
     import optuna
 
-    from nas.strategies.reseeding import FreshSampler
+    directions = ["maximize", "minimize"][:len(problem.objectives)]
 
     def opened() -> "optuna.Study":
-        sampler = FreshSampler(strategy, 7, Problem(SPACE, ("accuracy", "latency")[:len(directions)]))
-        return optuna.create_study(storage=storage, study_name="checked", directions=directions, sampler=sampler,
-                                   load_if_exists=True)
+        return optuna.create_study(storage=storage, study_name="checked", directions=directions,
+                                   sampler=sampler_of(strategy, problem), load_if_exists=True)
 
+    strategy = maker(problem)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = optuna.storages.InMemoryStorage()
     study, found, running = opened(), [], []

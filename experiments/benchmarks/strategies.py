@@ -19,7 +19,7 @@ import argparse
 import json
 import multiprocessing
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ from evaluators.machine.files import write_whole
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import directions
 from nas.problem.pareto import hypervolume
-from nas.strategies import STRATEGIES, Problem
-from nas.strategies.reseeding import FreshSampler
+from nas.strategies import STRATEGIES, Problem, Strategy, sampler_of
+from nas.strategies.reseeding import Reseeded
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PLOT = ROOT / "experiments/results/strategies.json", ROOT / "docs/strategies.png"
@@ -83,13 +83,19 @@ def case_of(name: str, file: Path) -> Case:
     return Case(table, Problem(table.space, ("accuracy",), Budgets(macs=limit)), within, np.array([1.0, largest]))
 
 
+@lru_cache(maxsize=3)
+def made(name: str, file: Path, strategy: str) -> Strategy | Reseeded:
+    """Returns a strategy for a case, made once for all seeds, since its features of a whole table take seconds."""
+    return STRATEGIES[strategy](case_of(name, file).problem)
+
+
 def searched(name: str, file: Path, strategy: str, seed: int) -> dict[str, Any]:
     """Returns the scores of a search after each number of evaluations of its case, and milliseconds per proposal."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     case, begin_s = case_of(name, file), time.perf_counter()
     objectives = case.problem.objectives
     study = optuna.create_study(directions=directions(objectives),
-                                sampler=FreshSampler(STRATEGIES[strategy], seed, case.problem))
+                                sampler=sampler_of(made(name, file, strategy), replace(case.problem, seed=seed)))
     limit, seen, found = case.problem.budgets.macs, set[str](), list[str]()
     while len(found) < AT[name][-1] and len(study.get_trials(deepcopy=False)) < LEAST_SHARE * AT[name][-1]:
         trial = study.ask()

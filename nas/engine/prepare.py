@@ -29,9 +29,8 @@ from nas.problem.budgets import Budgets, as_given
 from nas.run.config import BY_HAND, FILLED, SearchConfig
 from nas.run.directory import Resolved, RunDirectory
 from nas.run.monitor import Monitor
-from nas.strategies import SAYS_WHO_GOES_ON, Problem
+from nas.strategies import Problem, sampler_of
 from nas.strategies.loading import require_able, strategy_of
-from nas.strategies.reseeding import FreshSampler
 from nas.trials.record import Start
 from search_spaces.errors import InvalidInput, require
 from search_spaces.search_space import SearchSpace
@@ -112,14 +111,15 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
             run.write(config, run.resolved)
         else:
             _begin(run, config, setting, gauges, monitor, stack)
+        problem = Problem(space, config.objectives, run.budgets, config.seed, rungs.epochs[-1])
+        strategy = strategy_of(config.strategy)(problem)
         rungs = dataclasses.replace(rungs, objectives=config.objectives, reference=reference_point(
-            config.objectives, run.budgets, run.resolved.classes))
-        problem = Problem(space, config.objectives, run.budgets, epochs=rungs.epochs[-1])
+            config.objectives, run.budgets, run.resolved.classes), by_strategy=strategy.continues_stopped)
         recipe = dataclasses.replace(config.recipe, epochs=rungs.epochs[-1])
         evaluators = _evaluators(config, setting, Context(space, dataset, run.path / "evaluator", recipe), stack)
         yield Prepared(
             config, run, space, dataset, gauges, recipe, evaluators, starts(config, dataset, run.resolved), rungs,
-            FreshSampler(strategy_of(config.strategy), config.seed, problem),
+            sampler_of(strategy, problem),
             in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges))
 
 
@@ -154,8 +154,7 @@ def _rungs(config: SearchConfig, setting: Setting) -> Rungs:
         return Rungs((epochs,))
     require(epochs > 1, f"early stopping needs trainings of more than one epoch, but got {epochs}"
             + (f", since {setting.name} has no others" if epochs != config.epochs else ""))
-    return Rungs((*(config.rungs or (default_rung(epochs),)), epochs), config.brackets,
-                 by_strategy=config.strategy in SAYS_WHO_GOES_ON)
+    return Rungs((*(config.rungs or (default_rung(epochs),)), epochs), config.brackets)
 
 
 def _resolve(config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Monitor) -> Resolved:

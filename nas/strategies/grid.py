@@ -4,40 +4,39 @@ Optuna's own sampler goes through all combinations of choices, those that make t
 with a dead worker for visited, and cannot be told outside `optimize` that the last is done.
 """
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Sequence
+from functools import cached_property
 
-from optuna.distributions import BaseDistribution
-from optuna.study import Study
-from optuna.trial import FrozenTrial
+import numpy as np
 
+from nas.problem.candidate import Candidate
 from nas.problem.problem import Problem
-from nas.strategies.strategy import Key, ProposingSampler
+from nas.strategies.strategy import Key, choices_that_matter
 from search_spaces.errors import require
-from search_spaces.search_space import Assignment, SearchSpace
+from search_spaces.search_space import Assignment
 
 LARGEST = 10_000  # members of a space
 
 
-class GridSampler(ProposingSampler):
-    """Proposes each member of a space once, in random order; after the last one any."""
+class Grid:
+    """A strategy that proposes each member of a space once, in random order; after the last one any."""
 
-    def __init__(self, seed: int, problem: Problem) -> None:
-        """Takes a seed and what is searched for; raises `InvalidInput` if the space is too large."""
-        super().__init__(seed, problem)
-        require(problem.space.size <= LARGEST, f"the strategy grid is for spaces of at most {LARGEST} members, but got "
-                f"one of {problem.space.size:.6g}")
+    continues_stopped = False
 
-    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-                        ) -> dict[str, Any]:
-        """Returns the proposal for a trial."""
-        members = _members(self._problem.space)
-        tried = {self._key(other.params) for other in self._tried(study, trial)}
-        unseen = [member for key, member in members.items() if key not in tried] or list(members.values())
-        return unseen[self._generator.integers(len(unseen))]
+    def __init__(self, problem: Problem) -> None:
+        """Takes what is searched for; raises `InvalidInput` if the space is too large."""
+        self._space = problem.space
+        require(self._space.size <= LARGEST, f"the strategy grid is for spaces of at most {LARGEST} members, but got "
+                f"one of {self._space.size:.6g}")
 
+    def propose(self, history: Sequence[Candidate], running: Sequence[Candidate], generator: np.random.Generator
+                ) -> Assignment:
+        """Returns a random member that was not proposed yet."""
+        tried = {choices_that_matter(self._space, candidate.assignment) for candidate in (*history, *running)}
+        unseen = [member for key, member in self._members.items() if key not in tried] or list(self._members.values())
+        return unseen[generator.integers(len(unseen))]
 
-@lru_cache(maxsize=8)
-def _members(space: SearchSpace) -> dict[Key, Assignment]:
-    """Returns all members by their choices that matter; kept, since a sampler lives for one trial only."""
-    return {tuple(space.active(member).items()): member for member in space.enumerated(LARGEST) or ()}
+    @cached_property
+    def _members(self) -> dict[Key, Assignment]:
+        """All members by their choices that matter."""
+        return {choices_that_matter(self._space, member): member for member in self._space.enumerated(LARGEST) or ()}

@@ -1,4 +1,4 @@
-"""Strategies by name or by the path of an Optuna sampler of the user's, and whether one can do what is asked."""
+"""Strategies by name, or by the path of the user's own, and whether one can do what is asked."""
 
 import importlib
 import inspect
@@ -9,52 +9,76 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 
 from nas.problem.candidate import directions
-from nas.strategies import STRATEGIES, Problem, Strategy
-from nas.strategies.reseeding import FreshSampler
+from nas.strategies import STRATEGIES, Maker, Problem, Strategy, sampler_of
+from nas.strategies.reseeding import Reseeded
 from search_spaces.errors import InvalidInput, require
 
 OURS = ("search_spaces", "evaluators", "nas")
 REHEARSED = 12  # trials; after 10, Optuna's samplers begin to use what they were told
 
 
-def strategy_of(name: str) -> Strategy:
-    """Returns the strategy of a name, or the one that makes the samplers that a path names.
-
-    A path names the class of a sampler, or a function that returns one; of `seed` and `problem` it is given what it
-    takes. A sampler is made for each trial anew, so what it learns it must read from the study.
+def strategy_of(name: str) -> Maker:
+    """Returns the maker of the strategy of a name, or of the one that a path names; see `maker_of`.
 
     Raises:
-        InvalidInput: the path names neither.
+        InvalidInput: the path names neither a class nor a function.
     """
     if name in STRATEGIES:
         return STRATEGIES[name]
-    make = load(name, "a strategy", "a sampler")
-    is_sampler = issubclass(make, BaseSampler) if inspect.isclass(make) else inspect.isroutine(make)
-    require(is_sampler, "a strategy must name the class of an Optuna sampler or a function that returns one, but "
-            f"'{name}' is {make!r}")
-    return partial(_made, name, make)
+    make = load(name, "a strategy", "a class or a function")
+    require(inspect.isclass(make) or inspect.isroutine(make), "a strategy must name a class or a function that makes "
+            f"one, but '{name}' is {make!r}")
+    return maker_of(make, name)
+
+
+def maker_of(make: Callable[..., Any], name: str) -> Maker:
+    """Returns the maker of a strategy of the user's, from a class, or from a function that returns one.
+
+    Of `seed` and `problem` it is given what it takes. What it makes may be an Optuna sampler: one is made for each
+    trial anew, so what it learns it must read from the study.
+
+    Args:
+        make: the class or the function.
+        name: what errors call it.
+    """
+    def made(problem: Problem) -> Strategy | Reseeded:
+        found = _called(make, name, problem.seed, problem)
+        if isinstance(found, BaseSampler):
+            return Reseeded(partial(_called, make, name))
+        is_strategy = isinstance(found, Reseeded) or (hasattr(found, "propose") and hasattr(found, "continues_stopped"))
+        require(is_strategy, "a strategy must be an Optuna sampler, or have `propose` and `continues_stopped`, but "
+                f"'{name}' is a {type(found).__name__}")
+        return cast(Strategy, found)
+    return made
+
+
+def _called(make: Callable[..., Any], name: str, seed: int, problem: Problem) -> Any:
+    given = {"seed": seed, "problem": problem}
+    try:
+        return make(**{name: given[name] for name in given.keys() & inspect.signature(make).parameters.keys()})
+    except Exception as error:  # whatever it raises
+        raise InvalidInput(f"a strategy must be made with `seed`, `problem` or nothing, but '{name}' could not be: "
+                           f"{type(error).__name__}: {error}") from error
 
 
 def require_able(name: str, problem: Problem) -> None:
     """Raises `InvalidInput` unless a strategy can search for what is asked.
 
-    What a sampler of the user's is able to do shows in a few trials whose values are made up.
+    What one of the user's is able to do shows in a few trials whose values are made up.
     """
-    strategy = strategy_of(name)
-    strategy(problem.seed, problem)
+    strategy = strategy_of(name)(problem)
     if name in STRATEGIES:
         return
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     count, limits = len(problem.objectives), problem.budgets.limits
-    study = optuna.create_study(directions=directions(problem.objectives),
-                                sampler=FreshSampler(strategy, problem.seed, problem))
+    study = optuna.create_study(directions=directions(problem.objectives), sampler=sampler_of(strategy, problem))
     generator = np.random.default_rng(problem.seed)
     try:
         for _ in range(REHEARSED):
@@ -63,23 +87,10 @@ def require_able(name: str, problem: Problem) -> None:
             for limit in limits:
                 trial.set_constraint(limit, generator.uniform(-1, 1))
             study.tell(trial, generator.uniform(size=count).tolist())
-    except Exception as error:  # whatever a sampler raises
+    except Exception as error:  # whatever it raises
         asked = f"{' and '.join(problem.objectives)}{' under constraints' if limits else ''}"
         raise InvalidInput(f"a strategy must be able to search for {asked}, but '{name}' is not: "
                            f"{type(error).__name__}: {error}") from error
-
-
-def _made(name: str, make: Callable[..., Any], seed: int, problem: Problem) -> BaseSampler:
-    """Returns a new sampler of the user's."""
-    given = {"seed": seed, "problem": problem}
-    try:
-        sampler = make(**{name: given[name] for name in given.keys() & inspect.signature(make).parameters.keys()})
-    except Exception as error:  # whatever it raises
-        raise InvalidInput(f"a sampler must be made with `seed`, `problem` or nothing, but '{name}' could not be: "
-                           f"{type(error).__name__}: {error}") from error
-    require(isinstance(sampler, BaseSampler),
-            f"a strategy must be an Optuna sampler, but '{name}' returned a {type(sampler).__name__}")
-    return sampler
 
 
 def is_path(text: str) -> bool:

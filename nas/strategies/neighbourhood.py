@@ -1,21 +1,18 @@
 """Strategies that change one choice of an earlier candidate: regularised evolution and local search.
 
 They differ in whose choice is changed. Choices that do not matter are never changed, and nothing is proposed twice as
-long as there is something else nearby. All that is known is read from the trials.
+long as there is something else nearby.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
 
+from nas.problem.candidate import OBJECTIVES, Candidate
 from nas.problem.pareto import ranks
 from nas.problem.problem import Problem
-from nas.strategies.strategy import ProposingSampler
+from nas.strategies.strategy import choices_that_matter
 from search_spaces.search_space import Assignment, SearchSpace
 
 STARTUP = 10  # random candidates to begin with
@@ -26,41 +23,46 @@ ATTEMPTS = 30
 Parents = Callable[[np.random.Generator, Sequence[Assignment], Sequence[int]], Iterator[Assignment]]
 
 
-class NeighbourhoodSampler(ProposingSampler):
-    """Proposes a random unseen neighbour of the first parent that has one."""
+@dataclass(frozen=True)
+class Neighbourhood:
+    """A strategy that proposes a random unseen neighbour of the first parent that has one.
 
-    def __init__(self, seed: int, problem: Problem, parents: Parents) -> None:
-        """Takes a seed, what is searched for, and what yields parents of past assignments and their ranks."""
-        super().__init__(seed, problem)
-        self._space = problem.space
-        self._parents = parents
+    Attributes:
+        problem: what is searched for.
+        parents: yields parents of past assignments and their ranks.
+        continues_stopped: as `Strategy` has it.
+    """
 
-    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-                        ) -> dict[str, Any]:
-        """Returns the proposal for a trial."""
-        tried = self._tried(study, trial)
-        seen = {self._key(other.params) for other in tried}
-        past = [other for other in tried if other.state == TrialState.COMPLETE]
+    problem: Problem
+    parents: Parents
+    continues_stopped: bool = False
+
+    def propose(self, history: Sequence[Candidate], running: Sequence[Candidate], generator: np.random.Generator
+                ) -> Assignment:
+        """Returns the proposal."""
+        space = self.problem.space
+        seen = {choices_that_matter(space, candidate.assignment) for candidate in (*history, *running)}
+        past = [candidate for candidate in history if candidate.state == "complete"]
         if len(past) >= STARTUP:
-            order = _ranks(past, study.directions)
-            for parent in self._parents(self._generator, [other.params for other in past], order):
-                near = [other for other in _neighbours(self._space, parent) if self._key(other) not in seen]
+            order = _ranks(past, self.problem.objectives)
+            for parent in self.parents(generator, [candidate.assignment for candidate in past], order):
+                near = [other for other in _neighbours(space, parent) if choices_that_matter(space, other) not in seen]
                 if near:
-                    return near[self._generator.integers(len(near))]
-        drawn = [self._space.sample(self._generator)]
-        while self._key(drawn[-1]) in seen and len(drawn) < ATTEMPTS:
-            drawn.append(self._space.sample(self._generator))
+                    return near[generator.integers(len(near))]
+        drawn = [space.sample(generator)]
+        while choices_that_matter(space, drawn[-1]) in seen and len(drawn) < ATTEMPTS:
+            drawn.append(space.sample(generator))
         return drawn[-1]
 
 
-def evolution(seed: int, problem: Problem) -> BaseSampler:
+def evolution(problem: Problem) -> Neighbourhood:
     """Returns regularised evolution: the best of a tournament among the latest candidates (Real et al. 2019)."""
-    return NeighbourhoodSampler(seed, problem, _winners)
+    return Neighbourhood(problem, _winners)
 
 
-def local_search(seed: int, problem: Problem) -> BaseSampler:
+def local_search(problem: Problem) -> Neighbourhood:
     """Returns local search from the front (White et al. 2021, "Exploring the Loss Landscape in NAS")."""
-    return NeighbourhoodSampler(seed, problem, _best_first)
+    return Neighbourhood(problem, _best_first)
 
 
 def _winners(generator: np.random.Generator, past: Sequence[Assignment], order: Sequence[int]) -> Iterator[Assignment]:
@@ -76,13 +78,13 @@ def _best_first(generator: np.random.Generator, past: Sequence[Assignment], orde
     return (past[index] for index in sorted(shuffled, key=lambda index: order[index]))
 
 
-def _ranks(past: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[int]:
-    """Returns the rank of each trial: feasible ones by their fronts, then the others by the sum of their violations."""
-    signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions])
-    violations = np.array([sum(max(0.0, value) for value in other.constraints.values()) for other in past])
+def _ranks(past: Sequence[Candidate], objectives: Sequence[str]) -> list[int]:
+    """Returns the rank of each candidate: feasible ones by their fronts, then the others by all their violations."""
+    violations = np.array([sum(max(0.0, value) for value in candidate.violations.values()) for candidate in past])
     feasible, found = violations <= 0, np.zeros(len(past), np.int64)
     if feasible.any():
-        found[feasible] = ranks(signs * np.array([other.values for other in past])[feasible])
+        points = np.array([[OBJECTIVES[name](candidate) for name in objectives] for candidate in past])
+        found[feasible] = ranks(points[feasible])
     found[~feasible] = 1 + found.max() + np.unique(violations[~feasible], return_inverse=True)[1]
     return [int(rank) for rank in found]
 

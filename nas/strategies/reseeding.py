@@ -1,7 +1,10 @@
-"""A sampler that is made anew for every trial, so that a resumed study asks for what an undisturbed one would."""
+"""Optuna's samplers made anew for every trial, so that a resumed study proposes what an undisturbed one would.
 
-import dataclasses
-from collections.abc import Container, Sequence
+A trial's seed follows from the seed of the study and the place of the trial, in which lost trials do not count.
+"""
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,30 +14,43 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.problem.problem import Problem
-from nas.strategies.strategy import Strategy
 from nas.trials.record import LOST, OUTSIDE
+from search_spaces.search_space import SearchSpace
+
+SamplerMaker = Callable[[int, Problem], BaseSampler]
 
 
-class FreshSampler(BaseSampler):
-    """Draws each trial from a new inner sampler, seeded by the seed and the place of the trial.
+@dataclass(frozen=True)
+class Reseeded:
+    """Samplers of Optuna's in place of a strategy.
+
+    Attributes:
+        make: makes the sampler of a trial from its seed and the problem.
+        continues_stopped: as `Strategy` has it.
+    """
+
+    make: SamplerMaker
+    continues_stopped: bool = False
+
+
+class ReseededSampler(BaseSampler):
+    """A sampler that draws each trial from a new inner sampler, seeded for the trial.
 
     The distributions are the space's own, which saves Optuna from inferring them from the history. Of that, an inner
     sampler sees what is of the space and was not lost.
     """
 
-    def __init__(self, strategy: Strategy, seed: int, problem: Problem) -> None:
-        """Takes the strategy, the seed of the study, and what is searched for."""
-        self._strategy = strategy
-        self._problem = dataclasses.replace(problem, seed=seed)
-        self._distributions: dict[str, BaseDistribution] = {
-            name: CategoricalDistribution(values) for name, values in problem.space.parameters.items()}
+    def __init__(self, make: SamplerMaker, problem: Problem) -> None:
+        """Takes what makes the inner samplers, and what is searched for, with the seed of the study."""
+        self._make = make
+        self._problem = problem
+        self._distributions = distributions(problem.space)
         self._inner: dict[int, BaseSampler] = {}  # of trials that are running
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Makes the inner sampler of the trial."""
-        seed = int(np.random.SeedSequence([self._problem.seed, place(study, trial)]).generate_state(1)[0])
-        self._inner[trial.number] = self._strategy(seed, self._problem)
-        self._inner[trial.number].before_trial(_seen(study), trial)
+        self._inner[trial.number] = self._make(seed_of(study, trial, self._problem.seed), self._problem)
+        self._inner[trial.number].before_trial(seen(study), trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of the space."""
@@ -45,28 +61,46 @@ class FreshSampler(BaseSampler):
         """Returns what the inner sampler proposes for all parameters together."""
         if not search_space:
             return {}
-        return self._inner[trial.number].sample_relative(_seen(study), trial, search_space)
+        return self._inner[trial.number].sample_relative(seen(study), trial, search_space)
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:
         """Returns what the inner sampler proposes for one parameter."""
-        return self._inner[trial.number].sample_independent(_seen(study), trial, param_name, param_distribution)
+        return self._inner[trial.number].sample_independent(seen(study), trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Lets the inner sampler note the result."""
         inner = self._inner.pop(trial.number, None)
         if inner is not None and OUTSIDE not in trial.user_attrs:
-            inner.after_trial(_seen(study), trial, state, values)
+            inner.after_trial(seen(study), trial, state, values)
+
+
+def reseeded(make: SamplerMaker) -> Callable[[Problem], Reseeded]:
+    """Returns what stands in place of a strategy for a search, where Optuna's samplers can be made for it."""
+    def made(problem: Problem) -> Reseeded:
+        make(problem.seed, problem)  # raises where it cannot
+        return Reseeded(make)
+    return made
+
+
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Returns Optuna's distribution of each parameter of a space."""
+    return {name: CategoricalDistribution(values) for name, values in space.parameters.items()}
 
 
 def place(study: Study, trial: FrozenTrial) -> int:
-    """Returns how many trials came before one; what was lost with a dead worker does not count."""
+    """Returns the number of trials before one, without those that were lost with a dead worker."""
     return sum(other.number < trial.number and LOST not in other.user_attrs
                for other in study._get_trials(deepcopy=False, use_cache=True))
 
 
+def seed_of(study: Study, trial: FrozenTrial, seed: int) -> int:
+    """Returns the seed of a trial from that of its study."""
+    return int(np.random.SeedSequence([seed, place(study, trial)]).generate_state(1)[0])
+
+
 class _Seen(Study):
-    """A study as samplers see it: some take it that each trial has all parameters.
+    """A study of which some trials are left out: some samplers take it that each has all parameters.
 
     The trials are read once for each that is asked for, as Optuna's own samplers do.
     """
@@ -80,7 +114,8 @@ class _Seen(Study):
         """Does nothing, where exhaustive samplers end a study: a search ends as it was asked to."""
 
 
-def _seen(study: Study) -> Study:
-    seen = object.__new__(_Seen)  # Optuna's own way, making a study of the same storage, asks that one for its name
-    seen.__dict__.update(study.__dict__)
-    return seen
+def seen(study: Study) -> Study:
+    """Returns a study without the trials that a strategy is not to see: lost ones, and those outside of the space."""
+    found = object.__new__(_Seen)  # Optuna's own way, making a study of the same storage, asks that one for its name
+    found.__dict__.update(study.__dict__)
+    return found

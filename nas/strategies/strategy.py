@@ -1,50 +1,111 @@
-"""What our own samplers have in common: all parameters of a trial are proposed together, as one member of the space."""
+"""Strategy: the protocol of a search strategy, and the one adapter that makes an Optuna sampler of it."""
 
-from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from evaluators.latency import Latency
+from nas.problem.budgets import is_feasible
+from nas.problem.candidate import Candidate
 from nas.problem.problem import Problem
-from nas.trials.record import LOST
-from search_spaces.search_space import Assignment, Value
+from nas.strategies.reseeding import Reseeded, ReseededSampler, distributions, seed_of, seen
+from nas.trials.memo import OfFinished
+from nas.trials.record import OUTSIDE, candidate_of
+from search_spaces.search_space import Assignment, SearchSpace, Value
 
-Strategy = Callable[[int, Problem], BaseSampler]  # from the seed of a trial
-Key = tuple[tuple[str, Value], ...]  # the choices that matter
+Key = tuple[tuple[str, Value], ...]
+
+
+class Strategy(Protocol):
+    """A search strategy, made once for a search: a function of the history, the running candidates and a generator.
+
+    Whatever else an instance keeps may save time, but must not change a proposal: a search that is interrupted goes on
+    with a new instance. `nas.testing.check_strategy` holds a strategy to that.
+    """
+
+    @property
+    def continues_stopped(self) -> bool:
+        """Whether the proposal of a candidate whose training was stopped early continues that training."""
+        ...
+
+    def propose(self, history: Sequence[Candidate], running: Sequence[Candidate], generator: np.random.Generator
+                ) -> Assignment:
+        """Returns the next candidate as a value for every parameter of the space.
+
+        Args:
+            history: the candidates that are complete or have failed, in the order of their trials; without those that
+                were lost with a worker or are not of the space.
+            running: the candidates that others evaluate at the moment.
+            generator: seeded for this proposal.
+        """
+        ...
+
+
+Maker = Callable[[Problem], Strategy | Reseeded]  # from the problem of a search
 
 
 class ProposingSampler(BaseSampler):
-    """An Optuna sampler that proposes members of the space of a problem."""
+    """An Optuna sampler of a strategy. Optuna's storage is the only memory that proposals depend on."""
 
-    def __init__(self, seed: int, problem: Problem) -> None:
-        """Takes a seed and what is searched for."""
-        self._generator = np.random.default_rng(seed)
+    def __init__(self, strategy: Strategy, problem: Problem) -> None:
+        """Takes a strategy and the problem that it was made for, whose seed is that of the study."""
+        self._strategy = strategy
         self._problem = problem
+        self._distributions = distributions(problem.space)
+        self._candidate = OfFinished(lambda trial: _candidate(trial, problem))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of the space."""
-        return {name: CategoricalDistribution(values) for name, values in self._problem.space.parameters.items()}
+        return {} if OUTSIDE in trial.user_attrs else self._distributions
 
-    def _tried(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
-        """Returns the other trials that have a value for every parameter, also those that are running."""
-        return [other for other in study.get_trials(deepcopy=False) if other.number != trial.number
-                and LOST not in other.user_attrs and other.params.keys() == self._problem.space.parameters.keys()]
-
-    def _key(self, assignment: Assignment) -> Key:
-        return tuple(self._problem.space.active(assignment).items())
-
-    @abstractmethod
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
                         ) -> dict[str, Any]:
         """Returns the proposal for a trial."""
+        if not search_space:
+            return {}
+        trials = seen(study).get_trials(deepcopy=False)
+        known = [candidate for other in trials if other.number != trial.number
+                 and (candidate := self._candidate(other)) is not None]
+        return self._strategy.propose([candidate for candidate in known if candidate.state != "running"],
+                                      [candidate for candidate in known if candidate.state == "running"],
+                                      np.random.default_rng(seed_of(study, trial, self._problem.seed)))
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:
-        """Returns a random value for a parameter that is not of the space."""
-        assert isinstance(param_distribution, CategoricalDistribution)
-        return param_distribution.choices[self._generator.integers(len(param_distribution.choices))]
+        """Raises `ValueError`, since a proposal has a value for every parameter."""
+        raise ValueError(f"a proposal must have a value for every parameter, but got none for '{param_name}'")
+
+
+def sampler_of(strategy: Strategy | Reseeded, problem: Problem) -> BaseSampler:
+    """Returns the Optuna sampler of a strategy for a study, the seed of which is the problem's."""
+    if isinstance(strategy, Reseeded):
+        return ReseededSampler(strategy.make, problem)
+    return ProposingSampler(strategy, problem)
+
+
+def choices_that_matter(space: SearchSpace, assignment: Assignment) -> Key:
+    """Returns the active choices of an assignment; equal ones are those of equal architectures."""
+    return tuple(space.active(assignment).items())
+
+
+def _candidate(trial: FrozenTrial, problem: Problem) -> Candidate | None:
+    """Returns the candidate of a trial; None as long as the trial lacks values of parameters.
+
+    Of a trial without a record, such as one of a benchmark, only what Optuna was told is known.
+    """
+    if len(trial.params) < len(problem.space.parameters):
+        return None
+    candidate = candidate_of(trial, problem.budgets.targets)
+    if candidate.architecture or trial.values is None:
+        return candidate
+    told = dict(zip(problem.objectives, trial.values, strict=True))
+    accuracy, latency_ms = told.pop("accuracy"), told.pop("latency", None)
+    latencies = {} if latency_ms is None else {problem.budgets.targets[0]: Latency.exact(latency_ms)}
+    return dataclasses.replace(candidate, accuracy=accuracy, trained=is_feasible(candidate.violations),
+                               costs=dataclasses.replace(candidate.costs, latencies=latencies, **told))

@@ -95,9 +95,35 @@ class Outside(optuna.samplers.RandomSampler):
         return {"stage1.layer0.kernel": 9}
 
 
+class Counting:
+    """Proposes another member each time that it is asked, whatever the history."""
+
+    continues_stopped = False
+
+    def __init__(self, problem):
+        self.members, self.asked = problem.space.enumerated(100), -1
+
+    def propose(self, history, running, generator):
+        self.asked += 1
+        return self.members[self.asked % len(self.members)]
+
+
+class Collecting(Counting):
+    """Remembers the candidates that it was shown, so that a new instance proposes others."""
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        self.shown = set()
+
+    def propose(self, history, running, generator):
+        self.shown.update(candidate.trial for candidate in history[-1:])
+        return self.members[len(self.shown) % len(self.members)]
+
+
 @pytest.mark.parametrize(("strategy", "error"), [
     (lambda seed, problem: optuna.samplers.RandomSampler(), "one seed"), (lambda seed, problem: Outside(seed), ""),
-    (lambda seed, problem: Stubborn(seed), "")])
+    (lambda seed, problem: Stubborn(seed), ""), (Counting, "from history, running candidates and generator alone"),
+    (Collecting, "whether the strategy is new or old")])
 def test_a_strategy_that_breaks_a_rule_is_found(strategy, error):
     with pytest.raises((AssertionError, ValueError, KeyError), match=error or None):
         check_strategy(strategy, trials=10)

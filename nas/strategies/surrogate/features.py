@@ -2,22 +2,23 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.strategies.strategy import Key, choices_that_matter
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
-from search_spaces.search_space import Assignment, SearchSpace, Value
+from search_spaces.search_space import Assignment, SearchSpace
 
 EXACT = ("macs", "params", "memory")  # the quantities that follow from the text of an architecture
+LISTED = 10_000  # combinations of choices up to which all members are listed
 LEVELS = 6  # resolutions of a network, from the input's down, that are told apart
 REFERENCE = 200  # random members by whose spread costs are scaled
 COST_SCALE = 0.75  # the standard deviation of a cost among them, as a share of the distance between two choices
 
 Matrix = NDArray[np.float64]
-Key = tuple[tuple[str, Value], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,7 @@ class Members:
         self._memory = memory
         self._known: dict[Key, Member | None] = {}
         self._by_text: dict[str, Member | None] = {}
+        self._drawn: dict[int, list[Member]] = {}
         pairs = [(name, value) for name, values in space.parameters.items() for value in values]
         self._columns = {pair: column for column, pair in enumerate(pairs)}
         numeric = {name: sorted(values, key=float) for name, values in space.parameters.items()
@@ -72,7 +74,7 @@ class Members:
 
     def of(self, assignment: Assignment) -> Member | None:
         """Returns the member of an assignment, or None where the choices make no network; it is kept."""
-        active = tuple(self.space.active(assignment).items())
+        active = choices_that_matter(self.space, assignment)
         if active not in self._known:
             self._known[active] = self._made(assignment)
         return self._known[active]
@@ -84,17 +86,18 @@ class Members:
             self._by_text[text] = self.of(assignment) if assignment else None
         return self._by_text[text]
 
-    @lru_cache(maxsize=1)  # noqa: B019 - these live as long as the process in any case
-    def listed(self, limit: int) -> list[Member] | None:
-        """Returns all members, or None if they are more than `limit`."""
-        assignments = self.space.enumerated(limit)
+    @cached_property
+    def listed(self) -> list[Member] | None:
+        """All members, or None if they are more than `LISTED`."""
+        assignments = self.space.enumerated(LISTED)
         return None if assignments is None else self.distinct(assignments)
 
-    @lru_cache(maxsize=2)  # noqa: B019
     def drawn(self, count: int) -> list[Member]:
         """Returns random members, the same ones every time."""
-        generator = np.random.default_rng(count)
-        return self.distinct(self.space.sample(generator) for _ in range(count))
+        if count not in self._drawn:
+            generator = np.random.default_rng(count)
+            self._drawn[count] = self.distinct(self.space.sample(generator) for _ in range(count))
+        return self._drawn[count]
 
     def distinct(self, assignments: Iterable[Assignment]) -> list[Member]:
         """Returns the members of assignments, each architecture once; they are not kept."""
@@ -127,9 +130,3 @@ class Members:
         if self._memory:
             costs["memory"] = float(architecture.memory_bytes)
         return Member(dict(assignment), architecture.id, costs, np.append(values, places), np.log1p(counts).ravel())
-
-
-@lru_cache(maxsize=8)
-def members_of(space: SearchSpace, memory: bool) -> Members:
-    """Returns the members of a space; kept, since a sampler lives for one trial only."""
-    return Members(space, memory)

@@ -1,5 +1,6 @@
 """What holds of every strategy. Whoever adds one finds here what it has to do."""
 
+import dataclasses
 import subprocess
 import sys
 from functools import cache
@@ -10,8 +11,7 @@ import optuna
 import pytest
 
 from nas.problem.candidate import directions
-from nas.strategies import STRATEGIES, Problem
-from nas.strategies.reseeding import FreshSampler
+from nas.strategies import STRATEGIES, Problem, sampler_of
 from nas.testing import check_strategy
 from nas.trials.record import OUTSIDE
 from search_spaces.space import Space
@@ -36,8 +36,9 @@ def study_of(strategy, problem, seed=0):
     if strategy == "gp":
         pytest.importorskip("torch")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    problem = dataclasses.replace(problem, seed=seed)
     return optuna.create_study(directions=directions(problem.objectives),
-                               sampler=FreshSampler(STRATEGIES[strategy], seed, problem))
+                               sampler=sampler_of(STRATEGIES[strategy](problem), problem))
 
 
 def test_proposals_are_members_and_the_same_from_the_same_seed_after_interruptions_and_whatever_happens(strategy):
@@ -112,8 +113,8 @@ import sys
 import time
 from pathlib import Path
 import optuna
-from nas.strategies import STRATEGIES, Problem
-from nas.strategies.reseeding import FreshSampler
+from nas.problem.candidate import directions
+from nas.strategies import STRATEGIES, Problem, sampler_of
 from search_spaces.space import Space
 
 directory, own, *strategies = sys.argv[1:]
@@ -128,7 +129,7 @@ def objective(trial):
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(f"{{directory}}/journal"))
 for strategy in strategies:
-    sampler = FreshSampler(STRATEGIES[strategy], 0, Problem(space))
+    sampler = sampler_of(STRATEGIES[strategy](Problem(space)), Problem(space))
     study = optuna.create_study(storage=storage, study_name=strategy, directions=["maximize", "minimize"],
                                 sampler=sampler, load_if_exists=True)
     Path(directory, f"{{strategy}}.{{own}}").touch()

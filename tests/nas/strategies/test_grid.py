@@ -1,9 +1,9 @@
 import optuna
 import pytest
 
-from nas.strategies import Problem
-from nas.strategies.grid import GridSampler
-from nas.strategies.reseeding import LOST, FreshSampler
+from nas.strategies import Problem, sampler_of
+from nas.strategies.grid import Grid
+from nas.trials.record import LOST
 from search_spaces.errors import InvalidInput
 from search_spaces.ready.mobile import MOBILE
 from search_spaces.space import Space
@@ -13,7 +13,8 @@ SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5_e3/6_c8_s1_se0_relu_x1
 
 
 def study_of(space, seed=0):
-    return optuna.create_study(sampler=FreshSampler(GridSampler, seed, Problem(space, ("accuracy",))))
+    problem = Problem(space, ("accuracy",), seed=seed)
+    return optuna.create_study(sampler=sampler_of(Grid(problem), problem))
 
 
 def ask(study):
@@ -46,4 +47,4 @@ def test_what_failed_is_done_with_and_what_was_lost_is_not():
 def test_too_large_a_space_is_refused_with_its_size_and_the_limit():
     with pytest.raises(InvalidInput, match=r"^the strategy grid is for spaces of at most 10000 members, but got one of "
                                            r"\d\.\d+e\+26$"):
-        GridSampler(0, Problem(MOBILE.bind(28, 1, 10)))
+        Grid(Problem(MOBILE.bind(28, 1, 10)))

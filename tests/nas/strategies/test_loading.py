@@ -1,14 +1,19 @@
+from pathlib import Path
+
+import numpy as np
 import optuna
 import pytest
 
 from nas.engine.search import run_search
 from nas.problem.budgets import Budgets
 from nas.run.config import SearchConfig
-from nas.strategies import STRATEGIES, Problem
+from nas.strategies import STRATEGIES, Problem, sampler_of
 from nas.strategies.loading import require_able, strategy_of
+from nas.testing import check_strategy
 from search_spaces.errors import InvalidInput
 from search_spaces.space import Space
 
+REPOSITORY = Path(__file__).parents[3]
 SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5_e3/6_c8_s1_se0/0.25_relu+head_c16_relu_n2")
 MINE = '''
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -60,6 +65,28 @@ def idle():
 class Plain:
     pass
 
+class Fixed:
+    """Proposes the same member each time."""
+    continues_stopped = False
+
+    def __init__(self, problem):
+        self.member = problem.space.enumerated(100)[0]
+
+    def propose(self, history, running, generator):
+        return self.member
+
+class Short(Fixed):
+    def propose(self, history, running, generator):
+        return dict(list(self.member.items())[1:])
+
+class Elsewhere(Fixed):
+    def propose(self, history, running, generator):
+        return {name: "elsewhere" for name in self.member}
+
+class Undecided:
+    def propose(self, history, running, generator):
+        return {}
+
 made = RandomSampler()
 '''
 
@@ -82,7 +109,26 @@ def here(tmp_path, monkeypatch):
 def test_samplers_of_a_user_are_strategies(path, objectives, here):
     problem = Problem(SPACE, objectives, Budgets(macs=10**6))
     require_able(path, problem)
-    assert isinstance(strategy_of(path)(0, problem), optuna.samplers.BaseSampler)
+    assert isinstance(sampler_of(strategy_of(path)(problem), problem), optuna.samplers.BaseSampler)
+
+
+def test_a_strategy_of_a_user_is_one(here):
+    problem = Problem(SPACE)
+    require_able("own_samplers:Fixed", problem)
+    strategy = strategy_of("own_samplers:Fixed")(problem)
+    assert strategy.propose((), (), np.random.default_rng(0)) == SPACE.enumerated(100)[0]
+
+
+def test_the_strategy_of_the_documentation_keeps_the_contract_and_searches(here, make_config, gauge):
+    text = (REPOSITORY / "docs" / "choosing-a-strategy.md").read_text(encoding="utf-8")
+    (here / "climbing.py").write_text(text.partition("```python\n")[2].partition("```")[0])
+    check_strategy(strategy_of("climbing:Climbing"))
+    candidates = run_search(make_config(strategy="climbing:Climbing", trials=6), here / "run", gauge=gauge).candidates()
+    best = candidates[0]
+    for candidate in candidates[1:]:
+        chosen = best.assignment.items() - candidate.assignment.items()
+        assert len(chosen) == 1
+        best = max(best, candidate, key=lambda each: each.accuracy)
 
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "gp"])
@@ -92,13 +138,17 @@ def test_every_strategy_is_able_to_do_what_can_be_asked(name):
 
 
 @pytest.mark.parametrize(("path", "rule"), [
-    ("own_samplers:Missing", "a strategy must name a sampler, but 'own_samplers' has no 'Missing'"),
+    ("own_samplers:Missing", "a strategy must name a class or a function, but 'own_samplers' has no 'Missing'"),
     ("nowhere.Sampler", "must name a module that can be imported, but got 'nowhere.Sampler': ModuleNotFoundError"),
     (":Sampler", "must name a module that can be imported, but got ':Sampler'"),
     ("broken_module:Sampler", "but got 'broken_module:Sampler': ZeroDivisionError"),
-    ("own_samplers:Plain", "class of an Optuna sampler or a function that returns one, but 'own_samplers:Plain' is "),
-    ("own_samplers:made", "class of an Optuna sampler or a function that returns one, but 'own_samplers:made' is "),
-    ("own_samplers:careless", "must be an Optuna sampler, but 'own_samplers:careless' returned a int"),
+    ("own_samplers:Plain", "must be an Optuna sampler, or have `propose` and `continues_stopped`, but "
+                           "'own_samplers:Plain' is a Plain"),
+    ("own_samplers:made", "a strategy must name a class or a function that makes one, but 'own_samplers:made' is "),
+    ("own_samplers:careless", "but 'own_samplers:careless' is a int"),
+    ("own_samplers:Undecided", "but 'own_samplers:Undecided' is a Undecided"),
+    ("own_samplers:Short", "'own_samplers:Short' is not: ValueError: a proposal must have a value for every parameter"),
+    ("own_samplers:Elsewhere", "'own_samplers:Elsewhere' is not: ValueError: "),
     ("own_samplers:Demanding", "'own_samplers:Demanding' could not be: TypeError: "),
     ("optuna.samplers.GridSampler", "'optuna.samplers.GridSampler' could not be: TypeError: "),
     ("own_samplers:SingleMinded", "must be able to search for accuracy and macs under constraints, but "),

@@ -1,9 +1,8 @@
 import optuna
 import pytest
 
-from nas.strategies import STRATEGIES, Problem
+from nas.strategies import STRATEGIES, Problem, sampler_of
 from nas.strategies.neighbourhood import POPULATION, STARTUP
-from nas.strategies.reseeding import FreshSampler
 from search_spaces.space import Space
 
 SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5/7_e3/6_c8/16_s1_se0/0.25_relu/hswish_x1/2+head_c16_relu_n2")
@@ -12,8 +11,8 @@ OURS = ["evolution", "local-search"]
 
 def ask(strategy, space, count, accuracy, seed=0):
     """Returns the architectures that a study of one objective asks for."""
-    study = optuna.create_study(direction="maximize", sampler=FreshSampler(
-        STRATEGIES[strategy], seed, Problem(space, ("accuracy",))))
+    problem = Problem(space, ("accuracy",), seed=seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler_of(STRATEGIES[strategy](problem), problem))
     found = []
     for _ in range(count):
         trial = study.ask()

@@ -1,4 +1,4 @@
-import itertools
+import dataclasses
 
 import numpy as np
 import optuna
@@ -6,10 +6,10 @@ import pytest
 
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import directions
-from nas.strategies import Problem
-from nas.strategies.reseeding import FreshSampler
-from nas.strategies.surrogate.features import members_of
-from nas.strategies.surrogate.sampler import EVERY, REFIT, STARTUP, SurrogateSampler, _fitted
+from nas.strategies import Problem, sampler_of
+from nas.strategies.surrogate import strategy as module
+from nas.strategies.surrogate.gaussian_process import fit
+from nas.strategies.surrogate.strategy import EVERY, REFIT, STARTUP, Surrogate
 from nas.trials.record import CANDIDATE
 from search_spaces.architecture import Architecture
 from search_spaces.space import Space
@@ -22,8 +22,9 @@ ARCHITECTURES = {identity: architecture for assignment in SPACE.enumerated(10**6
 
 
 def study_of(problem, seed=0):
+    problem = dataclasses.replace(problem, seed=seed)
     return optuna.create_study(directions=directions(problem.objectives),
-                               sampler=FreshSampler(SurrogateSampler, seed, problem))
+                               sampler=sampler_of(Surrogate(problem), problem))
 
 
 def ask(study, space, count, tell):
@@ -40,7 +41,7 @@ def ask(study, space, count, tell):
 def accuracy(architecture):
     """Likes large kernels and squeeze-and-excitation."""
     blocks = architecture.blocks[1:-1]
-    return sum(block.kernel / 40 + getattr(block, "squeeze", 0) for block in blocks) / 2
+    return sum(block.kernel / 40 + getattr(block, "se_ratio", 0) for block in blocks) / 2
 
 
 def test_no_architecture_is_proposed_twice_as_long_as_there_are_others():
@@ -116,11 +117,11 @@ def test_the_best_of_what_was_stopped_goes_on_and_nothing_is_proposed_after_its_
         assert np.mean(went_on) > np.mean(list(early.values()))
 
 
-def test_after_the_first_forty_trials_hyperparameters_are_fitted_seldom_though_what_is_expected_changes():
-    problem = Problem(SPACE, ("accuracy", "macs"), epochs=9)
-    _fitted.cache_clear()
+def test_after_the_first_forty_trials_hyperparameters_are_fitted_seldom_though_what_is_expected_changes(monkeypatch):
+    problem, fitted = Problem(SPACE, ("accuracy", "macs"), epochs=9), []
+    monkeypatch.setattr(module, "fit", lambda *arguments: fitted.append(arguments) or fit(*arguments))
     stop_and_go_on(study_of(problem), problem, 80)
-    assert _fitted.cache_info().misses <= EVERY + np.log(80 / EVERY) / np.log(REFIT)
+    assert len(fitted) <= EVERY + np.log(80 / EVERY) / np.log(REFIT)
 
 
 def test_what_goes_on_elsewhere_or_has_failed_on_its_way_is_not_proposed_again():
@@ -149,28 +150,3 @@ def test_a_study_without_any_usable_trial_goes_on(space):
             return tell(trial, network)
 
         assert len(set(ask(study, space, STARTUP + 4, infeasible))) == STARTUP + 4
-
-
-def test_choices_that_do_not_matter_are_not_among_the_features():
-    members, names = members_of(LARGE, False), LARGE.parameters
-    by_id = {}
-    generator = np.random.default_rng(0)
-    for _ in range(300):
-        assignment = LARGE.sample(generator)
-        member = members.of(assignment)
-        assert member.id == LARGE.decode(assignment).id
-        by_id.setdefault(member.id, set()).add(members.features([member]).tobytes())
-        idle = set(names) - LARGE.active(assignment).keys()
-        other = assignment | {name: LARGE.sample(generator)[name] for name in idle}
-        assert members.of(other) is member
-    assert all(len(features) == 1 for features in by_id.values())
-    assert len({next(iter(features)) for features in by_id.values()}) == len(by_id)
-
-
-def test_active_choices_decide_the_architecture():
-    for space in (SPACE, LARGE):
-        generator = np.random.default_rng(1)
-        drawn = [space.sample(generator) for _ in range(60)]
-        for first, second in itertools.pairwise(drawn):
-            assert space.decode(space.active(first)) == space.decode(first)
-            assert (space.active(first) == space.active(second)) == (space.decode(first) == space.decode(second))

@@ -1,0 +1,98 @@
+"""Observations: what candidates that were evaluated have told of the members of a space, as the models take it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.problem.budgets import is_feasible
+from nas.problem.candidate import OBJECTIVES, Candidate
+from nas.problem.pareto import ranks
+from nas.problem.problem import Problem
+from nas.strategies.surrogate.features import EXACT, Member
+from nas.strategies.surrogate.learning_curves import final_errors
+
+Matrix = NDArray[np.float64]
+
+LEAST_ERROR = 1e-3
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a complete candidate has told.
+
+    Attributes:
+        curve: the errors by the epochs of its training, empty without one.
+        costs: what is minimised beside the error, NaN where it is not known.
+        ratios: for each measured limit, what was measured relative to it.
+        feasible: whether all constraints are met.
+    """
+
+    curve: Mapping[int, float]
+    costs: tuple[float, ...]
+    ratios: Mapping[str, float]
+    feasible: bool
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What is known of members that were evaluated; what was not told is NaN.
+
+    Attributes:
+        members: the architectures `[N]`.
+        objectives: error, expected where the training was stopped, and what is minimised beside it `[N, K]`.
+        deviations: the standard deviation of the logarithm of the error, 0 where the training came to its end `[N]`.
+        past: the error, as it was expected when the hyperparameters of its model were fitted `[N]`.
+        left: the epochs that are left of a training that was stopped `[N]`.
+        ratios: by the name of each measured limit, what was measured relative to it `[N]`.
+        feasible: whether all constraints are met `[N]`.
+    """
+
+    members: Sequence[Member]
+    objectives: Matrix
+    deviations: Matrix
+    past: Matrix
+    left: NDArray[np.int64]
+    ratios: Mapping[str, Matrix]
+    feasible: NDArray[np.bool_]
+
+    def best(self, count: int) -> list[Member]:
+        """Returns the best feasible members by the ranks of their fronts."""
+        feasible = np.flatnonzero(self.feasible & ~np.isnan(self.objectives).any(axis=1))
+        order = np.argsort(ranks(self.objectives[feasible]), kind="stable")
+        return [self.members[index] for index in feasible[order[:count]]]
+
+
+def told_by(candidate: Candidate, problem: Problem) -> Told:
+    """Returns what a complete candidate has told."""
+    curve = {epochs: max(1 - accuracy, LEAST_ERROR) for epochs, accuracy in candidate.accuracies}
+    if candidate.trained and candidate.accuracy is not None:
+        curve[problem.epochs] = max(1 - candidate.accuracy, LEAST_ERROR)
+    costs = (OBJECTIVES[name](candidate) for name in problem.objectives[1:])
+    return Told(curve, tuple(cost if 0 < cost < np.inf else np.nan for cost in costs),
+                {name: 1 + violation for name, violation in candidate.violations.items()
+                 if violation and name not in EXACT}, is_feasible(candidate.violations))
+
+
+def observed(members: Sequence[Member], told: Sequence[Told], past: Sequence[Told | None], problem: Problem
+             ) -> Observations:
+    """Returns the observations of members.
+
+    Args:
+        members: the members that were evaluated `[N]`.
+        told: what their last candidates have told `[N]`.
+        past: what was told of them when hyperparameters were fitted, None of a member that was not evaluated yet `[N]`.
+        problem: what is searched for.
+    """
+    curves = [own.curve for own in told]
+    errors, deviations = final_errors(curves, problem.epochs)
+    costs = [[member.costs.get(name, own.costs[index]) for member, own in zip(members, told, strict=True)]
+             for index, name in enumerate(problem.objectives[1:])]
+    measured = sorted({name for own in told for name in own.ratios})
+    return Observations(
+        members, np.array([errors, *costs], float).T, deviations,
+        final_errors([own.curve if own else {} for own in past], problem.epochs)[0],
+        np.array([problem.epochs - max(curve, default=problem.epochs) for curve in curves], np.int64),
+        {name: np.array([own.ratios.get(name, np.nan) for own in told]) for name in measured},
+        np.array([own.feasible for own in told], bool))

@@ -1,0 +1,224 @@
+"""Surrogate search: models of what costs a training or a measurement, and the candidate of largest expected gain.
+
+Each quantity that is not known from the architecture's text (the error, a measured latency, the excess over a limit of
+one) has a Gaussian process of its own on its logarithm. Proposed is what adds most, in expectation, to the hypervolume
+of the feasible front, times the probability that its measured costs are within the budgets; exact costs that are not
+rule a candidate out.
+
+A candidate whose training was stopped is proposed again, to continue, where that promises more for each epoch that is
+left than a new one does for each of all its epochs (in the spirit of Swersky et al. 2014, "Freeze-thaw Bayesian
+optimization", which chooses by information instead).
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from threadpoolctl import ThreadpoolController
+
+from nas.problem.candidate import Candidate
+from nas.problem.problem import Problem
+from nas.strategies.surrogate.acquisition import expected_gain
+from nas.strategies.surrogate.features import EXACT, Member, Members
+from nas.strategies.surrogate.gaussian_process import GaussianProcess, Hyperparameters, fit
+from nas.strategies.surrogate.observations import Observations, Told, observed, told_by
+from search_spaces.search_space import Assignment
+
+Matrix = NDArray[np.float64]
+
+STARTUP = 8  # random candidates to begin with
+DRAWN = 1000  # random candidates of spaces that are too large to be listed
+BRED = 150  # candidates made of the best ones, for each trial
+FITTED = 200  # points that a model takes
+PARENTS = 20  # of those
+EVERY = 40  # points up to which hyperparameters are fitted anew for every trial
+REFIT = 1.06  # and later each time that the points have grown by so much
+LEAST_DEVIATION = 1e-3  # of the logarithm of a measured cost, relative to its limit
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The hyperparameters of a quantity, and the points `[N, D]` and values `[N]` that they were fitted to."""
+
+    points: Matrix
+    values: Matrix
+    hyperparameters: Hyperparameters
+
+
+class Surrogate:
+    """The strategy of a problem; see the module's text. What it keeps follows from the history and saves time."""
+
+    continues_stopped = True
+
+    def __init__(self, problem: Problem) -> None:
+        """Takes what is searched for."""
+        self._problem = problem
+        self._exact = {name: float(limit.value) for name, limit in problem.budgets.limits.items() if name in EXACT}
+        self._members = Members(problem.space, "memory" in self._exact)
+        self._told: dict[int, tuple[Candidate, Told]] = {}  # by the number of the trial
+        self._fits: dict[str, Fit] = {}  # the last one of each quantity
+
+    def propose(self, history: Sequence[Candidate], running: Sequence[Candidate], generator: np.random.Generator
+                ) -> Assignment:
+        """Returns the member of largest expected gain; a random one at first."""
+        known = sorted([*history, *running], key=lambda candidate: candidate.trial)
+        met = [(candidate, member) for candidate in known if (member := self._member(candidate)) is not None]
+        latest = {member.id: candidate for candidate, member in met}
+        complete = [(candidate, member) for candidate, member in met if candidate.state == "complete"]
+        last = {member.id: (candidate, member) for candidate, member in complete}
+        fitted = {candidate.trial for candidate in known[:_milestone(len(known))]}
+        past = {member.id: candidate for candidate, member in complete if candidate.trial in fitted}
+        observations = observed([member for _, member in last.values()],
+                                [self._told_by(candidate) for candidate, _ in last.values()],
+                                [self._told_by(past[key]) if key in past else None for key in last], self._problem)
+        new = self._within([member for member in self._candidates(observations, generator) if member.id not in latest])
+        if new and len(last) < STARTUP:
+            return new[generator.integers(len(new))].assignment
+        stopped = [index for index in np.flatnonzero(observations.left).tolist()
+                   if last[(member := observations.members[index]).id][0] is latest[member.id]]
+        candidates = [*new, *(observations.members[index] for index in stopped)]
+        if not candidates:
+            return self._problem.space.sample(generator)
+        pending = [member for candidate, member in met if candidate.state == "running"]
+        left = np.concatenate([np.full(len(new), self._problem.epochs), observations.left[stopped]])
+        with self._one_thread():
+            best = int(np.argmax(self._gains(candidates, observations, pending) / left))
+        return candidates[best].assignment
+
+    def _member(self, candidate: Candidate) -> Member | None:
+        """Returns what a candidate is, or is going to be, if that is of the space."""
+        if candidate.architecture:
+            return self._members.of_text(candidate.architecture)
+        return self._members.of(candidate.assignment)
+
+    def _told_by(self, candidate: Candidate) -> Told:
+        known = self._told.get(candidate.trial)
+        if known is None or known[0] is not candidate:
+            known = self._told[candidate.trial] = candidate, told_by(candidate, self._problem)
+        return known[1]
+
+    def _candidates(self, observations: Observations, generator: np.random.Generator) -> list[Member]:
+        """Returns all members of a small space; of a larger one random ones and some that are made of the best."""
+        if self._members.listed is not None:
+            return self._members.listed
+        drawn, parents = self._members.drawn(DRAWN), observations.best(PARENTS)
+        if not parents:
+            return drawn
+        bred = [self._bred([parent.assignment for parent in parents], generator) for _ in range(BRED)]
+        return list({member.id: member for member in (*drawn, *self._members.distinct(bred))}.values())
+
+    def _bred(self, parents: Sequence[Assignment], generator: np.random.Generator) -> Assignment:
+        """Returns a cross of two parents, or one of them, with one or two choices changed."""
+        parameters = self._problem.space.parameters
+        first, second = (parents[int(generator.integers(len(parents)))] for _ in range(2))
+        child = {name: (first, second)[generator.integers(2)][name] for name in parameters}
+        active = list(self._problem.space.active(child)) or list(parameters)
+        for _ in range(generator.integers(1, 3)):
+            name = active[generator.integers(len(active))]
+            child[name] = parameters[name][generator.integers(len(parameters[name]))]
+        return child
+
+    def _within(self, candidates: list[Member]) -> list[Member]:
+        """Returns the candidates whose exact costs are within the budgets; where none is, those of least excess."""
+        if not self._exact or not candidates:
+            return candidates
+        excess = [max(member.costs[name] / limit for name, limit in self._exact.items()) for member in candidates]
+        most = max(1.0, min(excess))
+        return [member for member, own in zip(candidates, excess, strict=True) if own <= most]
+
+    def _gains(self, candidates: Sequence[Member], observations: Observations, running: Sequence[Member]) -> Matrix:
+        """Returns what each candidate is expected to add, times the probability that it is within the budgets."""
+        queries, objectives = [*candidates, *running], observations.objectives
+        points = self._members.features(queries)
+        predicted = [self._known_or_predicted(name, observations, column, queries, points)
+                     for name, column in zip(self._problem.objectives, objectives.T, strict=True)]
+        means, deviations = (np.stack(each, axis=1) for each in zip(*predicted, strict=True))
+        known = ~np.isnan(objectives).any(axis=1) & observations.feasible
+        front = objectives[known & (observations.left == 0)]
+        front = np.concatenate([front, np.exp(means[len(candidates):])])  # as if what runs came to what is expected
+        gains = np.ones(len(candidates))
+        if known.any() or running:
+            reference = np.array([_worst(name, column, queries)
+                                  for name, column in zip(self._problem.objectives, objectives.T, strict=True)])
+            gains = expected_gain(means[:len(candidates)], deviations[:len(candidates)], front, reference)
+        for name, ratios in observations.ratios.items():
+            mean, deviation = self._predicted(f"limit of {name}", observations.members, ratios, points)
+            gains *= ndtr(-mean / np.maximum(deviation, LEAST_DEVIATION))[:len(candidates)]
+        return gains
+
+    def _known_or_predicted(self, name: str, observations: Observations, values: Matrix, queries: Sequence[Member],
+                            points: Matrix) -> tuple[Matrix, Matrix]:
+        if name in EXACT:
+            return np.log([member.costs[name] for member in queries]), np.zeros(len(queries))
+        if name != "accuracy":
+            return self._predicted(name, observations.members, values, points)
+        return self._predicted(name, observations.members, values, points, observations.past, observations.deviations)
+
+    def _predicted(self, name: str, members: Sequence[Member], values: Matrix, queries: Matrix,
+                   past: Matrix | None = None, deviations: Matrix | None = None) -> tuple[Matrix, Matrix]:
+        """Returns the means and deviations of the logarithm of a quantity that is NaN where it is not known.
+
+        Args:
+            name: tells the quantity from the others.
+            members: the members that it is known of `[N]`.
+            values: the quantity `[N]`.
+            queries: the features of what it is asked for `[M, D]`.
+            past: the values of which the hyperparameters are `[N]`.
+            deviations: how uncertain the logarithms of the values are `[N]`.
+        """
+        known = np.flatnonzero(~np.isnan(values))
+        if len(known) < 2:
+            return np.zeros(len(queries)), np.ones(len(queries))
+        if past is None or np.isnan(past).all():
+            past = np.where(np.arange(len(values)) <= known[_milestone(len(known)) - 1], values, np.nan)
+        learned = np.flatnonzero(~np.isnan(past))[-FITTED:]
+        known = known[_informative(values[known])]
+        points, learned_from = (self._members.features([members[index] for index in indices])
+                                for indices in (known, learned))
+        process = GaussianProcess(points, np.log(values[known]), self._members.groups,
+                                  self._fitted(name, learned_from, np.log(past[learned])),
+                                  0.0 if deviations is None else deviations[known])
+        return process.predict(queries)
+
+    def _fitted(self, name: str, points: Matrix, values: Matrix) -> Hyperparameters:
+        """Returns the hyperparameters of a quantity; fitted only where points or values are others than before."""
+        last = self._fits.get(name)
+        if last is None or not (np.array_equal(last.points, points) and np.array_equal(last.values, values)):
+            last = self._fits[name] = Fit(points, values, fit(points, values, self._members.groups))
+        return last.hyperparameters
+
+    def _one_thread(self) -> AbstractContextManager[Any]:
+        """Returns a context without threads in linear algebra: on matrices of this size they wait for one another."""
+        return self._libraries.limit(limits=1, user_api="blas")
+
+    @cached_property
+    def _libraries(self) -> ThreadpoolController:
+        return ThreadpoolController()
+
+
+def _worst(name: str, values: Matrix, queries: Sequence[Member]) -> float:
+    """Returns the corner of the hypervolume: the largest exact cost, or the largest value that was seen."""
+    if name in EXACT:
+        return 1.001 * max(member.costs[name] for member in queries)
+    return float(np.nanmax(values)) if not np.isnan(values).all() else 1.0
+
+
+def _milestone(count: int) -> int:
+    """Returns of how many points the hyperparameters are: of all at first, later anew after each growth by `REFIT`."""
+    if count <= EVERY:
+        return count
+    return int(EVERY * REFIT ** np.floor(np.log(count / EVERY) / np.log(REFIT)))
+
+
+def _informative(values: Matrix) -> NDArray[np.int64]:
+    """Returns which points a model takes: all, or the best half of `FITTED` and the latest others."""
+    if len(values) <= FITTED:
+        return np.arange(len(values))
+    best = np.argsort(values, kind="stable")[:FITTED // 2]
+    others = np.setdiff1d(np.arange(len(values)), best)
+    return np.sort(np.concatenate([best, others[-(FITTED - len(best)):]]))

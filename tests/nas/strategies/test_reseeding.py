@@ -1,0 +1,69 @@
+"""The seed of a trial, and what we use of Optuna's private interface."""
+
+import ast
+from pathlib import Path
+
+import optuna
+
+from nas.strategies import Problem
+from nas.strategies.reseeding import Reseeded, place, seed_of
+from nas.strategies.strategy import sampler_of
+from nas.trials.record import LOST, OUTSIDE
+from search_spaces.space import Space
+
+REPOSITORY = Path(__file__).parents[3]
+SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5_e3/6_c8_s1_se0_relu/hswish+head_c16_relu_n2")
+
+
+def test_a_lost_trial_leaves_its_place_and_its_seed_to_the_next():
+    study = optuna.create_study()
+    trials = [study.ask() for _ in range(4)]
+    trials[1].set_user_attr(LOST, True)
+    study.ask()  # so that the attribute is read
+    frozen = study.get_trials(deepcopy=False)
+    assert [place(study, trial) for trial in frozen] == [0, 1, 1, 2, 3]
+    seeds = [seed_of(study, trial, seed=5) for trial in frozen]
+    assert seeds[1] == seeds[2]
+    assert len(set(seeds)) == 4
+    assert not {*seeds} & {seed_of(study, trial, seed=6) for trial in frozen}
+
+
+def test_each_trial_has_a_sampler_of_its_own_that_sees_neither_lost_trials_nor_those_outside_of_the_space():
+    seeds, seen = [], []
+
+    class Watching(optuna.samplers.RandomSampler):
+        def sample_relative(self, study, trial, search_space):
+            seen.append([other.number for other in study.get_trials(deepcopy=False)])
+            return super().sample_relative(study, trial, search_space)
+
+    def make(seed, problem):
+        seeds.append(seed)
+        return Watching(seed)
+
+    study = optuna.create_study(sampler=sampler_of(Reseeded(make), Problem(SPACE, ("accuracy",))))
+    study.enqueue_trial({}, user_attrs={OUTSIDE: True})
+    study.ask()
+    for _ in range(3):
+        lost = study.ask()
+        lost.set_user_attr(LOST, True)
+        SPACE.suggest(study.ask())
+    assert seen == [[2], [2, 4], [2, 4, 6]]
+    assert len(seeds) == 7 and len(set(seeds)) == 4  # each lost trial and the one in its place have the same
+
+
+def private_names(path):
+    """Yields the private names that a module imports or reads of other objects than its own."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+
+
+def test_what_is_used_of_optunas_private_interface_is_named_in_a_decision():
+    decision = (REPOSITORY / "docs/decisions/0007-strategies-propose.md").read_text(encoding="utf-8")
+    found = {name for package in ("nas", "experiments") for path in (REPOSITORY / package).rglob("*.py")
+             if "optuna" in path.read_text(encoding="utf-8")
+             for name in private_names(path) if name.startswith("_") and not name.startswith("__")}
+    assert "_get_trials" in found
+    assert not [name for name in found if name not in decision]
