@@ -59,7 +59,7 @@ class SearchConfig:
             reaches only what earlier timings leave in doubt. `predictor`: members of the space are timed first, and
             candidates that are surely over a budget of time are not; files of predictors: the same with what they know;
             `timing`: everything is timed. See `nas.measuring.screening`.
-        strategy: name of a strategy, or an Optuna sampler of your own as `module:Sampler`; see
+        strategy: name of a strategy, or one of your own as `module:Name`, also an Optuna sampler; see
             `nas.strategies.loading`.
         evaluator: `training`, or a function of your own as `module:function`.
         trials: distinct candidates to train; None for `TRIALS`, or for no limit if there is one of time or patience.
@@ -187,7 +187,7 @@ class SearchConfig:
                         f"`{field.name}` must be {KINDS[kind]}, but got {value!r}")
 
     def _check_plugins(self) -> None:
-        for kind, known, own in (("strategy", STRATEGIES, "module:Sampler"),
+        for kind, known, own in (("strategy", STRATEGIES, "module:Name"),
                                  ("evaluator", EVALUATORS, "module:function")):
             name = getattr(self, kind)
             if name not in known and not is_path(name):

@@ -72,7 +72,7 @@ class ProposingSampler(BaseSampler):
         trials = seen(study).get_trials(deepcopy=False)
         known = [candidate for other in trials if other.number != trial.number
                  and (candidate := self._candidate(other)) is not None]
-        return self._strategy.propose([candidate for candidate in known if candidate.state != "running"],
+        return self._strategy.propose([candidate for candidate in known if candidate.state in ("complete", "failed")],
                                       [candidate for candidate in known if candidate.state == "running"],
                                       np.random.default_rng(seed_of(study, trial, self._problem.seed)))
 
@@ -101,7 +101,7 @@ def _candidate(trial: FrozenTrial, problem: Problem) -> Candidate | None:
     """
     if len(trial.params) < len(problem.space.parameters):
         return None
-    candidate = candidate_of(trial, problem.budgets.targets)
+    candidate = candidate_of(trial, problem.budgets.targets[0])
     if candidate.architecture or trial.values is None:
         return candidate
     told = dict(zip(problem.objectives, trial.values, strict=True))
