@@ -38,8 +38,8 @@ def search_space(
         "saved predictor: the same with what it knows; timing: time all  [timing, and for commands what earlier "
         "timings leave in doubt]", show_default=False)] = None,
     strategy: Annotated[str | None, typer.Option(
-        help="surrogate, random, qmc, grid, tpe, nsga2, nsga3, gp, evolution, local-search, or an Optuna sampler of "
-        "yours as module:Sampler  [surrogate]", show_default=False)] = None,
+        help="surrogate, random, qmc, grid, tpe, nsga2, nsga3, gp, evolution, local-search, or one of yours as "
+        "module:Name  [surrogate]", show_default=False)] = None,
     evaluator: Annotated[str | None, typer.Option(
         help="training, or a function of yours as module:function  [training]", show_default=False)] = None,
     trials: Annotated[int | None, typer.Option(
