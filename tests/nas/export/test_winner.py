@@ -39,7 +39,7 @@ def made_up(monkeypatch):
     latency_ms = {}
 
     def train(order, monitor):
-        return random_arrays(order.architecture, seed=0), {"epochs": order.epochs}
+        return random_arrays(order.architecture, seed=0), {"epochs": order.recipe.epochs}
 
     def retime(architecture):
         return {"onnxruntime": timed(latency_ms.get(architecture.id, 1.0))}
