@@ -9,7 +9,9 @@ they end with the process that holds them, however it ends. They bind the proces
 not nest, and a process forked (not spawned) within a turn shares it.
 """
 
+import contextlib
 import fcntl
+import math
 import os
 import tempfile
 import time
@@ -18,21 +20,22 @@ from typing import Self
 
 TURNSTILE, ROOM = "turnstile.lock", "room.lock"
 TRAINING_S = 0.3
+POLL_S = 0.01
 
 
 class Turn:
     """A turn, which is had in a `with` statement."""
 
-    def __init__(self, kind: int) -> None:
-        """Takes the kind of lock that it has on the room."""
-        self._kind = kind
+    def __init__(self, kind: int, within_s: float = math.inf) -> None:
+        """Takes the kind of lock that it has on the room, and how long to wait for it."""
+        self._kind, self._within_s = kind, within_s
         self._room: int | None = None
 
     def __enter__(self) -> Self:
-        directory = _directory()
-        turnstile = _locked(directory / TURNSTILE, fcntl.LOCK_EX)
+        directory, deadline = _directory(), time.monotonic() + self._within_s
+        turnstile = _locked(directory / TURNSTILE, fcntl.LOCK_EX, deadline)
         try:
-            self._room = _locked(directory / ROOM, self._kind)
+            self._room = _locked(directory / ROOM, self._kind, deadline)
         finally:
             os.close(turnstile)  # only now may the next one queue for the room
         self._since = time.monotonic()
@@ -59,19 +62,36 @@ def training_turn() -> Turn:
     return Turn(fcntl.LOCK_SH)
 
 
-def measuring_turn() -> Turn:
-    """Returns a turn that waits until nobody trains or measures; nobody does while it lasts."""
-    return Turn(fcntl.LOCK_EX)
+def measuring_turn(within_s: float = math.inf) -> Turn:
+    """Returns a turn that waits until nobody trains or measures; nobody does while it lasts.
+
+    It raises `TimeoutError` when it is entered and has not come within some seconds.
+    """
+    return Turn(fcntl.LOCK_EX, within_s)
 
 
-def _locked(path: Path, kind: int) -> int:
+def _locked(path: Path, kind: int, deadline: float) -> int:
+    """Returns the handle of a locked file; raises `TimeoutError` at the deadline, a time of `time.monotonic`."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(handle, kind)
+        _lock(handle, kind, deadline)
     except BaseException:
         os.close(handle)
         raise
     return handle
+
+
+def _lock(handle: int, kind: int, deadline: float) -> None:
+    if deadline == math.inf:
+        fcntl.flock(handle, kind)
+        return
+    while True:  # the kernel's own waiting has no end
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(POLL_S)
 
 
 def _directory() -> Path:

@@ -8,12 +8,14 @@ error and a restart.
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import select
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,7 +43,8 @@ class LatencyMeter:
     Where the process that trains owns the device, files are timed in this process, else in one of their own.
     """
 
-    def __init__(self, target: Target, timeout_s: float = 60.0, quiet_ms: float | None = None) -> None:
+    def __init__(self, target: Target, timeout_s: float = 60.0, quiet_ms: float | None = None,
+                 wait_s: float = math.inf) -> None:
         """Prepares a meter.
 
         Args:
@@ -49,12 +52,13 @@ class LatencyMeter:
                 the last ones that this process may use, one for each thread. Platforms without affinity pin nothing.
             timeout_s: how long a file may take beyond the precision's own limit, for loading and compiling.
             quiet_ms: the reference model's time on the quiet machine (`Latency.quiet_reference_ms`), if it is known.
+            wait_s: how long a measurement waits for its turn.
 
         Raises:
             InvalidInput: more threads than cores, cores that this process has not, a runtime that is not installed.
         """
         require_installed(target.runtime)
-        self.target, self.timeout_s, self._quiet_ms = target, timeout_s, quiet_ms
+        self.target, self.timeout_s, self._quiet_ms, self._wait_s = target, timeout_s, quiet_ms, wait_s
         self._runtime = runtime_of(target)
         self._cores = () if self._runtime.place is Place.ELSEWHERE else _cores(target)
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,13 +92,13 @@ class LatencyMeter:
                 default.
 
         Raises:
-            MeasurementFailed: the file cannot be run, kills its process or takes too long.
+            MeasurementFailed: the file cannot be run, kills its process or takes too long, or its turn does not come.
         """
         batch = self.target.options.batch
         inputs = noise(batch, shape) if images is None else np.resize(images, (batch, *images.shape[1:]))
         if inputs.shape[1:] != shape:
             raise InvalidInput(f"images must have the model's shape {shape}, but got {inputs.shape[1:]}")
-        with measuring_turn():
+        with self._turn():
             load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
             if is_remote(self._runtime):
                 latency = self._runtime.measure(model, precision)
@@ -104,6 +108,16 @@ class LatencyMeter:
                 latency = self._measure_apart(model, inputs, precision)
         self._quiet_ms = latency.quiet_reference_ms
         return dataclasses.replace(latency, cores=spans(self._cores), load_average=load_average)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(measuring_turn(self._wait_s))
+            except TimeoutError:
+                raise MeasurementFailed("other processes train or measure on this machine, and no turn has come in "
+                                        f"{self._wait_s:g} s") from None
+            yield
 
     def _measure_here(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:
         if self._station is None:
@@ -163,12 +177,12 @@ class LatencyMeter:
 
 
 def measure_once(target: Target, model: Path, shape: tuple[int, int, int], precision: Precision = DEFAULT_PRECISION,
-                 images: np.ndarray | None = None, quiet_ms: float | None = None) -> Latency:
+                 images: np.ndarray | None = None, quiet_ms: float | None = None, wait_s: float = math.inf) -> Latency:
     """Returns the latency of a model file from a fresh measuring process, as a certificate states it.
 
     The arguments are those of `LatencyMeter` and `LatencyMeter.measure`.
     """
-    with LatencyMeter(target, quiet_ms=quiet_ms) as meter:
+    with LatencyMeter(target, quiet_ms=quiet_ms, wait_s=wait_s) as meter:
         return meter.measure(model, shape, precision, images)
 
 

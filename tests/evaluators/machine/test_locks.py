@@ -204,3 +204,13 @@ def test_a_directory_that_is_a_link_is_refused(own_directory, tmp_path):
     own_directory.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PermissionError, match="must belong to the user"), training_turn():
         pass
+
+
+def test_a_measurement_waits_no_longer_than_it_was_told():
+    with training_turn():
+        start = time.monotonic()
+        with pytest.raises(TimeoutError), measuring_turn(within_s=0.2):
+            pass
+        assert time.monotonic() - start >= 0.2
+    with measuring_turn(within_s=5.0):  # what gave up holds nothing
+        pass
