@@ -28,6 +28,14 @@ class Split:
         """Returns the chosen images (a mask `[N]`), in the order that they have here."""
         return Split(self.images[chosen], self.labels[chosen])
 
+    def sample(self, count: int, seed: int) -> "Split":
+        """Returns so many images, or all, drawn at random so that each class gives its share, rounded up or down."""
+        count, chosen = min(count, len(self)), np.zeros(len(self), dtype=bool)
+        keys = np.random.PCG64(seed).random_raw(len(self))
+        by_class = np.lexsort((keys, self.labels))
+        chosen[by_class[(2 * np.arange(count) + 1) * len(self) // (2 * count)]] = True
+        return self.take(chosen)
+
 
 @dataclass(frozen=True, eq=False)
 class Parts:

@@ -14,7 +14,7 @@ from evaluators.evaluator import Fidelity, Score
 from evaluators.machine.locks import training_turn
 from evaluators.machine.memory import give_memory_back, keep_memory
 from evaluators.networks.weights import Weights, initial_weights
-from evaluators.recipe import AUTO, NETWORK, Recipe
+from evaluators.recipe import AUTO, NETWORK
 from evaluators.training.adamw import coefficients
 from evaluators.training.compile_choice import UNSEEN, choice
 from evaluators.training.executables import Executable
@@ -158,14 +158,6 @@ def _restored(program: Program, fidelity: Fidelity) -> tuple[int, States]:
     arrays, *moments = ({name.removeprefix(f"{kind}/"): array for name, array in checkpoint.items()
                          if name.startswith(f"{kind}/")} for kind in _CHECKPOINT_KINDS)
     return epochs, pack(program, arrays, arrays, (moments[0], moments[1]))
-
-
-def count_correct(architecture: Architecture, arrays: Weights, images: Images) -> int:
-    """Returns how many images a network with the given arrays classifies rightly."""
-    program, whole = architecture.program, jax.default_backend() != "cpu"
-    weights, statistics = ({name: arrays[name] for operation in program.operations for name in names(operation)}
-                           for names in (lambda operation: operation.weights, lambda operation: operation.statistics))
-    return _correct(architecture, pack(program, weights, statistics), images, Recipe().batch, whole)
 
 
 def prepare(images: jax.Array, mean: tuple[float, ...], std: tuple[float, ...], resolution: int) -> jax.Array:

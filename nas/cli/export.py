@@ -17,6 +17,9 @@ from nas.cli.options import (
     with_options,
 )
 
+AccuracyLoss = Annotated[float | None, typer.Option(
+    help="percentage points that a file may be less accurate than the network  [1]", show_default=False)]
+
 
 @with_options(limits=budget_options())
 def export_best(
@@ -28,6 +31,7 @@ def export_best(
     format: Formats = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [DIR/export]", show_default=False)] = None,
     epochs: Annotated[int, typer.Option(help="length of the final training")] = FINAL_EPOCHS,
+    accuracy_loss: AccuracyLoss = None,
 ) -> None:
     """Train the winner to the end, write its files, prove that they meet the budget."""
     import dataclasses
@@ -43,7 +47,7 @@ def export_best(
     console = console_on_stdout()
     with Terminal(console) as monitor:
         exported = found.export(trial=trial, budgets=budgets, formats=listed(format), out=out, epochs=epochs,
-                                monitor=monitor)
+                                monitor=monitor, **given(accuracy_loss=accuracy_loss))
     _print_certificate(exported, console)
 
 
@@ -68,6 +72,7 @@ def train_named(
     limits: dict[str, Any],
     format: Formats = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [NAME.trained]", show_default=False)] = None,
+    accuracy_loss: AccuracyLoss = None,
     recipe: dict[str, Any],
 ) -> None:
     """Train a network without a search, and export it with a certificate as a winner is."""
@@ -81,7 +86,8 @@ def train_named(
     console = console_on_stdout()
     with Terminal(console) as monitor:
         exported = train(network, data=data, resolution=resolution, classes=classes, budgets=budgets,
-                         formats=listed(format), out=out, monitor=monitor, **recipe)
+                         formats=listed(format), out=out, monitor=monitor, **recipe,
+                         **given(accuracy_loss=accuracy_loss))
     _print_certificate(exported, console)
 
 

@@ -6,6 +6,9 @@ busy machine decides alone. Beside each latency stands what the reference model 
 
 The files for a device that only a table of timed networks tells of cannot be timed: their latency is predicted. That is
 said wherever it stands, and such files are never certified, only predicted to meet their budgets.
+
+Each file is judged by what it computes and costs itself: a quantised one may lose as much accuracy as was allowed. A
+file that could not be timed within a bound is delivered all the same, and timed by `nas certify`.
 """
 
 import dataclasses
@@ -18,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from evaluators.latency import Latency
+from evaluators.latency import Latency, MeasurementFailed
 from evaluators.machine.files import require_writable, write_whole
 from evaluators.runtimes import Options, is_predicting, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
@@ -32,9 +35,13 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require
 
 CERTIFICATE = "certificate.json"
-MET, PREDICTED, MISSED, DIFFERS, UNLIMITED = "met", "predicted", "missed", "differs", "no budget"  # verdicts
+VERDICTS = UNLIMITED, MET, PREDICTED, UNTIMED, MISSED, LOSES, DIFFERS = (
+    "no budget", "met", "predicted", "not timed", "missed", "loses accuracy", "differs")  # the worst one last
 LARGEST_DIFFERENCE = 1e-4  # of a file's logits from those of Flax, relative to the largest where that exceeds 1
-LEAST_AGREEMENT = 0.9  # of the top class, where a file is quantised
+LEAST_AGREEMENT = 0.9  # of the top class, where a file is quantised and there are no labels to judge it by
+ACCURACY_LOSS_POINTS = 1.0  # that a file may have less than the network, by default
+ROUNDING_POINTS = 1e-9  # of the difference of two shares
+WAIT_S = 60.0  # for a turn to time a file, before it is left untimed
 
 
 class Comparison(TypedDict):
@@ -44,6 +51,8 @@ class Comparison(TypedDict):
     max_abs_difference: float  # of a logit
     largest_logit: float  # of the network
     top_class_agreement: float  # the share of images, in [0, 1]
+    test_accuracy: NotRequired[float]  # of the file itself, on all test images
+    test_accuracy_ci: NotRequired[tuple[float, float]]
 
 
 class RunBy(TypedDict, total=False):
@@ -52,6 +61,9 @@ class RunBy(TypedDict, total=False):
     target: str
     input: str  # type and axes, in words
     versions: dict[str, str]  # of the libraries that have run it
+    processors: str  # on which an int8 file computes the same, in words
+    relative_latency: float  # of an int8 file, as a multiple of that of its float32 form, timed in turns
+    remarks: list[str]
 
 
 class File(Comparison, RunBy):
@@ -61,6 +73,7 @@ class File(Comparison, RunBy):
     file: str  # its name in the directory
     size_bytes: int
     sha256: str
+    verdict: NotRequired[str]
 
 
 class BudgetEntry(TypedDict):
@@ -80,14 +93,16 @@ class Timing(TypedDict):
 
     environment: dict[str, Any]
     latencies: dict[str, dict[str, Any]]  # the fields of a `Latency` and its raw times, by target
+    untimed: NotRequired[dict[str, str]]  # the reason, by target
 
 
 class Accuracy(TypedDict):
     """The accuracy on test images, a share in [0, 1]."""
 
-    test: float
+    test: float  # of the first target's file; once that of the network
     test_ci: tuple[float, float]
     images: int
+    network: NotRequired[float]  # as it was trained, before it became files
     logistic_regression: float  # of a simple rival
 
 
@@ -124,6 +139,7 @@ class Certificate(Origin):
     architecture: str
     id: str
     accuracy: Accuracy | None
+    accuracy_loss_points: NotRequired[float]  # that a file may have less than the network, in percentage points
     costs: dict[str, int]  # those that follow from the text of the architecture, by their fields in `Costs`
     files: list[File]
     preprocessing: dict[str, str]
@@ -172,8 +188,11 @@ def certify(directory: Path, *, times: int = 2, apart_s: float = 0.0, monitor: M
         _wait(apart_s if number else 0.0, monitor)
         monitor.progress("timing the files, pass", number, times)
         certificate = read_export(directory).certificate
-        certificate["timings"].append(time_files(directory, Architecture.parse(certificate["architecture"]),
-                                                 certificate["files"], _quiet_ms(certificate)))
+        timing = time_files(directory, Architecture.parse(certificate["architecture"]), certificate["files"],
+                            _quiet_ms(certificate))
+        for target, reason in timing.get("untimed", {}).items():
+            raise MeasurementFailed(f"{target}: {reason}")
+        certificate["timings"].append(timing)
         write_certificate(directory, assessed(certificate))
     return read_export(directory)
 
@@ -226,21 +245,27 @@ def time_files(directory: Path, architecture: Architecture, files: Sequence[File
                ) -> Timing:
     """Returns one timing of the files of an export: the environment, and the latency on each target.
 
+    A file whose turn does not come within `WAIT_S`, or that cannot be run, is left untimed, with the reason.
+
     Args:
         directory: where the files are.
         architecture: the network in them.
         files: what the certificate says of them: names and targets.
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
     """
-    latencies = {}
+    timing: Timing = {"environment": environment(), "latencies": {}}
     for entry in files:
         if (target := entry.get("target")) is not None:
             runtime = runtime_of(parse_target(target))
-            latency = runtime.latency(architecture) if is_predicting(runtime) else measure_once(
-                parse_target(target), directory / entry["file"], architecture.program.input_shape, DECIDING,
-                quiet_ms=quiet_ms.get(target))
-            latencies[target] = _written(latency)
-    return {"environment": environment(), "latencies": latencies}
+            try:
+                latency = runtime.latency(architecture) if is_predicting(runtime) else measure_once(
+                    parse_target(target), directory / entry["file"], architecture.program.input_shape, DECIDING,
+                    quiet_ms=quiet_ms.get(target), wait_s=WAIT_S)
+            except MeasurementFailed as error:
+                timing.setdefault("untimed", {})[target] = str(error)
+                continue
+            timing["latencies"][target] = _written(latency)
+    return timing
 
 
 def _written(latency: Latency) -> dict[str, Any]:
@@ -268,37 +293,69 @@ def _open(limit: Limit) -> BudgetEntry:
 
 
 def assessed(certificate: Certificate) -> Certificate:
-    """Returns a certificate with the value that each budget is compared with, and the verdict, over all its timings."""
+    """Returns a certificate with the value that each budget is compared with, and the verdicts, over all its timings.
+
+    Each file has its own verdict; that of the export is the worst one of the targets' files.
+    """
     own = [entry for entry in certificate["files"] if entry.get("target") in certificate["targets"]]
-    known = {**certificate["costs"], "size_bytes": max(entry["size_bytes"] for entry in own)}
+    budgets = _judged_budgets(certificate, own)
+    files: list[File] = [{**entry, "verdict": _verdict(certificate, entry)} for entry in certificate["files"]]
+    verdicts = [entry["verdict"] for entry in files if entry.get("target") in certificate["targets"]]
+    return {**certificate, "files": files, "verdict": max(verdicts, key=VERDICTS.index), "budgets": budgets}
+
+
+def _judged_budgets(certificate: Certificate, files: Sequence[File]) -> dict[str, BudgetEntry]:
+    """Returns the budgets that some files have to meet, each compared with the file that costs most."""
+    require(len(certificate["timings"]) > 0, "a certificate has a timing, but got none")
+    known = {**certificate["costs"], "size_bytes": max(entry["size_bytes"] for entry in files)}
     costs = [Costs.stored(known, latencies_of(timing)) for timing in certificate["timings"]]
-    budgets = {name: _compared(entry, costs) for name, entry in certificate["budgets"].items()}
-    return {**certificate, "verdict": _verdict(own, budgets), "budgets": budgets}
+    targets = [None, *(entry.get("target") for entry in files)]
+    return {name: _compared(entry, costs) for name, entry in certificate["budgets"].items()
+            if entry.get("target") in targets}
 
 
 def _compared(entry: BudgetEntry, costs: Sequence[Costs]) -> BudgetEntry:
+    """Returns a budget with what it is compared with; as it was, where that has never been timed."""
     limit = Limit(entry["quantity"], entry["limit"], entry.get("target"))
-    found = (one.judged(limit.quantity, limit.target) for one in costs)
-    value = statistics.median(value for value in found if value is not None)
+    values = [value for one in costs if (value := one.judged(limit.quantity, limit.target)) is not None]
+    if not values:
+        return entry
+    value = statistics.median(values)
     met = value >= limit.value if QUANTITIES[limit.quantity].lower else value <= limit.value
-    predicted = any(one.latencies[limit.target].is_predicted for one in costs if limit.target is not None)
-    return {**entry, "predicted": value, "met": met} if predicted else {**entry, "measured": value, "met": met}
+    latencies = (one.latencies.get(limit.target or "") for one in costs)
+    if any(latency.is_predicted for latency in latencies if latency is not None):
+        return {**entry, "predicted": value, "met": met}
+    return {**entry, "measured": value, "met": met}
 
 
-def _verdict(files: Sequence[File], budgets: Mapping[str, BudgetEntry]) -> str:
-    """Returns the verdict on the targets' files: a file that computes something else has none of the merits."""
-    if not all(map(_computes_the_network, files)):
+def _verdict(certificate: Certificate, entry: File) -> str:
+    """Returns the verdict on a file: one that computes something else than the network has none of its merits."""
+    if not _computes_the_network(entry):
         return DIFFERS
+    lost = lost_points(certificate, entry)
+    if lost is not None and lost > certificate["accuracy_loss_points"] + ROUNDING_POINTS:
+        return LOSES
+    budgets = _judged_budgets(certificate, [entry]).values() if entry.get("target") in certificate["targets"] else ()
     if not budgets:
         return UNLIMITED
-    if not all(entry["met"] for entry in budgets.values()):
+    if not all(budget.get("met", True) for budget in budgets):
         return MISSED
-    return PREDICTED if any("predicted" in entry for entry in budgets.values()) else MET
+    if not all("met" in budget for budget in budgets):
+        return UNTIMED
+    return PREDICTED if any("predicted" in budget for budget in budgets) else MET
+
+
+def lost_points(certificate: Certificate, entry: File) -> float | None:
+    """Returns how much less accurate a file is than the network, in percentage points; None where that is not known."""
+    accuracy = certificate.get("accuracy")
+    if accuracy is None or "network" not in accuracy or "test_accuracy" not in entry:
+        return None
+    return 100 * (accuracy["network"] - entry["test_accuracy"])
 
 
 def _computes_the_network(entry: File) -> bool:
-    if parse_target(entry["target"]).options.precision != Options.precision:
-        return entry["top_class_agreement"] >= LEAST_AGREEMENT
+    if "target" in entry and parse_target(entry["target"]).options.precision != Options.precision:
+        return "test_accuracy" in entry or entry["top_class_agreement"] >= LEAST_AGREEMENT
     return entry["max_abs_difference"] <= LARGEST_DIFFERENCE * max(1.0, entry["largest_logit"])  # NaN does not
 
 

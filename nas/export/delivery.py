@@ -1,24 +1,35 @@
-"""A network leaves: trained to the end, written for each format, compared, timed in a fresh process, certified."""
+"""A network leaves: trained to the end, written for each format, compared, timed in a fresh process, certified.
 
+The trained weights are written before anything that may fail or take long, so that no training is lost.
+"""
+
+import dataclasses
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
 
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Fidelity
+from evaluators.latency import MeasurementFailed
 from evaluators.machine.files import require_writable, whole_directory
 from evaluators.networks.weights import Weights, initial_arrays
 from evaluators.recipe import Recipe
-from evaluators.runtimes import Options, Target, parse_target, require_installed, require_usable, runtime_of
+from evaluators.runtimes import (
+    Options,
+    Target,
+    is_predicting,
+    parse_target,
+    require_installed,
+    require_usable,
+    runtime_of,
+)
+from evaluators.runtimes.onnxruntime import INT8_PROCESSORS
 from nas.export.certificate import (
+    ACCURACY_LOSS_POINTS,
     CERTIFICATE,
-    Accuracy,
     Certificate,
-    Comparison,
     Exported,
     File,
     Origin,
@@ -30,16 +41,16 @@ from nas.export.certificate import (
     time_files,
     write_certificate,
 )
-from nas.export.formats import FORMATS, Format, Run, format_of
+from nas.export.comparison import Reference, calibration_images, relative_latency
+from nas.export.formats import FORMATS, Format, format_of
+from nas.export.trained import keep_trained, load_trained, require_replaceable, training_id, weights_beside
 from nas.measuring.meters import counted
 from nas.problem.budgets import Budgets
-from nas.problem.candidate import accuracy_interval
 from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require, unknown
 
-COMPARED_IMAGES = 200
-RANDOM_IMAGES = 8  # without data; these may be as large as those that a network was published for
+SLOWER = 1.02  # as a multiple of another latency: one process cannot tell latencies any better
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,7 @@ class Order:
         initial: arrays by name to begin with; what is missing is drawn.
         origin: what the certificate says of where the network comes from.
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
+        accuracy_loss_points: percentage points that a file may be less accurate than the network.
     """
 
     name: str
@@ -69,8 +81,11 @@ class Order:
     initial: Weights = field(default_factory=dict, repr=False)
     origin: Origin = field(default_factory=Origin)
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
+    accuracy_loss_points: float = ACCURACY_LOSS_POINTS
 
     def __post_init__(self) -> None:
+        require(self.accuracy_loss_points >= 0,
+                f"`accuracy_loss` must not be negative, but got {self.accuracy_loss_points:g}")
         require(self.dataset is not None or not self.recipe.epochs,
                 f"training needs data, but got none for {self.recipe.epochs} epochs")
 
@@ -90,6 +105,7 @@ def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
         require(not directory.exists() or (directory / CERTIFICATE).is_file(), "an export goes to a new directory or "
                 f"takes the place of another export, but got '{directory}'")
         require_writable(directory.parent, "the place of an export")
+        require_replaceable(weights_beside(directory))
 
 
 def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
@@ -102,15 +118,42 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
     for target in order.targets:
         require_usable(parse_target(target))
     with whole_directory(directory) as temporary:
-        arrays, training = _train_to_the_end(order, monitor)
-        files = [_write(order, written, target, arrays, temporary, monitor)
+        arrays, training = _trained(order, directory, monitor)
+        reference = Reference.of(order.architecture, arrays, order.dataset, order.recipe.seed)
+        files = [_write(order, written, target, arrays, reference, temporary, monitor)
                  for written, target in _wanted(order.targets, order.formats)]
-        certificate = _certificate(order, arrays, files, training)
+        certificate = _certificate(order, reference, files, training)
         monitor.progress("timing the files", 0, 1)
         certificate["timings"] = [time_files(temporary, order.architecture, files, order.quiet_ms)]
         certificate = assessed(certificate)
         write_certificate(temporary, certificate)
+    weights_beside(directory).unlink(missing_ok=True)
     return Exported(directory, certificate)
+
+
+def is_trained(order: Order, directory: Path) -> bool:
+    """Tells whether an earlier export of the same order was stopped after its training."""
+    return load_trained(weights_beside(directory), _training_id(order)) is not None
+
+
+def _trained(order: Order, directory: Path, monitor: Monitor) -> tuple[Weights, Training]:
+    """Returns the arrays of the trained network: those of an export that was stopped, or new ones, which are kept."""
+    if order.dataset is None or not order.recipe.epochs:
+        return initial_arrays(order.architecture.program, order.recipe.seed) | order.initial, {
+            "images": 0, "epochs": 0, "duration_s": 0.0}
+    path, identity = weights_beside(directory), _training_id(order)
+    kept = load_trained(path, identity)
+    if kept is not None:
+        monitor.say(f"{order.name}: trained before, going on from '{path}'")
+        return kept
+    arrays, training = _train_to_the_end(order, monitor)
+    keep_trained(path, identity, order.architecture, arrays, training)
+    return arrays, training
+
+
+def _training_id(order: Order) -> str:
+    fingerprint = order.dataset.fingerprint if order.dataset is not None else ""
+    return training_id(order.architecture, fingerprint, order.recipe, order.initial)
 
 
 def _wanted(targets: Sequence[str], formats: Sequence[str]) -> list[tuple[Format, Target | None]]:
@@ -129,12 +172,9 @@ def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, Training
     """Returns the arrays of the network after training on training and validation images."""
     from evaluators.training.train import Images, train
 
-    recipe = order.recipe
-    if order.dataset is None or not recipe.epochs:
-        arrays = initial_arrays(order.architecture.program, recipe.seed)
-        return arrays | order.initial, {"images": 0, "epochs": 0, "duration_s": 0.0}
+    assert order.dataset is not None
+    recipe, both = order.recipe, order.dataset.train_and_validation
     monitor.say(f"{order.name}: training for {recipe.epochs} epochs on training and validation images")
-    both = order.dataset.train_and_validation
     trained = train(order.architecture, Images.put(both.images, both.labels, order.dataset), None,
                     Fidelity(recipe), initial=order.initial,
                     on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, recipe.epochs))
@@ -159,8 +199,8 @@ def _metadata(order: Order) -> dict[str, str]:
     }
 
 
-def _write(order: Order, written: Format, target: Target | None, arrays: Weights, directory: Path, monitor: Monitor
-           ) -> File:
+def _write(order: Order, written: Format, target: Target | None, arrays: Weights, reference: Reference,
+           directory: Path, monitor: Monitor) -> File:
     """Returns the certificate's entry of one format, having written, loaded and compared its file.
 
     Targets whose files are of one kind and precision share a file.
@@ -169,9 +209,13 @@ def _write(order: Order, written: Format, target: Target | None, arrays: Weights
     precision = target.options.precision if target else Options.precision
     path = directory / f"model{'' if precision == Options.precision else f'-{precision}'}{written.suffix}"
     if not path.exists():
-        written.write(order.architecture, arrays, path, _metadata(order), _inputs(order, "train"))
-    return {"format": written.name, "file": path.name, "size_bytes": path.stat().st_size, "sha256": digest(path),
-            **_run_by(target), **_compared(written.load(path), order, arrays)}
+        written.write(order.architecture, arrays, path, _metadata(order),
+                      calibration_images(order.architecture, order.dataset, order.recipe.seed))
+    entry: File = {"format": written.name, "file": path.name, "size_bytes": path.stat().st_size,
+                   "sha256": digest(path), **_run_by(target), **reference.compared(written.load(path))}
+    if target is not None and precision != Options.precision and not is_predicting(runtime_of(target)):
+        entry.update(_beside_float32(order, target, arrays, path))
+    return entry
 
 
 def _run_by(target: Target | None) -> RunBy:
@@ -179,37 +223,30 @@ def _run_by(target: Target | None) -> RunBy:
     if target is None:
         return {}
     runtime = runtime_of(target)
-    return {"target": target.text, "input": runtime.input_layout, "versions": runtime.versions()}
+    run_by: RunBy = {"target": target.text, "input": runtime.input_layout, "versions": runtime.versions()}
+    if target.options.precision != Options.precision:
+        run_by["processors"] = INT8_PROCESSORS  # all files of int8 are ONNX
+    return run_by
 
 
-def _compared(run_file: Run, order: Order, arrays: Weights) -> Comparison:
-    """Returns how far the file's logits are from the Flax module's on test images, or random ones without data."""
-    from evaluators.networks.network import Network
-
-    inputs = _inputs(order, "test")
-    expected = np.asarray(Network(order.architecture, arrays=arrays)(inputs))
-    found = run_file(inputs)
-    return {"compared_images": len(inputs),
-            "max_abs_difference": float(np.abs(found - expected).max()),
-            "largest_logit": float(np.abs(expected).max()),
-            "top_class_agreement": float(np.mean(found.argmax(-1) == expected.argmax(-1)))}
-
-
-def _inputs(order: Order, part: Literal["train", "test"]) -> np.ndarray:
-    """Returns some images `[B, H, W, C]` as the network sees them, of a part of the data or random."""
-    from evaluators.training.train import prepare
-
-    architecture, dataset = order.architecture, order.dataset
-    if dataset is None:
-        shape = (RANDOM_IMAGES, *architecture.program.input_shape)
-        return np.random.default_rng(order.recipe.seed).standard_normal(shape, np.float32)
-    images = {"train": dataset.train, "test": dataset.test}[part].images
-    return np.asarray(prepare(images[:COMPARED_IMAGES], tuple(map(float, dataset.mean)),
-                              tuple(map(float, dataset.std)), architecture.input.resolution))
+def _beside_float32(order: Order, target: Target, arrays: Weights, path: Path) -> RunBy:
+    """Returns what a certificate says of the latency of a quantised file beside that of its float32 form."""
+    float32 = Target(target.runtime, dataclasses.replace(target.options, precision=Options.precision), target.argument)
+    with tempfile.TemporaryDirectory(prefix="paretonas-") as directory:
+        other = Path(directory) / f"model{path.suffix}"
+        runtime_of(float32).write(order.architecture, arrays, other, {})
+        try:
+            ratio = relative_latency(target, path, other, order.architecture.program.input_shape)
+        except MeasurementFailed as error:
+            return {"remarks": [f"not timed beside its float32 form: {error}"]}
+    found: RunBy = {"relative_latency": ratio}
+    if ratio > SLOWER:
+        found["remarks"] = [f"slower than its float32 form: {ratio:.2f} times its latency, timed in turns"]
+    return found
 
 
-def _certificate(order: Order, arrays: Weights, files: list[File], training: Training) -> Certificate:
-    """Returns the certificate of files that have not been timed yet."""
+def _certificate(order: Order, reference: Reference, files: list[File], training: Training) -> Certificate:
+    """Returns the certificate of files that have not been timed yet; its accuracy is that of the first target's."""
     architecture, dataset = order.architecture, order.dataset
     return {
         "budgets": open_budgets(order.budgets),
@@ -217,23 +254,12 @@ def _certificate(order: Order, arrays: Weights, files: list[File], training: Tra
         "architecture": architecture.text,
         "id": architecture.id,
         **order.origin,
-        "accuracy": _accuracy(architecture, arrays, dataset) if dataset else None,
+        "accuracy": reference.accuracy(files[0], dataset) if dataset else None,
+        "accuracy_loss_points": order.accuracy_loss_points,
         "costs": {name: value for name, value in vars(counted(architecture)).items() if value},
         "files": files,
         "preprocessing": _metadata(order),
         "training": training,
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "split": dataset.split} if dataset else None,
         "timings": [],
-    }
-
-
-def _accuracy(architecture: Architecture, arrays: Weights, dataset: Dataset) -> Accuracy:
-    from evaluators.training.logistic_regression import easy_accuracy
-    from evaluators.training.train import Images, count_correct
-
-    correct = count_correct(architecture, arrays, Images.put(dataset.test.images, dataset.test.labels, dataset))
-    return {
-        "test": correct / len(dataset.test), "test_ci": accuracy_interval(correct, len(dataset.test)),
-        "images": len(dataset.test),
-        "logistic_regression": easy_accuracy(dataset),
     }

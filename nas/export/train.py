@@ -8,8 +8,8 @@ from typing import Any
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import parse_target
-from nas.export.certificate import Exported
-from nas.export.delivery import Order, deliver, require_deliverable
+from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported
+from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.formats import FLAX
 from nas.export.named_network import NamedNetwork, named_network
 from nas.measuring.meters import costs_within, file_gauges
@@ -24,7 +24,7 @@ SHOWN = 3  # names in a line
 
 def train(network: str, *, data: str | None = None, resolution: int | None = None, classes: int | None = None,
           budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,), out: str | Path | None = None,
-          monitor: Monitor | None = None, **settings: Any) -> Exported:
+          accuracy_loss: float = ACCURACY_LOSS_POINTS, monitor: Monitor | None = None, **settings: Any) -> Exported:
     """Returns a network that was trained, written, timed and certified.
 
     A network is put to the data: their channels and classes, and a published one to their resolution. What of its
@@ -39,6 +39,7 @@ def train(network: str, *, data: str | None = None, resolution: int | None = Non
         budgets: what the files must meet, and the targets that they are for.
         formats: names of `nas.export.formats.FORMATS` besides those of the targets.
         out: where to; by default the network's name with `.trained`.
+        accuracy_loss: percentage points that a file may be less accurate than the network.
         monitor: what to report to.
         settings: of the training on training and validation images, by the names of `evaluators.Recipe`; by default
             it has 20 epochs, and with 0 there is none.
@@ -56,8 +57,8 @@ def train(network: str, *, data: str | None = None, resolution: int | None = Non
     named, dataset = _put_to_data(named, data or (DATA if recipe.epochs else None), resolution, classes, recipe.seed,
                                   monitor)
     order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, recipe, formats,
-                  named.arrays, origin={"network": named.name})
-    if recipe.epochs:
+                  named.arrays, origin={"network": named.name}, accuracy_loss_points=accuracy_loss)
+    if recipe.epochs and not is_trained(order, directory):
         _require_within(named.architecture, budgets, monitor)
     return deliver(order, directory, monitor)
 

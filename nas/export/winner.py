@@ -7,8 +7,8 @@ from pathlib import Path
 from evaluators.datasets import load_dataset
 from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS
-from nas.export.certificate import Exported
-from nas.export.delivery import Order, deliver, require_deliverable
+from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported
+from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.measuring.remeasuring import CONFIRMING, in_fresh_processes, retimed
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate, winner
@@ -20,7 +20,7 @@ from search_spaces.errors import InvalidInput
 
 def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budgets | None = None,
                   formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
-                  monitor: Monitor | None = None) -> Exported:
+                  accuracy_loss: float = ACCURACY_LOSS_POINTS, monitor: Monitor | None = None) -> Exported:
     """Returns the exported winner of a run.
 
     Args:
@@ -30,7 +30,10 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         formats: names of `FORMATS`; those of the targets are always written.
         out: where to; by default `export` in the run directory, named after the budgets if they are not the run's.
         epochs: the length of the final training.
+        accuracy_loss: percentage points that a file may be less accurate than the network.
         monitor: what to report to.
+
+    An export that was stopped after its training goes on from there.
 
     Raises:
         InvalidInput: unknown format or trial, no candidate within the budgets, or a directory of something else.
@@ -44,13 +47,18 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     dataset = load_dataset(config.data, seed=config.seed, resolution=run.resolved.resolution)
     if dataset.fingerprint != run.resolved.data_fingerprint:
         raise InvalidInput(f"an export needs the data of the search, but '{config.data}' has changed since")
-    chosen = _of_trial(run, trial) if trial is not None else confirmed_winner(run, judged_by, monitor)
-    architecture = Architecture.parse(chosen.architecture)
-    directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
-    order = Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, recipe, formats,
-                  quiet_ms=run.quiet_ms(),
-                  origin={"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy})
-    return deliver(order, directory, monitor)
+
+    def ordered(chosen: Candidate) -> tuple[Order, Path]:
+        architecture = Architecture.parse(chosen.architecture)
+        directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
+        return Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, recipe, formats,
+                     quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss,
+                     origin={"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy}), directory
+
+    chosen = _of_trial(run, trial) if trial is not None else winner(judged(run, judged_by))
+    if chosen is None or (trial is None and not is_trained(*ordered(chosen))):
+        chosen = confirmed_winner(run, judged_by, monitor)
+    return deliver(*ordered(chosen), monitor)
 
 
 def judged(run: RunDirectory, budgets: Budgets) -> list[Candidate]:

@@ -8,7 +8,19 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluators.latency import Latency
-from nas.export.certificate import Accuracy, BudgetEntry, Certificate, latencies_of
+from evaluators.runtimes import Options, parse_target
+from nas.export.certificate import (
+    DIFFERS,
+    LOSES,
+    Accuracy,
+    BudgetEntry,
+    Certificate,
+    File,
+    assessed,
+    latencies_of,
+    lost_points,
+)
+from nas.export.certificate import VERDICTS as SEVERITY
 from nas.problem.quantities import QUANTITIES, format_bytes
 from nas.report.measured import accuracy_text, latency_text
 
@@ -17,22 +29,62 @@ VERDICTS = {
     "met": ("certified for {targets}", "bold green"),
     "predicted": ("NOT certified for {targets}, only predicted to meet the budget: the device cannot be timed here",
                   "bold yellow"),
+    "not timed": ("NOT certified for {targets}, not timed yet: `nas certify {directory}` does it", "bold yellow"),
     "missed": ("NOT certified for {targets}: a budget is exceeded", "bold red"),
+    "loses accuracy": ("NOT certified for {targets}: the file loses more than {allowed:g} points of accuracy",
+                       "bold red"),
     "differs": ("NOT certified for {targets}: the file computes something else than the network", "bold red"),
     "no budget": ("written for {targets}; there is no budget to certify", "bold"),
 }
+SATURATING = "weights of 8 bits, whose products saturate on x86 processors without VNNI; new exports have 7"
 
 
 def certificate_report(certificate: Certificate, directory: Path) -> Group:
-    """Returns the verdict, the budgets, the accuracy and the files of an export."""
+    """Returns the verdict on each target's file, the budgets, the accuracy and the files of an export."""
+    certificate = assessed(certificate)
     lines = [
-        _verdict_line(certificate, directory),
+        *_verdict_lines(certificate, directory),
         *(_budget_line(entry, certificate) for entry in certificate["budgets"].values()),
         *_accuracy_lines(certificate["accuracy"]),
+        *(line for entry in certificate["files"] for line in _file_lines(certificate, entry)),
     ]
     flags = dict.fromkeys((target, flag) for target, latency in _last(certificate).items() for flag in latency.flags)
+    flags |= dict.fromkeys((target, f"not timed: {reason}")
+                           for target, reason in certificate["timings"][-1].get("untimed", {}).items())
     lines += [Text(f"{target}: {flag}", style="yellow") for target, flag in flags]
     return Group(*lines, _files_table(certificate), _timings_table(certificate))
+
+
+def _verdict_lines(certificate: Certificate, directory: Path) -> list[Text]:
+    """Returns a line for each verdict on the targets' files, the worst one first."""
+    found: dict[str, list[str]] = {}
+    for entry in certificate["files"]:
+        if entry.get("target") in certificate["targets"]:
+            found.setdefault(entry["verdict"], []).append(entry["target"])
+    lines = []
+    for verdict in sorted(found, key=SEVERITY.index, reverse=True):
+        words, style = VERDICTS[verdict]
+        said = words.format(targets=", ".join(found[verdict]), directory=directory,
+                            allowed=certificate.get("accuracy_loss_points", 0))
+        lines.append(Text(f"{directory}: {said}", style=style))
+    return lines
+
+
+def _file_lines(certificate: Certificate, entry: File) -> list[Text]:
+    """Returns what is to be said of a file: what it fails in, where it holds, remarks."""
+    name = f"{entry['file']} ({entry['target']})" if "target" in entry else entry["file"]
+    lost = lost_points(certificate, entry)
+    lines = []
+    if entry["verdict"] == LOSES and lost is not None:
+        lines.append(Text(f"{name}: {accuracy_text(entry['test_accuracy'])} % right, {lost:.2f} points less than the "
+                          "network", style="red"))
+    if entry["verdict"] == DIFFERS and entry.get("target") not in certificate["targets"]:
+        lines.append(Text(f"{name}: it computes something else than the network", style="red"))
+    if "processors" in entry:
+        lines.append(Text(f"{name}: computes the same on {entry['processors']}"))
+    elif "target" in entry and parse_target(entry["target"]).options.precision != Options.precision:
+        lines.append(Text(f"{name}: {SATURATING}", style="yellow"))
+    return lines + [Text(f"{name}: {remark}", style="yellow") for remark in entry.get("remarks", ())]
 
 
 def _accuracy_lines(accuracy: Accuracy | None) -> list[Text]:
@@ -52,10 +104,11 @@ def _last(certificate: Certificate) -> dict[str, Latency]:
 
 
 def _files_table(certificate: Certificate) -> Table:
-    table = _table("file", "runtime", right=("size", "logits differ by", "same class"))
+    table = _table("file", "runtime", right=("size", "accuracy (%)", "logits differ by", "same class"))
     for entry in certificate["files"]:
         run_by = entry["target"] if "target" in entry else entry["format"]
         table.add_row(entry["file"], run_by, format_bytes(entry["size_bytes"]),
+                      accuracy_text(entry.get("test_accuracy"), entry.get("test_accuracy_ci")),
                       f"{entry['max_abs_difference']:.1e}", f"{entry['top_class_agreement']:.1%}")
     return table
 
@@ -79,14 +132,12 @@ def _table(*left: str, right: tuple[str, ...]) -> Table:
     return table
 
 
-def _verdict_line(certificate: Certificate, directory: Path) -> Text:
-    words, style = VERDICTS[certificate["verdict"]]
-    return Text(f"{directory}: {words.format(targets=', '.join(certificate['targets']))}", style=style)
-
-
 def _budget_line(entry: BudgetEntry, certificate: Certificate) -> Text:
     quantity, timings = QUANTITIES[entry["quantity"]], len(certificate["timings"])
     on = f" on {entry['target']}" if "target" in entry and len(certificate["targets"]) > 1 else ""
+    if "met" not in entry:
+        return Text(f"{entry['quantity']}{on}: not known yet, {quantity.scale.format(entry['limit'], _EXACT)} allowed",
+                    style="yellow")
     found = entry["predicted"] if "predicted" in entry else entry["measured"]
     sign = ("<", ">")[quantity.lower == entry["met"]] + "=" * entry["met"]
     _, _, end = entry["unit"].partition(", ")

@@ -157,3 +157,18 @@ def test_the_fingerprint_depends_on_images_labels_shape_and_parts() -> None:
     }
     assert len(prints) == 6 and all(len(text) == 16 and int(text, 16) >= 0 for text in prints)
     assert dataset(images.copy(), labels.copy()).fingerprint == dataset(images, labels).fingerprint
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 60), st.integers(0, 3))
+def test_a_sample_has_of_every_class_its_share_whatever_the_order_of_the_images(counts, wanted, seed):
+    labels = np.repeat(np.arange(len(counts)), counts).astype(np.int32)  # sorted by class, as folders are
+    images = np.arange(len(labels), dtype=np.int64).reshape(-1, 1, 1, 1)
+    drawn = Split(images, labels).sample(wanted, seed)
+    taken = min(wanted, len(labels))
+    assert len(drawn) == len(set(drawn.images.ravel())) == taken
+    shares = np.array(counts) * taken / len(labels)
+    found = np.bincount(drawn.labels, minlength=len(counts))
+    assert np.all((np.floor(shares) <= found) & (found <= np.ceil(shares)))
+    assert np.array_equal(drawn.images, Split(images, labels).sample(wanted, seed).images)
+    assert np.array_equal(labels[drawn.images.ravel()], drawn.labels)

@@ -230,6 +230,5 @@ def test_files_of_int8_hold_int8_and_compute_nearly_the_same(name, tmp_path, ran
     assert list(tmp_path.iterdir()) == [path]
     logits = runtime.load(path, Options()).run(images)
     expected = numpy_forward(architecture.program, arrays, images).reshape(16, 10)
-    # processors without VNNI saturate sums of two products, which costs some more
-    assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.8
+    assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.9
     assert np.abs(logits - expected).max() > 1e-3 * np.abs(expected).max(), "float32 would be closer"

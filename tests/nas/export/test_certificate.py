@@ -41,7 +41,8 @@ def measured(monkeypatch):
     """What the next timings find, in their order; by default a millisecond."""
     latencies, asked = [], []
 
-    def measure_once(target, model, shape, precision, quiet_ms):
+    def measure_once(target, model, shape, precision, quiet_ms, wait_s):
+        assert wait_s == nas.export.certificate.WAIT_S
         asked.append((target.text, model.name, shape, quiet_ms))
         found = latencies.pop(0) if latencies else timed(1.0)
         if isinstance(found, Exception):
@@ -246,10 +247,84 @@ def test_a_device_that_is_not_here_beside_one_that_is_leaves_files_uncertified(t
 def test_an_old_certificate_is_read_judged_and_written_as_it_was():
     content = GOLDEN.read_bytes()
     certificate = from_json(content)
-    assert to_json(assessed(certificate)) == content
+    again = assessed(certificate)
+    assert [entry.pop("verdict") for entry in again["files"]] == ["met", "predicted", "no budget"]
+    assert to_json(again) == content
     assert [latency.source for latency in latencies_of(certificate["timings"][0]).values()] == ["measured", "predicted"]
 
 
 def test_a_new_timing_says_no_more_and_no_less_than_an_old_one(tmp_path, measured):
     new, old = read_export(make_export(tmp_path / "export", Budgets())).certificate, from_json(GOLDEN.read_bytes())
     assert list(new["timings"][0]["latencies"]["onnxruntime"]) == list(old["timings"][0]["latencies"]["onnxruntime"])
+
+
+INT8 = "onnxruntime:precision=int8"
+
+
+def judged(int8, **changes):
+    """Returns a certificate of a float32 and an int8 file of a network that is right on 81.5 % of 2,000 images."""
+    targets = ["onnxruntime", INT8]
+    shared = {"sha256": "", "size_bytes": 1000, "max_abs_difference": 1e-6, "largest_logit": 9.0,
+              "top_class_agreement": 1.0, "test_accuracy": 0.815, "test_accuracy_ci": (0.80, 0.83)}
+    files = [{**shared, "format": "onnx", "file": "model.onnx", "target": "onnxruntime"},
+             {**shared, "format": "onnx", "file": "model-int8.onnx", "target": INT8, "max_abs_difference": 0.5, **int8}]
+    times = {target: nas.export.certificate._written(timed(1.0)) for target in targets}
+    accuracy = {"test": 0.815, "test_ci": (0.80, 0.83), "images": 2000, "network": 0.815, "logistic_regression": 0.7}
+    return assessed({
+        "budgets": open_budgets(Budgets(latency_ms=(1.2, 1.2), size_bytes=1500, targets=targets)), "targets": targets,
+        "architecture": ARCHITECTURE.text, "id": "", "accuracy": accuracy, "accuracy_loss_points": 1.0, "data": None,
+        "costs": {"macs": 1, "params": 1, "memory_bytes": 1}, "files": files, "preprocessing": {},
+        "training": {"images": 0, "epochs": 0, "duration_s": 0.0},
+        "timings": [{"environment": {"written": "now"}, "latencies": times}], **changes})
+
+
+@pytest.mark.parametrize(("int8", "changes", "verdict", "line"), [
+    ({"test_accuracy": 0.808}, {}, "met", None),
+    ({"test_accuracy": 0.798}, {}, "loses accuracy", "79.80 % right, 1.70 points less than the network"),
+    ({"test_accuracy": 0.805}, {}, "met", None),  # exactly a point
+    ({"test_accuracy": 0.798}, {"accuracy_loss_points": 2.0}, "met", None),
+    ({"test_accuracy": 0.812, "top_class_agreement": 0.85}, {}, "met", None),
+    ({"size_bytes": 2000}, {}, "missed", None),
+    ({"max_abs_difference": float("nan")}, {}, "met", None),
+])
+def test_a_verdict_names_the_file_that_fails_and_not_its_neighbour(int8, changes, verdict, line, tmp_path):
+    certificate = judged(int8, **changes)
+    assert [entry["verdict"] for entry in certificate["files"]] == ["met", verdict]
+    assert certificate["verdict"] == verdict
+    lines = list(map(str, certificate_report(certificate, tmp_path).renderables))
+    if verdict != "met":
+        (blamed,) = (line for line in lines if "NOT certified" in line)
+        assert f"NOT certified for {INT8}: " in blamed
+        assert f"{tmp_path}: certified for onnxruntime" in lines
+    assert line is None or f"model-int8.onnx ({INT8}): {line}" in lines
+
+
+def test_an_int8_file_without_labels_is_judged_by_its_agreement():
+    unlabelled = {"accuracy": None}
+    for agreement, verdict in ((0.95, "met"), (0.85, "differs")):
+        certificate = judged({"top_class_agreement": agreement}, **unlabelled)
+        for entry in certificate["files"]:
+            del entry["test_accuracy"]
+        assert assessed(certificate)["verdict"] == verdict
+
+
+def test_a_report_says_where_an_int8_file_holds_and_that_it_is_slower(tmp_path):
+    remark = "slower than its float32 form: 1.27 times its latency, timed in turns"
+    new, old = judged({"processors": "all", "remarks": [remark]}), judged({})
+    lines = list(map(str, certificate_report(new, tmp_path).renderables))
+    assert f"model-int8.onnx ({INT8}): computes the same on all" in lines
+    assert f"model-int8.onnx ({INT8}): {remark}" in lines
+    assert any("weights of 8 bits" in str(line) for line in certificate_report(old, tmp_path).renderables)
+
+
+def test_a_file_that_could_not_be_timed_is_said_so_until_it_is(tmp_path, measured):
+    measured.latencies += [MeasurementFailed("no turn has come in 60 s"), timed(1.0)]
+    directory = make_export(tmp_path / "export", Budgets(latency_ms=1.2, macs=10**9))
+    exported = read_export(directory)
+    assert (exported.certificate["verdict"], exported.met) == ("not timed", False)
+    assert exported.certificate["timings"][0]["untimed"] == {"onnxruntime": "no turn has come in 60 s"}
+    report = "\n".join(map(str, certificate_report({"accuracy": None, **exported.certificate}, directory).renderables))
+    for line in ("NOT certified for onnxruntime, not timed yet", "onnxruntime: not timed: no turn has come in 60 s",
+                 "latency: not known yet, 1.2 ms allowed"):
+        assert line in report
+    assert certify(directory, times=1).certificate["verdict"] == "met"

@@ -1,16 +1,19 @@
 """A network that is named is trained and delivered."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
+from PIL import Image
 
 import nas
 import nas.export.certificate
+import nas.export.comparison
 import nas.export.delivery
 import nas.export.train
-from evaluators.latency import Latency
+from evaluators.latency import Latency, MeasurementFailed, Precision
 from evaluators.networks.checkpoint import load_arrays, save_network
 from nas.problem.budgets import Budgets
 from nas.report.certificate import certificate_report
@@ -151,3 +154,107 @@ def test_what_cannot_be_trained_is_refused_and_nothing_written(arguments, rule, 
     assert rule in str(error.value)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"epochs": 2}])
+def test_a_training_whose_export_was_stopped_is_not_lost_and_not_taken_for_another(
+        changes, data, untimed, tmp_path, monkeypatch):
+    given = {"data": data, "epochs": 1, "batch": 16, "out": tmp_path / "out"}
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nas.export.delivery, "time_files", killed)
+        with pytest.raises(KeyboardInterrupt):
+            nas.train(NETWORK.text, **given)
+    kept = tmp_path / "out.unfinished.safetensors"
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("out")] == [kept]
+    _, arrays = load_arrays(kept)
+    trained, train = [], nas.export.delivery._train_to_the_end
+    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end",
+                        lambda *arguments: trained.append(True) or train(*arguments))
+    exported = nas.train(NETWORK.text, **given | changes)
+    assert trained == [True] * bool(changes)
+    _, shipped = load_arrays(exported.directory / "model.safetensors")
+    assert all(np.array_equal(shipped[name], arrays[name]) for name in arrays) == (not changes)
+    assert exported.certificate["training"]["images"] == 160
+    assert not kept.exists()
+
+
+def test_a_file_that_no_export_has_left_is_not_written_over(data, tmp_path):
+    saved(NETWORK, tmp_path / "out.unfinished.safetensors")
+    with pytest.raises(InvalidInput, match="is another file"):
+        nas.train(NETWORK.text, data=data, out=tmp_path / "out")
+
+
+def test_an_export_whose_files_cannot_be_timed_is_delivered(data, tmp_path, monkeypatch):
+    def never(*arguments, **named):
+        raise MeasurementFailed("other processes train")
+
+    monkeypatch.setattr(nas.export.certificate, "measure_once", never)
+    monkeypatch.setattr(nas.export.train, "_require_within", lambda *arguments: None)
+    exported = nas.train(NETWORK.text, data=data, epochs=1, budgets=Budgets(latency_ms=5.0), out=tmp_path / "out")
+    assert exported.certificate["verdict"] == "not timed"
+    assert {path.name for path in exported.directory.iterdir()} == {
+        "certificate.json", "model.onnx", "model.safetensors"}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of images sorted by class: four classes, bars of another width and direction, of another brightness."""
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 60), ("val", 20), ("test", 60)):
+        for label in range(4):
+            directory = tmp_path / "photos" / part / "abcd"[label]
+            directory.mkdir(parents=True)
+            for index in range(count):
+                image = generator.integers(0, 60, (12, 12)) + 10 * label
+                place = generator.integers(2, 8)
+                bar = (slice(None), slice(place, place + 2)) if label % 2 else (slice(place, place + 2), slice(None))
+                image[bar] += 60 + 60 * (label // 2)
+                Image.fromarray(image.astype(np.uint8)).save(directory / f"{index}.png")
+    return str(tmp_path / "photos")
+
+
+def test_every_file_is_judged_on_all_test_images_of_a_sorted_folder(photos, untimed, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(nas.export.delivery, "relative_latency", lambda *arguments: asked.append(arguments) or 1.27)
+    monkeypatch.setattr(nas.export.comparison, "CALIBRATION_IMAGES", 40)
+    targets = ("onnxruntime:precision=int8", "onnxruntime")
+    exported = nas.train(NETWORK.text, data=photos, epochs=6, batch=16, formats=["flax", "stablehlo"],
+                         budgets=Budgets(targets=targets), out=tmp_path / "out")
+    stored = exported.certificate
+
+    def images_of(part):
+        files = sorted(Path(photos, part).glob("*/*.png"))
+        return np.stack([np.asarray(Image.open(file)) for file in files]) / 255, np.array(
+            ["abcd".index(file.parent.name) for file in files])
+
+    train, (test, labels) = images_of("train")[0], images_of("test")
+    images = ((test - train.mean()) / train.std()).astype(np.float32)
+    predicted = {}
+    for name in ("model-int8.onnx", "model.onnx"):
+        session = onnxruntime.InferenceSession(tmp_path / "out" / name, providers=["CPUExecutionProvider"])
+        predicted[name] = session.run(None, {"image": images[:, None]})[0].argmax(-1)
+    network = predicted["model.onnx"]
+    for entry in stored["files"]:
+        found = predicted.get(entry["file"], network)
+        assert entry["test_accuracy"] == np.mean(found == labels)
+        assert entry["top_class_agreement"] == np.mean(found == network)
+        assert entry["compared_images"] == len(labels) == 240
+    assert stored["accuracy"]["test"] == stored["files"][0]["test_accuracy"]  # the first target's file
+    assert stored["accuracy"]["network"] == np.mean(network == labels) > 0.9
+    assert stored["files"][0]["test_accuracy"] > 0.9, "calibrated on images of all classes"
+    assert stored["files"][0]["relative_latency"] == 1.27
+    assert stored["files"][0]["remarks"] == ["slower than its float32 form: 1.27 times its latency, timed in turns"]
+    assert "without VNNI" in stored["files"][0]["processors"]
+    assert "processors" not in stored["files"][1]
+    assert [(arguments[0].text, arguments[1].name) for arguments in asked] == [(targets[0], "model-int8.onnx")]
+
+
+def test_an_int8_file_is_timed_in_turns_with_its_float32_form(untimed, tmp_path, monkeypatch):
+    monkeypatch.setattr(nas.export.comparison, "IN_TURN", Precision(half_width=0.1, at_least_s=0.05, at_most_s=0.2))
+    exported = nas.train(NETWORK.text, classes=3, epochs=0, budgets=Budgets(targets=("onnxruntime:precision=int8",)),
+                         out=tmp_path / "out")
+    assert 0.05 < exported.certificate["files"][0]["relative_latency"] < 20

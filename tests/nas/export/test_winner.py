@@ -213,7 +213,7 @@ def test_a_winner_that_is_too_slow_when_it_is_timed_again_is_replaced(run, made_
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
-def test_an_interrupted_export_leaves_the_one_before_it_whole_and_nothing_else(
+def test_an_interrupted_export_leaves_the_one_before_it_whole_and_beside_it_the_trained_weights(
         interruption, run, made_up, monkeypatch):
     before = {path.name: path.read_bytes() for path in run.export(formats=["flax"]).directory.iterdir()}
     names = {path.name for path in run.path.iterdir()}
@@ -221,13 +221,18 @@ def test_an_interrupted_export_leaves_the_one_before_it_whole_and_nothing_else(
     def interrupted(*arguments):
         raise interruption
 
-    for step in ("_compared", "_certificate", "_train_to_the_end"):
+    for step, left in (("_train_to_the_end", set()), ("_write", {"export.unfinished.safetensors"}),
+                       ("_certificate", {"export.unfinished.safetensors"})):
         with monkeypatch.context() as patch:
             patch.setattr(nas.export.delivery, step, interrupted)
             with pytest.raises(interruption):
                 run.export(formats=["flax"])
         assert {path.name: path.read_bytes() for path in (run.path / "export").iterdir()} == before
-        assert {path.name for path in run.path.iterdir()} == names
+        assert {path.name for path in run.path.iterdir()} == names | left
+    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", None)
+    monkeypatch.setattr(nas.export.winner, "in_fresh_processes", None)
+    run.export(formats=["flax"])  # neither trained nor confirmed again
+    assert {path.name for path in run.path.iterdir()} == names
 
 
 def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(run, made_up, tmp_path):

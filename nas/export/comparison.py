@@ -1,0 +1,120 @@
+"""The comparison of files with the network that they are of: in the logits and the accuracy, and in time."""
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluators.datasets import Dataset
+from evaluators.datasets.dataset import Split
+from evaluators.latency import Precision
+from evaluators.networks.weights import Weights
+from evaluators.runtimes import Target
+from evaluators.timing.meter import LatencyMeter
+from nas.export.certificate import WAIT_S, Accuracy, Comparison
+from nas.export.formats import Run
+from nas.problem.candidate import accuracy_interval
+from search_spaces.architecture import Architecture
+
+CALIBRATION_IMAGES = 200
+RANDOM_IMAGES = 8  # without data; these may be as large as those that a network was published for
+BATCH = 100  # images that a file is run on at a time
+TURNS, IN_TURN = 3, Precision(half_width=0.03, at_least_s=0.3, at_most_s=1.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A network's logits `[N, classes]` on all test images, or on some random images without data.
+
+    Attributes:
+        batches: yields the images as the network sees them, `[B, H, W, C]`, all batches of one size; the last one is
+            filled up.
+        logits: the Flax module's.
+        labels: `[N]` of the images; None without data.
+    """
+
+    batches: Callable[[], Iterator[np.ndarray]]
+    logits: np.ndarray
+    labels: np.ndarray | None
+
+    @classmethod
+    def of(cls, architecture: Architecture, arrays: Weights, dataset: Dataset | None, seed: int) -> "Reference":
+        """Returns the logits that the Flax module of a network computes."""
+        from evaluators.networks.network import Network
+
+        network = Network(architecture, arrays=arrays)
+        if dataset is None:
+            images = random_images(architecture, seed)
+            return cls(lambda: iter((images,)), np.asarray(network(images)), None)
+
+        def batches() -> Iterator[np.ndarray]:
+            return _batches(architecture, dataset, dataset.test)
+
+        logits = _logits(lambda images: np.asarray(network(images)), batches(), len(dataset.test))
+        return cls(batches, logits, dataset.test.labels)
+
+    def compared(self, run: Run) -> Comparison:
+        """Returns how far a file's logits are from the network's, and its accuracy on images that have labels."""
+        found = _logits(run, self.batches(), len(self.logits))
+        comparison: Comparison = {
+            "compared_images": len(found),
+            "max_abs_difference": float(np.abs(found - self.logits).max()),
+            "largest_logit": float(np.abs(self.logits).max()),
+            "top_class_agreement": float(np.mean(found.argmax(-1) == self.logits.argmax(-1)))}
+        if self.labels is not None:
+            correct = int(np.sum(found.argmax(-1) == self.labels))
+            comparison["test_accuracy"] = correct / len(found)
+            comparison["test_accuracy_ci"] = accuracy_interval(correct, len(found))
+        return comparison
+
+    def accuracy(self, shipped: Comparison, dataset: Dataset) -> Accuracy:
+        """Returns the accuracy of a file, with that of the network and of a simple rival beside it."""
+        from evaluators.training.logistic_regression import easy_accuracy
+
+        return {"test": shipped["test_accuracy"], "test_ci": shipped["test_accuracy_ci"], "images": len(dataset.test),
+                "network": float(np.mean(self.logits.argmax(-1) == self.labels)),
+                "logistic_regression": easy_accuracy(dataset)}
+
+
+def calibration_images(architecture: Architecture, dataset: Dataset | None, seed: int) -> np.ndarray:
+    """Returns images `[B, H, W, C]` as the network sees them, drawn from all classes, by which int8 files are made."""
+    if dataset is None:
+        return random_images(architecture, seed)
+    drawn = dataset.train.sample(CALIBRATION_IMAGES, seed)
+    return np.concatenate(list(_batches(architecture, dataset, drawn)))[:len(drawn)]
+
+
+def random_images(architecture: Architecture, seed: int) -> np.ndarray:
+    """Returns normal noise `[B, H, W, C]`."""
+    shape = (RANDOM_IMAGES, *architecture.program.input_shape)
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def _batches(architecture: Architecture, dataset: Dataset, part: Split) -> Iterator[np.ndarray]:
+    from evaluators.training.train import prepare
+
+    mean, std = (tuple(map(float, values)) for values in (dataset.mean, dataset.std))
+    size = min(BATCH, len(part))
+    for start in range(0, len(part), size):
+        places = np.arange(start, start + size)
+        images = part.images[np.where(places < len(part), places, start)]
+        yield np.asarray(prepare(images, mean, std, architecture.input.resolution))
+
+
+def _logits(run: Run, batches: Iterator[np.ndarray], images: int) -> np.ndarray:
+    """Returns the logits `[N, classes]` of the first so many images of the batches."""
+    return np.concatenate([run(batch) for batch in batches])[:images]
+
+
+def relative_latency(target: Target, model: Path, other: Path, shape: tuple[int, int, int]) -> float:
+    """Returns the latency of a model file as a multiple of that of another one, timed in turns in one process.
+
+    Raises:
+        MeasurementFailed: one of them cannot be timed.
+    """
+    with LatencyMeter(target, wait_s=WAIT_S) as meter:
+        return statistics.median(
+            meter.measure(model, shape, IN_TURN).median_ms / meter.measure(other, shape, IN_TURN).median_ms
+            for _ in range(TURNS))

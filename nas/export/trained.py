@@ -1,0 +1,59 @@
+"""Trained weights, which lie beside an export until it is there: an export that was stopped goes on from them."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from evaluators.networks.checkpoint import load_arrays, save_network
+from evaluators.networks.weights import Weights
+from evaluators.recipe import Recipe
+from nas.export.certificate import Training
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput, require
+
+OF, TRAINING = "trained for", "training"  # texts in the file: of what the weights are, and what the certificate says
+
+
+def weights_beside(directory: Path) -> Path:
+    """Returns the file in which the trained weights of an export lie until it is there."""
+    return directory.with_name(f"{directory.name}.unfinished.safetensors")
+
+
+def training_id(architecture: Architecture, fingerprint: str, recipe: Recipe, initial: Weights) -> str:
+    """Returns what tells a training from all others: network, data, settings that matter, arrays it begins with."""
+    settings = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "compile"}
+    digest = hashlib.sha256(json.dumps([architecture.text, fingerprint, settings]).encode())
+    for name in sorted(initial):
+        digest.update(name.encode() + initial[name].tobytes())
+    return digest.hexdigest()
+
+
+def keep_trained(path: Path, identity: str, architecture: Architecture, arrays: Weights, training: Training) -> None:
+    """Writes the weights of a training, whole or not at all."""
+    save_network(architecture, arrays, path, {OF: identity, TRAINING: json.dumps(training)})
+
+
+def load_trained(path: Path, identity: str) -> tuple[Weights, Training] | None:
+    """Returns the weights of a training as `keep_trained` wrote them; None where there are none, or of another one."""
+    texts = _texts(path) if path.exists() else {}
+    if texts.get(OF) != identity:
+        return None
+    training: Training = json.loads(texts[TRAINING])
+    return load_arrays(path)[1], training
+
+
+def require_replaceable(path: Path) -> None:
+    """Raises `InvalidInput` where a file would be written over that no export has left."""
+    require(not path.exists() or OF in _texts(path), "the trained weights of an export that was stopped lie beside it, "
+            f"but '{path}' is another file")
+
+
+def _texts(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(str(path), "numpy") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InvalidInput(f"trained weights are read from a safetensors file, but got '{path}': {error}") from None
