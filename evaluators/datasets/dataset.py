@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from search_spaces.errors import InvalidInput, require
 
+PART_NAMES = {"train": "training", "training": "training",  # what people call the parts, in any case
+              "val": "validation", "valid": "validation", "validation": "validation",
+              "test": "test", "testing": "test"}
+MOST_NAMED = 5  # classes or files that a line names
+
 HELD_OUT_SHARE = 6  # one image in six leaves the training part, as in Fashion-MNIST's usual 50,000 + 10,000
 STD_FLOOR = 1 / 255  # one grey level, so that a constant channel can be divided by its deviation
 
@@ -39,12 +44,21 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a source of data brings: a training part, and perhaps the other two. Labels number the classes from 0."""
+    """The contents of a source of data: a training part, and perhaps the other two. Labels number the classes from 0.
+
+    Attributes:
+        changes: a line for each way in which the images differ from those of the source.
+        skipped: the broken files that were left out.
+        passed_over: a line on what lies between the images and is none.
+    """
 
     classes: tuple[str, ...]
     train: Split
     validation: Split | None = None
     test: Split | None = None
+    changes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    passed_over: str = ""
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -58,6 +72,7 @@ class Dataset:
     """Square images of one resolution in three parts, with one line that says where the parts come from.
 
     Candidates are trained on `train` and compared on `validation`; `test` is for the winner alone.
+    See `Parts` for `skipped` and `passed_over`.
     """
 
     name: str
@@ -66,6 +81,15 @@ class Dataset:
     validation: Split
     test: Split
     split: str
+    skipped: tuple[str, ...] = ()
+    passed_over: str = ""
+
+    @property
+    def summary(self) -> str:
+        """One line on the classes, the images and where the parts come from."""
+        classes = f"{len(self.classes)} classes ({listed(self.classes)})"
+        line = f"{self.name}, {classes}, {self.resolution} pixels; {self.split}"
+        return f"{line}; passed over: {self.passed_over}" if self.passed_over else line
 
     @property
     def resolution(self) -> int:
@@ -105,12 +129,14 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of all images and labels, part by part."""
+        """The first 16 hexadecimal digits of the SHA-256 of all images and labels, part by part, and of `skipped`."""
         digest = hashlib.sha256()
         for part in (self.train, self.validation, self.test):
             digest.update(repr(part.images.shape).encode())
             digest.update(np.ascontiguousarray(part.images).data)
             digest.update(part.labels.astype("<i4").data)
+        for name in self.skipped:
+            digest.update(f"skipped {name}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()[:16]
 
 
@@ -138,8 +164,21 @@ def complete(name: str, parts: Parts, seed: int) -> Dataset:
         train, test, test_origin = _cut(train, seed, stream=1)
     if validation is None:
         train, validation, validation_origin = _cut(train, seed, stream=0)
-    return Dataset(name, parts.classes, train, validation, test,
-                   f"validation: {validation_origin}; test: {test_origin}")
+    skipped = (f"{len(parts.skipped)} broken images skipped ({listed(parts.skipped)})",) if parts.skipped else ()
+    line = "; ".join((f"validation: {validation_origin}", f"test: {test_origin}", *parts.changes, *skipped))
+    return Dataset(name, parts.classes, train, validation, test, line, parts.skipped, parts.passed_over)
+
+
+def require_distinct_images(parts: Parts, where: str) -> None:
+    """Raises `InvalidInput` for a part in which there is nothing to tell images apart by."""
+    for part, split in parts.splits.items():
+        images = split.images
+        equal = len(images) > 1 and all(np.array_equal(images[0], image) for image in images[1:])
+        constant = images[0, ..., 0].size > 1 and all((image == image[0, 0]).all() for image in images)
+        reason = "are equal" if equal else "have one colour each"
+        require(not equal and not constant,
+                f"images must differ in their pixels, but all {len(images):,} of the {part} part of '{where}' {reason} "
+                f"(values {images.min()} to {images.max()} of 0 to 255)")
 
 
 def held_out(labels: NDArray[np.int32], seed: Sequence[int]) -> NDArray[np.bool_]:
@@ -167,6 +206,15 @@ def _cut(train: Split, seed: int, stream: int) -> tuple[Split, Split, str]:
     chosen = held_out(train.labels, [seed, stream])
     origin = f"{np.count_nonzero(chosen):,} of {len(train):,} training images, stratified, seed {seed}"
     return train.take(~chosen), train.take(chosen), origin
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns the first names, separated by commas.
+
+    >>> listed(["ant", "bee", "cat", "dog", "eel", "fox"])
+    'ant, bee, cat, dog, eel, ...'
+    """
+    return ", ".join([*names[:MOST_NAMED], *["..."][:len(names) > MOST_NAMED]])
 
 
 def unknown_class(part: str, name: str, where: str) -> InvalidInput:

@@ -1,110 +1,162 @@
-"""Data sets in folders of PNG and JPEG images: one sub-folder a class, perhaps under `train`, `val` and `test`."""
+"""Data sets in folders of images: one sub-folder a class, perhaps under `train`, `val` and `test`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import unicodedata
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluators.datasets.dataset import Parts, Split, unknown_class
-from evaluators.datasets.resizing import choose_resolution, square
-from search_spaces.errors import InvalidInput, require
+from evaluators.datasets.dataset import MOST_NAMED, PART_NAMES, Parts, Split, listed, unknown_class
+from evaluators.datasets.images import FORMATS, Images, is_image, read_images
+from search_spaces.errors import require
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+_MEANT_AS_PART = re.compile(rf"({'|'.join(PART_NAMES)})(sets?)?([\W\d_].*)?", re.IGNORECASE)
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-_PARTS = {"train": "training", "val": "validation", "validation": "validation", "test": "test"}
-
-Files = list[tuple[Path, int]]  # an image and its label
+Files = dict[str, list[tuple[Path, int]]]  # the images of each part and their labels
 
 
-def read_folder(root: Path, resolution: int | None) -> Parts:
+@dataclass
+class _Listing:
+    """The images in the class folders of all parts, and how much else was there."""
+
+    classes: dict[str, int] = field(default_factory=dict)
+    files: Files = field(default_factory=dict)
+    others: int = 0
+    without_class: int = 0
+    without_images: int = 0
+
+    @property
+    def passed_over(self) -> str:
+        counts = {"files that are no images": self.others, "images in no class folder": self.without_class,
+                  "folders without images": self.without_images}
+        return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+
+
+def read_folder(root: Path, resolution: int | None, *, skip_broken: bool = False) -> Parts:
     """Returns the parts in a folder of images, as they would be whatever the order of the listing.
 
-    Classes are the names of the sub-folders, sorted; names that begin with a dot are passed over. Images are turned
-    upright as their EXIF data say and made square (see `square`) at the given resolution, else at their own if they are
-    all square and of one size, else at 32 pixels. They have one channel if all are grey, else three; transparency is
-    dropped, and of 16 bits the upper 8 are kept.
+    Classes are the names of the sub-folders, sorted, in Unicode's composed form (NFC), so that a name is one class
+    however it is written; names that begin with a dot are passed over. See `read_images` for the pixels.
+
+    Args:
+        root: the folder.
+        resolution: height and width in pixels; None for the images' own, see `choose_resolution`.
+        skip_broken: whether files that are no intact images are left out.
 
     Raises:
-        InvalidInput: no classes, an empty class, a class without training images, a file that is not an intact image.
+        InvalidInput: no classes, a class without training images, a part without classes, broken images.
     """
+    listing = _Listing()
     folders = _part_folders(root)
-    classes = tuple(folder.name for folder in _folders(folders["training"]))
-    require(bool(classes),
-            f"a folder of images must have a sub-folder for every class, but '{folders['training']}' has none")
-    files = {part: _list_images(folder, part, classes) for part, folder in folders.items()}
-    sizes, grey = set(), True
-    for listed in files.values():
-        for path, _ in listed:
-            with _open(path) as image:
-                sizes.add(image.size)
-                grey = grey and _is_grey(image)
-    chosen, mode = choose_resolution(sizes, resolution), "L" if grey else "RGB"
-    splits = {part: _read_images(listed, chosen, mode) for part, listed in files.items()}
-    return Parts(classes, splits["training"], splits.get("validation"), splits.get("test"))
+    for part in sorted(folders, key="training".__ne__):  # first, since it has the classes
+        _list_images(folders[part], part, listing)
+    files, classes = listing.files, tuple(listing.classes)
+    images = _read(files, resolution)
+    skipped = tuple(path.relative_to(root).as_posix() for path in images.broken)
+    if skipped:
+        require(skip_broken, _report(root, skipped, images))
+        files = {part: [(path, label) for path, label in labelled if path not in images.broken]
+                 for part, labelled in files.items()}
+        _require_some_left(files, classes, root)
+        images = _read(files, resolution)  # once more, since size and channels are those of the intact ones
+    splits = {part: Split(pixels, np.array([label for _, label in files[part]], np.int32))
+              for part, pixels in images.pixels.items()}
+    return Parts(classes, splits["training"], splits.get("validation"), splits.get("test"),
+                 images.changes, skipped, listing.passed_over)
+
+
+def _read(files: Files, resolution: int | None) -> Images:
+    return read_images({part: [path for path, _ in labelled] for part, labelled in files.items()}, resolution)
 
 
 def _part_folders(root: Path) -> dict[str, Path]:
-    """Returns the folder of each part; without a `train` that has sub-folders, the root is the training part."""
-    folders = _folders(root)
-    if not any(folder.name == "train" and _folders(folder) for folder in folders):
+    """Returns the folder of each part; without a training part that has class folders, the root is that part."""
+    folders = [folder for folder in _folders(root)  # others, as of annotations, do not matter
+               if _part_of(folder) or _has_images(folder)]
+    if not any(_part_of(folder) == "training" and _class_folders(folder) for folder in folders):
+        require(not all(_MEANT_AS_PART.fullmatch(folder.name) for folder in folders),
+                f"a folder of images must have a sub-folder for every class, in itself or in its train/, but '{root}' "
+                f"has {_found(root, folders)}")
         return {"training": root}
     parts: dict[str, Path] = {}
     for folder in folders:
-        require(folder.name in _PARTS, "beside train/ a folder of images may have val/ (or validation/) and test/, but "
-                f"'{root}' has {folder.name}/")
-        part = _PARTS[folder.name]
-        require(part not in parts, f"a folder of images has one {part} part, but '{root}' has val/ and validation/")
+        part = _part_of(folder)
+        require(part is not None, "beside train/ a folder of images may have val/ (or valid/, validation/) and test/, "
+                f"but '{root}' has {folder.name}/ with images")
+        assert part is not None
+        require(part not in parts, f"a folder of images has one {part} part, but '{root}' has "
+                f"{parts.get(part, folder).name}/ and {folder.name}/")
         parts[part] = folder
     return parts
 
 
-def _list_images(part_folder: Path, part: str, classes: tuple[str, ...]) -> Files:
-    files: Files = []
+def _list_images(part_folder: Path, part: str, listing: _Listing) -> None:
+    """Adds the images of a part to a listing; those of the training part come first and name the classes."""
+    files = listing.files.setdefault(part, [])
+    loose = [path for path in _visible(part_folder) if not path.is_dir() and is_image(path)]
     for folder in _folders(part_folder):
-        if folder.name not in classes:
+        nested = _class_folders(folder)
+        require(not nested, f"the folder of a class must hold its images itself, but '{folder}' has them in "
+                f"{listed([sub.name for sub in nested])}")
+        entries = _visible(folder)
+        paths = [path for path in entries if not path.is_dir() and is_image(path)]
+        listing.others += sum(not path.is_dir() for path in entries) - len(paths)
+        listing.without_images += not paths
+        if not paths:
+            continue
+        name = unicodedata.normalize("NFC", folder.name)
+        if part == "training":
+            listing.classes.setdefault(name, len(listing.classes))
+        if name not in listing.classes:
             raise unknown_class(part, folder.name, str(part_folder))
-        paths = _visible(folder)
-        require(bool(paths), f"the folder of a class must hold images, but '{folder}' is empty")
-        for path in paths:
-            require(path.is_file() and path.suffix.lower() in SUFFIXES, "the folder of a class must hold images only "
-                    f"({', '.join(SUFFIXES)}), but has '{path}'")
-        label = classes.index(folder.name)
-        files += [(path, label) for path in paths]
-    require(bool(files), f"every part must hold images, but '{part_folder}' has none")
-    return files
+        files += [(path, listing.classes[name]) for path in paths]
+    require(bool(files), f"the {part} part must have a sub-folder of images for every class, but '{part_folder}' has "
+            f"{f'{len(loose):,} images but no classes' if loose else 'no images'}")
+    listing.without_class += len(loose)
 
 
-def _read_images(files: Files, resolution: int, mode: str) -> Split:
-    from PIL import Image, ImageOps
-
-    images = np.empty((len(files), resolution, resolution, len(mode)), np.uint8)
-    for (path, _), pixels in zip(files, images, strict=True):
-        with _open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion would clip instead of scaling
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            pixels[:] = np.asarray(square(image.convert(mode), resolution)).reshape(pixels.shape)
-    return Split(images, np.array([label for _, label in files], np.int32))
+def _report(root: Path, skipped: tuple[str, ...], images: Images) -> str:
+    reasons = [f"{name} ({reason})" for name, reason in zip(skipped, images.broken.values(), strict=True)]
+    return (f"images must be intact {', '.join(FORMATS[:-1])} or {FORMATS[-1]} files, but {len(skipped):,} of "
+            f"{sum(map(len, images.pixels.values())):,} in '{root}' are not: {listed(reasons)}; --skip-broken leaves "
+            "them out")
 
 
-@contextmanager
-def _open(path: Path) -> Iterator["Image"]:
-    """Yields the image in a file; what goes wrong while it is open is said of the file."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"an image must be an intact PNG or JPEG file, but '{path}' is not: {error}") from None
+def _require_some_left(files: Files, classes: tuple[str, ...], root: Path) -> None:
+    for part, labelled in files.items():
+        require(bool(labelled), f"every part must have intact images, but those of the {part} part of '{root}' are all "
+                "broken")
+    left = {label for _, label in files["training"]}
+    lost = [name for label, name in enumerate(classes) if label not in left]
+    require(not lost, f"every class must have intact training images, but those of {listed(lost)} in '{root}' are all "
+            "broken")
 
 
-def _is_grey(image: "Image") -> bool:
-    return image.mode in ("1", "L", "LA") or image.mode.startswith("I")
+def _found(root: Path, folders: list[Path]) -> str:
+    """Returns what a folder without class folders has instead, in words."""
+    counts = [(f"{folder.name}/ with ", folder) for folder in folders[:MOST_NAMED]] or [("", root)]
+    texts = []
+    for name, folder in counts:
+        inside = _class_folders(folder)
+        texts.append(f"{name}folders {listed([sub.name for sub in inside])}" if inside else
+                     f"{name}{sum(not path.is_dir() and is_image(path) for path in _visible(folder)):,} images")
+    return " and ".join(texts) + (" and no class folders" if not folders else "")
+
+
+def _part_of(folder: Path) -> str | None:
+    return PART_NAMES.get(folder.name.lower())
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    return [sub for sub in _folders(folder) if _has_images(sub)]
+
+
+def _has_images(folder: Path) -> bool:
+    """Tells whether there are images in a folder or in those below it; links to folders are followed no further."""
+    entries = _visible(folder)
+    return (any(not path.is_dir() and is_image(path) for path in entries)
+            or any(path.is_dir() and not path.is_symlink() and _has_images(path) for path in entries))
 
 
 def _visible(folder: Path) -> list[Path]:

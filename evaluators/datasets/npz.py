@@ -1,5 +1,6 @@
-"""Data sets in one `.npz` file: `x_train`, `y_train`, `x_test`, `y_test` and perhaps `x_val`, `y_val`."""
+"""Data sets in one `.npz` file: images and labels of each part, and perhaps the names of the classes."""
 
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluators.datasets.arrays import parts_of_arrays
-from evaluators.datasets.dataset import Parts
-from search_spaces.errors import require, unknown
+from evaluators.datasets.arrays import named_classes, parts_of_arrays
+from evaluators.datasets.dataset import PART_NAMES, Parts
+from search_spaces.errors import InvalidInput, require, unknown
 
+_KINDS = {"x": "x", "images": "x", "image": "x", "y": "y", "labels": "y", "label": "y"}
+_CLASSES = ("classes", "class_names")
 _PARTS = {"training": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
 _OPTIONAL = "validation"
 
@@ -19,25 +22,47 @@ _OPTIONAL = "validation"
 def read_npz(file: Path | IO[bytes], where: str) -> Parts:
     """Returns the parts in a `.npz` file.
 
-    `x_...` are uint8 `[N, H, W]` or `[N, H, W, C]`, `y_...` whole numbers `[N]` that number the classes from 0.
+    Names of arrays say the part and what they hold, in either order and any case: `x_train`, `train_images` (as in
+    MedMNIST), `Labels_Test`. The names of the classes may be in `classes` or `class_names`.
 
     Args:
         file: the file, by its path or open.
         where: what messages call it.
 
     Raises:
-        InvalidInput: a damaged file, pickled objects, missing or unknown arrays, or arrays that are not as above.
+        InvalidInput: a damaged file, pickled objects, missing or unknown arrays, or arrays that break a rule of
+            `parts_of_arrays`.
     """
+    given: dict[str, str] = {}  # for each of our names the one in the file
     arrays = _load(file, where)
-    known = [key for keys in _PARTS.values() for key in keys]
-    for key in arrays:
-        if key not in known:
-            raise unknown(f"array in '{where}'", key, known)
-    parts = {part: keys for part, keys in _PARTS.items() if part != _OPTIONAL or arrays.keys() & set(keys)}
-    missing = [key for keys in parts.values() for key in keys if key not in arrays]
+    for name in arrays:
+        own = _own_name(name, where)
+        require(own not in given,
+                f"a .npz file must hold one array of each kind, but '{where}' has {given.get(own)} and {name}")
+        given[own] = name
+    parts = {part: keys for part, keys in _PARTS.items() if part != _OPTIONAL or given.keys() & set(keys)}
+    missing = [key for keys in parts.values() for key in keys if key not in given]
     require(not missing, f"a .npz file must hold {', '.join(key for keys in parts.values() for key in keys)}, but "
             f"'{where}' lacks {', '.join(missing)}")
-    return parts_of_arrays({part: (arrays[images], arrays[labels]) for part, (images, labels) in parts.items()}, where)
+    read = parts_of_arrays({part: (arrays[given[images]], arrays[given[labels]])
+                            for part, (images, labels) in parts.items()}, where)
+    return named_classes(read, arrays[given["classes"]], where) if "classes" in given else read
+
+
+def _own_name(name: str, where: str) -> str:
+    """Returns our name of an array, `x_train` for `train_images`."""
+    words = re.split(r"[\W_]+", name.lower())
+    if name.lower() in _CLASSES:
+        return "classes"
+    kinds, parts = [_KINDS.get(word) for word in words], [PART_NAMES.get(word) for word in words]
+    for kind, part in zip(kinds, reversed(parts), strict=True):
+        if len(words) == 2 and kind and part:
+            return _PARTS[part][kind == "y"]
+    known = [key for keys in _PARTS.values() for key in keys]
+    alike = [key for key in known if key[0] in kinds]  # labels are no suggestion for images
+    if alike:
+        raise unknown(f"array in '{where}'", name, alike)
+    raise InvalidInput(f"unknown array in '{where}' '{name}'; known: {', '.join([*known, *_CLASSES])}")
 
 
 def _load(file: Path | IO[bytes], where: str) -> dict[str, NDArray[Any]]:

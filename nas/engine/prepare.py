@@ -160,7 +160,7 @@ def _rungs(config: SearchConfig, setting: Setting) -> Rungs:
 def _resolve(config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Monitor) -> Resolved:
     """Returns the resolved configuration; measures the percentile, and that the budgets can be met."""
     space, dataset = setting.space, setting.dataset
-    monitor.say(f"data: {dataset.name}, {len(dataset.classes)} classes, {dataset.resolution} pixels; {dataset.split}")
+    monitor.say(f"data: {dataset.summary}")
     monitor.say(f"space: {setting.name}, {float(space.size):.2g} architectures")
     members(space, 1, config.seed)  # raises if it has none
     limits_ms = list(config.latencies_ms)

@@ -74,7 +74,7 @@ def _put_to_data(named: NamedNetwork, data: str | None, resolution: int | None, 
         resolution = named.architecture.input.resolution
     dataset = load_dataset(data, seed=seed, resolution=resolution)
     found = named.adapted(dataset.resolution, dataset.channels, len(dataset.classes))
-    monitor.say(f"data: {dataset.name}, {len(dataset.classes)} classes, {dataset.resolution} pixels; {dataset.split}")
+    monitor.say(f"data: {dataset.summary}")
     lost = [name for name in named.arrays if name not in found.arrays]
     if lost:
         more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""

@@ -1,12 +1,14 @@
+import re
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluators.datasets.dataset import Dataset, Parts, Split, complete, held_out
+from evaluators.datasets.dataset import Dataset, Parts, Split, complete, held_out, require_distinct_images
 from search_spaces.errors import InvalidInput
 
 
@@ -172,3 +174,38 @@ def test_a_sample_has_of_every_class_its_share_whatever_the_order_of_the_images(
     assert np.all((np.floor(shares) <= found) & (found <= np.ceil(shares)))
     assert np.array_equal(drawn.images, Split(images, labels).sample(wanted, seed).images)
     assert np.array_equal(labels[drawn.images.ravel()], drawn.labels)
+
+
+@pytest.mark.parametrize(("images", "reason"), [
+    (np.zeros((3, 4, 4, 1)), "are equal (values 0 to 0 of 0 to 255)"),
+    (np.broadcast_to(np.arange(16).reshape(4, 4, 1), (3, 4, 4, 1)), "are equal (values 0 to 15 of 0 to 255)"),
+    (np.broadcast_to(np.arange(9).reshape(3, 1, 1, 3), (3, 4, 4, 3)),
+     "have one colour each (values 0 to 8 of 0 to 255)"),
+])
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_part_in_which_images_do_not_differ_is_refused(images: np.ndarray, reason: str, part: str) -> None:
+    usual = Split(np.arange(48, dtype=np.uint8).reshape(3, 4, 4, 1), np.array([0, 1, 0], np.int32))
+    bad = Split(images.astype(np.uint8), usual.labels)
+    splits = {"train": usual, "validation": usual, "test": usual}
+    require_distinct_images(Parts(("a", "b"), **splits), "x")
+    with pytest.raises(InvalidInput, match=re.escape(f"part of 'x' {reason}")):
+        require_distinct_images(Parts(("a", "b"), **splits | {part: bad}), "x")
+
+
+def test_images_of_one_pixel_and_a_part_of_one_image_are_no_mistake() -> None:
+    pixels = Split(np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1), np.array([0, 1, 0], np.int32))
+    one = Split(np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1), np.array([0], np.int32))
+    require_distinct_images(Parts(("a", "b"), pixels, test=one), "x")
+
+
+def test_the_summary_names_the_first_classes() -> None:
+    parts = replace(parts_of([label for label in range(7) for _ in range(6)]), passed_over="2 files that are no images")
+    assert complete("x", parts, 0).summary == (
+        "x, 7 classes (class 0, class 1, class 2, class 3, class 4, ...), 2 pixels; validation: 7 of 35 training "
+        "images, stratified, seed 0; test: 7 of 42 training images, stratified, seed 0; passed over: 2 files that are "
+        "no images")
+
+
+def test_what_was_changed_and_skipped_is_told_in_the_split() -> None:
+    parts = replace(parts_of([0, 1] * 6), changes=("a change",), skipped=tuple("abcdef"))
+    assert complete("x", parts, 0).split.endswith("; a change; 6 broken images skipped (a, b, c, d, e, ...)")

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evaluators.datasets import load_dataset
+from evaluators.datasets.npz import read_npz
 from search_spaces.errors import InvalidInput
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
@@ -65,6 +68,56 @@ def test_a_validation_part_needs_its_labels(tmp_path: Path) -> None:
 def test_an_unknown_array_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"unknown array in '.*' 'x_vall'; did you mean 'x_val'"):
         load_dataset(write(tmp_path, **ARRAYS, x_vall=IMAGES))
+
+
+KINDS = {"x": ["x", "images", "image"], "y": ["y", "labels", "label"]}
+PARTS = {"train": ["train", "training"], "val": ["val", "valid", "validation"], "test": ["test", "testing"]}
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_names_say_part_and_kind_in_either_order_and_any_case(data: st.DataObject) -> None:
+    def spelled(name: str) -> str:
+        kind, part = name.split("_")
+        words = [data.draw(st.sampled_from(KINDS[kind])), data.draw(st.sampled_from(PARTS[part]))]
+        case = data.draw(st.sampled_from([str.lower, str.upper, str.title]))
+        return case("_".join(data.draw(st.permutations(words))))
+
+    file = io.BytesIO()
+    arrays = ARRAYS | {"x_val": IMAGES[6:9], "y_val": LABELS[6:9]}
+    np.savez(file, **{spelled(name): array for name, array in arrays.items()})
+    file.seek(0)
+    parts = read_npz(file, "x")
+    assert parts.validation is not None and parts.test is not None
+    np.testing.assert_array_equal(parts.train.images, IMAGES)
+    np.testing.assert_array_equal(parts.validation.images, IMAGES[6:9])
+    np.testing.assert_array_equal(parts.test.labels, LABELS[:6])
+
+
+def test_a_file_of_medmnist_loads(tmp_path: Path) -> None:
+    medical = {f"{part}_{kind}": array for part in ("train", "val", "test")
+               for kind, array in (("images", IMAGES), ("labels", LABELS[:, None].astype(np.uint8)))}
+    data = load_dataset(write(tmp_path, **medical))
+    assert data.split == "validation: as given; test: as given" and data.test.labels.tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("key", ["classes", "class_names", "Class_Names"])
+def test_classes_may_be_named(tmp_path: Path, key: str) -> None:
+    assert load_dataset(write(tmp_path, **ARRAYS, **{key: np.array(["a", "b", "c"])})).classes == ("a", "b", "c")
+
+
+def test_two_arrays_of_a_kind_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"one array of each kind, but '.*' has x_train and train_images"):
+        load_dataset(write(tmp_path, **ARRAYS, train_images=IMAGES))
+
+
+@pytest.mark.parametrize("key", ["x_trian", "trainimages", "images_tst", "images", "data", "train", "labels_trian",
+                                 "y"])
+def test_labels_are_never_suggested_for_images(tmp_path: Path, key: str) -> None:
+    with pytest.raises(InvalidInput, match=f"unknown array in '.*' '{key}'") as error:
+        load_dataset(write(tmp_path, **ARRAYS, **{key: IMAGES}))
+    hint = str(error.value).partition("did you mean '")[2][:1]
+    assert hint in ("", "y" if key.startswith(("y", "labels")) else "x")
 
 
 def test_pickled_objects_are_refused_without_being_run(tmp_path: Path) -> None:
