@@ -85,7 +85,7 @@ def test_a_whole_search_is_shown(make_config, gauge, tmp_path):
     config = make_config(trials=3, latency_ms=1.0)
     text = shown(False, lambda monitor: run_search(config, tmp_path / "run", monitor, gauge))
     lines = text.splitlines()
-    assert lines[0].startswith("data: data.npz, 2 classes, 12 pixels; ")
+    assert lines[0].startswith("data: data.npz, 2 classes (0, 1), 12 pixels; ")
     assert "a member of the space meets them" in text
     trials = [line for line in lines if line.startswith("trial")]
     assert len(trials) == 3
