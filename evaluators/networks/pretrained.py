@@ -5,25 +5,29 @@ in execution order by their names, with the few rules below for names whose orde
 then matched with the layers of our program, each kind (kernels, batch norms) by itself, shape by shape.
 """
 
+import math
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, deserialize
 
 from evaluators.networks.weights import Weights
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput
+from search_spaces.errors import InvalidInput, unknown
 from search_spaces.layers import BatchNorm, Convolution, Dense
 from search_spaces.program import Operation, Program
 
 CONVERSION = ("python -c \"import torch, safetensors.torch as s; s.save_file(torch.load('{0}', map_location='cpu', "
               "weights_only=True), '{1}')\"")
 UNUSED = re.compile(r"(^|\.)num_batches_tracked$|^(aux\d?|AuxLogits|aux_logits)\.")
+BODY = "features"  # of a network without its classifier, whose tensors share it though it wraps nothing
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}  # bfloat16 is the upper half of float32
+COUNTERS = ("I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 
 # Rewritings of module names after which their natural order is that of execution; `!` sorts first and `~` last.
 _ENDS = (
@@ -70,7 +74,7 @@ class _Module:
 
 
 def read_weights(path: Path) -> Weights:
-    """Returns the tensors of a safetensors file by name, float32.
+    """Returns the tensors of a safetensors file by name, float32; counters, single numbers, are passed over.
 
     Raises:
         InvalidInput: another kind of file (with the command that converts a PyTorch checkpoint), or an unreadable one.
@@ -80,14 +84,53 @@ def read_weights(path: Path) -> Weights:
         raise InvalidInput(f"weights must be a .safetensors file, since other checkpoints can run code, but got "
                            f"'{path}'; convert one that you trust: {convert}")
     try:
-        tensors = {name: tensor for name, tensor in load_file(path).items() if not name.endswith("num_batches_tracked")}
-        for name, tensor in tensors.items():
-            if not np.issubdtype(tensor.dtype, np.floating) or not np.isfinite(tensor).all():
-                raise InvalidInput(f"weights must be finite floating point numbers, but '{name}' in '{path}' is not")
-        return {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        stored = deserialize(path.read_bytes())
+    except (OSError, SafetensorError) as error:
         raise InvalidInput(f"weights must be a readable safetensors file of floating point numbers, but got '{path}': "
                            f"{error}") from None
+    tensors = {}
+    for name, tensor in stored:
+        dtype, shape, data = tensor["dtype"], tensor["shape"], tensor["data"]
+        if not shape or (dtype in COUNTERS and math.prod(shape) == 1):
+            continue
+        values = ((np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else
+                  np.frombuffer(data, DTYPES[dtype]).astype(np.float32) if dtype in DTYPES else None)
+        if values is None or not np.isfinite(values).all():
+            raise InvalidInput(f"weights must be finite floating point numbers ({', '.join([*DTYPES, 'BF16'])}), but "
+                               f"'{name}' in '{path}' is not: {dtype}")
+        tensors[name] = values.reshape(shape)
+    return tensors
+
+
+def choose_tensors(tensors: Weights, program: Program, weights_of: str = "") -> tuple[Weights, str]:
+    """Returns the tensors of one network by their names in it, and the prefix that these have in the file.
+
+    Trainers wrap networks: all names then share a prefix (`module.`, `_orig_mod.`, `model.`), or there are several
+    sets of weights side by side (`model.`, `model_ema.`), of which `weights_of` names one.
+
+    Raises:
+        InvalidInput: no tensor of that name, or several sets of which none was chosen; lists them.
+    """
+    prefix = f"{weights_of}." if weights_of else ""
+    chosen = _below(tensors, prefix)
+    if not chosen:
+        raise unknown("set of weights", weights_of, {name.partition(".")[0] for name in tensors if "." in name})
+    while True:
+        sets = Counter(name.partition(".")[0] for name in chosen if "." in name)
+        (first, count), *_ = sets.most_common(1) or [(BODY, 0)]
+        if first == BODY or count < len(chosen):
+            break
+        prefix, chosen = f"{prefix}{first}.", _below(chosen, f"{first}.")
+    needed = sum(len(operation.weights) + len(operation.statistics) for operation in program.operations)
+    whole = sorted(f"{prefix}{name}" for name, count in sets.items() if count >= needed)
+    if len(whole) > 1:
+        raise InvalidInput(f"weights must be those of one network, but there are {len(whole)} sets, "
+                           f"{', '.join(whole)}; --weights-of {whole[0]} takes the first")
+    return chosen, prefix
+
+
+def _below(tensors: Weights, prefix: str) -> Weights:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def import_weights(architecture: Architecture, tensors: Weights, family: str = "") -> Weights:
@@ -121,11 +164,13 @@ def match_tensors(program: Program, shapes: Mapping[str, tuple[int, ...]], famil
         operations = [operation for operation in program.operations if isinstance(operation.layer, layers)]
         own = [module for module in modules if module.is_norm == is_norm]
         differ = len(own) != len(operations)
-        counts = f" (it has {len(own)} such layers, the network {len(operations)})" if differ else ""
+        remark = f" (it has {len(own)} such layers, the network {len(operations)})" if differ else ""
         for index in range(max(len(operations), len(own))):
             operation = operations[index] if index < len(operations) else None
             module = own[index] if index < len(own) else None
-            matched |= _match(operation, module, counts)
+            if operation and module and not (is_norm or differ) and index == len(operations) - 1:
+                remark = _other_classes(operation, module)
+            matched |= _match(operation, module, remark)
     return matched
 
 
@@ -163,12 +208,21 @@ def _in_execution_order(shapes: Mapping[str, tuple[int, ...]], family: str) -> l
     return [_Module(name, grouped[name]) for name in sorted(grouped, key=order)]
 
 
-def _match(operation: Operation | None, module: _Module | None, counts: str
+def _other_classes(operation: Operation, module: _Module) -> str:
+    """Returns what to do about a classifier that differs from the network's in the number of its classes only."""
+    ours = _theirs(next(iter(operation.weights.values())))
+    given = module.shapes.get("weight", ())
+    if given[:1] == ours[:1] or [size for size in given[1:] if size > 1] != [size for size in ours[1:] if size > 1]:
+        return ""
+    return f"; --classes {given[0]} gives the network as many"
+
+
+def _match(operation: Operation | None, module: _Module | None, remark: str
            ) -> dict[str, tuple[tuple[int, ...], str]]:
     if operation is None:
         assert module is not None
         raise InvalidInput(f"every tensor of the file must belong to a layer, but '{module.name}' of "
-                           f"{_text(module.shapes.get('weight', ()))} is one too many{counts}")
+                           f"{_text(module.shapes.get('weight', ()))} is one too many{remark}")
     arrays = operation.arrays
     leaves = _NORM if isinstance(operation.layer, BatchNorm) else _KERNEL
     matched = {}
@@ -179,7 +233,7 @@ def _match(operation: Operation | None, module: _Module | None, counts: str
             theirs = ("has no tensor for it" if module is None else
                       f"has no '{module.name}.{leaf}'" if given is None else
                       f"has '{module.name}.{leaf}' of {_text(given)} in its place")
-            raise InvalidInput(f"the layer '{name}' needs {_text(_theirs(shape))}, but the file {theirs}{counts}")
+            raise InvalidInput(f"the layer '{name}' needs {_text(_theirs(shape))}, but the file {theirs}{remark}")
         matched[name] = (shape, f"{module.name}.{leaf}")
     extra = sorted(set(module.shapes) - {leaves[name.rpartition('/')[2]] for name in arrays}) if module else []
     if module and extra:

@@ -24,10 +24,18 @@ def import_network(
     reference: Annotated[Path | None, typer.Option(
         help="npz file with images [B, H, W, C] and the logits that they should give", show_default=False)] = None,
     classes: Annotated[int | None, typer.Option(help="classes of the state dict", show_default=False)] = None,
+    weights_of: Annotated[str | None, typer.Option(
+        metavar="PREFIX", help="which of several sets of weights, as model_ema", show_default=False)] = None,
 ) -> None:
     """Read pretrained weights into a published network."""
     from evaluators.networks.checkpoint import save_network
-    from evaluators.networks.pretrained import import_weights, output_difference, read_reference, read_weights
+    from evaluators.networks.pretrained import (
+        choose_tensors,
+        import_weights,
+        output_difference,
+        read_reference,
+        read_weights,
+    )
     from nas.cli.terminal import console_on_stdout
     from search_spaces.errors import require
     from search_spaces.zoo import ZOO, load_network
@@ -35,8 +43,11 @@ def import_network(
     path = out or Path(f"{name}.imported.safetensors")
     require(path.resolve() != file.resolve(), f"weights are imported into another file, but got '{path}' for both")
     architecture = load_network(name, classes=classes)
-    arrays = import_weights(architecture, read_weights(file), ZOO[name].family)
+    tensors, prefix = choose_tensors(read_weights(file), architecture.program, weights_of or "")
+    arrays = import_weights(architecture, tensors, ZOO[name].family)
     console = console_on_stdout()
+    if prefix:
+        console.print(f"prefix '{prefix}' stripped from the names of {len(tensors)} tensors", highlight=False)
     if reference is not None:
         difference = output_difference(architecture, arrays, *read_reference(reference))
         console.print(f"logits differ from the reference by at most {difference:.1e}, relative to the largest",

@@ -1,9 +1,15 @@
+import json
+import re
+import struct
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from evaluators.networks.network import Network
-from evaluators.networks.pretrained import import_weights, output_difference, read_weights
+from evaluators.networks.pretrained import choose_tensors, import_weights, output_difference, read_weights
 from experiments.reference_logits import reference_arrays
 from search_spaces import Architecture, InvalidInput
 
@@ -110,6 +116,71 @@ def test_an_extra_part_of_a_layer_is_told(tensors):
 def test_other_numbers_of_classes_are_told(tensors):
     tensors["fc.weight"] = np.zeros((7, 16), np.float32)
     assert "'3.fc/dense/kernel' needs 5x16, but the file has 'fc.weight' of 7x16" in wrong(tensors)
+
+
+    assert wrong(tensors).endswith("; --classes 7 gives the network as many")
+    tensors["fc.weight"] = np.zeros((7, 12), np.float32)
+    assert "--classes" not in wrong(tensors)
+
+
+def test_bfloat16_is_the_upper_half_of_single_precision(tmp_path):
+    values = np.array([[1.5, -2.0, 3.140625], [0.0, 2.0**100, -(2.0**-100)]], np.float32)  # of at most 8 bits
+    content = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, len(content)]}}).encode()
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + content)
+    assert np.array_equal(read_weights(tmp_path / "w.safetensors")["w"], values)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.bool_])
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_counters_are_passed_over(dtype, shape, tensors, tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file(tensors | {"epoch": np.ones(shape, dtype), "ema.decay": np.array(0.9, np.float32)}, path)
+    assert read_weights(path).keys() == tensors.keys()
+
+
+@pytest.mark.parametrize("tensor", [np.ones((2, 3), np.int8), np.array([1, np.nan], np.float32)])
+def test_tensors_that_are_no_finite_weights_are_told(tensor, tmp_path):
+    save_file({"conv.weight": tensor}, tmp_path / "w.safetensors")
+    with pytest.raises(InvalidInput, match=r"must be finite .*, but 'conv\.weight' in .* is not: (I8|F32)"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+WRAPPERS = st.lists(st.sampled_from(["module", "_orig_mod", "model", "net", "state_dict", "0"]), max_size=3)
+
+
+@given(WRAPPERS, WRAPPERS)
+def test_a_prefix_that_all_names_share_is_stripped(chosen, shared):
+    tensors = state_dict(reference_arrays(NETWORK))
+    prefix = "".join(f"{name}." for name in [*chosen, *shared])
+    wrapped = {prefix + name: tensor for name, tensor in tensors.items()}
+    for weights_of in {"", ".".join(chosen)}:
+        found, stripped = choose_tensors(wrapped, NETWORK.program, weights_of)
+        assert stripped == prefix and found.keys() == tensors.keys()
+        assert all(found[name] is tensors[name] for name in tensors)
+
+
+@given(st.sets(st.sampled_from(["model", "model_ema", "state_dict", "teacher"]), min_size=2), WRAPPERS)
+def test_of_several_sets_of_weights_one_is_chosen(names, shared):
+    tensors = state_dict(reference_arrays(NETWORK))
+    prefix = "".join(f"{name}." for name in shared)
+    both = {f"{prefix}{name}.{key}": tensor for name in names for key, tensor in tensors.items()}
+    listed = ", ".join(sorted(prefix + name for name in names))
+    with pytest.raises(InvalidInput, match=f"there are {len(names)} sets, {re.escape(listed)}; --weights-of"):
+        choose_tensors(both, NETWORK.program)
+    for name in names:
+        assert choose_tensors(both, NETWORK.program, prefix + name)[0].keys() == tensors.keys()
+
+
+def test_a_set_that_is_not_there_is_told_with_those_that_are(tensors):
+    both = {f"{name}.{key}": tensor for name in ("model", "model_ema") for key, tensor in tensors.items()}
+    with pytest.raises(InvalidInput, match="unknown set of weights 'model_emma'; did you mean 'model_ema'"):
+        choose_tensors(both, NETWORK.program, "model_emma")
+
+
+def test_the_body_of_a_network_is_no_wrapper():
+    body = {"features.0.weight": np.zeros((8, 3, 3, 3), np.float32), "features.1.weight": np.zeros(8, np.float32)}
+    assert choose_tensors(body, NETWORK.program) == (body, "")
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "weights.pt", "weights.bin"])
