@@ -114,10 +114,10 @@ def test_a_search_ends_when_its_time_is_used_up_and_goes_on_when_there_is_more(
     run_search(make_config(trials=9, time_s=spent_s / 2), run.path, lines, gauge)
     assert len(evaluator.trained) == 3
     assert lines.lines[0].endswith("were used up: 3 candidates were trained")
-    run_search(make_config(trials=5, time_s=spent_s + 3600), run.path, lines, gauge)
+    longer = run_search(make_config(trials=5, time_s=spent_s + 3600), run.path, lines, gauge)
     assert len(evaluator.trained) == 5
     assert len(lines.lines) == 1
-    assert run.config.time_s == spent_s + 3600
+    assert longer.config.time_s == spent_s + 3600
 
 
 def test_a_search_without_patience_left_keeps_what_it_found(make_config, gauge, tmp_path, monkeypatch):
