@@ -9,6 +9,7 @@ from evaluators.recipe import FINAL_EPOCHS, Recipe
 from nas.cli.options import (
     Formats,
     RunArgument,
+    SkipBroken,
     Targets,
     budget_options,
     given,
@@ -63,6 +64,7 @@ def train_named(
     data: Annotated[str | None, typer.Option(
         help="fashion-mnist, or a path: .npz, a folder of IDX files or of images  [fashion-mnist, and none with "
         "--epochs 0]", show_default=False)] = None,
+    skip_broken: SkipBroken = None,
     resolution: Annotated[int | None, typer.Option(
         help="pixels of the network and the images  [those of the data, for a published network; else its own]",
         show_default=False)] = None,
@@ -85,8 +87,8 @@ def train_named(
     use_huge_pages()
     console = console_on_stdout()
     with Terminal(console) as monitor:
-        exported = train(network, data=data, resolution=resolution, classes=classes, budgets=budgets,
-                         formats=listed(format), out=out, monitor=monitor, **recipe,
+        exported = train(network, data=data, skip_broken=bool(skip_broken), resolution=resolution, classes=classes,
+                         budgets=budgets, formats=listed(format), out=out, monitor=monitor, **recipe,
                          **given(accuracy_loss=accuracy_loss))
     _print_certificate(exported, console)
 

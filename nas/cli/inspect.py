@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.cli.options import Data, Resolution, RunArgument, Targets, budget_options, given, with_options
+from nas.cli.options import Data, Resolution, RunArgument, SkipBroken, Targets, budget_options, given, with_options
 
 
 def show_front(
@@ -76,7 +76,7 @@ def _text_of(run: str, trial: int | None) -> str:
 def show_space(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="ready space, or FILE.toml")],
     *,
-    data: Data = None, resolution: Resolution = None, target: Targets = None,
+    data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
     limits: dict[str, Any],
     seed: Annotated[int, typer.Option(help="of the members that are drawn")] = 0,
 ) -> None:
@@ -90,7 +90,7 @@ def show_space(
     from nas.run.config import SearchConfig
 
     config = SearchConfig(space=name, seed=seed, **parse_limits(limits),
-                          **given(data=data, resolution=resolution, target=target))
+                          **given(data=data, skip_broken=skip_broken, resolution=resolution, target=target))
     bound = setting_of(config).space
     console, budgets = console_on_stdout(), config.budgets(config.latency_ms)
     console.print(f"{name}: {float(bound.size):.3g} architectures, {len(bound.parameters)} choices", highlight=False,

@@ -14,6 +14,8 @@ from nas.problem.quantities import QUANTITIES
 Data = Annotated[str | None, typer.Option(
     help="fashion-mnist; a path: .npz, a folder of IDX files or of images; or table:NAME:FILE  [fashion-mnist]",
     show_default=False)]
+SkipBroken = Annotated[bool | None, typer.Option(
+    "--skip-broken", help="leave out image files that are broken, recorded with the split", show_default=False)]
 Resolution = Annotated[int | None, typer.Option(help="resize the images to so many pixels", show_default=False)]
 Targets = Annotated[list[str] | None, typer.Option(
     "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; given again for further ones, "

@@ -9,6 +9,7 @@ from evaluators.recipe import Recipe
 from nas.cli.options import (
     Data,
     Resolution,
+    SkipBroken,
     Targets,
     budget_options,
     given,
@@ -25,7 +26,7 @@ from nas.cli.options import (
 def search_space(
     *,
     space: Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [fitted]", show_default=False)] = None,
-    data: Data = None, resolution: Resolution = None, target: Targets = None,
+    data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
     limits: dict[str, Any],
     objectives: Annotated[str | None, typer.Option(
         help="accuracy, alone or with latency, macs or params  [accuracy,latency]", show_default=False)] = None,
@@ -71,9 +72,9 @@ def search_space(
     directory = RunDirectory(Path(run) if run is not None else new_run_directory())
     stored = vars(directory.config) if directory.exists else {}
     config = SearchConfig(**{**stored, **search_limits(limits), **recipe, **given(
-        space=space, data=data, resolution=resolution, target=target, strategy=strategy, evaluator=evaluator,
-        trials=trials, patience=patience, early_stopping=early_stopping, brackets=brackets, workers=workers,
-        latency_from=latency_from,
+        space=space, data=data, skip_broken=skip_broken, resolution=resolution, target=target, strategy=strategy,
+        evaluator=evaluator, trials=trials, patience=patience, early_stopping=early_stopping, brackets=brackets,
+        workers=workers, latency_from=latency_from,
         rungs=parse_rungs(rungs) if rungs is not None else None,
         time_s=parse_duration_s(time) if time is not None else None,
         objectives=objectives.split(",") if objectives is not None else None,

@@ -22,9 +22,10 @@ DATA = "fashion-mnist"
 SHOWN = 3  # names in a line
 
 
-def train(network: str, *, data: str | None = None, resolution: int | None = None, classes: int | None = None,
-          budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,), out: str | Path | None = None,
-          accuracy_loss: float = ACCURACY_LOSS_POINTS, monitor: Monitor | None = None, **settings: Any) -> Exported:
+def train(network: str, *, data: str | None = None, skip_broken: bool = False, resolution: int | None = None,
+          classes: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,),
+          out: str | Path | None = None, accuracy_loss: float = ACCURACY_LOSS_POINTS, monitor: Monitor | None = None,
+          **settings: Any) -> Exported:
     """Returns a network that was trained, written, timed and certified.
 
     A network is put to the data: their channels and classes, and a published one to their resolution. What of its
@@ -34,6 +35,7 @@ def train(network: str, *, data: str | None = None, resolution: int | None = Non
         network: the name of a published network, the text of an architecture, or a file with a network's weights.
         data: name of an embedded data set, or a path; by default the embedded one, and none for 0 epochs: the network
             is then exported as it is, compared on random images, and its accuracy is not stated.
+        skip_broken: whether image files that are broken are left out; the split names them.
         resolution: pixels of the network and the images.
         classes: classes of a network that is exported without data.
         budgets: what the files must meet, and the targets that they are for.
@@ -55,7 +57,7 @@ def train(network: str, *, data: str | None = None, resolution: int | None = Non
     budgets = budgets or Budgets()
     budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
     named, dataset = _put_to_data(named, data or (DATA if recipe.epochs else None), resolution, classes, recipe.seed,
-                                  monitor)
+                                  monitor, skip_broken=skip_broken)
     order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, recipe, formats,
                   named.arrays, origin={"network": named.name}, accuracy_loss_points=accuracy_loss)
     if recipe.epochs and not is_trained(order, directory):
@@ -64,7 +66,7 @@ def train(network: str, *, data: str | None = None, resolution: int | None = Non
 
 
 def _put_to_data(named: NamedNetwork, data: str | None, resolution: int | None, classes: int | None, seed: int,
-                 monitor: Monitor) -> tuple[NamedNetwork, Dataset | None]:
+                 monitor: Monitor, *, skip_broken: bool) -> tuple[NamedNetwork, Dataset | None]:
     """Returns the network as the data need it, and the data."""
     if data is None:
         return named.adapted(resolution, None, classes), None
@@ -72,7 +74,7 @@ def _put_to_data(named: NamedNetwork, data: str | None, resolution: int | None, 
             f"`classes` is for networks that are exported without data, but got {classes} and '{data}'")
     if resolution is None and not named.published:
         resolution = named.architecture.input.resolution
-    dataset = load_dataset(data, seed=seed, resolution=resolution)
+    dataset = load_dataset(data, seed=seed, resolution=resolution, skip_broken=skip_broken)
     found = named.adapted(dataset.resolution, dataset.channels, len(dataset.classes))
     monitor.say(f"data: {dataset.summary}")
     lost = [name for name in named.arrays if name not in found.arrays]

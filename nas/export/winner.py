@@ -44,7 +44,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     recipe.require_training()
     require_deliverable(formats, out)
     require_writable(run.path, "a run directory")
-    dataset = load_dataset(config.data, seed=config.seed, resolution=run.resolved.resolution)
+    dataset = load_dataset(config.data, seed=config.seed, resolution=run.resolved.resolution,
+                           skip_broken=config.skip_broken)
     if dataset.fingerprint != run.resolved.data_fingerprint:
         raise InvalidInput(f"an export needs the data of the search, but '{config.data}' has changed since")
 

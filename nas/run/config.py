@@ -39,6 +39,7 @@ class SearchConfig:
     Attributes:
         space: name of a ready space, or a TOML file.
         data: name of an embedded data set, or a path; or a table of a benchmark, see `evaluators.benchmarks.tables`.
+        skip_broken: whether image files that are broken are left out; the split names them.
         resolution: pixels to which images are resized; None takes what the space or the data have.
         target: runtime that the winner is shipped on, with options: `onnxruntime:threads=2`; or several of them. The
             latency on the first is the objective.
@@ -79,6 +80,7 @@ class SearchConfig:
 
     space: str = FITTED
     data: str = "fashion-mnist"
+    skip_broken: bool = False
     resolution: int | None = None
     target: str | tuple[str, ...] = "onnxruntime"
     latency_ms: PerTarget = None
