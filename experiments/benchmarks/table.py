@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from evaluators.machine.files import write_whole
-from experiments import spaces, winners
 from experiments.predictor import TRAINING
 
 ROOT = Path(__file__).parents[2]
@@ -148,9 +147,7 @@ DOCUMENTS: dict[str, Tables] = {
         compilation_table: ("compilation",), memory_table: ("resident_memory",)},
     "docs/latency.md": {repeatability_table: tuple(f"latency_repeatability_{runtime}" for runtime in RUNTIMES),
                         certification_table: tuple(f"certification_{runtime}" for runtime in RUNTIMES),
-                        predictor_table: ("predictor", "predictor_tables")},
-    "docs/spaces.md": {spaces.report: ("spaces",)},
-    "docs/winners.md": {winners.report: ("winners",)}}
+                        predictor_table: ("predictor", "predictor_tables")}}
 
 
 def tables(document: str) -> str:
