@@ -46,7 +46,7 @@ def test_proposals_are_members_and_the_same_from_the_same_seed_after_interruptio
 
 
 def test_every_strategy_is_in_the_help_and_the_documentation():
-    for path, written in (("nas/cli/app.py", "{}"), ("README.md", "`{}`"), ("docs/choosing-a-strategy.md", "`{}`")):
+    for path, written in (("nas/cli/search.py", "{}"), ("README.md", "`{}`"), ("docs/choosing-a-strategy.md", "`{}`")):
         text = (REPOSITORY / path).read_text(encoding="utf-8")
         assert not [strategy for strategy in STRATEGIES if written.format(strategy) not in text]
 

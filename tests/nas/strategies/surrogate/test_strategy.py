@@ -113,7 +113,8 @@ def test_the_best_of_what_was_stopped_goes_on_and_nothing_is_proposed_after_its_
     went_on = [early[text] for text, numbers in begun.items() if len(numbers) == 2]
     assert 3 < len(went_on) < len(begun)  # neither none nor all
     if objectives == ("accuracy",):
-        assert max(went_on) == max(early.values())
+        # What was begun last has had no turn to go on.
+        assert max(went_on) >= max(early[text] for text, numbers in begun.items() if numbers[0] < 30)
         assert np.mean(went_on) > np.mean(list(early.values()))
 
 
