@@ -57,8 +57,9 @@ def test_a_module_of_the_user_is_found_before_ours(files, path, tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    script = f"import evaluators.registry\nfrom nas.run.config import evaluator_named\nprint(evaluator_named({path!r})(None))"
-    found = done(sys.executable, "-c", f"import nas\n{script}", cwd=tmp_path)
+    script = ("import nas\nimport evaluators.registry\nfrom nas.run.config import evaluator_named\n"
+              f"print(evaluator_named({path!r})(None))")
+    found = done(sys.executable, "-c", script, cwd=tmp_path)
     assert found.stdout.startswith(f"<function {path.rpartition(':')[2].rpartition('.')[2]}"), found.stderr
 
 
