@@ -38,11 +38,13 @@ from evaluators.runtimes import Options, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
 from evaluators.timing.process import noise
 from nas.engine.search import run_search
-from nas.export.winner import confirmed_winner
+from nas.export.winner import confirmed
 from nas.measuring.meters import FileGauge, file_gauge
 from nas.measuring.remeasuring import DECIDING
 from nas.measuring.survey import survey
+from nas.problem.candidate import Candidate, winner
 from nas.run.config import SearchConfig
+from nas.run.directory import RunDirectory
 from nas.run.environment import environment
 from nas.run.monitor import Silent
 from search_spaces import SPACES, Architecture
@@ -103,11 +105,18 @@ def searched(gauge: SharedGauge, seed: int, budget_ms: float) -> dict[str, Any]:
                           evaluator=f"experiments.certification:{capacity.__name__}", seed=seed)
     with tempfile.TemporaryDirectory() as directory:
         run = run_search(config, Path(directory) / "run", gauge=gauge)
-        chosen = confirmed_winner(run, run.budgets, Silent())
+        while not (chosen := confirmed(run, _winner(run), run.budgets, Silent())).feasible:
+            pass  # it has fallen out
         candidates = run.candidates()
     return {"seed": seed, "budget_ms": budget_ms, "architecture": chosen.architecture, "proposals": len(candidates),
             "search_s": round(time.monotonic() - start, 1), "confirmed": kept(chosen.costs.latencies[target]),
             "written": environment()["written"], "later": []}
+
+
+def _winner(run: RunDirectory) -> Candidate:
+    best = winner(run.candidates())
+    assert best is not None
+    return best
 
 
 def kept(latency: Latency) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from evaluators.recipe import FINAL_EPOCHS
 from nas.engine.search import run_search
 from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported
+from nas.export.finals import FINALISTS
 from nas.export.winner import export_winner, judged
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate, distinct, front, winner
@@ -60,12 +61,12 @@ class Run:
         return winner(judged(self.directory, budgets or self.budgets))
 
     def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
-               out: str | Path | None = None, epochs: int = FINAL_EPOCHS, accuracy_loss: float = ACCURACY_LOSS_POINTS,
-               monitor: Monitor | None = None) -> Exported:
+               out: str | Path | None = None, epochs: int = FINAL_EPOCHS, finals: int = FINALISTS,
+               accuracy_loss: float = ACCURACY_LOSS_POINTS, monitor: Monitor | None = None) -> Exported:
         """Returns the exported and certified winner; see `nas.export.winner.export_winner`."""
         return export_winner(self.directory, trial=trial, budgets=budgets, formats=formats,
-                             out=Path(out) if out else None, epochs=epochs, accuracy_loss=accuracy_loss,
-                             monitor=monitor)
+                             out=Path(out) if out else None, epochs=epochs, finals=finals,
+                             accuracy_loss=accuracy_loss, monitor=monitor)
 
     def plot(self, path: str | Path) -> None:
         """Draws the front into a PNG file."""

@@ -32,6 +32,9 @@ def export_best(
     format: Formats = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [DIR/export]", show_default=False)] = None,
     epochs: Annotated[int, typer.Option(help="length of the final training")] = FINAL_EPOCHS,
+    finals: Annotated[str | None, typer.Option(
+        metavar="N|off", help="candidates at most that are trained longer to choose the winner among those that the "
+        "search cannot tell apart  [4]", show_default=False)] = None,
     accuracy_loss: AccuracyLoss = None,
 ) -> None:
     """Train the winner to the end, write its files, prove that they meet the budget."""
@@ -40,15 +43,17 @@ def export_best(
     from evaluators.machine.memory import use_huge_pages
     from nas.api import Run
     from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.export.finals import parse_finals
     from nas.problem.budgets import parse_limits
 
+    settings = given(accuracy_loss=accuracy_loss, finals=parse_finals(finals) if finals else None)
     found = Run.open(run)
     budgets = dataclasses.replace(found.budgets, **parse_limits(limits)) if limits else None
     use_huge_pages()
     console = console_on_stdout()
     with Terminal(console) as monitor:
         exported = found.export(trial=trial, budgets=budgets, formats=listed(format), out=out, epochs=epochs,
-                                monitor=monitor, **given(accuracy_loss=accuracy_loss))
+                                monitor=monitor, **settings)
     _print_certificate(exported, console)
 
 

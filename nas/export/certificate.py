@@ -123,11 +123,21 @@ class Data(TypedDict):
     split: str
 
 
+class Finalist(TypedDict):
+    """A candidate of the finals in its longest training, on training images only."""
+
+    trial: int
+    epochs: int
+    validation_accuracy: float
+    by_hand: bool  # whether it is a published network that was made to fill the budget
+
+
 class Origin(TypedDict, total=False):
     """Where a network comes from: a trial of a search, or its name."""
 
     trial: int
     validation_accuracy_in_search: float | None
+    finals: list[Finalist]  # the winner first; missing where the winner of the search was taken
     network: str
 
 

@@ -1,26 +1,28 @@
-"""The winner of a search is chosen, confirmed by a new timing, and delivered."""
+"""The winner of a search: chosen in the finals, confirmed by a new timing, delivered."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluators.datasets import load_dataset
+from evaluators.datasets import Dataset, load_dataset
 from evaluators.machine.files import require_writable
-from evaluators.recipe import FINAL_EPOCHS
-from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported
+from evaluators.recipe import FINAL_EPOCHS, Recipe
+from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported, Finalist, Origin
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
+from nas.export.finals import FEWEST_IMAGES, FINALISTS, finalists, play
 from nas.measuring.remeasuring import CONFIRMING, in_fresh_processes, retimed
 from nas.problem.budgets import Budgets
-from nas.problem.candidate import Candidate, winner
+from nas.problem.candidate import Candidate
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor, Silent
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput
+from search_spaces.errors import InvalidInput, require
 
 
 def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budgets | None = None,
                   formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
-                  accuracy_loss: float = ACCURACY_LOSS_POINTS, monitor: Monitor | None = None) -> Exported:
+                  finals: int = FINALISTS, accuracy_loss: float = ACCURACY_LOSS_POINTS,
+                  monitor: Monitor | None = None) -> Exported:
     """Returns the exported winner of a run.
 
     Args:
@@ -30,10 +32,12 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         formats: names of `FORMATS`; those of the targets are always written.
         out: where to; by default `export` in the run directory, named after the budgets if they are not the run's.
         epochs: the length of the final training.
+        finals: how many candidates at most are trained longer for the choice of the winner, see `nas.export.finals`; 1
+            takes that of the search.
         accuracy_loss: percentage points that a file may be less accurate than the network.
         monitor: what to report to.
 
-    An export that was stopped after its training goes on from there.
+    An export that was stopped goes on from the trainings that it has behind it.
 
     Raises:
         InvalidInput: unknown format or trial, no candidate within the budgets, or a directory of something else.
@@ -42,6 +46,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     config, judged_by = run.config, budgets or run.budgets
     recipe = dataclasses.replace(config.recipe, epochs=epochs)
     recipe.require_training()
+    require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
     require_deliverable(formats, out)
     require_writable(run.path, "a run directory")
     dataset = load_dataset(config.data, seed=config.seed, resolution=run.resolved.resolution,
@@ -49,17 +54,57 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     if dataset.fingerprint != run.resolved.data_fingerprint:
         raise InvalidInput(f"an export needs the data of the search, but '{config.data}' has changed since")
 
-    def ordered(chosen: Candidate) -> tuple[Order, Path]:
+    def ordered(chosen: Candidate, origin: Origin) -> tuple[Order, Path]:
         architecture = Architecture.parse(chosen.architecture)
         directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
+        origin = {"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin}
         return Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, recipe, formats,
-                     quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss,
-                     origin={"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy}), directory
+                     quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss, origin=origin), directory
 
-    chosen = _of_trial(run, trial) if trial is not None else winner(judged(run, judged_by))
-    if chosen is None or (trial is None and not is_trained(*ordered(chosen))):
-        chosen = confirmed_winner(run, judged_by, monitor)
-    return deliver(*ordered(chosen), monitor)
+    if trial is not None:
+        return deliver(*ordered(_of_trial(run, trial), {}), monitor)
+    if finals > 1 and len(dataset.validation) < FEWEST_IMAGES:
+        monitor.say(f"no finals: {len(dataset.validation)} validation images cannot tell networks apart, "
+                    f"{FEWEST_IMAGES} can; more images help")
+        finals = 1
+    while True:
+        chosen, origin = _best(run, judged_by, dataset, recipe, finals, monitor)
+        order = ordered(chosen, origin)
+        if is_trained(*order) or confirmed(run, chosen, judged_by, monitor).feasible:
+            return deliver(*order, monitor)
+
+
+def _best(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe: Recipe, finals: int, monitor: Monitor
+          ) -> tuple[Candidate, Origin]:
+    """Returns the winner of the finals among the candidates within the budgets, and what a certificate says of them."""
+    chosen = finalists(judged(run, budgets), finals)
+    if not chosen:
+        raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
+    if len(chosen) == 1:
+        return chosen[0], {}
+    monitor.say(f"finals: trials {', '.join(str(candidate.trial) for candidate in chosen)} cannot be told apart yet, "
+                "so they are trained longer")
+    candidates = {candidate.trial: candidate for candidate in chosen}
+    standings = play(chosen, dataset, recipe, run.path / "finals.json", monitor)
+    table: list[Finalist] = [
+        {"trial": trial, "epochs": standing.epochs, "validation_accuracy": standing.accuracy,
+         "by_hand": candidates[trial].by_hand} for trial, standing in standings.items()]
+    return candidates[next(iter(standings))], {"finals": table}
+
+
+def confirmed(run: RunDirectory, candidate: Candidate, budgets: Budgets, monitor: Monitor) -> Candidate:
+    """Returns a candidate as budgets judge it when it is timed anew, before the long training.
+
+    The slowest of `CONFIRMING` processes counts, since they differ by a few per cent. It is recorded beside the trial,
+    whether that falls out or not.
+    """
+    if not budgets.timed:
+        return candidate
+    later = retimed(run, candidate, budgets, in_fresh_processes(run, CONFIRMING))
+    if not later.feasible:
+        monitor.say(f"trial {candidate.trial} was timed again: {budgets.excess(later.costs)}, so the next best is "
+                    "taken")
+    return later
 
 
 def judged(run: RunDirectory, budgets: Budgets) -> list[Candidate]:
@@ -74,24 +119,6 @@ def judged(run: RunDirectory, budgets: Budgets) -> list[Candidate]:
                                f"'{target}'")
     return [dataclasses.replace(candidate, violations=budgets.violations(candidate.costs))
             for candidate in run.candidates()]
-
-
-def confirmed_winner(run: RunDirectory, budgets: Budgets, monitor: Monitor) -> Candidate:
-    """Returns the best candidate that still meets the budgets when it is timed anew, before the long training.
-
-    The slowest of `CONFIRMING` processes counts, since they differ by a few per cent. It is recorded beside the trial,
-    whether that falls out or not.
-    """
-    while True:
-        best = winner(judged(run, budgets))
-        if best is None:
-            raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
-        if not budgets.timed:
-            return best
-        later = retimed(run, best, budgets, in_fresh_processes(run, CONFIRMING))
-        if later.feasible:
-            return later
-        monitor.say(f"trial {best.trial} was timed again: {budgets.excess(later.costs)}, so the next best is taken")
 
 
 def _of_trial(run: RunDirectory, number: int) -> Candidate:

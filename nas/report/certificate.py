@@ -16,6 +16,7 @@ from nas.export.certificate import (
     BudgetEntry,
     Certificate,
     File,
+    Finalist,
     assessed,
     latencies_of,
     lost_points,
@@ -46,6 +47,7 @@ def certificate_report(certificate: Certificate, directory: Path) -> Group:
         *_verdict_lines(certificate, directory),
         *(_budget_line(entry, certificate) for entry in certificate["budgets"].values()),
         *_accuracy_lines(certificate["accuracy"]),
+        *_finals_lines(certificate),
         *(line for entry in certificate["files"] for line in _file_lines(certificate, entry)),
     ]
     flags = dict.fromkeys((target, flag) for target, latency in _last(certificate).items() for flag in latency.flags)
@@ -97,6 +99,24 @@ def _accuracy_lines(accuracy: Accuracy | None) -> list[Text]:
     if accuracy["test"] < accuracy["logistic_regression"]:
         lines.append(Text("the network is worse than logistic regression", style="red"))
     return lines
+
+
+def _finals_lines(certificate: Certificate) -> list[Text]:
+    """Returns among how many the network was chosen, and how far the best made by hand came."""
+    finals = certificate.get("finals", [])
+    if not finals:
+        return []
+    won, by_hand = finals[0], [finalist for finalist in finals if finalist["by_hand"]]
+    lines = [Text(f"chosen among {len(finals)} finalists: {_standing(won)}"
+                  + (f", best made by hand: {_standing(by_hand[0])}" if by_hand and by_hand[0] is not won else ""))]
+    if won["by_hand"]:
+        lines.append(Text("the winner is a published network made by hand: the search found nothing better",
+                          style="yellow"))
+    return lines
+
+
+def _standing(finalist: Finalist) -> str:
+    return f"{accuracy_text(finalist['validation_accuracy'])} % on validation after {finalist['epochs']} epochs"
 
 
 def _last(certificate: Certificate) -> dict[str, Latency]:

@@ -1,0 +1,155 @@
+"""The finals of a search: candidates that a brief training cannot tell apart are trained longer, the best of them wins.
+
+Successive halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
+optimization", figure 2) in two rounds, each of whole trainings with a learning rate that ends at 0, since accuracies on
+the way say less: all finalists for a quarter of the final epochs, the better half for all of them. The images are those
+of the search: trained on training images, compared on validation images. The best network made by hand is always a
+finalist, so that no search delivers less than that would have been, as far as these images tell.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluators.datasets import Dataset
+from evaluators.evaluator import Fidelity
+from evaluators.machine.files import write_whole
+from evaluators.recipe import Recipe
+from nas.export.trained import training_id
+from nas.problem.candidate import Candidate, distinct, winner
+from nas.run.monitor import Monitor
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput, require
+
+FINALISTS = 4  # at most, by default
+OFF = "off"
+FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
+APART = 1.96  # standard errors of a difference beyond which two accuracies are told apart
+FEWEST_IMAGES = 100  # for validation: with fewer, a finalist would win by chance
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The outcome of one training of a finalist.
+
+    Attributes:
+        training: what tells it from all other trainings.
+        architecture: the text of the network.
+        epochs: the length of the training.
+        correct: validation images that it classifies rightly,
+        total: of so many.
+    """
+
+    training: str
+    architecture: str
+    epochs: int
+    correct: int
+    total: int
+
+    @property
+    def accuracy(self) -> float:
+        """The share of validation images that it classifies rightly."""
+        return self.correct / self.total
+
+
+def parse_finals(text: str) -> int:
+    """Returns the largest number of finalists; 1, and so no finals, for `off`.
+
+    >>> parse_finals("6"), parse_finals("off")
+    (6, 1)
+    """
+    require(text == OFF or (text.isdecimal() and int(text) >= 1),
+            f"finals take a number of candidates, at least 1, or '{OFF}', but got '{text}'")
+    return 1 if text == OFF else int(text)
+
+
+def finalists(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+    """Returns the candidates that cannot be told apart from the winner, the best first, and the best made by hand.
+
+    That is by the standard error of the difference of two shares of images; an evaluator that counts no images has no
+    known error, and its winner stands alone.
+
+    Args:
+        candidates: of the search, as its budgets judge them.
+        count: the largest number of finalists, at least 1; with 1 the winner alone.
+    """
+    best = winner(candidates)
+    if best is None or count == 1 or not best.total:
+        return [best] if best else []
+    ranked = sorted((candidate for candidate in distinct(candidates) if candidate.eligible),
+                    key=lambda candidate: (-_accuracy(candidate), candidate.latency_ms or 0, candidate.trial))
+    found = [candidate for candidate in ranked if not _apart(best, candidate)][:count]
+    by_hand = winner(candidate for candidate in ranked if candidate.by_hand)
+    if by_hand and by_hand not in found:
+        found = [*found[:count - 1], by_hand]
+    return found
+
+
+def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor
+         ) -> dict[int, Standing]:
+    """Returns the longest training of each finalist by its trial, the winner of the finals first.
+
+    Trainings are recorded as they end, and what is recorded is not trained again.
+
+    Args:
+        candidates: the finalists, the best of the search first.
+        dataset: the images of the search.
+        recipe: the final training.
+        record: the file that trainings are recorded in.
+        monitor: what to report to.
+    """
+    known = {standing.training: standing for standing in _read(record)}
+    standings: dict[int, Standing] = {}
+    left = list(candidates)
+    rounds = [max(1, recipe.epochs // FIRST_ROUND), recipe.epochs] if len(left) > 2 else [recipe.epochs]
+    for epochs in dict.fromkeys(rounds):
+        of_round = dataclasses.replace(recipe, epochs=epochs)
+        for index, candidate in enumerate(left):
+            training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})
+            if training not in known:
+                monitor.progress(f"finals of {epochs} epochs, trainings", index, len(left))
+                known[training] = _trained(candidate.architecture, training, dataset, of_round)
+                write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
+            standings[candidate.trial] = known[training]
+        left = sorted(left, key=lambda candidate: -standings[candidate.trial].accuracy)[:math.ceil(len(left) / 2)]
+    order = sorted(standings, key=lambda trial: (-standings[trial].epochs, -standings[trial].accuracy))
+    return {trial: standings[trial] for trial in order}
+
+
+def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe) -> Standing:
+    """Returns the outcome of a training; one that diverges gets no image right."""
+    from evaluators.training.train import Diverged, Images, train
+
+    training_images, validation = (Images.put(part.images, part.labels, dataset)
+                                   for part in (dataset.train, dataset.validation))
+    try:
+        correct = int(train(Architecture.parse(text), training_images, validation, Fidelity(recipe)).correct)
+    except Diverged:
+        correct = 0
+    return Standing(training, text, recipe.epochs, correct, len(dataset.validation))
+
+
+def _read(record: Path) -> list[Standing]:
+    if not record.exists():
+        return []
+    try:
+        return [Standing(**values) for values in json.loads(record.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidInput(f"the record of finals must be as an export has written it, but '{record}' is not: "
+                           f"{type(error).__name__}: {error}") from None
+
+
+def _apart(best: Candidate, other: Candidate) -> bool:
+    """Tells whether the accuracies of two candidates differ by more than chance, on images drawn independently.
+
+    They are the same images, so that the true error is smaller: rather one finalist too many.
+    """
+    variances = [_accuracy(one) * (1 - _accuracy(one)) / max(1, one.total) for one in (best, other)]
+    return _accuracy(best) - _accuracy(other) > APART * math.sqrt(sum(variances))
+
+
+def _accuracy(candidate: Candidate) -> float:
+    return candidate.accuracy or 0.0

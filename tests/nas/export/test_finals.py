@@ -1,0 +1,170 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+import nas.export.finals as module
+import nas.export.winner
+from evaluators.datasets import load_dataset
+from evaluators.evaluator import Fidelity
+from evaluators.recipe import Recipe
+from evaluators.training.train import Images, train
+from nas.engine.search import run_search
+from nas.export.finals import finalists, parse_finals, play
+from nas.problem.candidate import Candidate, winner
+from nas.run.monitor import Silent
+from nas.testing import random_arrays
+from search_spaces import Architecture, InvalidInput
+
+IMAGES = 500
+RECIPE = Recipe(epochs=8, batch=16)
+
+
+def candidate(trial, accuracy, by_hand=False, total=IMAGES):
+    return Candidate(trial, f"network {trial}", accuracy, total, epochs=3, trained=True, state="complete",
+                     by_hand=by_hand)
+
+
+@given(st.lists(st.tuples(st.integers(0, IMAGES), st.booleans()), min_size=1, max_size=12), st.integers(2, 6))
+def test_finalists_are_the_best_that_chance_may_have_put_behind_the_winner_and_one_made_by_hand(drawn, count):
+    candidates = [candidate(trial, correct / IMAGES, by_hand) for trial, (correct, by_hand) in enumerate(drawn)]
+    found = finalists(candidates, count)
+    assert found[0] == winner(candidates)
+    assert len(found) <= count
+    own = [one for one in found if not one.by_hand]
+    best = found[0].accuracy
+    for one in own:
+        error = np.sqrt(sum(share * (1 - share) / IMAGES for share in (best, one.accuracy)))
+        assert best - one.accuracy <= norm.ppf(0.975) * error + 1e-4
+    left_out = [one.accuracy for one in candidates if not one.by_hand and one not in found]
+    assert not own or max(left_out, default=0) <= min(one.accuracy for one in own)
+    by_hand = [one.accuracy for one in candidates if one.by_hand]
+    assert max((one.accuracy for one in found if one.by_hand), default=None) == max(by_hand, default=None)
+
+
+def test_a_winner_stands_alone_without_finals_and_where_no_images_were_counted():
+    candidates = [candidate(0, 0.8), candidate(1, 0.8)]
+    assert [one.trial for one in finalists(candidates, 1)] == [0]
+    assert [one.trial for one in finalists([candidate(0, 0.8, total=0), candidate(1, 0.8, total=0)], 4)] == [0]
+    assert finalists([], 4) == []
+    assert [one.trial for one in finalists([*candidates, candidate(2, 0.7)], 4)] == [0, 1]
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """12x12 images of two classes, dark and bright ones, enough of them to tell networks apart."""
+    generator, arrays = np.random.default_rng(0), {}
+    for part, count in (("train", 96), ("val", 120), ("test", 40)):
+        labels = np.arange(count) % 2
+        arrays |= {f"x_{part}": (generator.integers(0, 128, (count, 12, 12)) + 100 * labels[:, None, None]).astype(
+            np.uint8), f"y_{part}": labels}
+    np.savez(tmp_path / "enough.npz", **arrays)
+    return load_dataset(str(tmp_path / "enough.npz"))
+
+
+@pytest.fixture
+def played(all_members, dataset, tmp_path, monkeypatch):
+    """Returns what finals of four networks find whose accuracies after some epochs are given, and what was trained."""
+    texts = [network.text for network in all_members.values()][:4]
+
+    def play_of(correct):
+        trained = []
+
+        def made_up(text, training, dataset, recipe):
+            trained.append((texts.index(text), recipe.epochs))
+            return module.Standing(training, text, recipe.epochs, correct[trained[-1]], 120)
+
+        monkeypatch.setattr(module, "_trained", made_up)
+        entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text) for trial, text in enumerate(texts)]
+        return play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent()), trained
+
+    return play_of
+
+
+CORRECT = {(0, 2): 50, (1, 2): 90, (2, 2): 80, (3, 2): 70, (1, 8): 95, (2, 8): 96}
+
+
+def test_the_better_half_of_a_short_round_is_trained_to_the_end_and_the_best_of_that_wins(played):
+    standings, trained = played(CORRECT)
+    assert trained == [(0, 2), (1, 2), (2, 2), (3, 2), (1, 8), (2, 8)]
+    assert list(standings) == [2, 1, 3, 0]
+    assert (standings[2].accuracy, standings[2].epochs, standings[0].epochs) == (96 / 120, 8, 2)
+
+
+def test_trainings_that_finals_have_behind_them_are_not_repeated(played):
+    with pytest.raises(KeyError):  # as when it is stopped in the second round
+        played({key: value for key, value in CORRECT.items() if key != (2, 8)})
+    standings, trained = played(CORRECT)
+    assert trained == [(2, 8)]
+    assert next(iter(standings)) == 2
+
+
+def test_two_finalists_are_both_trained_to_the_end(played, all_members, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe: module.Standing(
+        training, text, recipe.epochs, 60, 120))
+    two = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text)
+           for trial, network in zip(range(2), all_members.values(), strict=False)]
+    standings = play(two, dataset, RECIPE, tmp_path / "two.json", Silent())
+    assert [(trial, standing.epochs) for trial, standing in standings.items()] == [(0, 8), (1, 8)]  # a tie: the earlier
+
+
+def test_a_finalist_is_trained_on_training_images_alone_and_judged_on_validation_images(all_members, dataset, tmp_path):
+    network = next(iter(all_members.values()))
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+    entrant = dataclasses.replace(candidate(0, 0.8), architecture=network.text)
+    standing = play([entrant], dataset, recipe, tmp_path / "finals.json", Silent())[0]
+    training, validation = (Images.put(part.images, part.labels, dataset)
+                            for part in (dataset.train, dataset.validation))
+    expected = train(Architecture.parse(network.text), training, validation, Fidelity(recipe))
+    assert (standing.correct, standing.total) == (expected.correct, 120)
+
+
+def test_a_finalist_that_diverges_comes_last(all_members, dataset, tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=1, peak_rate=1e30)
+    entrant = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
+    assert play([entrant], dataset, recipe, tmp_path / "finals.json", Silent())[0].correct == 0
+
+
+def test_a_record_of_finals_that_is_damaged_is_named(dataset, tmp_path):
+    record = tmp_path / "finals.json"
+    for content in ("{", '[{"other": 1}]', "[1]"):
+        record.write_text(content)
+        with pytest.raises(InvalidInput, match="record of finals"):
+            play([], dataset, RECIPE, record, Silent())
+
+
+def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how_many(
+        make_config, dataset, gauge, tmp_path, monkeypatch):
+    run = run_search(make_config(trials=6, latency_ms=50.0, data=str(tmp_path / "enough.npz")), tmp_path / "run",
+                     gauge=gauge)
+    monkeypatch.setattr(module, "APART", 1000)  # the accuracies of this search are anything
+    entrants = finalists(run.candidates(), 3)
+    assert len(entrants) == 3
+
+    def made_up(text, training, dataset, recipe):
+        return module.Standing(training, text, recipe.epochs, 100 if text == entrants[1].architecture else 90, 120)
+
+    monkeypatch.setattr(module, "_trained", made_up)
+    monkeypatch.setattr(nas.export.winner, "confirmed", lambda run, candidate, budgets, monitor: candidate)
+    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", lambda order, monitor: (
+        random_arrays(order.architecture, seed=0), {"epochs": order.recipe.epochs}))
+    certificate = nas.export.winner.export_winner(run, finals=3, epochs=8).certificate
+    assert certificate["trial"] == entrants[1].trial
+    assert [(one["trial"], one["epochs"]) for one in certificate["finals"]] == [
+        (entrants[1].trial, 8), (entrants[0].trial, 8), (entrants[2].trial, 2)]
+    assert certificate["finals"][0]["validation_accuracy"] == 100 / 120
+    assert json.loads((run.path / "export/certificate.json").read_text())["finals"] == certificate["finals"]
+    without = nas.export.winner.export_winner(run, finals=1, epochs=8, out=tmp_path / "without").certificate
+    assert without["trial"] == entrants[0].trial
+    assert "finals" not in without
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "", "1.5"])
+def test_finals_take_a_number_or_off(text):
+    assert (parse_finals("3"), parse_finals("off")) == (3, 1)
+    with pytest.raises(InvalidInput, match=f"but got '{text}'"):
+        parse_finals(text)
