@@ -68,15 +68,19 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
                     f"{FEWEST_IMAGES} can; more images help")
         finals = 1
     while True:
-        chosen, origin = _best(run, judged_by, dataset, recipe, finals, monitor)
+        chosen, origin = best_of_finals(run, judged_by, dataset, recipe, finals, monitor)
         order = ordered(chosen, origin)
         if is_trained(*order) or confirmed(run, chosen, judged_by, monitor).feasible:
             return deliver(*order, monitor)
 
 
-def _best(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe: Recipe, finals: int, monitor: Monitor
-          ) -> tuple[Candidate, Origin]:
-    """Returns the winner of the finals among the candidates within the budgets, and what a certificate says of them."""
+def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe: Recipe, finals: int, monitor: Monitor
+                   ) -> tuple[Candidate, Origin]:
+    """Returns the winner of the finals among the candidates within the budgets, and what a certificate says of them.
+
+    Raises:
+        InvalidInput: no candidate within the budgets.
+    """
     chosen = finalists(judged(run, budgets), finals)
     if not chosen:
         raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
