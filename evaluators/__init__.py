@@ -1,4 +1,4 @@
-"""What a network costs and what it is worth: Flax modules, training, runtimes, measured latency."""
+"""The costs and the worth of a network: Flax modules, training, runtimes, measured latency."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -120,13 +120,13 @@ def _winner(run: RunDirectory) -> Candidate:
 
 
 def kept(latency: Latency) -> dict[str, Any]:
-    """Returns what is recorded of a timing."""
+    """Returns the recorded fields of a timing."""
     return {name: round(value, DIGITS) if isinstance(value := getattr(latency, name), float) else value
             for name in KEPT}
 
 
 def timed(runtime: str, text: str) -> dict[str, Any]:
-    """Returns what the file of an untrained network takes in a fresh process, and in a plain loop in another."""
+    """Returns the latency of the file of an untrained network in a fresh process, and in a plain loop in another."""
     architecture, target = Architecture.parse(text), parse_target(runtime)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -179,7 +179,7 @@ def report(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Searches and times what is not recorded yet, and prints what the records say."""
+    """Makes the searches and timings that lack in the records, and prints the report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runtime", default="onnxruntime")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing after so many")

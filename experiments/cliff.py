@@ -1,4 +1,4 @@
-"""Does a search avoid what is slow on its target without being told?
+"""Does a search avoid the slow blocks of its target without being told?
 
     python -m experiments.cliff            # what is not recorded yet: a search on each runtime, both fronts on both
     python -m experiments.cliff --report   # the table of what is recorded
@@ -74,7 +74,7 @@ def searched(runtime: str) -> dict[str, Any]:
 
 
 def table(record: dict[str, Any]) -> str:
-    """Returns the fronts as a table in Markdown, and the medians of what they take."""
+    """Returns the fronts as a table in Markdown, with the medians of their latencies."""
     lines = [f"| front of | stand-in | depthwise multiply-adds above {FAST}x{FAST} | onnxruntime (ms) | litert (ms) |",
              "|---" * 5 + "|"]
     for runtime, found in record.items():
@@ -92,7 +92,7 @@ def table(record: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Searches what is not recorded yet, and prints the table."""
+    """Makes the searches that lack in the records, and prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--report", action="store_true", help="measure nothing")
     arguments = parser.parse_args()

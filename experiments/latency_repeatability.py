@@ -126,7 +126,7 @@ def report(passes: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measures what is not recorded yet, and prints what the records say."""
+    """Makes the measurements that lack in the records, and prints the report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runtimes", default="onnxruntime,litert")
     parser.add_argument("--passes", type=int, default=len(PASSES) * len(RUNTIMES), help="at most so many passes")

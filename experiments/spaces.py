@@ -67,7 +67,7 @@ def report(rows: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Trains what is not recorded yet, and prints what the records say."""
+    """Makes the trainings that lack in the records, and prints the report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--spaces", nargs="+", default=["fitted", "mobile"], help=f"of {', '.join(SPACES)}, or files")
     parser.add_argument("--data", default="fashion-mnist")

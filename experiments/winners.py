@@ -1,4 +1,4 @@
-"""Is the winner of a search better than what one would have taken without it?
+"""Is the winner of a search better than the network that one would have taken without it?
 
     python -m experiments.winners --data fashion-mnist --target onnxruntime --percentile 30 --minutes 8
     python -m experiments.winners --report
@@ -200,7 +200,7 @@ def budget_ms(data: str, target: str, percentile: float) -> float:
 
 @dataclass
 class Record:
-    """What was chosen and delivered so far, on disk after every step."""
+    """The choices and deliveries so far, on disk after every step."""
 
     path: Path
 
@@ -208,7 +208,7 @@ class Record:
         self.rows: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def once(self, keys: Iterable[str], make: Callable[[], Any]) -> Any:
-        """Returns what is recorded under keys, one inside the other; it is made where there is nothing yet."""
+        """Returns the record under keys, one inside the other; it is made where there is nothing yet."""
         *outer, last = keys
         place = self.rows
         for key in outer:
@@ -221,7 +221,7 @@ class Record:
 
 def compare(record: Record, data: str, target: str, percentile: float, seeds: int, minutes: float,
             sides: Iterable[str]) -> None:
-    """Lets each side choose and delivers what it chose, as far as that is not recorded."""
+    """Makes the choices and deliveries of each side that lack in the record."""
     key = f"{Path(data).name}, {target}, p{percentile:g}"
     limit_ms = record.once((key, "budget_ms"), lambda: budget_ms(data, target, percentile))
     record.once((key, "environment"), environment)
@@ -274,7 +274,7 @@ def spread(ours: list[float], own: list[float]) -> float:
 
 
 def main() -> None:
-    """Compares what is not recorded yet, or prints what the records say."""
+    """Makes the comparisons that lack in the records, and prints the report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--target", default="onnxruntime")

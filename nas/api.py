@@ -40,7 +40,7 @@ class Run:
 
     @property
     def config(self) -> SearchConfig:
-        """What was searched for."""
+        """The configuration of the search."""
         return self.directory.config
 
     @property

@@ -1,4 +1,4 @@
-"""What a network may be: layers, blocks, architectures, and spaces of them. Imports numpy only."""
+"""Networks as data: layers, blocks, architectures, and spaces of them. Imports numpy only."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

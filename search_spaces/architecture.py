@@ -49,7 +49,7 @@ class Architecture:
 
     @cached_property
     def id(self) -> str:
-        """What identifies the architecture in file names and records; see `identify`."""
+        """The identity of the architecture in file names and records; see `identify`."""
         return identify(self.text)
 
     @cached_property

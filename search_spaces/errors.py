@@ -1,4 +1,4 @@
-"""The one exception for what a user got wrong."""
+"""The one exception for wrong input."""
 
 import difflib
 from collections.abc import Iterable

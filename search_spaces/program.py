@@ -77,7 +77,7 @@ class Program:
 
     @property
     def output_shape(self) -> Shape:
-        """The shape of what leaves the program."""
+        """The shape of the program's output."""
         return self.operations[-1].output_shape if self.operations else self.input_shape
 
     @cached_property

@@ -12,7 +12,7 @@ Assignment = dict[str, Value]
 
 
 class Trial(Protocol):
-    """What a space needs of an Optuna trial."""
+    """The part of an Optuna trial that a space needs."""
 
     def suggest_categorical(self, name: str, choices: Any) -> Any:
         """Returns one of the choices."""
@@ -20,14 +20,14 @@ class Trial(Protocol):
 
 
 class SearchSpace(Protocol):
-    """What a search needs of a set of architectures: a `Space`, or the networks of a table."""
+    """A set of architectures as a search needs it: a `Space`, or the networks of a table."""
 
     def __hash__(self) -> int:
         ...
 
     @property
     def text(self) -> str:
-        """What identifies it."""
+        """Its identity."""
         ...
 
     @property

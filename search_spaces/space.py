@@ -109,7 +109,7 @@ class Space:
         return self.text
 
     def bind(self, resolution: int, channels: int, classes: int) -> "Space":
-        """Returns the space with what it leaves to the data filled in; a stated resolution goes before the data's.
+        """Returns the space, completed from the data; a stated resolution goes before the data's.
 
         The resolution multipliers are applied, rounding down.
 

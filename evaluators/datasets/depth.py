@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def to_bytes(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Returns values with `low` at 0 and `high` at 255, rounded; what lies outside is clipped.
+    """Returns values with `low` at 0 and `high` at 255, rounded and clipped.
 
     >>> to_bytes(np.array([400, 1000, 1600, 9000]), 400, 1600).tolist()
     [0, 128, 255, 255]

@@ -134,7 +134,7 @@ def _require_some_left(files: Files, classes: tuple[str, ...], root: Path) -> No
 
 
 def _found(root: Path, folders: list[Path]) -> str:
-    """Returns what a folder without class folders has instead, in words."""
+    """Returns the content of a folder without class folders, in words."""
     counts = [(f"{folder.name}/ with ", folder) for folder in folders[:MOST_NAMED]] or [("", root)]
     texts = []
     for name, folder in counts:

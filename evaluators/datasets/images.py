@@ -38,7 +38,7 @@ class Images:
 
 @dataclass
 class _Seen:
-    """What a first look at the files, mostly at their headers, tells of them."""
+    """The findings of a first look at image files, mostly at their headers."""
 
     sizes: set[tuple[int, int]] = field(default_factory=set)
     grey: bool = True
@@ -139,7 +139,7 @@ def _open(path: Path) -> Iterator["Image"]:
 
 @contextmanager
 def _noting(path: Path, broken: dict[Path, str]) -> Iterator[None]:
-    """Notes what goes wrong with a file instead of raising it."""
+    """Notes the error of a file instead of raising it."""
     try:
         yield
     except Exception as error:  # on damaged files Pillow's readers fail in any way

@@ -57,7 +57,7 @@ class Storage:
         return sum(size for _, size, _ in self._files())
 
     def _files(self) -> list[tuple[int, int, Path]]:
-        """Returns when each file was last used, its size and path, the one that was used last first."""
+        """Returns when each file was last used, its size and path, in descending order of that time."""
         found = []
         for path in self.directory.glob("*"):
             with contextlib.suppress(FileNotFoundError):  # another process may have removed it

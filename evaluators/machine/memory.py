@@ -27,7 +27,7 @@ def use_huge_pages() -> None:
 
 @functools.cache
 def keep_memory() -> bool:
-    """Makes this process keep what it frees for its next allocations, and returns whether it does.
+    """Makes this process keep freed memory for its next allocations, and returns whether it does.
 
     It holds what its peak took, until `give_memory_back` or its end. Where the C library is not glibc, nothing is
     changed.

@@ -209,7 +209,7 @@ def _in_execution_order(shapes: Mapping[str, tuple[int, ...]], family: str) -> l
 
 
 def _other_classes(operation: Operation, module: _Module) -> str:
-    """Returns what to do about a classifier that differs from the network's in the number of its classes only."""
+    """Returns the advice on a classifier that differs from the network's in the number of its classes only."""
     ours = _theirs(next(iter(operation.weights.values())))
     given = module.shapes.get("weight", ())
     if given[:1] == ours[:1] or [size for size in given[1:] if size > 1] != [size for size in ours[1:] if size > 1]:
@@ -248,7 +248,7 @@ def _to_ours(tensor: np.ndarray, rank: int) -> np.ndarray:
 
 
 def _converted(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns what a shape becomes in our layout; 1x1 convolutions and dense layers may stand for each other."""
+    """Returns a shape in our layout; 1x1 convolutions and dense layers may stand for each other."""
     ours = (*shape[2:], shape[1], shape[0]) if len(shape) == 4 else shape[::-1]
     if len(ours) == 4 and len(wanted) == 2 and ours[:2] == (1, 1):
         return ours[2:]

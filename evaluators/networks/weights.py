@@ -32,7 +32,7 @@ def initial_weights(program: Program, seed: int) -> tuple[Weights, Weights]:
 
 
 def initial_arrays(program: Program, seed: int) -> Weights:
-    """Returns all arrays of an untrained network by name: what `initial_weights` returns, together."""
+    """Returns all arrays of an untrained network by name: both parts of `initial_weights`."""
     weights, statistics = initial_weights(program, seed)
     return weights | statistics
 

@@ -1,4 +1,4 @@
-"""Timed networks in CSV files: what predictors learn from, and how a device that is not here is known.
+"""Timed networks in CSV files: the data of predictors, and all that is known of a device elsewhere.
 
     architecture,latency_ms
     in_r28_c1+conv_k3_c16_s2_relu6+head_c128_relu6_n10,0.0312
@@ -53,7 +53,7 @@ class Timings:
     path: Path
 
     def rows(self, target: str) -> list[Row]:
-        """Returns what was timed on a target, in the order of time; raises as `read_rows`."""
+        """Returns the timings on a target, in the order of time; raises as `read_rows`."""
         return [row for of, row in _parsed(self.path) if of == target] if self.path.exists() else []
 
     def add(self, target: str, *rows: Measured) -> None:

@@ -1,4 +1,4 @@
-"""What a network makes a device do: its operations as numbers, of which latency is predicted."""
+"""The work that a network is for a device: its operations as numbers, of which latency is predicted."""
 
 import math
 from collections import Counter
@@ -59,7 +59,7 @@ class Workload:
 
     @property
     def shapes(self) -> np.ndarray:
-        """What jobs of one kind differ in, `[J, 4]`: sizes count by their factors of two, pixels along one side."""
+        """The sizes that jobs of one kind differ in, `[J, 4]`: sizes by their factors of two, pixels along a side."""
         return np.array([(math.log2(job.stride), math.log2(job.pixels) / 2, math.log2(job.channels_in),
                           math.log2(job.channels_out)) for job in self.jobs])
 
@@ -79,7 +79,7 @@ def _job(operation: Operation) -> Job:
 
 
 def _kind(operation: Operation) -> str:
-    """Returns what a device has code of its own for: the layer, with its function or its window."""
+    """Returns the kind of a device's own code: the layer, with its function or its window."""
     layer, shape = operation.layer, operation.input_shapes[0]
     if isinstance(layer, Activation):
         return layer.function

@@ -82,7 +82,7 @@ class Runtime(Protocol):
 
     @property
     def input_layout(self) -> str:
-        """The type and axes of the file's input, in words for whoever runs it."""
+        """The type and axes of the file's input, in words for a person."""
         ...
 
     def bound(self, target: Target) -> Self:

@@ -1,1 +1,1 @@
-"""Benchmarks against what a competent engineer would write instead, and against what the machine can do."""
+"""Benchmarks against the code that a competent engineer would write instead, and against the limits of the machine."""

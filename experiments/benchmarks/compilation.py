@@ -44,7 +44,7 @@ BEGINNING = 5
 
 
 class Trainer:
-    """A process that trains what it is asked to, in blocks or as a whole."""
+    """A process that trains networks on request, in blocks or as a whole."""
 
     def __init__(self, compile: str) -> None:
         """Starts the process, and notes how long that takes in `start_s`."""

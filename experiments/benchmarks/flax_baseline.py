@@ -130,7 +130,7 @@ def training_step(architecture: Architecture, data: Images, recipe: Recipe) -> C
 
 
 def _initial(leaf: jax.ShapeDtypeStruct) -> jax.Array:
-    """Returns small kernels, and ones for what has one axis."""
+    """Returns small kernels, and ones for arrays of one axis."""
     if len(leaf.shape) == 1:
         return jnp.ones(leaf.shape, leaf.dtype)
     return jnp.asarray(np.random.default_rng(0).standard_normal(leaf.shape, np.float32)

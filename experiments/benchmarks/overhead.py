@@ -66,7 +66,7 @@ class Stopwatch(Silent):
         self._since_s = time.perf_counter()
 
     def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:
-        """Notes what the time since the trial before was spent on."""
+        """Notes the parts of the time since the trial before."""
         self._note()
         if last is not None:
             self.rows[last.trial] = {part: round(1e3 * self._spent_s[part], 2) for part in PARTS}
@@ -134,7 +134,7 @@ def report(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Goes on with the searches, and writes what they have come to."""
+    """Goes on with the searches, and writes their results."""
     parser = argparse.ArgumentParser(description="Times the engine without evaluations; see the docstring.")
     parser.add_argument("--macro", type=Path, required=True, help="the file of NAS-Bench-Macro")
     parser.add_argument("--runs", type=Path, default=Path("runs/overhead"), help="where the searches are")

@@ -85,7 +85,7 @@ def network(architecture: Architecture) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Images:
-    """Images `[N, C, H, W]` in uint8 and labels `[N]` on the device, with what normalises them `[1, C, 1, 1]`."""
+    """Images `[N, C, H, W]` in uint8 and labels `[N]` on the device, with their moments `[1, C, 1, 1]`."""
 
     images: torch.Tensor
     labels: torch.Tensor

@@ -35,7 +35,7 @@ COLOURS = ("#0072B2", "#D55E00")
 
 
 def search(way: str, seed: int, directory: Path) -> dict[str, Any]:
-    """Returns the front of a search and what it took."""
+    """Returns the front of a search and its duration."""
     config = SearchConfig(space="mobile", data="fashion-mnist", latency_ms=BUDGET_MS, epochs=EPOCHS, time_s=TIME_S,
                           seed=seed, **WAYS[way])
     with Terminal(Console(width=100)) as monitor:

@@ -71,7 +71,7 @@ def train_all(count: int) -> None:
 
 
 def measure(setting: str, count: int) -> list[list[float]]:
-    """Returns what `train_all` prints in a process of its own, under the allocator settings of a name."""
+    """Returns the output of `train_all` in a process of its own, under the allocator settings of a name."""
     plain = {name: value for name, value in os.environ.items() if name != TUNABLES}
     found = []
     with tempfile.TemporaryDirectory() as cache:

@@ -47,7 +47,7 @@ Passes = dict[str, Callable[[], Any]]
 
 
 def kind(piece: Piece) -> str:
-    """Returns what a piece is called in the table."""
+    """Returns the name of a piece in the table."""
     layer = piece.operations[0].layer
     if isinstance(layer, BatchNorm):
         return "batch norm, activation, skip"

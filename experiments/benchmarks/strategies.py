@@ -50,7 +50,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A table, what is searched for in it, and how a search is scored: error and cost of each network, by its id."""
+    """A table, the objectives of a search in it, and the score of a search: error and cost of each network by id."""
 
     table: Table
     problem: Problem
@@ -58,7 +58,7 @@ class Case:
     reference: Vector
 
     def score(self, found: list[str]) -> float:
-        """Returns the share in percent of what could be found."""
+        """Returns the share of the possible in percent."""
         points = np.array([self.points[identity] for identity in found])
         if len(self.problem.objectives) == 1:
             return 100.0 * bool(points[:, 0].min() == min(error for error, _ in self.points.values()))

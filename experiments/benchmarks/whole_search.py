@@ -37,7 +37,7 @@ MEMBERS, SEED, TRAINED, BUDGET_MS = 300, 3, 40, 0.12
 
 
 def ours(side: str, trained: int, directory: Path) -> dict[str, Any]:
-    """Returns what a search with the command comes to."""
+    """Returns the result of a search with the command."""
     if side.endswith("cold"):
         shutil.rmtree(CACHE, ignore_errors=True)
     space = SPACES["mobile"].bind(28, 1, 10)
@@ -54,7 +54,7 @@ def ours(side: str, trained: int, directory: Path) -> dict[str, Any]:
 
 
 def pytorch(trained: int, directory: Path) -> dict[str, Any]:
-    """Returns what a search with the script comes to."""
+    """Returns the result of a search with the script."""
     space = SPACES["mobile"].bind(28, 1, 10)
     (directory / "members.json").write_text(json.dumps(members(space, MEMBERS, SEED), default=lambda x: x.item()))
     start = time.perf_counter()

@@ -9,7 +9,7 @@ class Coordinator:
     """A lock that a worker holds, in a `with` statement, in all that it does but training."""
 
     def __init__(self) -> None:
-        """Makes one that is free."""
+        """Makes a coordinator that is free."""
         self._changed = threading.Condition(threading.Lock())
         self._claimed: set[str] = set()
 

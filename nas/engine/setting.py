@@ -14,7 +14,7 @@ from search_spaces.search_space import SearchSpace
 
 @dataclass(frozen=True)
 class Setting:
-    """What a configuration's space, data and evaluator come to.
+    """The space, data and evaluator of a configuration.
 
     Attributes:
         name: that of the space.

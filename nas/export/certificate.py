@@ -339,7 +339,7 @@ def _compared(entry: BudgetEntry, costs: Sequence[Costs]) -> BudgetEntry:
 
 
 def _verdict(certificate: Certificate, entry: File) -> str:
-    """Returns the verdict on a file: one that computes something else than the network has none of its merits."""
+    """Returns the verdict on a file: it has no merit of a network that it does not compute."""
     if not _computes_the_network(entry):
         return DIFFERS
     lost = lost_points(certificate, entry)

@@ -230,7 +230,7 @@ def _run_by(target: Target | None) -> RunBy:
 
 
 def _beside_float32(order: Order, target: Target, arrays: Weights, path: Path) -> RunBy:
-    """Returns what a certificate says of the latency of a quantised file beside that of its float32 form."""
+    """Returns the latency of a quantised file beside that of its float32 form, for the certificate."""
     float32 = Target(target.runtime, dataclasses.replace(target.options, precision=Options.precision), target.argument)
     with tempfile.TemporaryDirectory(prefix="paretonas-") as directory:
         other = Path(directory) / f"model{path.suffix}"

@@ -120,7 +120,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
 
 
 def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe) -> Standing:
-    """Returns the outcome of a training; one that diverges gets no image right."""
+    """Returns the outcome of a training; where it diverges, no image is right."""
     from evaluators.training.train import Diverged, Images, train
 
     training_images, validation = (Images.put(part.images, part.labels, dataset)

@@ -23,7 +23,7 @@ def weights_beside(directory: Path) -> Path:
 
 
 def training_id(architecture: Architecture, fingerprint: str, recipe: Recipe, initial: Weights) -> str:
-    """Returns what tells a training from all others: network, data, settings that matter, arrays it begins with."""
+    """Returns the identity of a training: network, data, settings that matter, arrays it begins with."""
     settings = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "compile"}
     digest = hashlib.sha256(json.dumps([architecture.text, fingerprint, settings]).encode())
     for name in sorted(initial):

@@ -76,7 +76,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
 
 def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe: Recipe, finals: int, monitor: Monitor
                    ) -> tuple[Candidate, Origin]:
-    """Returns the winner of the finals among the candidates within the budgets, and what a certificate says of them.
+    """Returns the winner of the finals among the candidates within the budgets, and its entry in a certificate.
 
     Raises:
         InvalidInput: no candidate within the budgets.

@@ -37,7 +37,7 @@ class Learner:
     _current: tuple[int, Predictor] | None = None
 
     def predicted(self, architecture: Architecture) -> Latency | None:
-        """Returns the predicted latency of a network; None for one that was timed, or where too few were."""
+        """Returns the predicted latency of a network; None where it was timed, or too few were."""
         rows = list(dict.fromkeys(self.timings.rows(self.target)))  # a search that was killed may have timed one twice
         if len(rows) < FEWEST or any(architecture == row.architecture for row in rows):
             return None

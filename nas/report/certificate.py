@@ -73,7 +73,7 @@ def _verdict_lines(certificate: Certificate, directory: Path) -> list[Text]:
 
 
 def _file_lines(certificate: Certificate, entry: File) -> list[Text]:
-    """Returns what is to be said of a file: what it fails in, where it holds, remarks."""
+    """Returns the remarks on a file: its failures, where it holds, and others."""
     name = f"{entry['file']} ({entry['target']})" if "target" in entry else entry["file"]
     lost = lost_points(certificate, entry)
     lines = []

@@ -154,7 +154,7 @@ class SearchConfig:
                 object.__setattr__(self, field, named)
 
     def _normalise_start(self) -> None:
-        """Puts what fills the budgets in the place of `auto`, and nothing in that of `none`."""
+        """Puts networks that fill the budgets in the place of `auto`, and nothing in that of `none`."""
         tabulated = isinstance(self.data, str) and is_table(self.data)
         start = tuple(name for name in self.start if name != NOTHING)
         if AUTO in start:

@@ -24,7 +24,7 @@ class Grid:
     continues_stopped = False
 
     def __init__(self, problem: Problem) -> None:
-        """Takes what is searched for; raises `InvalidInput` if the space is too large."""
+        """Takes the problem; raises `InvalidInput` if the space is too large."""
         self._space = problem.space
         require(self._space.size <= LARGEST, f"the strategy grid is for spaces of at most {LARGEST} members, but got "
                 f"one of {self._space.size:.6g}")

@@ -1,4 +1,4 @@
-"""Strategies by name, or by the path of the user's own, and whether one can do what is asked."""
+"""Strategies by name, or by the path of the user's own, and whether they fit a problem."""
 
 import importlib
 import inspect
@@ -25,7 +25,7 @@ REHEARSED = 12  # trials; after 10, Optuna's samplers begin to use what they wer
 
 
 def strategy_of(name: str) -> Maker:
-    """Returns the maker of the strategy of a name, or of the one that a path names; see `maker_of`.
+    """Returns the maker of the strategy of a name or a path; see `maker_of`.
 
     Raises:
         InvalidInput: the path names neither a class nor a function.
@@ -69,7 +69,7 @@ def _called(make: Callable[..., Any], name: str, seed: int, problem: Problem) ->
 
 
 def require_able(name: str, problem: Problem) -> None:
-    """Raises `InvalidInput` unless a strategy can search for what is asked.
+    """Raises `InvalidInput` unless a strategy can search for a problem's objectives under its budgets.
 
     What one of the user's is able to do shows in a few trials whose values are made up.
     """

@@ -41,7 +41,7 @@ class ReseededSampler(BaseSampler):
     """
 
     def __init__(self, make: SamplerMaker, problem: Problem) -> None:
-        """Takes what makes the inner samplers, and what is searched for, with the seed of the study."""
+        """Takes the maker of the inner samplers, and the problem, with the seed of the study."""
         self._make = make
         self._problem = problem
         self._distributions = distributions(problem.space)
@@ -58,14 +58,14 @@ class ReseededSampler(BaseSampler):
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
                         ) -> dict[str, Any]:
-        """Returns what the inner sampler proposes for all parameters together."""
+        """Returns the inner sampler's proposal for all parameters together."""
         if not search_space:
             return {}
         return self._inner[trial.number].sample_relative(seen(study), trial, search_space)
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:
-        """Returns what the inner sampler proposes for one parameter."""
+        """Returns the inner sampler's proposal for one parameter."""
         return self._inner[trial.number].sample_independent(seen(study), trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
@@ -76,7 +76,7 @@ class ReseededSampler(BaseSampler):
 
 
 def reseeded(make: SamplerMaker) -> Callable[[Problem], Reseeded]:
-    """Returns what stands in place of a strategy for a search, where Optuna's samplers can be made for it."""
+    """Returns the stand-in of a strategy for a search, where Optuna's samplers can be made for it."""
     def made(problem: Problem) -> Reseeded:
         make(problem.seed, problem)  # raises where it cannot
         return Reseeded(make)

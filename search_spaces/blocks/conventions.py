@@ -1,4 +1,4 @@
-"""What every block shares: the contract, the network-wide conventions, and the usual short sequences."""
+"""The common ground of all blocks: the contract, the network-wide conventions, and the usual short sequences."""
 
 from dataclasses import dataclass
 from typing import Protocol

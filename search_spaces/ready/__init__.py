@@ -42,7 +42,7 @@ SPACES: dict[str, Space | Fitted] = {
 
 
 def load_space(name: str) -> Space | Fitted:
-    """Returns a ready space by its name, or the one that a TOML file describes.
+    """Returns a ready space by its name, or the space of a TOML file.
 
     The file has the key `stages`, a list of the text of each stage, and may have `input` and `scale`.
 

@@ -1,4 +1,4 @@
-"""What the zoo records of a published network, and how it is put to other data."""
+"""The zoo's record of a published network, and its form for other data."""
 
 import dataclasses
 from dataclasses import dataclass

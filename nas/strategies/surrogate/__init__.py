@@ -1,1 +1,1 @@
-"""The strategy `surrogate`: Gaussian processes of what training and timing have found."""
+"""The strategy `surrogate`: Gaussian processes of the results of training and timing."""

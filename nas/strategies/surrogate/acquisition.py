@@ -1,4 +1,4 @@
-"""What a candidate is expected to gain, in closed form; all quantities are positive and to be minimised.
+"""The expected gain of a candidate, in closed form; all quantities are positive and to be minimised.
 
 A quantity is lognormal: the logarithm has a mean and a standard deviation, which is 0 where it is known.
 """

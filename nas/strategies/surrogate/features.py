@@ -66,7 +66,7 @@ class Members:
                          *(len(index) + np.arange(3 * (1 + LEVELS)))])
 
     def features(self, members: Sequence[Member]) -> Matrix:
-        """Returns what a model is told of members `[M, D]`."""
+        """Returns the features of members `[M, D]`."""
         mean, spread = self._spread
         choices, logarithms = (np.concatenate(rows).reshape(len(members), -1) for rows in
                                ([member.choices for member in members], [member.logarithms for member in members]))

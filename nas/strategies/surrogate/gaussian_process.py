@@ -25,7 +25,7 @@ _SQRT5 = 5**0.5
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What a process has learned.
+    """The knowledge of a process.
 
     Attributes:
         relevances: the inverse squared lengthscale of each group of features `[G]`.

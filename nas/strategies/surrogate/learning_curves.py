@@ -1,4 +1,4 @@
-"""What stopped trainings would come to, told by those that went on."""
+"""The accuracies that stopped trainings would come to, learned from trainings that went on."""
 
 from collections.abc import Mapping, Sequence
 

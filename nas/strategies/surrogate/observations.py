@@ -1,4 +1,4 @@
-"""Observations: what candidates that were evaluated have told of the members of a space, as the models take it."""
+"""Observations: the results of evaluated candidates, as the models take them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LEAST_ERROR = 1e-3
 
 @dataclass(frozen=True)
 class Told:
-    """What a complete candidate has told.
+    """The observation of a complete candidate.
 
     Attributes:
         curve: the errors by the epochs of its training, empty without one.
@@ -37,7 +37,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Observations:
-    """What is known of members that were evaluated; what was not told is NaN.
+    """The knowledge of evaluated members; values that are not known are NaN.
 
     Attributes:
         members: the architectures `[N]`.
@@ -65,7 +65,7 @@ class Observations:
 
 
 def told_by(candidate: Candidate, problem: Problem) -> Told:
-    """Returns what a complete candidate has told."""
+    """Returns the observation of a complete candidate."""
     curve = {epochs: max(1 - accuracy, LEAST_ERROR) for epochs, accuracy in candidate.accuracies}
     if candidate.trained and candidate.accuracy is not None:
         curve[problem.epochs] = max(1 - candidate.accuracy, LEAST_ERROR)

@@ -1,4 +1,4 @@
-"""Surrogate search: models of what costs a training or a measurement, and the candidate of largest expected gain.
+"""Surrogate search: models of the results of training and timing, and the candidate of largest expected gain.
 
 Each quantity that is not known from the architecture's text (the error, a measured latency, the excess over a limit of
 one) has a Gaussian process of its own on its logarithm. Proposed is what adds most, in expectation, to the hypervolume
@@ -51,12 +51,12 @@ class Fit:
 
 
 class Surrogate:
-    """The strategy of a problem; see the module's text. What it keeps follows from the history and saves time."""
+    """The strategy of a problem; see the module's text. Its state follows from the history and saves time."""
 
     continues_stopped = True
 
     def __init__(self, problem: Problem) -> None:
-        """Takes what is searched for."""
+        """Takes the problem."""
         self._problem = problem
         self._exact = {name: float(limit.value) for name, limit in problem.budgets.limits.items() if name in EXACT}
         self._members = Members(problem.space, "memory" in self._exact)
@@ -91,7 +91,7 @@ class Surrogate:
         return candidates[best].assignment
 
     def _member(self, candidate: Candidate) -> Member | None:
-        """Returns what a candidate is, or is going to be, if that is of the space."""
+        """Returns the member that a candidate is, or is going to be, if the space has it."""
         if candidate.architecture:
             return self._members.of_text(candidate.architecture)
         return self._members.of(candidate.assignment)
@@ -132,7 +132,7 @@ class Surrogate:
         return [member for member, own in zip(candidates, excess, strict=True) if own <= most]
 
     def _gains(self, candidates: Sequence[Member], observations: Observations, running: Sequence[Member]) -> Matrix:
-        """Returns what each candidate is expected to add, times the probability that it is within the budgets."""
+        """Returns the expected gain of each candidate, times the probability that it is within the budgets."""
         queries, objectives = [*candidates, *running], observations.objectives
         points = self._members.features(queries)
         predicted = [self._known_or_predicted(name, observations, column, queries, points)
