@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "zoo": zoo.list_networks,
     "import-weights": zoo.import_network,
     "space": inspect.show_space,
+    "correlate": inspect.correlate_scores,
     "export": export.export_best,
     "train": export.train_named,
     "certify": export.time_again,

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.cli.options import Data, Resolution, RunArgument, SkipBroken, Targets, budget_options, given, with_options
+from evaluators.recipe import FINAL_EPOCHS, Recipe
+from nas.cli.options import (
+    Data,
+    Resolution,
+    RunArgument,
+    SkipBroken,
+    Targets,
+    budget_options,
+    given,
+    recipe_options,
+    with_options,
+)
 
 
 def show_front(
@@ -100,3 +111,50 @@ def show_space(
         if budgets.limits:
             member = require_feasible(bound, budgets, gauges, seed, monitor.progress)
             monitor.say(f"{budgets}: can be met, e.g. by {member.text}")
+
+
+@with_options(limits=budget_options(), recipe=recipe_options(
+    Recipe(), batch="images in a training step", augmentation="none, shift or shift-flip",
+    seed="of members, data split and trainings"))
+def correlate_scores(
+    what: Annotated[str, typer.Argument(metavar="DIR|NAME|FILE.toml", help="a run, whose space, data and budgets are "
+                                        "taken, or a space")],
+    *,
+    data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
+    limits: dict[str, Any],
+    evaluator: Annotated[str | None, typer.Option(
+        help="training, or a function of yours as module:function  [training]", show_default=False)] = None,
+    epochs: Annotated[str | None, typer.Option(help="lengths of brief trainings, such as 1,3,9  [that of searches]",
+                                               show_default=False)] = None,
+    to: Annotated[int, typer.Option(help="length of the training to the end")] = FINAL_EPOCHS,
+    members: Annotated[int, typer.Option(help="random members of the space within the budgets")] = 20,
+    seeds: Annotated[int, typer.Option(help="trainings of each length")] = 2,
+    record: Annotated[Path | None, typer.Option(help="file of the scores, to go on with  [DIR/correlation.json, or "
+                                                "NAME.correlation.json]", show_default=False)] = None,
+    recipe: dict[str, Any],
+) -> None:
+    """Show how far brief trainings, multiply-adds and parameters rank networks as the whole training does."""
+    from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.engine.correlation import CORRELATION, correlate, recommendation
+    from nas.engine.successive_halving import parse_rungs
+    from nas.problem.budgets import parse_limits
+    from nas.report.correlation import ranking_table
+    from nas.run.config import SearchConfig
+    from nas.run.directory import RunDirectory
+    from search_spaces.errors import require
+
+    own = {**parse_limits(limits), **recipe, **given(data=data, skip_broken=skip_broken, resolution=resolution,
+                                                     target=target, evaluator=evaluator)}
+    run = RunDirectory(Path(what))
+    if run.exists:
+        require(not own, f"a run has its own space, data, budgets and recipe, but got {', '.join(own)}")
+        config, budgets, place = run.config, run.budgets, run.path / CORRELATION
+    else:
+        config = SearchConfig(space=what, **own)
+        budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")
+    lengths = parse_rungs(epochs) if epochs else (config.epochs,)
+    console = console_on_stdout()
+    with Terminal(console) as monitor:
+        found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds, monitor=monitor)
+        monitor.show(ranking_table(found, to))
+        monitor.say(recommendation(found))

@@ -66,7 +66,7 @@ def parse_finals(text: str) -> int:
     return 1 if text == OFF else int(text)
 
 
-def finalists(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0) -> list[Candidate]:
     """Returns the candidates that cannot be told apart from the winner, the best first, and the best made by hand.
 
     That is by the standard error of the difference of two shares of images; an evaluator that counts no images has no
@@ -75,13 +75,14 @@ def finalists(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
     Args:
         candidates: of the search, as its budgets judge them.
         count: the largest number of finalists, at least 1; with 1 the winner alone.
+        noise: the standard deviation of an accuracy between seeds of the training, beside that of the images.
     """
     best = winner(candidates)
     if best is None or count == 1 or not best.total:
         return [best] if best else []
     ranked = sorted((candidate for candidate in distinct(candidates) if candidate.eligible),
                     key=lambda candidate: (-_accuracy(candidate), candidate.latency_ms or 0, candidate.trial))
-    found = [candidate for candidate in ranked if not _apart(best, candidate)][:count]
+    found = [candidate for candidate in ranked if not _apart(best, candidate, noise)][:count]
     by_hand = winner(candidate for candidate in ranked if candidate.by_hand)
     if by_hand and by_hand not in found:
         found = [*found[:count - 1], by_hand]
@@ -142,12 +143,12 @@ def _read(record: Path) -> list[Standing]:
                            f"{type(error).__name__}: {error}") from None
 
 
-def _apart(best: Candidate, other: Candidate) -> bool:
+def _apart(best: Candidate, other: Candidate, noise: float) -> bool:
     """Tells whether the accuracies of two candidates differ by more than chance, on images drawn independently.
 
     They are the same images, so that the true error is smaller: rather one finalist too many.
     """
-    variances = [_accuracy(one) * (1 - _accuracy(one)) / max(1, one.total) for one in (best, other)]
+    variances = [_accuracy(one) * (1 - _accuracy(one)) / max(1, one.total) + noise**2 for one in (best, other)]
     return _accuracy(best) - _accuracy(other) > APART * math.sqrt(sum(variances))
 
 

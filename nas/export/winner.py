@@ -7,6 +7,7 @@ from pathlib import Path
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS, Recipe
+from nas.engine.correlation import CORRELATION, known_noise
 from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported, Finalist, Origin
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.finals import FEWEST_IMAGES, FINALISTS, finalists, play
@@ -81,7 +82,7 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
     Raises:
         InvalidInput: no candidate within the budgets.
     """
-    chosen = finalists(judged(run, budgets), finals)
+    chosen = finalists(judged(run, budgets), finals, known_noise(run.path / CORRELATION, run.config.epochs))
     if not chosen:
         raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
     if len(chosen) == 1:

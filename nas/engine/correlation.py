@@ -1,0 +1,269 @@
+"""The worth of a score: how far it ranks networks as their training to the end does.
+
+Networks within the budgets are trained to the end, and scored by brief trainings of several lengths, each with several
+seeds. A rank correlation with the accuracy at the end says how far a search may trust a score; multiply-adds and
+parameters, which cost nothing, are to be beaten. Intervals are bootstrap percentiles over the networks.
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluators.datasets import Dataset
+from evaluators.evaluator import Context, Evaluator, Fidelity, Score, close
+from evaluators.machine.files import write_whole
+from evaluators.recipe import FINAL_EPOCHS, Recipe
+from evaluators.registry import EVALUATORS
+from nas.engine.setting import setting_of
+from nas.measuring.meters import Gauges, costs_within, file_gauges
+from nas.measuring.survey import Progress, members
+from nas.problem.budgets import Budgets, is_feasible
+from nas.run.config import SearchConfig
+from nas.run.monitor import Monitor, Silent
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput, require
+from search_spaces.search_space import SearchSpace
+
+CORRELATION = "correlation.json"  # of a run
+MEMBERS, SEEDS = 20, 2
+FEWEST = 8  # networks, for a rank correlation that says anything
+ATTEMPTS = 20  # random members for each that is wanted
+RESAMPLES = 1000
+USEFUL, WEAK = 0.6, 0.3  # of Kendall's tau
+BEST = 10  # one in so many counts among the best
+FREE = MULTIPLY_ADDS, PARAMETERS = "multiply-adds", "parameters"  # scores that follow from the text
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The agreement of a score with the accuracy at the end.
+
+    Attributes:
+        score: its name.
+        networks: how many were ranked.
+        tau: Kendall's rank correlation tau-b, with its 95 % interval.
+        rho: Spearman's, likewise.
+        overlap: the share of the best tenth by the score that is of the best tenth at the end.
+        seconds: the median cost of the score for a network; 0 for what follows from its text.
+        noise: the standard deviation of the score between seeds, as a share of the images; None for one seed.
+    """
+
+    score: str
+    networks: int
+    tau: float
+    tau_ci: Interval
+    rho: float
+    rho_ci: Interval
+    overlap: float
+    seconds: float
+    noise: float | None = None
+
+    @property
+    def use(self) -> str:
+        """What the score is of, in words: use, little or none."""
+        if self.tau < WEAK or self.tau_ci[0] <= 0:
+            return "of no use"
+        return "of use" if self.tau >= USEFUL else "of little use"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Networks with their scores: for each text and each number of epochs an accuracy and seconds for each seed."""
+
+    scores: Mapping[str, Mapping[int, Sequence[tuple[float, float]]]]
+
+    def accuracies(self, epochs: int) -> np.ndarray:
+        """Returns the accuracies after some epochs, `[networks, seeds]`."""
+        return np.array([[accuracy for accuracy, _ in of[epochs]] for of in self.scores.values()])
+
+    def seconds(self, epochs: int) -> float:
+        """Returns the median duration of a training of some epochs."""
+        return float(np.median([seconds for of in self.scores.values() for _, seconds in of[epochs]]))
+
+
+def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequence[int], *, to: int = FINAL_EPOCHS,
+              count: int = MEMBERS, seeds: int = SEEDS, monitor: Monitor | None = None) -> list[Ranking]:
+    """Returns how far scores rank random members of a space within budgets as their training to the end does.
+
+    Args:
+        config: the space, data, targets, evaluator and recipe.
+        budgets: what members must meet.
+        record: the file that scores are recorded in, and are taken from.
+        epochs: the lengths of the brief trainings.
+        to: the length of the training to the end, which the evaluator `training` always makes.
+        count: members.
+        seeds: trainings of each length.
+        monitor: what to report to.
+
+    Raises:
+        InvalidInput: wrong input, or too few members within the budgets.
+    """
+    monitor = monitor or Silent()
+    require(len(epochs) > 0 and min(epochs) >= 1 and max(epochs) < to, "brief trainings have at least one epoch and "
+            f"fewer than the training to the end, but got {','.join(map(str, epochs))} of {to}")
+    require(seeds >= 1, f"`seeds` must be at least 1, but got {seeds}")
+    require(count >= FEWEST, f"a rank correlation takes at least {FEWEST} networks, but got {count}")
+    setting = setting_of(config)
+    lengths = [*sorted(set(epochs)), to]
+    context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)
+    with file_gauges(budgets.timed) as gauges:
+        networks = within(setting.space, budgets, gauges, config.seed, count, monitor.progress)
+    evaluator, final = setting.make(context), EVALUATORS["training"](context)
+    try:
+        sample = scored(setting.dataset, evaluator, final, config.recipe, networks, lengths, seeds, record,
+                        monitor.progress)
+    finally:
+        close(evaluator)
+    return rankings(sample, lengths)
+
+
+def within(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, count: int, progress: Progress
+           ) -> list[Architecture]:
+    """Returns random members of a space that meet the budgets, as many as are found of `count`.
+
+    Raises:
+        InvalidInput: too few of them do for a rank correlation.
+    """
+    found: list[Architecture] = []
+    for assignment in members(space, ATTEMPTS * count, seed):
+        if len(found) == count:
+            break
+        progress("looking for members within the budgets", len(found), count)
+        network = space.decode(assignment)
+        if is_feasible(budgets.violations(costs_within(network, budgets, gauges, budgets.timed))):
+            found.append(network)
+    require(len(found) >= FEWEST, f"a rank correlation takes at least {FEWEST} networks, but {len(found)} random "
+            f"members of the space are within {budgets}; a larger budget has more")
+    return found
+
+
+def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Recipe, networks: Sequence[Architecture],
+           epochs: Sequence[int], seeds: int, record: Path, progress: Progress) -> Sample:
+    """Returns the scores of networks, each recorded as soon as it is known; what is recorded is not trained again.
+
+    Args:
+        dataset: the images.
+        evaluator: gives the scores of all numbers of epochs but the last.
+        final: gives the accuracy at the end, after the last number of epochs.
+        recipe: of the trainings; its seed is the first of those used.
+        networks: what to score.
+        epochs: the lengths of the trainings, the one to the end last.
+        seeds: trainings of each length.
+        record: the file of the scores.
+        progress: is told how far it has come.
+
+    Raises:
+        InvalidInput: a file that was recorded on other data, or with another recipe.
+    """
+    of = {"data": dataset.fingerprint, "batch": recipe.batch, "augmentation": recipe.augmentation,
+          "seed": recipe.seed}
+    rows = _recorded(record, of)
+    jobs = [(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
+    for done, (network, length, seed) in enumerate(jobs):
+        kept = rows.setdefault(network.text, {}).setdefault(str(length), [])
+        if len(kept) > seed:
+            continue
+        progress("trainings", done, len(jobs))
+        of_length = dataclasses.replace(recipe, epochs=length, seed=recipe.seed + seed)
+        began_s = time.monotonic()
+        score = (final if length == epochs[-1] else evaluator)(network, dataset, Fidelity(of_length))
+        accuracy = score.accuracy if isinstance(score, Score) else score
+        kept.append([float(accuracy), round(time.monotonic() - began_s, 2)])
+        write_whole(record, (json.dumps({"of": of, "networks": rows}, indent=1) + "\n").encode())
+    return Sample({network.text: {length: [(row[0], row[1]) for row in rows[network.text][str(length)][:seeds]]
+                                  for length in epochs} for network in networks})
+
+
+def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
+    """Returns the agreement of each score with the accuracy at the end, the mean over its seeds, cheapest first."""
+    final = sample.accuracies(epochs[-1]).mean(axis=1)
+    networks = [Architecture.parse(text) for text in sample.scores]
+    found = [_ranking(MULTIPLY_ADDS, np.array([network.macs for network in networks]), final, 0.0, None),
+             _ranking(PARAMETERS, np.array([network.params for network in networks]), final, 0.0, None)]
+    for length in epochs[:-1]:
+        accuracies = sample.accuracies(length)
+        found.append(_ranking(f"{length} epochs", accuracies[:, 0], final, sample.seconds(length), _noise(accuracies)))
+    return found
+
+
+def recommendation(rankings: Sequence[Ranking]) -> str:
+    """Returns the score to take: the cheapest training of use that beats what costs nothing, else the best there is."""
+    free = max(ranking.tau for ranking in rankings if ranking.score in FREE)
+    trained = [ranking for ranking in rankings if ranking.score not in FREE]
+    good = [ranking for ranking in trained if ranking.tau >= USEFUL and ranking.tau > free and ranking.tau_ci[0] > 0]
+    if good:
+        best = min(good, key=lambda ranking: ranking.seconds)
+        return (f"{best.score} rank networks as the whole training does (tau {best.tau:.2f}): "
+                f"--epochs {best.score.split()[0]}")
+    best = max(trained, key=lambda ranking: ranking.tau)
+    return (f"no score ranks well enough: the best is {best.score} (tau {best.tau:.2f}), multiply-adds and parameters "
+            f"have {free:.2f}; longer trainings (--epochs), or more finalists in an export (--finals), make up for it")
+
+
+def known_noise(record: Path, epochs: int) -> float:
+    """Returns the standard deviation between seeds after some epochs that a record tells of; 0 where it tells none."""
+    if not record.exists():
+        return 0.0
+    rows = json.loads(record.read_text(encoding="utf-8"))["networks"].values()
+    repeated = [[accuracy for accuracy, _ in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
+    return float(np.sqrt(np.mean([np.var(each, ddof=1) for each in repeated]))) if repeated else 0.0
+
+
+def _recorded(record: Path, of: Mapping[str, Any]) -> dict[str, dict[str, list[list[float]]]]:
+    if not record.exists():
+        return {}
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        before, rows = content["of"], content["networks"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"a record of scores must be as `nas correlate` has written it, but '{record}' is not: "
+                           f"{type(error).__name__}: {error}") from None
+    require(before == of, f"a record of scores goes on with its own data and recipe, but '{record}' is of {before}")
+    found: dict[str, dict[str, list[list[float]]]] = rows
+    return found
+
+
+def _noise(accuracies: np.ndarray) -> float | None:
+    if accuracies.shape[1] < 2:
+        return None
+    return float(np.sqrt(np.var(accuracies, axis=1, ddof=1).mean()))
+
+
+def _ranking(name: str, scores: np.ndarray, final: np.ndarray, seconds: float, noise: float | None) -> Ranking:
+    everyone = np.arange(len(final))[None]
+    drawn = np.random.default_rng(0).integers(len(final), size=(RESAMPLES, len(final)))
+    values, intervals = [], []
+    for measure in (kendall, spearman):
+        values.append(float(measure(scores, final, everyone)[0]))
+        low, high = np.nanpercentile(measure(scores, final, drawn), (2.5, 97.5))
+        intervals.append((float(low), float(high)))
+    count = max(1, len(final) // BEST)
+    best, found = set(np.argsort(-final)[:count].tolist()), set(np.argsort(-scores)[:count].tolist())
+    return Ranking(name, len(final), values[0], intervals[0], values[1], intervals[1], len(best & found) / count,
+                   seconds, noise)
+
+
+def kendall(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Returns Kendall's tau-b `[R]` of values `[N]` in samples `[R, N]` of their indices; NaN where all are equal."""
+    signs_x, signs_y = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
+    pairs = [(chosen[:, None], chosen) for chosen in drawn]
+    with np.errstate(invalid="ignore"):
+        return np.array([np.sum(signs_x[pair] * signs_y[pair])
+                         / np.sqrt(np.sum(signs_x[pair]**2) * np.sum(signs_y[pair]**2)) for pair in pairs])
+
+
+def spearman(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Returns Spearman's rho `[R]`; arguments as for `kendall`."""
+    from scipy.stats import rankdata
+
+    ranks_x, ranks_y = (rankdata(values[drawn], axis=1) - (drawn.shape[1] + 1) / 2 for values in (x, y))
+    with np.errstate(invalid="ignore"):
+        return np.sum(ranks_x * ranks_y, 1) / np.sqrt(np.sum(ranks_x**2, 1) * np.sum(ranks_y**2, 1))

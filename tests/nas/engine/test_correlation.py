@@ -1,0 +1,170 @@
+import json
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import kendalltau, spearmanr
+
+from evaluators.datasets import load_dataset
+from evaluators.evaluator import Score
+from evaluators.recipe import Recipe
+from nas.engine.correlation import (
+    FEWEST,
+    MULTIPLY_ADDS,
+    PARAMETERS,
+    Ranking,
+    Sample,
+    correlate,
+    kendall,
+    known_noise,
+    rankings,
+    recommendation,
+    scored,
+    spearman,
+    within,
+)
+from nas.problem.budgets import Budgets
+from search_spaces import InvalidInput
+
+RECIPE = Recipe(epochs=3)
+
+
+def quiet(what, done, total):
+    """Progress that nobody looks at."""
+
+
+def sample(all_members, brief, final):
+    texts = [network.text for network in all_members.values()][:len(final)]
+    return Sample({text: {3: [(one, 5.0)], 20: [(other, 60.0)]}
+                   for text, one, other in zip(texts, brief, final, strict=True)})
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=8, max_size=16)
+       .filter(lambda pairs: all(len(set(of)) > 3 for of in zip(*pairs, strict=True))))
+def test_rank_correlations_are_those_of_scipy_also_with_ties_and_in_resamples(pairs):
+    x, y = np.array(pairs).T / 20
+    drawn = np.array([np.arange(len(x)), np.random.default_rng(0).integers(len(x), size=len(x))])
+    for ours, theirs in ((kendall, kendalltau), (spearman, spearmanr)):
+        found = ours(x, y, drawn)
+        assert found[0] == pytest.approx(theirs(x, y).statistic)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where all that was drawn is equal
+            assert found[1] == pytest.approx(theirs(x[drawn[1]], y[drawn[1]]).statistic, nan_ok=True)
+
+
+def test_multiply_adds_and_parameters_are_scores_that_cost_nothing(all_members):
+    final = np.random.default_rng(0).permutation(16) / 16
+    found = {one.score: one for one in rankings(sample(all_members, final, final), (3, 20))}
+    networks = list(all_members.values())[:16]
+    assert found[MULTIPLY_ADDS].tau == pytest.approx(kendalltau([one.macs for one in networks], final).statistic)
+    assert found[PARAMETERS].rho == pytest.approx(spearmanr([one.params for one in networks], final).statistic)
+    assert [found[name].seconds for name in ("3 epochs", MULTIPLY_ADDS, PARAMETERS)] == [5.0, 0.0, 0.0]
+
+
+def test_a_score_that_is_the_end_ranks_all_and_one_of_chance_is_of_no_use(all_members):
+    generator = np.random.default_rng(0)
+    final = generator.permutation(16) / 16
+    exact = rankings(sample(all_members, final / 2, final), (3, 20))[-1]
+    assert (exact.tau, exact.rho, exact.overlap, exact.use) == (1, 1, 1, "of use")
+    assert exact.tau_ci == pytest.approx((1, 1))
+    reversed_ = rankings(sample(all_members, 1 - final, final), (3, 20))[-1]
+    assert (reversed_.tau, reversed_.overlap, reversed_.use) == (-1, 0, "of no use")
+    chance = rankings(sample(all_members, generator.permutation(16) / 16, final), (3, 20))[-1]
+    assert chance.tau_ci[0] < 0 < chance.tau_ci[1]
+    assert chance.use == "of no use"
+
+
+def test_noise_is_what_seeds_differ_by(all_members, tmp_path):
+    texts = [network.text for network in all_members.values()][:10]
+    draws = np.random.default_rng(0).normal(0.8, 0.02, (10, 400)).clip(0, 1)
+    scores = {text: {3: [(value, 5.0) for value in of], 20: [(index / 10, 60.0)]}
+              for index, (text, of) in enumerate(zip(texts, draws, strict=True))}
+    assert rankings(Sample(scores), (3, 20))[-1].noise == pytest.approx(0.02, rel=0.05)
+    record = tmp_path / "correlation.json"
+    record.write_text(json.dumps({"of": {}, "networks": scores}))
+    assert known_noise(record, 3) == pytest.approx(0.02, rel=0.05)
+    assert known_noise(record, 20) == known_noise(record, 9) == known_noise(tmp_path / "nowhere", 3) == 0
+
+
+@pytest.mark.parametrize(("taus", "expected"), [
+    ({"multiply-adds": 0.4, "1 epochs": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 3"),
+    ({"multiply-adds": 0.75, "1 epochs": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 9"),
+    ({"multiply-adds": 0.4, "1 epochs": 0.2, "3 epochs": 0.5}, "no score ranks well enough: the best is 3 epochs"),
+])
+def test_the_cheapest_score_of_use_is_recommended(taus, expected):
+    found = [Ranking(name, 20, tau, (tau - 0.2, tau + 0.2), tau, (0, 1), 1.0,
+                     0.0 if name == MULTIPLY_ADDS else float(name.split()[0])) for name, tau in taus.items()]
+    assert expected in recommendation(found)
+
+
+@pytest.fixture
+def counted(inputs, all_members, tmp_path):
+    """Scores four networks with two seeds and one of two epochs, up to a training that fails."""
+    networks = list(all_members.values())[:4]
+
+    def run(fails_at=None, recipe=RECIPE):
+        trained = []
+
+        def evaluate(architecture, data, fidelity):
+            if len(trained) == fails_at:
+                raise KeyboardInterrupt
+            trained.append((architecture.id, fidelity.recipe.epochs, fidelity.recipe.seed))
+            return Score(0.5 + fidelity.recipe.seed / 10, 40)
+
+        found = scored(load_dataset(str(inputs / "data.npz")), evaluate, evaluate, recipe, networks, (1, 2), 2,
+                       tmp_path / "correlation.json", quiet)
+        return found, trained
+
+    return run
+
+
+def test_scores_that_are_recorded_are_not_made_again(counted):
+    with pytest.raises(KeyboardInterrupt):
+        counted(fails_at=5)
+    found, trained = counted()
+    assert len(trained) == 16 - 5
+    assert found.accuracies(2).tolist() == [[0.5, 0.6]] * 4
+    assert counted()[1] == []
+
+
+def test_a_record_of_other_trainings_is_not_mixed_with_these(counted, tmp_path):
+    counted()
+    with pytest.raises(InvalidInput, match="its own data and recipe"):
+        counted(recipe=Recipe(epochs=3, batch=7))
+    (tmp_path / "correlation.json").write_text("[]")
+    with pytest.raises(InvalidInput, match="as `nas correlate` has written it"):
+        counted()
+
+
+def test_members_are_within_the_budgets_or_too_few_are(bound_space, all_members):
+    limit = sorted(network.macs for network in all_members.values())[len(all_members) // 2]
+    found = within(bound_space, Budgets(macs=limit), {}, 0, 8, quiet)
+    assert len({network.id for network in found}) == 8
+    assert all(network.macs <= limit for network in found)
+    with pytest.raises(InvalidInput, match=f"at least {FEWEST} networks, but 0 random members"):
+        within(bound_space, Budgets(macs=1), {}, 0, 8, quiet)
+
+
+@pytest.mark.parametrize(("changes", "rule"), [
+    ({"epochs": (3,), "to": 3}, "but got 3 of 3"), ({"epochs": (0,)}, "but got 0 of 20"),
+    ({"epochs": (1,), "seeds": 0}, "`seeds` must be at least 1"), ({"epochs": (1,), "count": 7}, "but got 7")])
+def test_wrong_numbers_are_named(changes, rule, make_config, tmp_path):
+    with pytest.raises(InvalidInput, match=rule):
+        correlate(make_config(), Budgets(), tmp_path / "correlation.json", **changes)
+
+
+def test_a_run_is_asked_by_the_command_and_keeps_the_answer(make_config, gauge, nas, tmp_path):
+    from nas.engine.search import run_search
+
+    run_search(make_config(trials=2, macs=10**9), tmp_path / "run", gauge=gauge)
+    status, out, err = nas("correlate", tmp_path / "run", "--members", 8, "--epochs", "1", "--to", 2, "--seeds", 1)
+    assert status == 0, err
+    assert "1 epochs" in out
+    assert "of 8 networks, against 2 epochs" in " ".join(out.split())
+    kept = json.loads((tmp_path / "run/correlation.json").read_text())["networks"]
+    assert [sorted(of) for of in kept.values()] == [["1", "2"]] * 8
+    status, _, err = nas("correlate", tmp_path / "run", "--macs", "1M")
+    assert (status, err) == (2, "nas: a run has its own space, data, budgets and recipe, but got macs\n")
