@@ -1,6 +1,6 @@
 """How well is latency predicted from few rows of tables that others have measured?
 
-    python -m experiments.predictor_tables        # ten draws of each, about two minutes
+    python -m experiments.predictor_tables        # ten draws of each, about three minutes
 
 100 random rows of Accel-NASBench (Ahmad et al. 2024; a MnasNet space on an FPGA and two GPUs), tested on the other
 4,000; 60 random rows of the log of Archai's search for a facial landmark network (MobileNetV2 space, ONNX Runtime),

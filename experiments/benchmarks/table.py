@@ -134,6 +134,19 @@ def _predictor_row(name: str, rows: int, found: list[dict[str, Any]]) -> str:
     return f"| {name} | {rows} | {error:.1%} | {within:.0%} | {tau:.3f} | {inside:.0%} | {line:.1%} |"
 
 
+def interval_table(result: dict[str, Any]) -> str:
+    """Returns what 90 % intervals hold that few rows give, and how wide they are."""
+    counts = list(dict.fromkeys(count for own in result["results"].values() for count in own))
+    lines = [f"| 90 % intervals hold (half-width), learned from | {' | '.join(f'{count} rows' for count in counts)} |",
+             "|---" * (1 + len(counts)) + "|"]
+    for name, own in result["results"].items():
+        cells = [f"{own[count]['inside the 90% interval']:.0%} (±{own[count]['median half-width']:.1%})"
+                 if count in own else "" for count in counts]
+        title = f"{name}, method chosen on it" if name in result["chosen on"] else name
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def _by_runtime(title: str, cells: dict[str, list[str]]) -> str:
     lines = [f"| {title} | " + " | ".join(RUNTIMES) + " |", "|---" * (1 + len(RUNTIMES)) + "|"]
     return "\n".join([*lines, *(f"| {name} | " + " | ".join(own) + " |" for name, own in cells.items())]) + "\n"
@@ -147,7 +160,8 @@ DOCUMENTS: dict[str, Tables] = {
         compilation_table: ("compilation",), memory_table: ("resident_memory",)},
     "docs/latency.md": {repeatability_table: tuple(f"latency_repeatability_{runtime}" for runtime in RUNTIMES),
                         certification_table: tuple(f"certification_{runtime}" for runtime in RUNTIMES),
-                        predictor_table: ("predictor", "predictor_tables")}}
+                        predictor_table: ("predictor", "predictor_tables"),
+                        interval_table: ("interval_coverage",)}}
 
 
 def tables(document: str) -> str:
