@@ -3,6 +3,7 @@
 What a training that was stopped goes on from is a file of arrays only.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ from search_spaces.errors import InvalidInput
 
 if TYPE_CHECKING:
     from evaluators.networks.network import Network
+
+
+_HEADER = 8  # bytes in front of the header, which hold its length, and to which it is filled up
 
 
 def save_network(architecture: Architecture, arrays: Mapping[str, np.ndarray], path: Path,
@@ -39,7 +43,15 @@ def load_checkpoint(path: Path) -> dict[str, np.ndarray]:
 def _save(arrays: Mapping[str, np.ndarray], path: Path, metadata: Mapping[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    write_whole(path, save(contiguous, dict(metadata)))
+    write_whole(path, _in_order(save(contiguous, dict(metadata))))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Returns a safetensors file with the keys of its header in order, which the library leaves to chance."""
+    begin = _HEADER + int.from_bytes(content[:_HEADER], "little")
+    header = json.dumps(json.loads(content[_HEADER:begin]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % _HEADER)  # so that arrays lie at multiples of their sizes
+    return len(header).to_bytes(_HEADER, "little") + header + content[begin:]
 
 
 def load_arrays(path: str | Path) -> tuple[Architecture, dict[str, np.ndarray]]:

@@ -57,6 +57,20 @@ def test_the_file_is_plain_safetensors_that_others_read(arrays, tmp_path):
     assert header["__metadata__"] == {"classes": '["a"]', "architecture": ARCHITECTURE.text}
 
 
+def test_equal_networks_are_equal_files(arrays, tmp_path):
+    texts = {f"{place} \"quoted\" é": "text" for place in range(20)}
+    contents = set()
+    for order in (1, -1):
+        shuffled = dict(list(arrays.items())[::order])
+        save_network(ARCHITECTURE, shuffled, tmp_path / "one.safetensors", dict(list(texts.items())[::order]))
+        contents.add((tmp_path / "one.safetensors").read_bytes())
+    (content,) = contents
+    length = struct.unpack("<Q", content[:8])[0]
+    assert list(json.loads(content[8:8 + length])) == ["__metadata__", *sorted(arrays)]
+    assert length % 8 == 0
+    assert all(np.array_equal(array, arrays[name]) for name, array in load_file(tmp_path / "one.safetensors").items())
+
+
 def test_arrays_that_are_views_are_saved_by_value(arrays, tmp_path):
     name = next(name for name in arrays if arrays[name].ndim == 4)
     turned = {**arrays, name: np.ascontiguousarray(arrays[name].T).T}
