@@ -10,6 +10,7 @@ adds one:
 import copy
 import dataclasses
 import functools
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -23,7 +24,7 @@ from evaluators.datasets.dataset import complete
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.networks.weights import Weights
 from evaluators.recipe import Recipe
-from evaluators.runtimes import Options, Runtime
+from evaluators.runtimes import Options, Runtime, Session
 from nas.problem.candidate import Candidate
 from nas.strategies import Maker, Problem, Strategy, sampler_of
 from nas.strategies.loading import maker_of
@@ -42,6 +43,7 @@ ARCHITECTURES = tuple(map(Architecture.parse, (
 )))
 SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5_e3/6_c8_s1_se0_relu/hswish_x1+head_c16_relu_n2")
 LARGEST_DIFFERENCE = 1e-4  # of logits, from those of the Flax module
+MEAN, STD = 0.5, 0.29  # by which pixels are normalised, about those of noise
 
 
 def check_evaluator(evaluate: Evaluator, data: Dataset | None = None, deterministic: bool = True) -> None:
@@ -151,26 +153,37 @@ def check_runtime(runtime: Runtime) -> None:
     _require(bool(runtime.versions()), "versions must name the libraries that run the file", runtime.versions())
     for architecture in ARCHITECTURES:
         arrays = random_arrays(architecture, seed=1)
-        images = np.random.default_rng(0).standard_normal((3, *architecture.program.input_shape), np.float32)
+        pixels = np.random.default_rng(0).integers(0, 256, (3, *architecture.program.input_shape), dtype=np.uint8)
+        texts = {"architecture": architecture.text, "mean": json.dumps([MEAN] * pixels.shape[3]),
+                 "std": json.dumps([STD] * pixels.shape[3])}
+        images = ((pixels / 255 - MEAN) / STD).astype(np.float32)
         expected = np.asarray(Network(architecture, arrays=arrays)(images))
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / f"model{runtime.suffix}"
-            _check_writing(runtime, architecture, arrays, path)
-            session = runtime.load(path, Options())
-            for batch in (1, 3):
-                found = session.run(images[:batch])
-                _require(found.shape == (batch, architecture.classes), "logits must be `[B, classes]`", found.shape)
-                difference = float(np.abs(found - expected[:batch]).max())
-                _require(difference <= LARGEST_DIFFERENCE, "logits must be those of the Flax module", difference)
-                session.prepared(images[:batch])()
+            _check_writing(runtime, architecture, arrays, path, texts)
+            _check_logits(runtime.load(path, Options()), images, expected)
+            runtime.write(architecture, arrays, path, texts, inside=True)
+            _check_logits(runtime.load(path, Options()), pixels, expected)
 
 
-def _check_writing(runtime: Runtime, architecture: Architecture, arrays: Weights, path: Path) -> None:
+def _check_logits(session: Session, images: np.ndarray, expected: np.ndarray) -> None:
+    for batch in (1, len(images)):
+        found = session.run(images[:batch])
+        _require(found.shape == expected[:batch].shape, "logits must be `[B, classes]`", found.shape)
+        difference = float(np.abs(found - expected[:batch]).max())
+        _require(difference <= LARGEST_DIFFERENCE, "logits must be those of the Flax module", difference)
+        session.prepared(images[:batch].astype(np.float32))()
+
+
+def _check_writing(runtime: Runtime, architecture: Architecture, arrays: Weights, path: Path, texts: dict[str, str]
+                   ) -> None:
     path.write_bytes(b"an older file")
-    runtime.write(architecture, arrays, path, {"architecture": architecture.text})
+    runtime.write(architecture, arrays, path, texts)
     _require(list(path.parent.iterdir()) == [path], "writing must leave one file", *path.parent.iterdir())
     content = path.read_bytes()
     _require(content != b"an older file", "writing must replace an older file")
+    runtime.write(architecture, arrays, path, texts)
+    _require(path.read_bytes() == content, "writing the same again must give the same bytes")
     try:
         runtime.write(architecture, {}, path, {})
     except Exception:  # whichever: what it leaves behind matters

@@ -13,10 +13,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from evaluators.machine.files import write_whole
+from evaluators.runtimes.enclosed import enclosed
 from evaluators.runtimes.flatbuffer import NO_PADS, Graph, Tensor
 from evaluators.runtimes.folding import fold_batch_norm
-from evaluators.runtimes.runtime import Argument, Arrays, Place, Session
+from evaluators.runtimes.runtime import Argument, Arrays, Place, Session, as_taken, moments
 from evaluators.runtimes.target import Options, Target
+from evaluators.runtimes.tflite_metadata import NAME, tflite_metadata
 from search_spaces.architecture import Architecture
 from search_spaces.layers import (
     Activation,
@@ -35,7 +37,8 @@ from search_spaces.layers import (
 )
 from search_spaces.program import Operation, Program
 
-INPUT, OUTPUT = "image", "logits"
+INPUT, OUTPUT, NORMALISED = "image", "logits", "image/normalised"
+SIGNATURE = "serving_default"  # as TensorFlow names it
 FILE_IDENTIFIER, SCHEMA_VERSION = b"TFL3", 3
 FUSED = {"relu": "RELU", "relu6": "RELU6"}  # activations that other operators apply to what they compute
 FUSING = Convolution | Dense | Add
@@ -65,9 +68,9 @@ class LiteRt:
         return {"ai-edge-litert": version("ai-edge-litert")}
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
-              images: np.ndarray | None = None) -> None:
+              images: np.ndarray | None = None, *, inside: bool = False) -> None:
         """Writes the network as a flatbuffer `image [batch, H, W, C]` -> `logits [batch, classes]`."""
-        write_whole(path, litert_model(architecture.program, arrays, metadata))
+        write_whole(path, enclosed(litert_model(architecture.program, arrays, metadata, inside), metadata))
 
     def load(self, path: Path, options: Options) -> Session:
         """Returns the file in an interpreter of its own."""
@@ -83,28 +86,33 @@ class LiteRtSession:
     interpreter: Any
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """Returns logits `[B, classes]` of normalised float32 images `[B, H, W, C]`."""
+        """Returns logits `[B, classes]` of images `[B, H, W, C]`, normalised or bytes as the file takes them."""
         self.prepared(images)()
         return self.interpreter.get_tensor(self.interpreter.get_output_details()[0]["index"])
 
     def prepared(self, images: np.ndarray) -> Callable[[], None]:
         """Returns a function that runs these images once, from and to memory of LiteRT."""
-        index = self.interpreter.get_input_details()[0]["index"]
-        self.interpreter.resize_tensor_input(index, images.shape)
+        taken = self.interpreter.get_input_details()[0]
+        self.interpreter.resize_tensor_input(taken["index"], images.shape)
         self.interpreter.allocate_tensors()
-        self.interpreter.set_tensor(index, np.ascontiguousarray(images, np.float32))
+        self.interpreter.set_tensor(taken["index"], as_taken(images, taken["dtype"]))
         return self.interpreter.invoke
 
 
-def litert_model(program: Program, arrays: Arrays, metadata: Mapping[str, str] | None = None) -> bytes:
-    """Returns the flatbuffer of a program; tensors have the names of the operations that leave them."""
+def litert_model(program: Program, arrays: Arrays, metadata: Mapping[str, str] | None = None, inside: bool = False
+                 ) -> bytes:
+    """Returns the flatbuffer of a program; tensors have the names of the operations that leave them.
+
+    `metadata` are the texts in it, and `inside` whether it normalises images itself, as `Runtime.write` has it.
+    """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
+    metadata = metadata or {}
     program, arrays = fold_batch_norm(program, arrays)
     graph = Graph(schema, arrays, _fused_activations(program))
     image = graph.tensor(INPUT, program.input_shape)
-    graph.values.append(image)
+    graph.values.append(_normalised(graph, image, *moments(metadata)) if inside else image)
     for operation in program.operations:
         if type(operation.layer) not in EMITTERS:
             raise NotImplementedError(f"no LiteRT form of the layer {operation.layer}")
@@ -112,15 +120,31 @@ def litert_model(program: Program, arrays: Arrays, metadata: Mapping[str, str] |
         graph.values.append(EMITTERS[type(operation.layer)](graph, operation, *inputs))
     logits = graph.reshaped(graph.values[program.output], (math.prod(program.output_shape),))
     graph.tensors[logits.index].name = OUTPUT
-    texts = [schema.MetadataT(name, graph.buffer(np.frombuffer(text.encode(), np.uint8)))
-             for name, text in (metadata or {}).items()]
+    texts = {name: text.encode() for name, text in metadata.items()}
+    if for_phones := tflite_metadata(INPUT, OUTPUT, program.input_shape[2], metadata, inside):
+        texts[NAME] = for_phones
+    taken, left = (schema.TensorMapT(name, tensor.index) for name, tensor in ((INPUT, image), (OUTPUT, logits)))
     model = schema.ModelT(
         version=SCHEMA_VERSION, description="paretonas", operatorCodes=graph.operator_codes(), buffers=graph.buffers,
         subgraphs=[schema.SubGraphT(graph.tensors, [image.index], [logits.index], graph.operators, "network")],
-        metadata=texts)
+        metadata=[schema.MetadataT(name, graph.buffer(np.frombuffer(text, np.uint8))) for name, text in texts.items()],
+        signatureDefs=[schema.SignatureDefT([taken], [left], SIGNATURE)])
     builder = flatbuffers.Builder(2**20 + sum(buffer.data.nbytes for buffer in graph.buffers))
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _normalised(graph: Graph, image: Tensor, mean: np.ndarray, std: np.ndarray) -> Tensor:
+    """Returns the normalised form of the input, which becomes one of bytes that stand for 0 to 1."""
+    schema, name = graph.schema, NORMALISED
+    graph.tensors[image.index].type = schema.TensorType.UINT8
+    graph.tensors[image.index].quantization = schema.QuantizationParametersT(
+        scale=np.array([1 / 255], np.float32), zeroPoint=np.array([0], np.int64))
+    factor, shift = (graph.constant(f"{INPUT}/{key}", value.astype(np.float32))
+                     for key, value in (("factor", 1 / std), ("shift", -mean / std)))
+    unit = graph.operator("DEQUANTIZE", [image], f"{INPUT}/float32", image.shape, schema.DequantizeOptionsT())
+    scaled = graph.operator("MUL", [unit, factor], f"{INPUT}/scaled", image.shape, schema.MulOptionsT())
+    return graph.operator("ADD", [scaled, shift], name, image.shape, schema.AddOptionsT())
 
 
 def _fused_activations(program: Program) -> dict[str, str]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from evaluators.machine.files import write_whole
 from evaluators.runtimes.folding import fold_batch_norm
-from evaluators.runtimes.runtime import Argument, Arrays, Place, Session
+from evaluators.runtimes.runtime import BYTES_LAYOUT, Argument, Arrays, Place, Session, as_taken, moments
 from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
 from search_spaces.layers import (
@@ -38,7 +38,7 @@ from search_spaces.layers import (
 )
 from search_spaces.program import Operation, Program
 
-INPUT, OUTPUT = "image", "logits"
+INPUT, OUTPUT, NORMALISED = "image", "logits", "image/normalised"
 OPSET = 17  # the first with all that we use and still read by every ONNX Runtime since 1.12
 IR_VERSION = 8
 CALIBRATION_IMAGES = 32  # of noise
@@ -70,8 +70,11 @@ class OnnxRuntime:
         return {"onnxruntime": onnxruntime.__version__}
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
-              images: np.ndarray | None = None) -> None:
-        """Writes the network as an ONNX model `image [batch, C, H, W]` -> `logits [batch, classes]`."""
+              images: np.ndarray | None = None, *, inside: bool = False) -> None:
+        """Writes the network as an ONNX model `image [batch, C, H, W]` -> `logits [batch, classes]`.
+
+        With its normalisation inside, it takes bytes `image [batch, H, W, C]`, as image files are read.
+        """
         import onnx
 
         model = onnx_model(architecture.program, arrays)
@@ -80,6 +83,11 @@ class OnnxRuntime:
             if images is None:
                 images = np.random.default_rng(0).standard_normal((CALIBRATION_IMAGES, *shape), np.float32)
             model = quantised(model, images)
+        if inside:
+            prepend_normalisation(model, *moments(metadata))
+        for value, said in ((model.graph.input[0], BYTES_LAYOUT if inside else self.input_layout),
+                            (model.graph.output[0], "float32 [batch, classes], to be put into a softmax")):
+            value.doc_string = said
         onnx.helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model, full_check=True)
         write_whole(path, model.SerializeToString())
@@ -102,18 +110,27 @@ class OnnxSession:
     session: Any
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """Returns logits `[B, classes]` of normalised float32 images `[B, H, W, C]`."""
-        return self.session.run([OUTPUT], {INPUT: channels_first(images)})[0]
+        """Returns logits `[B, classes]` of images `[B, H, W, C]`, normalised or bytes as the file takes them."""
+        return self.session.run([OUTPUT], {INPUT: taken(images, self._takes_bytes)})[0]
 
     def prepared(self, images: np.ndarray) -> Callable[[], None]:
         """Returns a function that runs these images once, from and to memory of ONNX Runtime."""
         import onnxruntime
 
         binding = self.session.io_binding()
-        binding.bind_ortvalue_input(INPUT, onnxruntime.OrtValue.ortvalue_from_numpy(channels_first(images)))
+        binding.bind_ortvalue_input(INPUT, onnxruntime.OrtValue.ortvalue_from_numpy(taken(images, self._takes_bytes)))
         binding.bind_output(OUTPUT)
         run = self.session.run_with_iobinding
         return lambda: run(binding)
+
+    @property
+    def _takes_bytes(self) -> bool:
+        return self.session.get_inputs()[0].type == "tensor(uint8)"
+
+
+def taken(images: np.ndarray, takes_bytes: bool) -> np.ndarray:
+    """Returns images `[B, H, W, C]` as an ONNX file takes them: bytes as they are, others with their channels first."""
+    return as_taken(images, np.uint8) if takes_bytes else channels_first(images)
 
 
 def channels_first(images: np.ndarray) -> np.ndarray:
@@ -143,6 +160,33 @@ def onnx_model(program: Program, arrays: Arrays) -> Any:
         ),
         opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="paretonas",
     )
+
+
+def prepend_normalisation(model: Any, mean: np.ndarray, std: np.ndarray) -> None:
+    """Puts the normalisation of bytes `[batch, H, W, C]` before a model of normalised images `[batch, C, H, W]`.
+
+    Args:
+        model: the model, which is changed.
+        mean: of each channel `[C]` of images scaled to [0, 1].
+        std: their standard deviations.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    for node in graph.node:
+        node.input[:] = [NORMALISED if name == INPUT else name for name in node.input]
+    batch, *sizes = (size.dim_param or size.dim_value for size in graph.input[0].type.tensor_type.shape.dim)
+    graph.input[0].CopyFrom(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [batch, *sizes[1:], sizes[0]]))
+    names = [f"{INPUT}/{step}" for step in ("transposed", "float32", "scaled", "factor", "shift")]
+    transposed, float32, scaled, factor, shift = names
+    for name, value in ((factor, 1 / (255 * std)), (shift, -mean / std)):
+        graph.initializer.append(numpy_helper.from_array(value.astype(np.float32).reshape(1, -1, 1, 1), name))
+    steps = [helper.make_node("Transpose", [INPUT], [transposed], transposed, perm=[0, 3, 1, 2]),
+             helper.make_node("Cast", [transposed], [float32], float32, to=TensorProto.FLOAT),
+             helper.make_node("Mul", [float32, factor], [scaled], scaled),
+             helper.make_node("Add", [scaled, shift], [NORMALISED], NORMALISED)]
+    for place, node in enumerate(steps):
+        graph.node.insert(place, node)
 
 
 def quantised(model: Any, images: np.ndarray) -> Any:

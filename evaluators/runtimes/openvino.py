@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from evaluators.runtimes.onnxruntime import OnnxRuntime, channels_first
+from evaluators.runtimes.onnxruntime import OnnxRuntime, taken
 from evaluators.runtimes.runtime import Argument, Arrays, Place, Session
 from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
@@ -38,9 +38,9 @@ class OpenVino:
         return {"openvino": version("openvino")}
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
-              images: np.ndarray | None = None) -> None:
+              images: np.ndarray | None = None, *, inside: bool = False) -> None:
         """Writes the network as an ONNX model `image [batch, C, H, W]` -> `logits [batch, classes]`."""
-        OnnxRuntime(precision=self.precision).write(architecture, arrays, path, metadata, images)
+        OnnxRuntime(precision=self.precision).write(architecture, arrays, path, metadata, images, inside=inside)
 
     def load(self, path: Path, options: Options) -> Session:
         """Returns the file, compiled for each batch on its first run.
@@ -63,7 +63,7 @@ class OpenVinoSession:
     settings: Mapping[str, Any]
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """Returns logits `[B, classes]` of normalised float32 images `[B, H, W, C]`."""
+        """Returns logits `[B, classes]` of images `[B, H, W, C]`, normalised or bytes as the file takes them."""
         request = self._request(images)
         request.infer()
         return np.array(request.get_output_tensor().data)
@@ -77,8 +77,8 @@ class OpenVinoSession:
         """Returns an inference request that has its images, for their number exactly."""
         import openvino
 
-        inputs = channels_first(images)
         model = self.core.read_model(self.path)
+        inputs = taken(images, model.input().element_type == openvino.Type.u8)
         model.reshape(list(inputs.shape))
         request = self.core.compile_model(model, "CPU", self.settings).create_infer_request()
         request.set_input_tensor(openvino.Tensor(inputs))

@@ -52,9 +52,9 @@ class Elsewhere:
         return self.file.versions()
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
-              images: np.ndarray | None = None) -> None:
+              images: np.ndarray | None = None, *, inside: bool = False) -> None:
         """Writes the network as a model file of the format that the device is given."""
-        self.file.write(architecture, arrays, path, metadata, images)
+        self.file.write(architecture, arrays, path, metadata, images, inside=inside)
 
     def load(self, path: Path, options: Options) -> Session:
         """Returns the model file, ready to run here on the runtime of its format, so that it can be compared."""

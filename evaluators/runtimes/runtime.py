@@ -1,9 +1,10 @@
 """The contract of a runtime: it writes a network as a model file of its own, and loads that file to run it."""
 
+import json
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Protocol, Self, TypeGuard
+from typing import Any, Protocol, Self, TypeGuard
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
 
 Arrays = Mapping[str, np.ndarray]
+BYTES_LAYOUT = "uint8 [batch, height, width, channels]"  # of the input of files that normalise images themselves
 
 
 class Place(Enum):
@@ -36,7 +38,7 @@ class Session(Protocol):
     """A model file that is loaded and ready to run."""
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """Returns logits `[B, classes]` of normalised float32 images `[B, H, W, C]`."""
+        """Returns logits `[B, classes]` of images `[B, H, W, C]`, normalised or bytes as the file takes them."""
         ...
 
     def prepared(self, images: np.ndarray) -> Callable[[], None]:
@@ -82,7 +84,7 @@ class Runtime(Protocol):
 
     @property
     def input_layout(self) -> str:
-        """The type and axes of the file's input, in words for a person."""
+        """The type and axes of the input of a file that is given normalised images, in words for a person."""
         ...
 
     def bound(self, target: Target) -> Self:
@@ -94,16 +96,18 @@ class Runtime(Protocol):
         ...
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
-              images: np.ndarray | None = None) -> None:
-        """Writes the network as a model file that runs any number of images.
+              images: np.ndarray | None = None, *, inside: bool = False) -> None:
+        """Writes the network as a model file that runs any number of images: of equal arguments, equal bytes.
 
         Args:
             architecture: the network.
             arrays: its weights and running statistics by name, as `evaluators.networks.weights` makes them.
             path: where the file goes; it appears whole or not at all.
-            metadata: texts that travel in the file.
+            metadata: texts that travel in the file. Those named `classes`, `mean` and `std` are lists in JSON: names,
+                and for each channel the moments of images scaled to [0, 1]; some formats have a place for them.
             images: normalised images `[B, H, W, C]` such as the network will see, by which int8 files choose the
                 ranges of their values; noise by default.
+            inside: whether the file normalises images itself, by `mean` and `std`: its input is then `BYTES_LAYOUT`.
         """
         ...
 
@@ -130,6 +134,17 @@ class Predicting(Runtime, Protocol):
     def latency(self, architecture: Architecture) -> Latency:
         """Returns the latency that is predicted for a network; raises as `predictor`."""
         ...
+
+
+def moments(metadata: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and standard deviation `[C]` of images scaled to [0, 1], as the texts of a file have them."""
+    mean, std = (np.asarray(json.loads(metadata[name]), np.float32) for name in ("mean", "std"))
+    return mean, std
+
+
+def as_taken(images: np.ndarray, kind: Any) -> np.ndarray:
+    """Returns images, or the noise that stands for them in timings, in the type that a file takes."""
+    return np.ascontiguousarray(np.clip(images, 0, 255) if np.dtype(kind) == np.uint8 else images, kind)
 
 
 def is_remote(runtime: Runtime) -> TypeGuard[Remote]:

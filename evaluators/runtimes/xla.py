@@ -1,9 +1,10 @@
 """XLA: the network as StableHLO, serialised by `jax.export` and run by JAX on its default device.
 
-The file is for `jax.export.deserialize`. It has no place for texts, so the metadata stay out of it.
+The file is for `jax.export.deserialize`, on a CPU, a GPU or a TPU. Its texts are enclosed at its end.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -11,10 +12,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from evaluators.machine.files import write_whole
-from evaluators.runtimes.runtime import Argument, Arrays, Place, Session
+from evaluators.runtimes.enclosed import enclosed
+from evaluators.runtimes.runtime import Argument, Arrays, Place, Session, as_taken, moments
 from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+LOCATIONS = "jax_traceback_in_locations_limit"  # how many frames of our sources the operations of a module name
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,8 @@ class Xla:
         return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
 
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
-              images: np.ndarray | None = None) -> None:
-        """Writes the network with its weights as constants, for a batch of any size."""
+              images: np.ndarray | None = None, *, inside: bool = False) -> None:
+        """Writes the network with its weights as constants, for a batch of any size on any of `PLATFORMS`."""
         import jax
         import jax.numpy as jnp
 
@@ -59,10 +64,17 @@ class Xla:
 
         program = architecture.program
         constants = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+        mean, std = moments(metadata) if inside else (None, None)
+
+        def network(images: Any) -> Any:
+            normalised = (images.astype(jnp.float32) / 255 - mean) / std if inside else images
+            return forward(program, constants, normalised)
+
         shape = jax.export.symbolic_shape("batch, " + ", ".join(map(str, program.input_shape)))
-        exported = jax.export.export(jax.jit(lambda images: forward(program, constants, images)))(
-            jax.ShapeDtypeStruct(shape, jnp.float32))
-        write_whole(path, bytes(exported.serialize()))
+        with _without_our_paths():
+            exported = jax.export.export(jax.jit(network), platforms=PLATFORMS)(
+                jax.ShapeDtypeStruct(shape, jnp.uint8 if inside else jnp.float32))
+        write_whole(path, enclosed(bytes(exported.serialize()), metadata))
 
     def load(self, path: Path, options: Options) -> Session:
         """Returns the file, compiled for each batch on its first run.
@@ -75,7 +87,20 @@ class Xla:
         require(self.place is Place.APART or not on_cpu_only, "xla takes `threads` and `cores` on a CPU only, but got "
                 f"{on_cpu_only} on {jax.default_backend()}")
         exported = jax.export.deserialize(bytearray(path.read_bytes()))
-        return XlaSession(jax.jit(exported.call))
+        return XlaSession(jax.jit(exported.call), exported.in_avals[0].dtype)
+
+
+@contextmanager
+def _without_our_paths() -> Iterator[None]:
+    """Keeps the places of our sources out of modules, which would be others wherever they are installed."""
+    import jax
+
+    before = getattr(jax.config, LOCATIONS)
+    jax.config.update(LOCATIONS, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(LOCATIONS, before)
 
 
 @dataclass(frozen=True)
@@ -83,15 +108,16 @@ class XlaSession:
     """A compiled function from images to logits."""
 
     call: Callable[[Any], Any]
+    kind: np.dtype
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """Returns logits `[B, classes]` of normalised float32 images `[B, H, W, C]`."""
-        return np.asarray(self.call(np.asarray(images, np.float32)))
+        """Returns logits `[B, classes]` of images `[B, H, W, C]`, normalised or bytes as the file takes them."""
+        return np.asarray(self.call(as_taken(images, self.kind)))
 
     def prepared(self, images: np.ndarray) -> Callable[[], None]:
         """Returns a function that runs these images once, which lie on the device, and waits for the logits."""
         import jax
 
-        placed = jax.device_put(np.asarray(images, np.float32))
+        placed = jax.device_put(as_taken(images, self.kind))
         compiled = self.call.lower(placed).compile()  # type: ignore[attr-defined]
         return lambda: compiled(placed).block_until_ready()

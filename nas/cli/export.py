@@ -18,6 +18,9 @@ from nas.cli.options import (
     with_options,
 )
 
+PreprocessInside = Annotated[bool | None, typer.Option(
+    "--preprocess-inside", help="let files take bytes (uint8, NHWC) and normalise them themselves; not that of flax",
+    show_default=False)]
 AccuracyLoss = Annotated[float | None, typer.Option(
     help="percentage points that a file may be less accurate than the network  [1]", show_default=False)]
 
@@ -36,6 +39,7 @@ def export_best(
         metavar="N|off", help="candidates at most that are trained longer to choose the winner among those that the "
         "search cannot tell apart  [4]", show_default=False)] = None,
     accuracy_loss: AccuracyLoss = None,
+    preprocess_inside: PreprocessInside = None,
 ) -> None:
     """Train the winner to the end, write its files, prove that they meet the budget."""
     import dataclasses
@@ -46,7 +50,8 @@ def export_best(
     from nas.export.finals import parse_finals
     from nas.problem.budgets import parse_limits
 
-    settings = given(accuracy_loss=accuracy_loss, finals=parse_finals(finals) if finals else None)
+    settings = given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside,
+                     finals=parse_finals(finals) if finals else None)
     found = Run.open(run)
     budgets = dataclasses.replace(found.budgets, **parse_limits(limits)) if limits else None
     use_huge_pages()
@@ -80,6 +85,7 @@ def train_named(
     format: Formats = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [NAME.trained]", show_default=False)] = None,
     accuracy_loss: AccuracyLoss = None,
+    preprocess_inside: PreprocessInside = None,
     recipe: dict[str, Any],
 ) -> None:
     """Train a network without a search, and export it with a certificate as a winner is."""
@@ -94,7 +100,7 @@ def train_named(
     with Terminal(console) as monitor:
         exported = train(network, data=data, skip_broken=bool(skip_broken), resolution=resolution, classes=classes,
                          budgets=budgets, formats=listed(format), out=out, monitor=monitor, **recipe,
-                         **given(accuracy_loss=accuracy_loss))
+                         **given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside))
     _print_certificate(exported, console)
 
 

@@ -29,8 +29,8 @@ class Reference:
     """A network's logits `[N, classes]` on all test images, or on some random images without data.
 
     Attributes:
-        batches: yields the images as the network sees them, `[B, H, W, C]`, all batches of one size; the last one is
-            filled up.
+        batches: yields the images as files take them, normalised or as bytes, `[B, H, W, C]`, all batches of one size;
+            the last one is filled up.
         logits: the Flax module's.
         labels: `[N]` of the images; None without data.
     """
@@ -40,8 +40,9 @@ class Reference:
     labels: np.ndarray | None
 
     @classmethod
-    def of(cls, architecture: Architecture, arrays: Weights, dataset: Dataset | None, seed: int) -> "Reference":
-        """Returns the logits that the Flax module of a network computes."""
+    def of(cls, architecture: Architecture, arrays: Weights, dataset: Dataset | None, seed: int,
+           as_bytes: bool = False) -> "Reference":
+        """Returns the logits that the Flax module of a network computes, also for images that files take as bytes."""
         from evaluators.networks.network import Network
 
         network = Network(architecture, arrays=arrays)
@@ -50,9 +51,12 @@ class Reference:
             return cls(lambda: iter((images,)), np.asarray(network(images)), None)
 
         def batches() -> Iterator[np.ndarray]:
-            return _batches(architecture, dataset, dataset.test)
+            return _batches(architecture, dataset, dataset.test, as_bytes)
 
-        logits = _logits(lambda images: np.asarray(network(images)), batches(), len(dataset.test))
+        def run(images: np.ndarray) -> np.ndarray:
+            return np.asarray(network(_prepared(architecture, dataset, images) if as_bytes else images))
+
+        logits = _logits(run, batches(), len(dataset.test))
         return cls(batches, logits, dataset.test.labels)
 
     def compared(self, run: Run) -> Comparison:
@@ -92,15 +96,28 @@ def random_images(architecture: Architecture, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
-def _batches(architecture: Architecture, dataset: Dataset, part: Split) -> Iterator[np.ndarray]:
-    from evaluators.training.train import prepare
-
-    mean, std = (tuple(map(float, values)) for values in (dataset.mean, dataset.std))
+def _batches(architecture: Architecture, dataset: Dataset, part: Split, as_bytes: bool = False
+             ) -> Iterator[np.ndarray]:
+    """Yields the images of a part, normalised or as bytes; bytes of another resolution are rounded."""
     size = min(BATCH, len(part))
     for start in range(0, len(part), size):
         places = np.arange(start, start + size)
         images = part.images[np.where(places < len(part), places, start)]
-        yield np.asarray(prepare(images, mean, std, architecture.input.resolution))
+        if not as_bytes:
+            yield _prepared(architecture, dataset, images)
+        elif images.shape[1] == architecture.input.resolution:
+            yield images
+        else:
+            yield np.rint(_prepared(architecture, None, images) * 255).astype(np.uint8)
+
+
+def _prepared(architecture: Architecture, dataset: Dataset | None, images: np.ndarray) -> np.ndarray:
+    """Returns bytes `[B, H, W, C]` as a network sees them, normalised as its data are; in [0, 1] without data."""
+    from evaluators.training.train import prepare
+
+    mean, std = ((0.0,), (1.0,)) if dataset is None else (
+        tuple(map(float, values)) for values in (dataset.mean, dataset.std))
+    return np.asarray(prepare(images, mean, std, architecture.input.resolution))
 
 
 def _logits(run: Run, batches: Iterator[np.ndarray], images: int) -> np.ndarray:

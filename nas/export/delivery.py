@@ -50,6 +50,7 @@ from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require, unknown
 
+COLOURS = {1: "read as grey, ", 3: "read as RGB, "}  # of images, by their channels
 SLOWER = 1.02  # as a multiple of another latency: one process cannot tell latencies any better
 
 
@@ -69,6 +70,7 @@ class Order:
         origin: what the certificate says of where the network comes from.
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
         accuracy_loss_points: percentage points that a file may be less accurate than the network.
+        preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
     """
 
     name: str
@@ -82,12 +84,15 @@ class Order:
     origin: Origin = field(default_factory=Origin)
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
     accuracy_loss_points: float = ACCURACY_LOSS_POINTS
+    preprocess_inside: bool = False
 
     def __post_init__(self) -> None:
         require(self.accuracy_loss_points >= 0,
                 f"`accuracy_loss` must not be negative, but got {self.accuracy_loss_points:g}")
         require(self.dataset is not None or not self.recipe.epochs,
                 f"training needs data, but got none for {self.recipe.epochs} epochs")
+        require(self.dataset is not None or not self.preprocess_inside,
+                "`preprocess_inside` needs data, by whose mean and deviation images are normalised, but got none")
 
 
 def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
@@ -119,10 +124,12 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         require_usable(parse_target(target))
     with whole_directory(directory) as temporary:
         arrays, training = _trained(order, directory, monitor)
-        reference = Reference.of(order.architecture, arrays, order.dataset, order.recipe.seed)
-        files = [_write(order, written, target, arrays, reference, temporary, monitor)
-                 for written, target in _wanted(order.targets, order.formats)]
-        certificate = _certificate(order, reference, files, training)
+        wanted = _wanted(order)
+        references = {as_bytes: Reference.of(order.architecture, arrays, order.dataset, order.recipe.seed, as_bytes)
+                      for as_bytes in {False, *(written.takes_bytes for written, _ in wanted)}}
+        files = [_write(order, written, target, arrays, references[written.takes_bytes], temporary, monitor)
+                 for written, target in wanted]
+        certificate = _certificate(order, references[False], files, training)
         monitor.progress("timing the files", 0, 1)
         certificate["timings"] = [time_files(temporary, order.architecture, files, order.quiet_ms)]
         certificate = assessed(certificate)
@@ -156,15 +163,15 @@ def _training_id(order: Order) -> str:
     return training_id(order.architecture, fingerprint, order.recipe, order.initial)
 
 
-def _wanted(targets: Sequence[str], formats: Sequence[str]) -> list[tuple[Format, Target | None]]:
+def _wanted(order: Order) -> list[tuple[Format, Target | None]]:
     """Returns the formats to write, each with the target that it is timed on; those of the search's targets first."""
-    own = list(map(parse_target, targets))
+    own, inside = list(map(parse_target, order.targets)), order.preprocess_inside
     every = Options(own[0].options.threads, own[0].options.batch)  # what all runtimes heed
-    found: list[tuple[Format, Target | None]] = [(format_of(target), target) for target in own]
+    found: list[tuple[Format, Target | None]] = [(format_of(target, inside), target) for target in own]
     names = {written.name for written, _ in found}
-    for further in (FORMATS[name] for name in dict.fromkeys(formats) if name not in names):
+    for further in (FORMATS[name] for name in dict.fromkeys(order.formats) if name not in names):
         target = Target(further.runtime, every) if further.runtime else None
-        found.append((format_of(target) if target else further, target))
+        found.append((format_of(target, inside) if target else further, target))
     return found
 
 
@@ -189,13 +196,14 @@ def _metadata(order: Order) -> dict[str, str]:
         return {"architecture": architecture.text}
     loaded, used = dataset.resolution, architecture.input.resolution
     shrunk = f", then to {used}x{used}" if used != loaded else ""
+    colours = COLOURS.get(dataset.channels, "")
     return {
         "architecture": architecture.text,
         "classes": json.dumps(dataset.classes),
-        "mean": json.dumps([round(float(value), 6) for value in dataset.mean]),
-        "std": json.dumps([round(float(value), 6) for value in dataset.std]),
-        "preprocessing": f"crop the middle square, resize to {loaded}x{loaded}{shrunk} (bilinear, antialiased), scale "
-                         "to [0, 1], subtract mean, divide by std",
+        "mean": json.dumps([float(str(value)) for value in dataset.mean]),  # as few digits as tell it from all others
+        "std": json.dumps([float(str(value)) for value in dataset.std]),
+        "preprocessing": f"{colours}crop the middle square, resize to {loaded}x{loaded}{shrunk} (bilinear, "
+                         "antialiased), scale to [0, 1], subtract mean, divide by std",
     }
 
 
@@ -209,21 +217,29 @@ def _write(order: Order, written: Format, target: Target | None, arrays: Weights
     precision = target.options.precision if target else Options.precision
     path = directory / f"model{'' if precision == Options.precision else f'-{precision}'}{written.suffix}"
     if not path.exists():
-        written.write(order.architecture, arrays, path, _metadata(order),
+        written.write(order.architecture, arrays, path, _texts(order, written),
                       calibration_images(order.architecture, order.dataset, order.recipe.seed))
     entry: File = {"format": written.name, "file": path.name, "size_bytes": path.stat().st_size,
-                   "sha256": digest(path), **_run_by(target), **reference.compared(written.load(path))}
+                   "sha256": digest(path), **_run_by(written, target), **reference.compared(written.load(path))}
     if target is not None and precision != Options.precision and not is_predicting(runtime_of(target)):
         entry.update(_beside_float32(order, target, arrays, path))
     return entry
 
 
-def _run_by(target: Target | None) -> RunBy:
+def _texts(order: Order, written: Format) -> dict[str, str]:
+    """Returns the texts that travel in a file of a format: those of the order, and what the file takes."""
+    texts = _metadata(order) | {"layout": written.layout}
+    if written.takes_bytes:
+        texts["preprocessing"] += "; all from scaling on happens inside the file"
+    return texts
+
+
+def _run_by(written: Format, target: Target | None) -> RunBy:
     """Returns the certificate's words on the runtime that a file is for, if it is for one."""
     if target is None:
         return {}
     runtime = runtime_of(target)
-    run_by: RunBy = {"target": target.text, "input": runtime.input_layout, "versions": runtime.versions()}
+    run_by: RunBy = {"target": target.text, "input": written.layout, "versions": runtime.versions()}
     if target.options.precision != Options.precision:
         run_by["processors"] = INT8_PROCESSORS  # all files of int8 are ONNX
     return run_by
@@ -234,7 +250,8 @@ def _beside_float32(order: Order, target: Target, arrays: Weights, path: Path) -
     float32 = Target(target.runtime, dataclasses.replace(target.options, precision=Options.precision), target.argument)
     with tempfile.TemporaryDirectory(prefix="paretonas-") as directory:
         other = Path(directory) / f"model{path.suffix}"
-        runtime_of(float32).write(order.architecture, arrays, other, {})
+        form = format_of(float32, order.preprocess_inside)
+        form.write(order.architecture, arrays, other, _texts(order, form))
         try:
             ratio = relative_latency(target, path, other, order.architecture.program.input_shape)
         except MeasurementFailed as error:

@@ -1,5 +1,6 @@
 """The kinds of files that a network leaves in. A new one is one entry here."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ import numpy as np
 
 from evaluators.networks.checkpoint import load_network, save_network
 from evaluators.runtimes import Arrays, Target, runtime_of
+from evaluators.runtimes.runtime import BYTES_LAYOUT
 from search_spaces.architecture import Architecture
 
 FLAX = "flax"
-Run = Callable[[np.ndarray], np.ndarray]  # normalised float32 images [B, H, W, C] -> logits [B, classes]
+LAYOUT = "float32 [batch, height, width, channels]"
+Run = Callable[[np.ndarray], np.ndarray]  # images [B, H, W, C], normalised or bytes as the file takes them -> logits
 
 
 class Write(Protocol):
@@ -35,6 +38,7 @@ class Format:
         load: returns what a file computes.
         runtime: the runtime that shows what a file computes; its latency is that of the file. None where no runtime
             takes such files.
+        layout: the type and axes of the input of its files, in words.
     """
 
     name: str
@@ -42,13 +46,24 @@ class Format:
     write: Write
     load: Callable[[Path], Run]
     runtime: str | None = None
+    layout: str = LAYOUT
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether its files normalise images themselves."""
+        return self.layout == BYTES_LAYOUT
 
 
-def format_of(target: Target) -> Format:
-    """Returns the format of the files of a target, written and loaded as its options want it."""
+def format_of(target: Target, preprocess_inside: bool = False) -> Format:
+    """Returns the format of the files of a target, written and loaded as its options want it.
+
+    `preprocess_inside` says whether files normalise images themselves.
+    """
     runtime = runtime_of(target)
-    return Format(runtime.format, runtime.suffix, runtime.write,
-                  lambda path: runtime.load(path, target.options).run, target.runtime)
+    return Format(runtime.format, runtime.suffix,
+                  functools.partial(runtime.write, inside=True) if preprocess_inside else runtime.write,
+                  lambda path: runtime.load(path, target.options).run, target.runtime,
+                  BYTES_LAYOUT if preprocess_inside else runtime.input_layout)
 
 
 def _write_flax(architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],

@@ -24,8 +24,8 @@ SHOWN = 3  # names in a line
 
 def train(network: str, *, data: str | None = None, skip_broken: bool = False, resolution: int | None = None,
           classes: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,),
-          out: str | Path | None = None, accuracy_loss: float = ACCURACY_LOSS_POINTS, monitor: Monitor | None = None,
-          **settings: Any) -> Exported:
+          out: str | Path | None = None, accuracy_loss: float = ACCURACY_LOSS_POINTS,
+          preprocess_inside: bool = False, monitor: Monitor | None = None, **settings: Any) -> Exported:
     """Returns a network that was trained, written, timed and certified.
 
     A network is put to the data: their channels and classes, and a published one to their resolution. What of its
@@ -42,6 +42,7 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
         formats: names of `nas.export.formats.FORMATS` besides those of the targets.
         out: where to; by default the network's name with `.trained`.
         accuracy_loss: percentage points that a file may be less accurate than the network.
+        preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         monitor: what to report to.
         settings: of the training on training and validation images, by the names of `evaluators.Recipe`; by default
             it has 20 epochs, and with 0 there is none.
@@ -59,7 +60,8 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
     named, dataset = _put_to_data(named, data or (DATA if recipe.epochs else None), resolution, classes, recipe.seed,
                                   monitor, skip_broken=skip_broken)
     order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, recipe, formats,
-                  named.arrays, origin={"network": named.name}, accuracy_loss_points=accuracy_loss)
+                  named.arrays, origin={"network": named.name}, accuracy_loss_points=accuracy_loss,
+                  preprocess_inside=preprocess_inside)
     if recipe.epochs and not is_trained(order, directory):
         _require_within(named.architecture, budgets, monitor)
     return deliver(order, directory, monitor)

@@ -23,7 +23,7 @@ from search_spaces.errors import InvalidInput, require
 def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budgets | None = None,
                   formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
                   finals: int = FINALISTS, accuracy_loss: float = ACCURACY_LOSS_POINTS,
-                  monitor: Monitor | None = None) -> Exported:
+                  preprocess_inside: bool = False, monitor: Monitor | None = None) -> Exported:
     """Returns the exported winner of a run.
 
     Args:
@@ -36,6 +36,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         finals: how many candidates at most are trained longer for the choice of the winner, see `nas.export.finals`; 1
             takes that of the search.
         accuracy_loss: percentage points that a file may be less accurate than the network.
+        preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         monitor: what to report to.
 
     An export that was stopped goes on from the trainings that it has behind it.
@@ -60,7 +61,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
         origin = {"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin}
         return Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, recipe, formats,
-                     quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss, origin=origin), directory
+                     quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss, origin=origin,
+                     preprocess_inside=preprocess_inside), directory
 
     if trial is not None:
         return deliver(*ordered(_of_trial(run, trial), {}), monitor)

@@ -1,6 +1,7 @@
 """Every entry of every registry keeps its contract, and the contract checks find what breaks it."""
 
 import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
@@ -148,25 +149,33 @@ class Changed:
     def versions(self):
         return {"mine": "1"}
 
-    def write(self, architecture, arrays, path, metadata, images=None):
-        (self.writes or RUNTIMES["onnxruntime"].write)(architecture, arrays, path, metadata)
+    def write(self, architecture, arrays, path, metadata, images=None, *, inside=False):
+        (self.writes or RUNTIMES["onnxruntime"].write)(architecture, arrays, path, metadata, inside=inside)
 
     def load(self, path, options):
         return RUNTIMES["onnxruntime"].load(path, options)
 
 
-def other_weights(architecture, arrays, path, metadata):
+def other_weights(architecture, arrays, path, metadata, inside):
     scaled = {name: array * 1.01 if name.endswith("/kernel") else array for name, array in arrays.items()}
     RUNTIMES["onnxruntime"].write(architecture, scaled, path, metadata)
 
 
-def untidy(architecture, arrays, path: Path, metadata):
+def untidy(architecture, arrays, path: Path, metadata, inside):
     path.with_suffix(".tmp").touch()
     RUNTIMES["onnxruntime"].write(architecture, arrays, path, metadata)
 
 
-def half_written(architecture, arrays, path: Path, metadata):
+def half_written(architecture, arrays, path: Path, metadata, inside):
     path.write_bytes(b"half")
+    RUNTIMES["onnxruntime"].write(architecture, arrays, path, metadata)
+
+
+def with_the_time(architecture, arrays, path, metadata, inside):
+    RUNTIMES["onnxruntime"].write(architecture, arrays, path, metadata | {"time": str(time.time_ns())})
+
+
+def without_normalisation(architecture, arrays, path, metadata, inside):
     RUNTIMES["onnxruntime"].write(architecture, arrays, path, metadata)
 
 
@@ -178,6 +187,8 @@ def test_a_runtime_of_a_user_that_keeps_the_contract_passes():
     (Changed(other_weights), "those of the Flax module"),
     (Changed(untidy), "one file"),
     (Changed(half_written), "old file whole"),
+    (Changed(with_the_time), "the same bytes"),
+    (Changed(without_normalisation), "those of the Flax module"),
     (Changed(suffix="onnx"), "begin with a dot"),
     (Changed(module="onnxruntimes"), "installed library"),
     (Changed(options=("threds",)), "names of `Options`, but got threds"),

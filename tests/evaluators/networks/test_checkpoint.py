@@ -66,7 +66,7 @@ def test_equal_networks_are_equal_files(arrays, tmp_path):
         contents.add((tmp_path / "one.safetensors").read_bytes())
     (content,) = contents
     length = struct.unpack("<Q", content[:8])[0]
-    assert list(json.loads(content[8:8 + length])) == ["__metadata__", *sorted(arrays)]
+    assert list(json.loads(content[8:8 + length])) == sorted(["__metadata__", *arrays])
     assert length % 8 == 0
     assert all(np.array_equal(array, arrays[name]) for name, array in load_file(tmp_path / "one.safetensors").items())
 

@@ -1,3 +1,6 @@
+import json
+import zipfile
+
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -185,6 +188,16 @@ def test_one_file_runs_any_number_of_images(written, assert_computes):
         assert_computes(architecture.program, arrays, images, session.run(images))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_xnnpack_normalises_bytes_too(channels, random_arrays):
+    program = trace(Convolution(8, (3, 3)), (6, 6, channels))
+    texts = {"mean": json.dumps([0.3] * channels), "std": json.dumps([0.2] * channels)}
+    interpreter = Interpreter(model_content=litert_model(program, random_arrays(program, 0), texts, inside=True))
+    interpreter.allocate_tensors()
+    delegated = [operator for operator in interpreter._get_ops_details() if operator["op_name"] == "DELEGATE"]
+    assert [interpreter.get_input_details()[0]["index"] in operator["inputs"] for operator in delegated] == [True]
+
+
 def test_runs_that_are_timed_leave_the_images_as_they_are(written):
     architecture, _, path = written
     images = _images(architecture.program, 1)
@@ -206,6 +219,7 @@ def test_a_file_has_its_metadata_the_names_of_operations_and_aligned_weights(wri
              model.Buffers(model.Metadata(index).Buffer()).DataAsNumpy().tobytes().decode()
              for index in range(model.MetadataLength())}
     assert texts == {"architecture": architecture.text, "accuracy": "0.9"}
+    assert json.loads(zipfile.ZipFile(path).read("texts.json")) == texts
     graph = model.Subgraphs(0)
     names = {graph.Tensors(index).Name().decode() for index in range(graph.TensorsLength())}
     # a batch norm becomes a part of the convolution before it

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -177,9 +178,30 @@ def test_a_file_has_its_metadata_and_the_names_of_operations_and_nothing_beside_
         "architecture": architecture.text, "accuracy": "0.9"}
     operations = {operation.name for operation in architecture.program.operations}
     assert {node.name for node in model.graph.node} - operations == {"2.head/global_pool/rows"}
-    assert [value.name for value in model.graph.input] == ["image"]
+    assert [(value.name, value.doc_string) for value in model.graph.input] == [
+        ("image", "float32 [batch, channels, height, width]")]
     assert [value.name for value in model.graph.output] == ["logits"]
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_file_that_normalises_takes_bytes_as_image_files_are_read(precision, tmp_path, random_arrays):
+    architecture = Architecture.parse("in_r12_c3+conv_k3_c16_s2_relu6+head_c16_relu_n10")
+    arrays = random_arrays(architecture.program, 0)
+    runtime = runtime_of(Target("onnxruntime", Options(precision=precision)))
+    mean, std = [0.1, 0.5, 0.7], [0.2, 0.3, 0.004]
+    texts = {"mean": json.dumps(mean), "std": json.dumps(std)}
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3), dtype=np.uint8)
+    images = ((pixels / 255 - mean) / std).astype(np.float32)
+    logits = []
+    for inside in (False, True):
+        runtime.write(architecture, arrays, tmp_path / "model.onnx", texts, images, inside=inside)
+        session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+        logits += session.run(None, {"image": pixels if inside else images.transpose(0, 3, 1, 2)})
+    (taken,) = session.get_inputs()
+    assert (taken.type, taken.shape) == ("tensor(uint8)", ["batch", 12, 12, 3])
+    allowed = 1e-4 if precision == "float32" else 0.05  # a value between two steps may be rounded to either
+    np.testing.assert_allclose(logits[1], logits[0], atol=allowed * np.abs(logits[0]).max())
 
 
 def test_onnx_runtime_fuses_every_activation_that_follows_a_convolution(tmp_path, random_arrays):

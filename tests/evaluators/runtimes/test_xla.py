@@ -1,3 +1,6 @@
+import json
+import zipfile
+
 import jax
 import numpy as np
 import pytest
@@ -32,6 +35,24 @@ def test_a_file_is_an_exported_module_for_any_batch(written):
     exported = jax.export.deserialize(bytearray(written[2].read_bytes()))
     assert exported.call(np.zeros((5, 10, 10, 1), np.float32)).shape == (5, 4)
     assert list(written[2].parent.iterdir()) == [written[2]]
+
+
+def test_a_file_is_for_cpus_gpus_and_tpus_and_has_its_texts(written):
+    architecture, _, path = written
+    assert jax.export.deserialize(bytearray(path.read_bytes())).platforms == ("cpu", "cuda", "tpu")
+    assert json.loads(zipfile.ZipFile(path).read("texts.json")) == {"architecture": architecture.text}
+
+
+def test_a_file_tells_nothing_of_where_it_was_written(written, monkeypatch):
+    architecture, arrays, path = written
+    names: dict = {}
+    exec(compile("def write(*given):\n\n    XLA.write(*given)", "/somewhere/else.py", "exec"), {"XLA": XLA}, names)
+    jax.clear_caches()
+    names["write"](architecture, arrays, path.with_name("other"), {"architecture": architecture.text})
+    content = path.with_name("other").read_bytes()
+    path.with_name("other").unlink()
+    assert content == path.read_bytes()
+    assert b".py" not in content
 
 
 def test_timed_runs_wait_for_the_logits(written):

@@ -13,8 +13,11 @@ import nas.export.certificate
 import nas.export.comparison
 import nas.export.delivery
 import nas.export.train
+from evaluators.datasets import load_dataset
 from evaluators.latency import Latency, MeasurementFailed, Precision
 from evaluators.networks.checkpoint import load_arrays, save_network
+from evaluators.recipe import Recipe
+from nas.export.delivery import Order, deliver
 from nas.problem.budgets import Budgets
 from nas.report.certificate import certificate_report
 from nas.run.monitor import Silent
@@ -144,6 +147,7 @@ def test_a_network_over_a_budget_is_not_trained(limit, data, tmp_path, monkeypat
     ({"budgets": Budgets(targets=("onnx",))}, "unknown runtime 'onnx'"),
     ({"network": "squeezenet_1.1", "resolution": 4}, "pixel"),
     ({"resolution": 0}, "`resolution` must be at least 1"),
+    ({"preprocess_inside": True, "data": None, "epochs": 0}, "`preprocess_inside` needs data"),
 ])
 def test_what_cannot_be_trained_is_refused_and_nothing_written(arguments, rule, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -180,6 +184,32 @@ def test_a_training_whose_export_was_stopped_is_not_lost_and_not_taken_for_anoth
     assert all(np.array_equal(shipped[name], arrays[name]) for name in arrays) == (not changes)
     assert exported.certificate["training"]["images"] == 160
     assert not kept.exists()
+
+
+def test_a_file_that_normalises_is_given_bytes_of_its_own_resolution(data, untimed, tmp_path):
+    architecture = Architecture.parse(NETWORK.text.replace("r12", "r10"))
+    order = Order("mine", architecture, load_dataset(data), ("onnxruntime",), Budgets(), Recipe(epochs=0),
+                  initial=random_arrays(architecture, seed=0), preprocess_inside=True)
+    (entry,) = deliver(order, tmp_path / "out", Silent()).certificate["files"]
+    assert (entry["input"], entry["compared_images"]) == ("uint8 [batch, height, width, channels]", 40)
+    assert entry["max_abs_difference"] < 1e-4
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
+    texts = session.get_modelmeta().custom_metadata_map
+    assert texts["layout"] == entry["input"]
+    assert texts["preprocessing"].endswith("all from scaling on happens inside the file")
+
+
+@pytest.mark.parametrize("flags", [(), ("--preprocess-inside",)])
+def test_the_command_line_asks_for_files_that_normalise(flags, data, nas, tmp_path, monkeypatch):
+    orders = []
+
+    def deliver(order, *others):
+        orders.append(order)
+        raise InvalidInput("nothing is to be written")
+
+    monkeypatch.setattr("nas.export.train.deliver", deliver)
+    nas("train", NETWORK.text, "--data", data, "--epochs", 1, "--out", tmp_path / "out", *flags)
+    assert [order.preprocess_inside for order in orders] == [bool(flags)]
 
 
 def test_a_file_that_no_export_has_left_is_not_written_over(data, tmp_path):

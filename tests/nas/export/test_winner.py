@@ -155,7 +155,7 @@ def test_a_file_that_computes_something_else_is_not_certified(run, made_up, monk
         def __getattr__(self, name):
             return getattr(onnx, name)
 
-        def write(self, architecture, arrays, path, metadata, images=None):
+        def write(self, architecture, arrays, path, metadata, images=None, *, inside=False):
             onnx.write(architecture, random_arrays(architecture, seed=1), path, metadata)
 
     assert run.export().certificate["verdict"] == "met"
