@@ -1,77 +1,60 @@
-"""Do our networks compute what the reference implementations compute?
+"""Do our networks compute what the networks of torchvision, timm and pytorchcv compute that they stand for?
 
-Fills reference networks of PyTorch with deterministic arrays of ours, and records their logits and the names and shapes
-of their tensors; tests/evaluators/test_reference_logits.py compares ours with the record, so that tests need no torch.
+    python experiments/reference_logits.py                    # all of search_spaces/zoo/sources.py, about an hour
+    python experiments/reference_logits.py timm:resnet50      # some of them
 
-    python experiments/reference_logits.py --torchvision SOURCES --out tests/evaluators/golden
+Builds each network there, without its published weights, fills it with deterministic arrays of ours, and compares its
+logits for two images, in float64, with those of Flax and of the files for ONNX Runtime and LiteRT, in float32. The bar:
+at most 1e-4 of the largest logit. Images are small, since what is compared are rules, not speed.
 
-Needs torch 2.13, timm, pytorchcv and the unpacked sources of torchvision 0.29 (a wheel is a zip file; its compiled
-operators are not used). Takes about three minutes on one core; the record is some hundred kilobytes.
+`results/reference_logits.json` keeps logits, differences and the order in which tensors were matched, and
+`results/reference_tensors.json.xz` the names and shapes of all tensors, so that tests need no torch. Then
+`python -m experiments.benchmarks.table` writes the table of docs/sources.md.
+
+Needs torch 2.13, torchvision 0.29, timm 1.0.31 and pytorchcv 0.0.74; torchvision's compiled operators are not used.
 """
 
 import argparse
+import hashlib
 import importlib
+import importlib.metadata
 import json
+import lzma
 import math
-import sys
-import types
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evaluators.machine.files import write_whole
 from evaluators.networks.pretrained import match_tensors
 from evaluators.networks.weights import Weights, initial_arrays
+from evaluators.runtimes import RUNTIMES, Options
+from nas.run.environment import environment
 from search_spaces.architecture import Architecture
-from search_spaces.zoo import ZOO
+from search_spaces.zoo import SOURCES, ZOO, load_network, zoo_name
 
+RESULTS = Path(__file__).parent / "results"
+LOGITS, TENSORS = RESULTS / "reference_logits.json", RESULTS / "reference_tensors.json.xz"
 CLASSES = 16
-# networks that timm has too, with other names of the same tensors, and the options that make them the same
-TIMM: dict[str, tuple[str, dict[str, Any]]] = {
-    "mobilenet_v2": ("mobilenetv2_100", {}),
-    "mobilenet_v3_small": ("mobilenetv3_small_100", {"bn_eps": 0.001}),
-    "mnasnet_b1_0.5": ("mnasnet_050", {}),
-    "efficientnet_b0": ("efficientnet_b0", {}),
-    "efficientnet_v2_s": ("tf_efficientnetv2_s", {"bn_eps": 0.001, "pad_type": ""}),
-    "resnet50": ("resnet50", {}),
-    "densenet121": ("densenet121", {}),
-    "inception_v3": ("inception_v3", {}),
-    "xception": ("legacy_xception", {}),
-}
-GAINS = {"efficientnet_v2_s": 0.8}  # of the kernels, 1 where not named
-# network of the zoo: where its reference comes from, module and function there, resolution
-REFERENCES = {
-    "mobilenet_v1_0.25": ("pytorchcv", "mobilenet", "mobilenet_wd4", 64),
-    "mobilenet_v2": ("torchvision", "mobilenetv2", "mobilenet_v2", 64),
-    "mobilenet_v3_small": ("torchvision", "mobilenetv3", "mobilenet_v3_small", 64),
-    "mobilenet_v3_large": ("torchvision", "mobilenetv3", "mobilenet_v3_large", 64),
-    "mnasnet_b1_0.5": ("torchvision", "mnasnet", "mnasnet0_5", 64),
-    "mnasnet_a1": ("timm", "", "semnasnet_100", 64),
-    "mobilenext_0.5": ("transcribed", "", "", 64),
-    "efficientnet_b0": ("torchvision", "efficientnet", "efficientnet_b0", 64),
-    "efficientnet_lite0": ("timm", "", "efficientnet_lite0", 64),
-    "efficientnet_v2_s": ("torchvision", "efficientnet", "efficientnet_v2_s", 64),
-    "shufflenet_v1_g3": ("pytorchcv", "shufflenet", "shufflenet_g3_w1", 64),
-    "shufflenet_v2_0.5": ("torchvision", "shufflenetv2", "shufflenet_v2_x0_5", 64),
-    "squeezenet_1.1": ("torchvision", "squeezenet", "squeezenet1_1", 64),
-    "squeezenet_1.0_bypass": ("pytorchcv", "squeezenet", "squeezeresnet_v1_0", 64),
-    "resnet18": ("torchvision", "resnet", "resnet18", 64),
-    "resnet50": ("torchvision", "resnet", "resnet50", 64),
-    "resnext50_32x4d": ("timm", "", "resnext50_32x4d", 64),
-    "resnetv2_18": ("pytorchcv", "preresnet", "preresnet18", 64),
-    "resnetv2_50_stride1": ("pytorchcv", "preresnet", "preresnet50", 64),
-    "densenet121": ("torchvision", "densenet", "densenet121", 64),
-    "googlenet": ("torchvision", "googlenet", "googlenet", 64),
-    "inception_v3": ("torchvision", "inception", "inception_v3", 96),
-    "inception_v4": ("timm", "", "inception_v4", 96),
-    "inception_resnet_v2": ("timm", "", "inception_resnet_v2", 96),
-    "xception": ("pytorchcv", "xception", "xception", 96),
-}
+RESOLUTION, LARGER = 64, 96
+NEED_LARGER = ("inception_v3", "inception_v4", "inception_resnet", "xception")
+RUN_BY = ("flax", "onnxruntime", "litert")
+LARGEST_DIFFERENCE = 1e-4  # relative to the largest logit
+APART = 100 * LARGEST_DIFFERENCE  # least difference of the logits of the two images: they must matter
+SMALL, STABLE = 1e-6, 30  # relative change of the images, and by how much it may grow on the way to the logits
+GAINS = (1.0, 0.9, 0.8, 0.7, 0.6)  # of the kernels, tried until logits are apart and stable
+UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+VERSIONED = ("torch", "torchvision", "timm", "pytorchcv")
 
 
 def reference_network(name: str) -> Architecture:
-    """Returns the network of the zoo as the reference is compared: at a small resolution, with few classes."""
-    return ZOO[name].architecture(resolution=REFERENCES[name][3], classes=CLASSES)
+    """Returns a network of the zoo or of a source as it is compared: at a small resolution, with few classes."""
+    small = LARGER if zoo_name(name).startswith(NEED_LARGER) else RESOLUTION
+    return load_network(name, resolution=small, classes=CLASSES)
 
 
 def reference_images(resolution: int) -> np.ndarray:
@@ -94,39 +77,6 @@ def reference_arrays(architecture: Architecture, gain: float = 1.0) -> Weights:
         else:
             arrays[name] = generator.normal(0, 0.1, array.shape).astype(np.float32)
     return arrays
-
-
-def _torchvision(sources: Path) -> None:
-    """Makes the Python files of torchvision importable without its compiled operators."""
-    def package(name: str, path: Path, **attributes: Any) -> types.ModuleType:
-        module = sys.modules[name] = types.ModuleType(name)
-        module.__path__ = [str(path)]
-        module.__dict__.update(attributes)
-        return module
-
-    root = sources / "torchvision"
-    package("torchvision", root)
-    package("torchvision.models", root / "models")
-    package("torchvision.transforms", root / "transforms")
-    package("torchvision.transforms._presets", root, ImageClassification=object,
-            InterpolationMode=types.SimpleNamespace(BILINEAR=None, BICUBIC=None))
-    package("torchvision.utils", root, _log_api_usage_once=lambda model: None,
-            _make_ntuple=lambda value, count: tuple(value) if isinstance(value, list | tuple) else (value,) * count)
-    operators = package("torchvision.ops", root / "ops")
-    for name in ("misc", "stochastic_depth"):
-        operators.__dict__.update(importlib.import_module(f"torchvision.ops.{name}").__dict__)
-
-
-def _timm() -> None:
-    """Makes timm importable without its data pipeline, whose dependencies the models do not need."""
-    class Constants(types.ModuleType):
-        def __getattr__(self, name: str) -> Any:
-            if name.isupper():
-                return (0.5, 0.5, 0.5)
-            raise AttributeError(name)
-
-    sys.modules["timm.data"] = constants = Constants("timm.data")
-    constants.__path__ = []
 
 
 def _sand_glass(channels_in: int, channels: int, reduction: int, stride: int) -> Any:
@@ -171,67 +121,152 @@ def _mobilenext() -> Any:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, CLASSES))
 
 
-def _reference(name: str) -> Any:
-    """Returns the reference network in evaluation mode."""
+def order_of(tensors: list[str]) -> str:
+    """Returns the first 12 digits of the hash of the tensors' names, in the order of our arrays."""
+    return hashlib.sha256("\n".join(tensors).encode()).hexdigest()[:12]
+
+
+TRANSCRIBED: dict[str, Callable[[], Any]] = {"mobilenext_0.5": _mobilenext}  # no library has it
+
+
+def build_reference(name: str) -> Any:
+    """Returns the reference network in evaluation mode, float64, with arbitrary weights."""
+    import torch
     from torch import nn
 
-    origin, module, function, _ = REFERENCES[name]
-    if origin == "transcribed":
-        return _mobilenext().eval()
-    if origin == "timm":
-        import timm
-        return timm.create_model(function, num_classes=CLASSES).eval()
-    found = importlib.import_module(f"{origin}.models.{module}")
-    options: dict[str, Any] = {"init_weights": False} if module in ("googlenet", "inception") else {}
-    network = getattr(found, function)(num_classes=CLASSES, **options).eval()
-    if origin == "pytorchcv":  # its pools have the size that 224 pixels leave
-        owner = network.output if hasattr(network.output, "final_pool") else network.features
-        if hasattr(network.features, "final_block") and hasattr(network.features.final_block, "pool"):
-            network.features.final_block.pool = nn.AdaptiveAvgPool2d(1)
+    _operators()
+    library, _, function = name.partition(":")
+    with torch.device("meta"):
+        if name in TRANSCRIBED:
+            network = TRANSCRIBED[name]()
+        elif library == "timm":
+            network = importlib.import_module("timm").create_model(function, num_classes=CLASSES)
+        elif library == "torchvision":
+            options = {"init_weights": False} if function in ("googlenet", "inception_v3") else {}
+            network = getattr(importlib.import_module("torchvision.models"), function)(num_classes=CLASSES, **options)
         else:
-            owner.final_pool = nn.AdaptiveAvgPool2d(1)
-    return network
+            provider = importlib.import_module("pytorchcv.model_provider")
+            network = provider.get_model(function, num_classes=CLASSES)
+    for path, module in list(network.named_modules()):  # pytorchcv's pools have the size that large images leave
+        if isinstance(module, nn.AvgPool2d) and path.endswith(("final_pool", "final_block.pool")):
+            network.set_submodule(path, nn.AdaptiveAvgPool2d(1))
+    return network.double().to_empty(device="cpu").eval()
 
 
-def record(name: str, network: Any) -> tuple[np.ndarray, dict[str, list[int]]]:
-    """Returns a PyTorch network's logits `[2, classes]` on our arrays in float64, and its tensors' shapes by name."""
+@lru_cache
+def _operators() -> Any:
+    """Returns the declarations of torchvision's operators; it does not load without, and some builds lack them."""
     import torch
 
-    architecture, network = reference_network(name), network.double().eval()
+    operators = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, name):
+            operators.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+    return operators
+
+
+def reference_logits(network: Any, arrays: Weights, matched: dict[str, str], images: np.ndarray) -> np.ndarray:
+    """Returns the logits `[B, classes]` of a PyTorch network that is filled with our arrays, in float64."""
+    import torch
+
     state = network.state_dict()
-    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    arrays = reference_arrays(architecture, GAINS.get(name, 1.0))
-    for own, (_, tensor) in match_tensors(architecture.program, shapes, ZOO[name].family).items():
+    for own, tensor in matched.items():
         array = arrays[own].transpose(3, 2, 0, 1) if arrays[own].ndim == 4 else arrays[own].T
-        state[tensor].copy_(torch.from_numpy(array.reshape(shapes[tensor]).copy()))
-    images = reference_images(architecture.input.resolution)
+        state[tensor].copy_(torch.from_numpy(array.reshape(tuple(state[tensor].shape)).copy()))
     with torch.inference_mode():
-        logits = network(torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float64)))
-    return logits.numpy(), {key: list(shape) for key, shape in shapes.items()}
+        return np.asarray(network(torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float64))))
+
+
+_arrays = lru_cache(maxsize=1)(reference_arrays)
+
+
+@lru_cache(maxsize=1)
+def own_logits(text: str, gain: float) -> dict[str, np.ndarray]:
+    """Returns the logits of our network by what runs it, float32."""
+    architecture = Architecture.parse(text)
+    arrays, images = _arrays(architecture, gain), reference_images(architecture.input.resolution)
+    return {each: logits_by(each, architecture, arrays, images) for each in RUN_BY}
+
+
+def logits_by(runner: str, architecture: Architecture, arrays: Weights, images: np.ndarray) -> np.ndarray:
+    """Returns the logits `[2, classes]` that one of `RUN_BY` computes.
+
+    Flax is compiled without optimisation, in a tenth of the time.
+    """
+    if runner == "flax":
+        import jax
+
+        from evaluators.networks.network import forward
+
+        compiled = jax.jit(lambda arrays, images: forward(architecture.program, arrays, images),
+                           compiler_options=UNOPTIMISED)
+        return np.asarray(compiled(arrays, images))
+    runtime = RUNTIMES[runner]
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / f"network{runtime.suffix}"
+        runtime.write(architecture, arrays, path, {})
+        return runtime.load(path, Options()).run(images)
+
+
+def relative_difference(logits: np.ndarray, reference: np.ndarray) -> float:
+    """Returns the largest difference in units of the largest logit of the reference."""
+    return float(np.abs(logits - reference).max() / np.abs(reference).max())
+
+
+def compare(name: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
+    """Returns the record of a network, and its tensors' shapes by name."""
+    architecture, network = reference_network(name), build_reference(name)
+    shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()
+              if not key.endswith("num_batches_tracked")}
+    found = match_tensors(architecture.program, shapes, ZOO[zoo_name(name)].family)
+    matched = {own: tensor for own, (_, tensor) in found.items()}
+    images = reference_images(architecture.input.resolution)
+    # as rounding would change them; what multiplies such a change tells nothing in float32
+    changed = images * (1 + SMALL * np.random.default_rng(0).standard_normal(images.shape))
+    for gain in GAINS:
+        logits, others = np.split(reference_logits(
+            network, _arrays(architecture, gain), matched, np.concatenate([images, changed])), 2)
+        if relative_difference(logits[0], logits[1]) > APART and relative_difference(others, logits) < STABLE * SMALL:
+            break
+    own = own_logits(architecture.text, gain)
+    differences = {each: float(f"{relative_difference(own[each], logits):.2g}") for each in RUN_BY}
+    return ({"architecture": architecture.text, "gain": gain, "logits": logits.round(9).tolist(),
+             "differences": differences, "order": order_of(list(matched.values()))},
+            {key: list(shape) for key, shape in shapes.items()})
+
+
+def read_records() -> dict[str, dict[str, Any]]:
+    """Returns what was recorded of each network."""
+    return json.loads(LOGITS.read_text())["networks"] if LOGITS.exists() else {}
+
+
+def read_tensors() -> dict[str, dict[str, list[int]]]:
+    """Returns the recorded shapes of the tensors of each network."""
+    return json.loads(lzma.decompress(TENSORS.read_bytes())) if TENSORS.exists() else {}
+
+
+def _by_size(name: str) -> tuple[int, str]:
+    """Returns what sorts small networks first, and those of one text, of which ours is run once, after each other."""
+    architecture = reference_network(name)
+    return architecture.params, architecture.text
 
 
 def main() -> None:
-    """Records the references that are named, or all of them."""
+    """Compares the networks that are named, or all of them, and records what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NETWORK", help="networks to record; all without")
-    parser.add_argument("--torchvision", type=Path, required=True, help="folder that holds torchvision's sources")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the record")
-    options = parser.parse_args()
-    _torchvision(options.torchvision)
-    _timm()
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name in options.names or REFERENCES:
-        logits, shapes = record(name, _reference(name))
-        recorded: dict[str, Any] = {"logits": logits.astype(float).round(9).tolist(), "tensors": shapes}
-        if name in TIMM:
-            import timm
-
-            function, choices = TIMM[name]
-            same, recorded["timm_tensors"] = record(name, timm.create_model(function, num_classes=CLASSES, **choices))
-            np.testing.assert_allclose(same, logits, rtol=1e-6)
-        text = json.dumps(recorded)
-        (options.out / f"{name}.json").write_text(text + "\n")
-        print(f"{name}: {len(shapes)} tensors, largest logit {np.abs(logits).max():.4g}")
+    parser.add_argument("names", nargs="*", metavar="NETWORK", help="networks to compare; all without")
+    names = parser.parse_args().names or [*TRANSCRIBED, *SOURCES]
+    records, tensors = read_records(), read_tensors()
+    for name in sorted(names, key=_by_size):
+        records[name], tensors[name] = compare(name)
+        told = ", ".join(f"{each} {value:.1e}" for each, value in records[name]["differences"].items())
+        print(f"{name}: {told}", flush=True)
+        write_whole(LOGITS, (json.dumps({
+            "environment": environment() | {each: importlib.metadata.version(each) for each in VERSIONED},
+            "networks": dict(sorted(records.items()))}) + "\n").encode())
+    write_whole(TENSORS, lzma.compress(json.dumps(dict(sorted(tensors.items()))).encode()))
+    worst = max(max(record["differences"].values()) for record in records.values())
+    print(f"{len(records)} networks, largest difference {worst:.1e} of the largest logit")
 
 
 if __name__ == "__main__":

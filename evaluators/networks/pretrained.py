@@ -34,7 +34,7 @@ _ENDS = (
     (r"^(classif\w*|fc|output|last_linear|head)\b", r"~~\1"),
     (r"^features\.(init_block|conv0|norm0)\b", r"!\1"),
     (r"^(conv_stem|stem|bn1)\b", r"!\1"),
-    (r"^features\.(final_block|post_activ|norm5)\b", r"~\1"),
+    (r"^features\.(final_block|final_conv|post_activ|norm5)\b", r"~\1"),
     (r"^(conv_head|bn2|norm|conv5)\b", r"~\1"),
 )
 _INSIDE = (
@@ -43,6 +43,10 @@ _INSIDE = (
     (r"\bse\.conv_reduce$", "3.1"),
     (r"\bse\.conv_expand$", "3.2"),
     (r"\bconv_pwl$", "4"),
+    (r"\bexp_conv\b", "1"),  # pytorchcv's
+    (r"\bdw_conv\b", "2"),
+    (r"(unit\d+)\.se\b", r"\1.3"),
+    (r"\bpw_conv\b", "4"),
     (r"\bsqueeze\b", "!squeeze"),
     (r"\.denseblock(\d+)\b", r".\1.0"),
     (r"\.transition(\d+)\b", r".\1.1"),
@@ -55,6 +59,24 @@ _OF_FAMILY = {
         (r"^repeat_2\.", "mixed_7b."),
         (r"^block8\.", "mixed_7c."),
         (r"^conv2d_7b\.", "~conv2d_7b."),
+        (r"\bconv_list\b", "!conv_list"),
+        (r"(unit\d+)\.conv\b", r"\1.~conv"),
+        (r"(init_block)\.block", r"\1.~block"),
+    ),
+    "efficientnet": (
+        (r"(unit\d+)\.conv1\b", r"\1.1"),
+        (r"(unit\d+)\.conv2\b", r"\1.2"),
+        (r"(unit\d+)\.conv3\b", r"\1.4"),
+    ),
+    "mobilenet-v3": ((r"(unit\d+)\.conv1\b", r"\1.2"), (r"(unit\d+)\.conv2\b", r"\1.4")),
+    "shufflenet-v2": (  # pytorchcv's units name the shortcut last
+        (r"(unit\d+)\.\w+_(?:conv|bn)([45])$", r"\1.0.\2"),
+        (r"(unit\d+)\.\w+_(?:conv|bn)([123])$", r"\1.1.\2"),
+        (r"(unit\d+)\.shortcut_dconv\b", r"\1.0.1"),
+        (r"(unit\d+)\.shortcut_conv\b", r"\1.0.2"),
+        (r"(unit\d+)\.conv1\b", r"\1.1.1"),
+        (r"(unit\d+)\.dconv\b", r"\1.1.2"),
+        (r"(unit\d+)\.conv2\b", r"\1.1.3"),
     ),
     "xception": ((r"^(conv1|conv2|bn1|bn2)\b", r"!\1"), (r"^(conv3|conv4|bn3|bn4)\b", r"~\1")),
 }

@@ -12,6 +12,7 @@ import numpy as np
 
 from evaluators.machine.files import write_whole
 from experiments.predictor import TRAINING
+from search_spaces.zoo.sources import SOURCES, Source
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "experiments" / "results"
@@ -147,6 +148,22 @@ def interval_table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sources_table(result: dict[str, Any]) -> str:
+    """Returns the names at their sources of the networks of one text, its conventions, and the largest difference."""
+    networks = result["networks"]
+    alike: dict[Source, tuple[str, ...]] = {}
+    for name, source in SOURCES.items():
+        alike[source] = (*alike.get(source, ()), name)
+    lines = ["| names at their sources | network of the zoo | padding, epsilon | largest difference, in units of the "
+             "largest logit |", "|---" * 4 + "|"]
+    for source, names in alike.items():
+        own = "".join(f", {what}" for what in (source.activation, source.stem and "a bare stem") if what)
+        found = [max(networks[name]["differences"].values()) for name in names if name in networks]
+        lines.append(f"| {', '.join(f'`{name}`' for name in names)} | `{source.network}` | {source.padding}, "
+                     f"{source.bn_epsilon:g}{own} | {f'{max(found):.0e}' if found else 'not measured'} |")
+    return "\n".join(lines) + "\n"
+
+
 def _by_runtime(title: str, cells: dict[str, list[str]]) -> str:
     lines = [f"| {title} | " + " | ".join(RUNTIMES) + " |", "|---" * (1 + len(RUNTIMES)) + "|"]
     return "\n".join([*lines, *(f"| {name} | " + " | ".join(own) + " |" for name, own in cells.items())]) + "\n"
@@ -161,7 +178,8 @@ DOCUMENTS: dict[str, Tables] = {
     "docs/latency.md": {repeatability_table: tuple(f"latency_repeatability_{runtime}" for runtime in RUNTIMES),
                         certification_table: tuple(f"certification_{runtime}" for runtime in RUNTIMES),
                         predictor_table: ("predictor", "predictor_tables"),
-                        interval_table: ("interval_coverage",)}}
+                        interval_table: ("interval_coverage",)},
+    "docs/sources.md": {sources_table: ("reference_logits",)}}
 
 
 def tables(document: str) -> str:

@@ -18,8 +18,10 @@ def list_networks(family: Annotated[str | None, typer.Option(help="only networks
 
 
 def import_network(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="published network, see `nas zoo`")],
-    file: Annotated[Path, typer.Argument(metavar="FILE.safetensors", help="state dict of torchvision or timm")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="its name at its source, such as timm:mobilenetv1_100, "
+                                                           "or a published network, see `nas zoo`")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.safetensors",
+                                         help="state dict of torchvision, timm or pytorchcv")],
     out: Annotated[Path | None, typer.Option(help="where to  [NAME.imported.safetensors]", show_default=False)] = None,
     reference: Annotated[Path | None, typer.Option(
         help="npz file with images [B, H, W, C] and the logits that they should give", show_default=False)] = None,
@@ -38,13 +40,13 @@ def import_network(
     )
     from nas.cli.terminal import console_on_stdout
     from search_spaces.errors import require
-    from search_spaces.zoo import ZOO, load_network
+    from search_spaces.zoo import ZOO, assumed, load_network, zoo_name
 
-    path = out or Path(f"{name}.imported.safetensors")
+    path = out or Path(f"{name.replace(':', '-')}.imported.safetensors")
     require(path.resolve() != file.resolve(), f"weights are imported into another file, but got '{path}' for both")
     architecture = load_network(name, classes=classes)
     tensors, prefix = choose_tensors(read_weights(file), architecture.program, weights_of or "")
-    arrays = import_weights(architecture, tensors, ZOO[name].family)
+    arrays = import_weights(architecture, tensors, ZOO[zoo_name(name)].family)
     console = console_on_stdout()
     if prefix:
         console.print(f"prefix '{prefix}' stripped from the names of {len(tensors)} tensors", highlight=False)
@@ -54,5 +56,7 @@ def import_network(
                       highlight=False)
         require(difference <= LARGEST_IMPORT_DIFFERENCE, f"imported weights must give the reference's logits to "
                 f"{LARGEST_IMPORT_DIFFERENCE:g}, relative to the largest, but they differ by {difference:.1e}")
+    elif name in ZOO:
+        console.print(assumed(name, architecture), highlight=False, soft_wrap=True)
     save_network(architecture, arrays, path)
     console.print(f"{path}: {name}, {architecture.params:,} parameters", highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import unknown
 from search_spaces.zoo import densenet, efficientnet, inception, mobilenet, resnet, shufflenet, squeezenet
 from search_spaces.zoo.published import Published, adapted
+from search_spaces.zoo.sources import SOURCES, assumed, find_source
 
 ZOO: dict[str, Published] = (
     mobilenet.PUBLISHED | efficientnet.PUBLISHED | shufflenet.PUBLISHED | squeezenet.PUBLISHED | resnet.PUBLISHED
@@ -23,16 +24,26 @@ NOT_REPRODUCED: dict[str, str] = {
                                 "parameters more than the 23,834,568 of inception_v3",
 }
 
-__all__ = ["NOT_REPRODUCED", "ZOO", "Published", "adapted", "load_network"]
+__all__ = ["NOT_REPRODUCED", "SOURCES", "ZOO", "Published", "adapted", "assumed", "load_network", "zoo_name"]
 
 
 def load_network(name: str, resolution: int | None = None, channels: int | None = None,
                  classes: int | None = None) -> Architecture:
     """Returns a network of the zoo, put to another resolution, other input channels or another number of classes.
 
+    A name such as `timm:mobilenetv1_100` gives the network in the conventions of that source.
+
     Raises:
         InvalidInput: unknown name, which lists the known ones; a resolution that leaves a layer no pixel.
     """
+    architecture = ZOO[zoo_name(name)].architecture(resolution, channels, classes)
+    return find_source(name).adapted(architecture) if ":" in name else architecture
+
+
+def zoo_name(name: str) -> str:
+    """Returns the zoo's name of the network of a name, which may be that of a source; raises as `load_network`."""
+    if ":" in name:
+        return find_source(name).network
     if name not in ZOO:
         raise unknown("network", name, ZOO)
-    return ZOO[name].architecture(resolution, channels, classes)
+    return name

@@ -25,8 +25,8 @@ _MNASNET_A1 = ((3, 6, 24, 2, 2, 0), (5, 3, 40, 3, 2, 1), (3, 6, 80, 4, 2, 0), (3
                (5, 6, 160, 3, 2, 1), (3, 6, 320, 1, 1, 0))
 
 
-def _v1(width: float, depthwise_norm: str = "") -> str:
-    blocks = (f"sep_k3_c{int(channels * width)}_s{stride}_relu{depthwise_norm}" for channels, stride in _V1)
+def _v1(width: float, block: str = "sep_k3_c{}_s{}_relu") -> str:
+    blocks = (block.format(int(channels * width), stride) for channels, stride in _V1)
     return join("in_r224_c3_symmetric", f"conv_k3_c{int(32 * width)}_s2_relu", *blocks, "fc_n1000")
 
 
@@ -99,7 +99,8 @@ def _mobilenet_v1() -> dict[str, Published]:
         bare = (rows[0].replace("MobileNet", "MobileNetb"),)
         name = "mobilenet_v1" if width == 1 else f"mobilenet_v1_{width:g}"
         found[name] = Published(_v1(width), "mobilenet-v1", _SOURCES["v1"], rows)
-        found[name.replace("v1", "v1b")] = Published(_v1(width, "_dwbare"), "mobilenet-v1", _SOURCES["v1"], bare)
+        separable = _v1(width, "conv_k3_c{}_s{}_relu_separable")  # nothing between depthwise and pointwise
+        found[name.replace("v1", "v1b")] = Published(separable, "mobilenet-v1", _SOURCES["v1"], bare)
     return found
 
 
