@@ -4,21 +4,24 @@ Any number of processes may train at a time, one may measure, never both. Who co
 that waits holds new trainings back, and a training that waits holds new measurements back, so neither starves. A
 training loop that renews its turn whenever it is over keeps measurements from waiting long.
 
-The locks are kernel locks (`flock`) on two files in a directory of the user under the system's temporary directory, so
-they end with the process that holds them, however it ends. They bind the processes of one user on one machine. Turns do
-not nest, and a process forked (not spawned) within a turn shares it.
+The locks are kernel locks (`flock`), so they end with the process that holds them, however it ends. Linux lets its own
+files about the cores be locked, which all users and jobs of a machine see, whatever they have in the place of `/tmp`;
+where there are none, files are made in the first directory of `SHARED`. Turns do not nest, and a process forked (not
+spawned) within a turn shares it.
 """
 
 import contextlib
 import fcntl
 import math
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Self
 
-TURNSTILE, ROOM = "turnstile.lock", "room.lock"
+TURNSTILE, ROOM = "possible", "online"  # names of files that tell of cores; only their locks matter
+CORES = Path("/sys/devices/system/cpu")
+SHARED = (Path("/run/lock"), Path("/dev/shm"), Path("/tmp"))
+PLACE = "PARETONAS_LOCKS"  # the variable that names another directory
 TRAINING_S = 0.3
 POLL_S = 0.01
 
@@ -32,10 +35,10 @@ class Turn:
         self._room: int | None = None
 
     def __enter__(self) -> Self:
-        directory, deadline = _directory(), time.monotonic() + self._within_s
-        turnstile = _locked(directory / TURNSTILE, fcntl.LOCK_EX, deadline)
+        (entrance, room), deadline = _places(), time.monotonic() + self._within_s
+        turnstile = _locked(entrance, fcntl.LOCK_EX, deadline)
         try:
-            self._room = _locked(directory / ROOM, self._kind, deadline)
+            self._room = _locked(room, self._kind, deadline)
         finally:
             os.close(turnstile)  # only now may the next one queue for the room
         self._since = time.monotonic()
@@ -72,7 +75,7 @@ def measuring_turn(within_s: float = math.inf) -> Turn:
 
 def _locked(path: Path, kind: int, deadline: float) -> int:
     """Returns the handle of a locked file; raises `TimeoutError` at the deadline, a time of `time.monotonic`."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    handle = _opened(path)
     try:
         _lock(handle, kind, deadline)
     except BaseException:
@@ -94,10 +97,25 @@ def _lock(handle: int, kind: int, deadline: float) -> None:
         time.sleep(POLL_S)
 
 
-def _directory() -> Path:
-    """Returns the user's own directory for locks; raises `PermissionError` if somebody else has made it."""
-    path = Path(tempfile.gettempdir()) / f"paretonas-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    if path.is_symlink() or path.stat().st_uid != os.getuid():
-        raise PermissionError(f"the directory of the locks must belong to the user, but '{path}' does not")
-    return path
+def _opened(path: Path) -> int:
+    """Returns the handle of a file, made where there is none; whoever may read it may lock it."""
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        with contextlib.suppress(FileExistsError):  # somebody was faster
+            handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o444)
+            os.fchmod(handle, 0o444)  # other users' too, whatever the umask
+            return handle
+
+
+def _places() -> tuple[Path, Path]:
+    """Returns the files whose locks are the turnstile and the room."""
+    if PLACE in os.environ:
+        return _files(Path(os.environ[PLACE]).expanduser())
+    if os.access(CORES / TURNSTILE, os.R_OK) and os.access(CORES / ROOM, os.R_OK):
+        return CORES / TURNSTILE, CORES / ROOM
+    return _files(next((place for place in SHARED if os.access(place, os.W_OK)), SHARED[-1]))
+
+
+def _files(directory: Path) -> tuple[Path, Path]:
+    return directory / f"paretonas-{TURNSTILE}.lock", directory / f"paretonas-{ROOM}.lock"

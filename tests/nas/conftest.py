@@ -3,7 +3,6 @@
 import itertools
 import os
 import sys
-import tempfile
 
 import numpy as np
 import pytest
@@ -25,16 +24,6 @@ stages = [
     "head_c16_relu",
 ]
 """
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_turns(tmp_path_factory):
-    """Measuring here waits for nobody who measures elsewhere on the machine: the locks are in a directory of ours."""
-    with pytest.MonkeyPatch.context() as patch:
-        directory = tmp_path_factory.mktemp("temporary")
-        patch.setattr(tempfile, "tempdir", str(directory))
-        patch.setenv("TMPDIR", str(directory))
-        yield
 
 
 @pytest.fixture(scope="session")

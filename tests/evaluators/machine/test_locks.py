@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from evaluators.machine import locks
 from evaluators.machine.locks import measuring_turn, training_turn
 
 HOLD = """
@@ -47,7 +48,7 @@ class Holder:
 
 @pytest.fixture
 def environment(tmp_path):
-    return os.environ | {"TMPDIR": str(tmp_path)}
+    return os.environ | {"PARETONAS_LOCKS": str(tmp_path)}
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def wait_for_queue(tmp_path):
     """Waits until some process holds the turnstile: the next one in line."""
 
     def wait():
-        path = tmp_path / f"paretonas-{os.getuid()}" / "turnstile.lock"
+        path = tmp_path / "paretonas-possible.lock"
         for _ in range(600):
             with path.open("a") as file:
                 try:
@@ -155,8 +156,7 @@ def test_a_process_that_is_killed_while_it_waits_leaves_the_queue(hold, wait_for
 
 @pytest.fixture
 def own_directory(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path / f"paretonas-{os.getuid()}"
+    monkeypatch.setenv("PARETONAS_LOCKS", str(tmp_path))
 
 
 def test_an_error_within_a_turn_ends_it(own_directory):
@@ -199,11 +199,50 @@ def test_a_training_that_renews_its_turn_lets_a_measurement_pass_that_waits(own_
     assert order == ["measured", "trains on"]
 
 
-def test_a_directory_that_is_a_link_is_refused(own_directory, tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    own_directory.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(PermissionError, match="must belong to the user"), training_turn():
+def test_a_lock_that_is_a_link_is_refused(own_directory, tmp_path):
+    (tmp_path / "paretonas-possible.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"), training_turn():
         pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("cores", [True, False], ids=["files of the kernel", "a shared directory"])
+def test_jobs_of_a_machine_take_turns_whatever_their_temporary_directories_are(cores, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "machine"
+    elsewhere.mkdir()
+    monkeypatch.setattr(locks, "CORES", elsewhere)  # the locks of this machine are for those who use it
+    monkeypatch.setattr(locks, "SHARED", (tmp_path / "missing", elsewhere))
+    monkeypatch.delenv("PARETONAS_LOCKS")
+    if cores:
+        for name in (locks.TURNSTILE, locks.ROOM):
+            (elsewhere / name).write_text("0-1")
+    with measuring_turn():
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        with pytest.raises(TimeoutError), measuring_turn(within_s=0.1):
+            pass
+    found = sorted(path.name for path in elsewhere.iterdir())
+    assert found == (["online", "possible"] if cores else ["paretonas-online.lock", "paretonas-possible.lock"])
+
+
+@pytest.mark.skipif(not locks.CORES.is_dir(), reason="a system that has no files about cores")
+def test_the_kernels_files_about_cores_can_be_locked(tmp_path, monkeypatch):
+    """As `possible` is, of which nobody takes an exclusive lock for long."""
+    monkeypatch.setattr(locks, "TURNSTILE", "kernel_max")  # another file of the same kind, which no turn waits for
+    monkeypatch.setattr(locks, "ROOM", "offline")
+    monkeypatch.delenv("PARETONAS_LOCKS")
+    with measuring_turn(), pytest.raises(TimeoutError), measuring_turn(within_s=0.1):
+        pass
+
+
+def test_a_lock_of_one_user_is_one_of_all(own_directory, tmp_path):
+    before = os.umask(0o077)
+    try:
+        with training_turn():
+            modes = {path.stat().st_mode & 0o777 for path in tmp_path.glob("paretonas-*.lock")}
+    finally:
+        os.umask(before)
+    assert modes == {0o444}
 
 
 def test_a_measurement_waits_no_longer_than_it_was_told():

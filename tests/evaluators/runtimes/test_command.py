@@ -1,7 +1,6 @@
 import os
 import shlex
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -26,11 +25,6 @@ for _ in range(40):
     session.run(None, {"image": image})
     print(1e6 * (time.perf_counter() - start), "us")
 """
-
-
-@pytest.fixture(autouse=True)
-def own_turns(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture

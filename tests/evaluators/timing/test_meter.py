@@ -1,7 +1,6 @@
 import contextlib
 import os
 import signal
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -22,11 +21,6 @@ TARGET = Target("onnxruntime")
 SHAPE = (8, 8, 1)
 QUICK = Precision(half_width=0.5, at_least_s=0.05, at_most_s=1.0)
 ENDLESS = Precision(at_least_s=60.0, at_most_s=60.0)
-
-
-@pytest.fixture(autouse=True)
-def own_turns(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture(scope="module")
