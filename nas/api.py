@@ -1,5 +1,6 @@
 """The Python interface: `search` returns a `Run`, which is asked for the front, the winner and the exported file."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,5 +83,5 @@ def search(config: SearchConfig, run: str | Path | None = None, **options: Any) 
 
 
 def new_run_directory() -> Path:
-    """Returns a path under `runs` that is named after the time."""
-    return Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    """Returns a path under `runs` that is named after the time, and another one each time that it is asked."""
+    return Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

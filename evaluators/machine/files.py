@@ -1,16 +1,19 @@
 """Files and directories that appear whole or not at all."""
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from search_spaces.errors import InvalidInput
 
+STDOUT = (Path("-"), Path("/dev/stdout"))
 BEING_WRITTEN, BEFORE = "written-", ".before"  # in the names of directories that are not in their place
 
 
@@ -33,11 +36,22 @@ def require_writable(path: Path, what: str) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file beside its place and moves it there, so that nobody ever sees half of it.
 
+    A symbolic link stays, and what it leads to is written. A pipe or a device is written into; `-` is standard output.
+
     Raises:
         OSError: it cannot be written there; names `path`.
     """
+    if path in STDOUT:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    place = followed(path)
+    if place.exists() and not place.is_file():
+        place.write_bytes(content)  # raises for a directory
+        return
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     temporary = Path(name)
@@ -45,18 +59,33 @@ def write_whole(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         temporary.chmod(0o644)
-        temporary.replace(path)
+        temporary.replace(place)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def followed(path: Path) -> Path:
+    """Returns the place that symbolic links lead to from a path; the path itself where there are none.
+
+    Raises:
+        OSError: the links lead in a circle.
+    """
+    if not path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
+        return path  # also a pipe behind a link of /proc, which has no other name
+    place = Path(os.path.realpath(path))
+    if place.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return place
 
 
 @contextlib.contextmanager
 def whole_directory(path: Path) -> Iterator[Path]:
     """Yields a new directory that takes the place of `path` when the block ends well, and else is removed.
 
-    What was there before is removed last. What killed processes have left is put right first; a directory that a living
-    process still fills is locked.
+    A symbolic link stays, and what it leads to is replaced. What was there before is removed last. What killed
+    processes have left is put right first; a directory that a living process still fills is locked.
     """
+    path = followed(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{BEING_WRITTEN}"
     for left in sorted(path.parent.glob(f"{glob.escape(prefix)}*")):

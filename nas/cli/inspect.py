@@ -24,17 +24,21 @@ from nas.cli.options import (
 def show_front(
     run: RunArgument,
     json: Annotated[bool, typer.Option("--json", help="print every candidate as JSON")] = False,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="write every candidate to a CSV file",
-                                             show_default=False)] = None,
-    png: Annotated[Path | None, typer.Option(help="draw accuracy against latency", show_default=False)] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help="write every candidate to a CSV "
+                                             "file; - is standard output")] = None,
+    png: Annotated[Path | None, typer.Option(show_default=False, help="draw accuracy against latency; - is standard "
+                                             "output")] = None,
 ) -> None:
     """Show the Pareto front of a run, finished or not."""
-    from evaluators.machine.files import write_whole
+    from evaluators.machine.files import STDOUT, write_whole
     from nas.api import Run
     from nas.cli.terminal import console_on_stdout, print_front
     from nas.report.records import rows, to_csv, to_json
+    from search_spaces.errors import require
 
     found = Run.open(run)
+    into_stdout = [one for one in (csv, png) if one in STDOUT]
+    require(len(into_stdout) + json <= 1, "standard output takes one of the CSV file, the PNG file and JSON")
     if png is not None:
         found.plot(png)
     records = rows(found.candidates(), found.config.objectives)
@@ -42,7 +46,7 @@ def show_front(
         write_whole(csv, to_csv(records).encode())
     if json:
         sys.stdout.write(to_json(records))
-    else:
+    elif not into_stdout:
         print_front(found, console_on_stdout())
 
 

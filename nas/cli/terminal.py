@@ -22,6 +22,11 @@ def console_on_stdout() -> Console:
     return Console(width=None if sys.stdout.isatty() else 100)
 
 
+def console_on_stderr() -> Console:
+    """Returns the console of a command whose stdout takes a file."""
+    return Console(stderr=True)
+
+
 def print_front(run: "Run", console: Console) -> None:
     """Prints the front of a run as a plot and a table."""
     candidates, objectives = run.candidates(), run.config.objectives

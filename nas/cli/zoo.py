@@ -30,6 +30,7 @@ def import_network(
         metavar="PREFIX", help="which of several sets of weights, as model_ema", show_default=False)] = None,
 ) -> None:
     """Read pretrained weights into a published network."""
+    from evaluators.machine.files import STDOUT
     from evaluators.networks.checkpoint import save_network
     from evaluators.networks.pretrained import (
         choose_tensors,
@@ -38,7 +39,7 @@ def import_network(
         read_reference,
         read_weights,
     )
-    from nas.cli.terminal import console_on_stdout
+    from nas.cli.terminal import console_on_stderr, console_on_stdout
     from search_spaces.errors import require
     from search_spaces.zoo import ZOO, assumed, load_network, zoo_name
 
@@ -47,7 +48,7 @@ def import_network(
     architecture = load_network(name, classes=classes)
     tensors, prefix = choose_tensors(read_weights(file), architecture.program, weights_of or "")
     arrays = import_weights(architecture, tensors, ZOO[zoo_name(name)].family)
-    console = console_on_stdout()
+    console = console_on_stderr() if path in STDOUT else console_on_stdout()
     if prefix:
         console.print(f"prefix '{prefix}' stripped from the names of {len(tensors)} tensors", highlight=False)
     if reference is not None:

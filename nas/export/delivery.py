@@ -13,7 +13,7 @@ from pathlib import Path
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Fidelity
 from evaluators.latency import MeasurementFailed
-from evaluators.machine.files import require_writable, whole_directory
+from evaluators.machine.files import STDOUT, followed, require_writable, whole_directory
 from evaluators.networks.weights import Weights, initial_arrays
 from evaluators.recipe import Recipe
 from evaluators.runtimes import (
@@ -107,9 +107,12 @@ def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
         if (runtime := FORMATS[name].runtime) is not None:
             require_installed(runtime)
     if directory is not None:
-        require(not directory.exists() or (directory / CERTIFICATE).is_file(), "an export goes to a new directory or "
-                f"takes the place of another export, but got '{directory}'")
-        require_writable(directory.parent, "the place of an export")
+        require(directory not in STDOUT, f"an export goes to a directory, but got '{directory}'")
+        replaceable = not directory.exists() or (directory / CERTIFICATE).is_file() or (
+            directory.is_dir() and not any(directory.iterdir()))
+        require(replaceable, "an export goes to a new or empty directory or takes the place of another export, but got "
+                f"'{directory}'")
+        require_writable(followed(directory).parent, "the place of an export")
         require_replaceable(weights_beside(directory))
 
 

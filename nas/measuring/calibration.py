@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluators.latency import MeasurementFailed
-from evaluators.machine.files import require_writable
+from evaluators.machine.files import STDOUT, require_writable
 from evaluators.prediction.predictor import FEWEST, LEVEL, Measured, Predictor, Row, chosen, fit
 from evaluators.prediction.timings import Timings, read_rows
 from nas.measuring.meters import CAREFUL, Gauge
@@ -26,6 +26,7 @@ FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a n
 
 def timings_path(out: Path) -> Path:
     """Returns where the timings are kept from which a predictor in the file `out` is learned."""
+    require(out not in STDOUT, f"a predictor is written to a file, as its timings lie beside it, but got '{out}'")
     require(out.suffix != ".csv", f"a predictor is written beside the CSV file of its timings, but got '{out}' for it")
     return out.with_suffix(".csv")
 

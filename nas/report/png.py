@@ -1,7 +1,6 @@
 """The plot of accuracy against latency as a PNG file."""
 
 import io
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from evaluators.machine.files import write_whole
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate
 from nas.problem.quantities import format_latency_ms
 from nas.report.measured import accuracy_text, latency_text
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
+from search_spaces.errors import require
 
 DPI = 200  # twice the usual 100
 SIZE_INCHES = (8.0, 5.2)
@@ -32,15 +33,11 @@ _LABEL_OFFSETS = tuple((side * right, up) for up in (3, -3, 8, -8) for side in (
 
 def write_png(path: Path, candidates: Sequence[Candidate], budgets: Budgets,
               objectives: Sequence[str] = DEFAULT_OBJECTIVES, title: str = "Accuracy against latency") -> None:
-    """Writes the plot; the file is either whole or not there."""
+    """Writes the plot, whole or not at all; raises `InvalidInput` for the name of another kind of picture."""
+    require(path.suffix.lower() in ("", ".png"), f"a plot is a PNG file, but got '{path}'")
     image = io.BytesIO()
     draw_front(candidates, budgets, objectives, title).savefig(image, format="png", dpi=DPI)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(image.getvalue())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, image.getvalue())
 
 
 def draw_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,

@@ -62,6 +62,10 @@ def test_a_search_without_a_directory_goes_to_one_named_after_the_time(make_conf
     assert (tmp_path / run.path / "run.toml").is_file()
 
 
+def test_searches_that_begin_in_the_same_second_go_to_directories_of_their_own():
+    assert len({new_run_directory() for _ in range(50)}) == 50
+
+
 def test_the_front_is_drawn_into_a_file(run, tmp_path):
     run.plot(tmp_path / "front.png")
     with Image.open(tmp_path / "front.png") as image:

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,53 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
     with pytest.raises(OSError, match="directory"):
         write_whole(path, b"content")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symbolic_link_stays_and_what_it_leads_to_is_written(there, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    place = tmp_path / "elsewhere" / "file.bin"
+    if there:
+        place.write_bytes(b"before")
+    (tmp_path / "second").symlink_to(place)
+    (tmp_path / "first").symlink_to("second")
+    write_whole(tmp_path / "first", b"content")
+    assert place.read_bytes() == b"content"
+    assert (tmp_path / "first").readlink() == Path("second")
+    assert (tmp_path / "second").is_symlink()
+    assert list(place.parent.iterdir()) == [place]
+
+
+def test_links_that_lead_in_a_circle_are_named(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(OSError, match="symbolic links") as raised:
+        write_whole(tmp_path / "a", b"content")
+    assert raised.value.filename == str(tmp_path / "a")
+    assert (tmp_path / "a").is_symlink()
+
+
+def test_a_pipe_is_written_into_and_stays(tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        write_whole(pipe, b"content")
+        assert reader.stdout.read() == b"content"
+    assert pipe.is_fifo()
+
+
+def test_a_device_is_written_into_and_stays():
+    write_whole(Path(os.devnull), b"content")
+    assert Path(os.devnull).is_char_device()
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1"])
+def test_standard_output_is_written_into_be_it_a_pipe_or_a_file(name, tmp_path):
+    script = ("import sys\nfrom pathlib import Path\nfrom evaluators.machine.files import write_whole\n"
+              "print('before')\nsys.stdout.flush()\nwrite_whole(Path(sys.argv[1]), b'content')\n")
+    command = [sys.executable, "-c", script, name]
+    assert subprocess.run(command, check=True, capture_output=True, cwd=tmp_path).stdout == b"before\ncontent"
+    assert list(tmp_path.iterdir()) == []
 
 
 FILLING = """
@@ -76,6 +124,18 @@ def test_a_directory_takes_the_place_of_the_one_before_when_it_is_whole(tmp_path
     with pytest.raises(KeyboardInterrupt), whole_directory(place) as directory:
         raise KeyboardInterrupt
     assert content(tmp_path / "new") == {"place": "second"}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_to_a_directory_stays_and_the_directory_is_replaced(there, tmp_path):
+    place = tmp_path / "elsewhere" / "place"
+    if there:
+        place.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(place)
+    with whole_directory(tmp_path / "link") as directory:
+        (directory / "file").write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert content(place.parent) == {"place": "new"}
 
 
 @pytest.mark.parametrize("moment", ["filling", "moving"])

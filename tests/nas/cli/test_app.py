@@ -257,6 +257,22 @@ def test_the_front_as_json_has_a_row_for_every_trial(nas, run):
     assert best["on_front"]
 
 
+@pytest.mark.parametrize(("option", "begins"), [("--csv", "trial,"), ("--png", "\ufffdPNG")])
+def test_standard_output_takes_a_file_of_the_front_and_nothing_else(workplace, run, tmp_path, option, begins):
+    done = subprocess.run([NAS, "pareto", run, option, "-"], cwd=tmp_path, capture_output=True, check=True)
+    text = done.stdout.decode(errors="replace")
+    assert text.startswith(begins)
+    assert "accuracy" not in text.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_output_takes_one_thing_only(nas, run, tmp_path):
+    for options in (("--csv", "-", "--json"), ("--csv", "-", "--png", "-")):
+        status, out, err = nas("pareto", run, *options)
+        assert (status, out) == (2, "")
+        assert "standard output takes one of" in err
+
+
 def test_the_front_as_csv_and_png_are_files(nas, run, tmp_path):
     status, out, _ = nas("pareto", run, "--csv", tmp_path / "front.csv", "--png", tmp_path / "front.png")
     assert status == 0

@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -17,6 +18,7 @@ from evaluators.runtimes import RUNTIMES, Options
 from evaluators.timing.meter import measure_once
 from nas.api import Run
 from nas.engine.search import Silent, run_search
+from nas.export.delivery import require_deliverable
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import accuracy_interval, winner
 from nas.testing import random_arrays
@@ -246,9 +248,18 @@ def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(run, ma
     (tmp_path / "precious" / "thesis.tex").write_text("years of work")
     (tmp_path / "file").write_text("mine")
     for directory in ("precious", "file"):
-        with pytest.raises(InvalidInput, match="an export goes to a new directory"):
-            run.export(out=tmp_path / directory)
+        with pytest.raises(InvalidInput, match="an export goes to a new or empty directory"):
+            require_deliverable([], tmp_path / directory)
     assert (tmp_path / "precious" / "thesis.tex").read_text() == "years of work"
+
+
+def test_an_export_goes_to_an_empty_directory_also_behind_a_link_and_never_to_standard_output(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    for name in ("new", "empty", "link"):
+        require_deliverable([], tmp_path / name)
+    with pytest.raises(InvalidInput, match="an export goes to a directory, but got '-'"):
+        require_deliverable([], Path("-"))
 
 
 def test_data_that_have_changed_since_the_search_are_refused(run, made_up, inputs, tmp_path):

@@ -15,6 +15,7 @@ from nas.problem.costs import Costs
 from nas.report.png import DPI, SIZE_INCHES, draw_front, write_png
 from nas.report.scene import build_scene
 from nas.report.terminal import plot_front
+from search_spaces import InvalidInput
 
 
 def costs_at(latency_ms):
@@ -100,14 +101,21 @@ def test_a_png_is_written_whole_at_twice_the_usual_resolution(tmp_path, candidat
         assert np.any(np.all(pixels == np.round(np.array(to_rgb(colour)) * 255), axis=1)), colour
 
 
+@pytest.mark.parametrize("name", ["front.jpg", "front.JPEG", "front.svg", "front.pdf"])
+def test_a_plot_in_the_name_of_another_kind_of_picture_is_refused(name, tmp_path, candidates, budgets):
+    with pytest.raises(InvalidInput, match=rf"a plot is a PNG file, but got '.*{name}'"):
+        write_png(tmp_path / name, candidates, budgets)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_png_that_cannot_be_drawn_leaves_the_old_one(tmp_path, candidates, budgets, monkeypatch):
     path = tmp_path / "front.png"
     path.write_bytes(b"old")
 
-    def full(self, data):
+    def full(self, target):
         raise OSError("no space left")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("pathlib.Path.replace", full)
     with pytest.raises(OSError, match="no space"):
         write_png(path, candidates, budgets)
     assert path.read_bytes() == b"old"
