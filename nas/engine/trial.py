@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -199,7 +200,12 @@ def _score(evaluation: Evaluation, architecture: Architecture, epochs: int, chec
 
 
 def _values(evaluation: Evaluation, own: Candidate) -> tuple[float, ...]:
-    """Returns the objectives of a candidate; 0 where none was reached, in a trial that its constraints rule out."""
+    """Returns the objectives of a candidate; of one that was not trained those that dominate nothing.
+
+    Its constraints rule it out, but there are displays of fronts that do not read them.
+    """
+    if own.accuracy is None:
+        return tuple(0.0 if name == "accuracy" else math.inf for name in evaluation.objectives)
     values = {"accuracy": own.accuracy, "latency": own.latency_ms, "macs": own.costs.macs, "params": own.costs.params}
     return tuple(float(values[name] or 0) for name in evaluation.objectives)
 

@@ -17,6 +17,7 @@ import json
 import math
 import shutil
 import tomllib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -140,13 +141,18 @@ class RunDirectory:
             yield
 
     def study(self, sampler: "optuna.samplers.BaseSampler | None" = None) -> "optuna.Study":
-        """Returns the study of the run, made where there is none."""
+        """Returns the study of the run, made where there is none; a search, which has a sampler, names its values."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        return optuna.create_study(storage=sqlite_storage(self.path / "study.db"), sampler=sampler,
-                                   study_name="search", directions=directions(self.config.objectives),
-                                   load_if_exists=True)
+        study = optuna.create_study(storage=sqlite_storage(self.path / "study.db"), sampler=sampler,
+                                    study_name="search", directions=directions(self.config.objectives),
+                                    load_if_exists=True)
+        if sampler is not None and study.metric_names is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(self.config.objectives))
+        return study
 
     def told(self, study: "optuna.Study | None" = None) -> list[Candidate]:
         """Returns the candidates of all trials, in the order of their numbers, as these were told.

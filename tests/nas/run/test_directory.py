@@ -225,3 +225,19 @@ def test_a_search_without_any_limit_has_a_number_of_trials():
 def test_budgets_of_a_configuration_hold_what_a_percentile_came_to():
     config = SearchConfig(latency_percentile=30.0, macs=5, size_bytes=7)
     assert config.budgets(0.08) == Budgets(latency_ms=0.08, macs=5, size_bytes=7)
+
+
+@pytest.mark.parametrize("budget", [{"latency_ms": 0.045}, {"macs": 45_000}])
+@pytest.mark.parametrize("objectives", [("accuracy", "latency"), ("accuracy", "params")])
+def test_a_front_of_told_values_holds_trained_candidates_only_and_says_what_they_are(
+        budget, objectives, make_config, gauge, tmp_path):
+    """As displays draw it that read no constraints, with Optuna's own judgement of who dominates whom."""
+    run = run_search(make_config(trials=6, objectives=objectives, **budget), tmp_path, gauge=gauge)
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{run.path}/study.db")
+    trained = {candidate.trial for candidate in run.candidates() if candidate.trained}
+    complete = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    assert len(trained) < len(complete)
+    front = [one.number for one in complete if not any(
+        optuna.study._multi_objective._dominates(other, one, study.directions) for other in complete)]
+    assert set(front) <= trained
+    assert study.metric_names == list(objectives)
