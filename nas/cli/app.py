@@ -1,5 +1,6 @@
 """The command line: its commands and their errors. Nothing heavy is imported before it is needed."""
 
+import io
 import signal
 import sys
 from collections.abc import Callable
@@ -42,6 +43,8 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="show tracebacks
 def main() -> None:
     """Runs the command line; an error is one line: wrong input has status 2, a failure status 1."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that temporary files are removed
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows a question mark
     try:
         _require_own_packages()
         status = app(prog_name="nas", standalone_mode=False) or 0

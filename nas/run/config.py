@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
 from evaluators.evaluator import Make
@@ -24,6 +26,7 @@ from search_spaces.errors import require, unknown
 KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
                          int | None: "a whole number or None", int | float | None: "a number or None"}
 CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a search may be resumed with other values of
+SCRIPT = "__main__"  # the module of a script or notebook, which no other process finds
 FITTED = "fitted"  # the space that is searched by default
 AUTO, BY_HAND, FILLED, NOTHING = "auto", "by-hand", "filled", "none"  # words for what to evaluate first
 TRIALS = 20  # where nothing else ends a search
@@ -110,6 +113,7 @@ class SearchConfig:
     workers: int = 1
 
     def __post_init__(self) -> None:
+        self._normalise_numbers()
         self._normalise_sequences()
         self._normalise_names()
         self._normalise_start()
@@ -120,9 +124,19 @@ class SearchConfig:
         self.recipe.require_training()
         self._check_early_stopping()
         self._check_numbers()
+        require(self.workers == 1 or not self.evaluator.startswith(f"{SCRIPT}:"), "workers find an evaluator in its "
+                f"module, but got '{self.evaluator}' of a script or notebook: put it into a module")
         self._check_budgets()
         if self.trials is None and self.time_s is None and self.patience is None:
             object.__setattr__(self, "trials", TRIALS)
+
+    def _normalise_numbers(self) -> None:
+        """Makes plain numbers of numpy's, and whole ones of floats such as 20e6 where whole ones are meant."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            plain = value.item() if isinstance(value, np.generic) else value
+            whole = field.type in (int, int | None) and isinstance(plain, float) and plain.is_integer()
+            object.__setattr__(self, field.name, int(plain) if whole else plain)
 
     def _normalise_sequences(self) -> None:
         """Makes tuples of lists."""
@@ -136,16 +150,17 @@ class SearchConfig:
         """Makes paths absolute, so that a run is resumed from anywhere, and puts names in the place of plug-ins."""
         for name, known in (("space", SPACES), ("data", DATASETS)):
             value = getattr(self, name)
-            if isinstance(value, str | Path) and value not in known and Path(value).exists():
-                object.__setattr__(self, name, str(Path(value).absolute()))
+            if isinstance(value, str | Path) and value not in known and (path := Path(value).expanduser()).exists():
+                object.__setattr__(self, name, str(path.absolute()))
         if isinstance(self.data, str) and is_table(self.data):
             kind, _, file = self.data.removeprefix(PREFIX).partition(":")
             if file:
-                object.__setattr__(self, "data", f"{PREFIX}{kind}:{Path(file).absolute()}")
+                object.__setattr__(self, "data", f"{PREFIX}{kind}:{Path(file).expanduser().absolute()}")
         object.__setattr__(self, "start", tuple(str(Path(name).absolute()) if is_run(name) else name
                                                 for name in self.start))
         object.__setattr__(self, "latency_from", tuple(
-            name if name in (PREDICTOR, TIMING) else str(Path(name).absolute()) for name in self.latency_from))
+            name if name in (PREDICTOR, TIMING) else str(Path(name).expanduser().absolute())
+            for name in self.latency_from))
         for field, rule in (("evaluator", "an evaluator must be a function"), ("strategy", "a strategy must be")):
             if callable(given := getattr(self, field)):
                 named = f"{given.__module__}:{getattr(given, '__qualname__', '')}"

@@ -122,7 +122,9 @@ def load(path: str, what: str, kind: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        raise InvalidInput(f"{what} must name {kind}, but '{module_name}' has no '{name}'") from None
+        advice = "; of a script or notebook it is not found again: put it into a module"
+        raise InvalidInput(f"{what} must name {kind}, but '{module_name}' has no '{name}'"
+                           + (advice if module_name == "__main__" else "")) from None
 
 
 def _import(module_name: str) -> ModuleType:

@@ -257,6 +257,13 @@ def test_the_front_as_json_has_a_row_for_every_trial(nas, run):
     assert best["on_front"]
 
 
+def test_a_terminal_of_ascii_shows_what_it_can(run, tmp_path):
+    for arguments in (("pareto", run), ("pareto", tmp_path / "näs")):
+        done = in_a_process(*arguments, cwd=tmp_path, PYTHONIOENCODING="ascii", LC_ALL="C")
+        assert "UnicodeEncodeError" not in done.stderr
+        assert done.returncode == (0 if arguments[1] == run else 2)
+
+
 @pytest.mark.parametrize(("option", "begins"), [("--csv", "trial,"), ("--png", "\ufffdPNG")])
 def test_standard_output_takes_a_file_of_the_front_and_nothing_else(workplace, run, tmp_path, option, begins):
     done = subprocess.run([NAS, "pareto", run, option, "-"], cwd=tmp_path, capture_output=True, check=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from evaluators.latency import Latency
 from nas.engine.search import run_search
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import winner
-from nas.run.config import SearchConfig
+from nas.run.config import SearchConfig, evaluator_named
 from nas.run.directory import Resolved, RunDirectory
 from nas.run.environment import environment
 from search_spaces import InvalidInput
@@ -241,3 +242,36 @@ def test_a_front_of_told_values_holds_trained_candidates_only_and_says_what_they
         optuna.study._multi_objective._dominates(other, one, study.directions) for other in complete)]
     assert set(front) <= trained
     assert study.metric_names == list(objectives)
+
+
+@given(st.integers(1, 10**9), st.sampled_from([np.int32, np.int64, np.uint32, np.float64, float]))
+def test_a_whole_number_is_one_whatever_its_type(number, kind):
+    config = SearchConfig(macs=kind(number), trials=kind(number))
+    assert (config.macs, config.trials) == (number, number)
+    assert type(config.macs) is type(config.trials) is int
+
+
+def test_a_latency_may_be_a_number_of_numpys():
+    latency_ms = SearchConfig(latency_ms=np.float32(0.5)).latency_ms
+    assert (latency_ms, type(latency_ms)) == (0.5, float)
+
+
+def test_a_path_may_begin_with_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("photos", "space.toml"):
+        (tmp_path / name).touch()
+    config = SearchConfig(space="~/space.toml", data="~/photos", latency_ms=1.0, latency_from=("~/saved.json",))
+    assert (config.space, config.data, *config.latency_from) == tuple(
+        str(tmp_path / name) for name in ("space.toml", "photos", "saved.json"))
+
+
+def test_an_evaluator_of_a_script_is_refused_where_it_is_not_found_again():
+    def evaluate(architecture, data, fidelity):
+        return 0.5
+
+    evaluate.__module__, evaluate.__qualname__ = "__main__", "evaluate"
+    assert SearchConfig(evaluator=evaluate).evaluator == "__main__:evaluate"
+    with pytest.raises(InvalidInput, match="put it into a module"):
+        SearchConfig(evaluator=evaluate, workers=2)
+    with pytest.raises(InvalidInput, match="put it into a module"):  # resumed by another script
+        evaluator_named("__main__:evaluate")
