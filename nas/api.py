@@ -64,11 +64,12 @@ class Run:
     def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
                out: str | Path | None = None, epochs: int = FINAL_EPOCHS, finals: int = FINALISTS,
                accuracy_loss: float = ACCURACY_LOSS_POINTS, preprocess_inside: bool = False,
-               monitor: Monitor | None = None) -> Exported:
+               data: str | None = None, monitor: Monitor | None = None) -> Exported:
         """Returns the exported and certified winner; see `nas.export.winner.export_winner`."""
         return export_winner(self.directory, trial=trial, budgets=budgets, formats=formats,
                              out=Path(out) if out else None, epochs=epochs, finals=finals,
-                             accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, monitor=monitor)
+                             accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, data=data,
+                             monitor=monitor)
 
     def plot(self, path: str | Path) -> None:
         """Draws the front into a PNG file."""

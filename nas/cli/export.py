@@ -40,6 +40,8 @@ def export_best(
         "search cannot tell apart  [4]", show_default=False)] = None,
     accuracy_loss: AccuracyLoss = None,
     preprocess_inside: PreprocessInside = None,
+    data: Annotated[str | None, typer.Option(help="where the data of the run are now, if they have moved",
+                                             show_default=False)] = None,
 ) -> None:
     """Train the winner to the end, write its files, prove that they meet the budget."""
     import dataclasses
@@ -50,7 +52,7 @@ def export_best(
     from nas.export.finals import parse_finals
     from nas.problem.budgets import parse_limits
 
-    settings = given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside,
+    settings = given(accuracy_loss=accuracy_loss, data=data, preprocess_inside=preprocess_inside,
                      finals=parse_finals(finals) if finals else None)
     found = Run.open(run)
     budgets = dataclasses.replace(found.budgets, **parse_limits(limits)) if limits else None

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluators.datasets import Dataset, load_dataset
+from evaluators.datasets import DATASETS, Dataset, load_dataset
 from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from nas.engine.correlation import CORRELATION, known_noise
@@ -23,7 +23,7 @@ from search_spaces.errors import InvalidInput, require
 def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budgets | None = None,
                   formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
                   finals: int = FINALISTS, accuracy_loss: float = ACCURACY_LOSS_POINTS,
-                  preprocess_inside: bool = False, monitor: Monitor | None = None) -> Exported:
+                  preprocess_inside: bool = False, data: str | None = None, monitor: Monitor | None = None) -> Exported:
     """Returns the exported winner of a run.
 
     Args:
@@ -37,6 +37,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
             takes that of the search.
         accuracy_loss: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
+        data: where the data of the search are now, if they have moved; their content tells.
         monitor: what to report to.
 
     An export that was stopped goes on from the trainings that it has behind it.
@@ -51,10 +52,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
     require_deliverable(formats, out)
     require_writable(run.path, "a run directory")
-    dataset = load_dataset(config.data, seed=config.seed, resolution=run.resolved.resolution,
-                           skip_broken=config.skip_broken)
-    if dataset.fingerprint != run.resolved.data_fingerprint:
-        raise InvalidInput(f"an export needs the data of the search, but '{config.data}' has changed since")
+    dataset = _data_of(run, data or config.data)
 
     def ordered(chosen: Candidate, origin: Origin) -> tuple[Order, Path]:
         architecture = Architecture.parse(chosen.architecture)
@@ -75,6 +73,18 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         order = ordered(chosen, origin)
         if is_trained(*order) or confirmed(run, chosen, judged_by, monitor).feasible:
             return deliver(*order, monitor)
+
+
+def _data_of(run: RunDirectory, place: str) -> Dataset:
+    """Returns the data of a search from where they are now; raises `InvalidInput` for others, or none."""
+    config, here = run.config, Path(place).expanduser()
+    require(place in DATASETS or here.exists(), f"the data of this run were at '{config.data}', but '{place}' is "
+            "missing; where they are now is given as `--data`")
+    dataset = load_dataset(place if place in DATASETS else str(here), seed=config.seed, skip_broken=config.skip_broken,
+                           resolution=run.resolved.resolution)
+    require(dataset.fingerprint == run.resolved.data_fingerprint, "an export needs the data of the search, but "
+            f"'{place}' has {'changed since' if place == config.data else 'others'}")
+    return dataset
 
 
 def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe: Recipe, finals: int, monitor: Monitor

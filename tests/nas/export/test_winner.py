@@ -271,6 +271,19 @@ def test_data_that_have_changed_since_the_search_are_refused(run, made_up, input
         run.export()
 
 
+def test_data_that_have_moved_are_known_by_their_content(run, inputs, tmp_path, monkeypatch):
+    moved = dataclasses.replace(run.config, data=str(tmp_path / "gone.npz"))
+    run.directory.write(moved, run.directory.resolved)
+    with pytest.raises(InvalidInput, match=r"the data of this run were at '.*gone\.npz', but '.*' is missing"):
+        run.export()
+    arrays = dict(np.load(inputs / "data.npz"))
+    np.savez(tmp_path / "other.npz", **{**arrays, "x_test": 255 - arrays["x_test"]})
+    with pytest.raises(InvalidInput, match=r"needs the data of the search, but '.*other.npz' has others"):
+        run.export(data=str(tmp_path / "other.npz"))
+    with pytest.raises(InvalidInput, match="has no trial 99"):  # all that is left to be wrong
+        run.export(data=str(inputs / "data.npz"), trial=99)
+
+
 @pytest.mark.parametrize(("arguments", "rule"), [
     ({"trial": 99}, "has no trial 99"), ({"formats": ["tflite"]}, "unknown format 'tflite'")])
 def test_what_cannot_be_exported_is_refused_before_any_training(arguments, rule, run, monkeypatch):
