@@ -1,13 +1,20 @@
-"""What a search needs is made once, however many trials it has."""
+"""What a search needs is made once, however many trials it has, and what cannot be searched is refused before."""
 
+import dataclasses
+import json
 import tomllib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
-from nas.engine.search import run_search
+from evaluators.benchmarks.networks import nas_bench_macro
+from nas.engine.search import Silent, run_search
 from nas.problem.budgets import Budgets
+from nas.problem.candidate import front, winner
 from nas.run.config import SearchConfig
+from search_spaces import InvalidInput
 
 
 @pytest.fixture
@@ -43,3 +50,131 @@ def test_a_search_reads_its_directory_at_most_twice_and_makes_budgets_no_more_of
     assert made["tomllib"] == 2  # to compare with the configuration, and to add to it
     assert made["SearchConfig"] == 1
     assert made["Budgets"] <= 10
+
+
+@pytest.mark.parametrize(("budgets", "least"), [
+    ({"latency_ms": 0.001}, "least found among its smallest is latency 0."),
+    ({"macs": 5}, "macs "), ({"params": 5}, "params "), ({"memory_bytes": 5}, "memory "), ({"size_bytes": 5}, "size "),
+    ({"latency_ms": 0.001, "macs": 5}, "macs "),
+])
+def test_a_budget_that_no_member_meets_is_refused_before_any_training(
+        budgets, least, make_config, gauge, evaluator, tmp_path):
+    with pytest.raises(InvalidInput, match=least) as refused:
+        run_search(make_config(**budgets), tmp_path / "run", gauge=gauge)
+    assert str(Budgets(**budgets)) in str(refused.value)
+    assert evaluator.trained == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_least_latency_named_is_the_least_of_the_space(make_config, gauge, all_members, tmp_path):
+    least_ms = min(member.macs for member in all_members.values()) / 1e6
+    with pytest.raises(InvalidInput, match=f"latency {least_ms:.3g} ms"):
+        run_search(make_config(latency_ms=least_ms / 2), tmp_path / "run", gauge=gauge)
+
+
+def test_a_percentile_becomes_a_budget_that_so_many_members_meet(make_config, gauge, all_members, tmp_path):
+    run = run_search(make_config(latency_percentile=30.0, trials=2), tmp_path / "run", gauge=gauge)
+    latencies_ms = np.array([member.macs / 1e6 for member in all_members.values()])
+    assert np.mean(latencies_ms <= run.budgets.latency_ms) == pytest.approx(0.3, abs=0.05)
+    timed = len(gauge.timed)
+    again = run_search(make_config(latency_percentile=30.0, trials=3), tmp_path / "run", gauge=gauge)
+    assert again.budgets == run.budgets
+    assert len(gauge.timed) <= timed + 50  # the hundred members are not timed again
+
+
+@pytest.mark.parametrize("changes", [
+    {"strategy": "tpe"}, {"seed": 1}, {"macs": 10**9}, {"epochs": 7}, {"objectives": ("accuracy",)},
+    {"target": "onnxruntime:batch=2"}, {"batch": 32, "augmentation": "none"}, {"latency_ms": 0.5},
+])
+def test_a_run_directory_of_another_configuration_is_refused_with_each_difference(
+        changes, make_config, gauge, tmp_path):
+    run = tmp_path / "run"
+    run_search(make_config(trials=1), run, gauge=gauge)
+    before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with pytest.raises(InvalidInput, match="resumed with its own configuration") as refused:
+        run_search(make_config(trials=1, **changes), run, gauge=gauge)
+    for name, value in changes.items():
+        assert f"{name} is {getattr(make_config(), name)!r} there, {value!r} here" in str(refused.value)
+    assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_a_run_directory_is_refused_if_its_space_or_data_have_changed(make_config, gauge, inputs, tmp_path):
+    space, data = tmp_path / "space.toml", tmp_path / "data.npz"
+    space.write_text((inputs / "space.toml").read_text())
+    arrays = dict(np.load(inputs / "data.npz"))
+    np.savez(data, **arrays)
+    config = make_config(space=str(space), data=str(data), trials=1)
+    run_search(config, tmp_path / "run", gauge=gauge)
+    np.savez(data, **{**arrays, "x_val": 255 - arrays["x_val"]})
+    with pytest.raises(InvalidInput, match="data_fingerprint is"):
+        run_search(config, tmp_path / "run", gauge=gauge)
+    np.savez(data, **arrays)
+    space.write_text(space.read_text().replace("x1/2", "x1/2/3"))
+    with pytest.raises(InvalidInput, match=r"space is .*x1/2/3"):
+        run_search(config, tmp_path / "run", gauge=gauge)
+
+
+def test_two_searches_cannot_begin_in_one_directory(make_config, gauge, tmp_path):
+    class Slow(Silent):
+        """Another search begins and ends while this one still prepares."""
+
+        def say(self, text):
+            if text.startswith("space:"):
+                with ThreadPoolExecutor(1) as pool:
+                    pool.submit(run_search, make_config(trials=1, seed=5), tmp_path / "run", gauge=gauge).result()
+
+    with pytest.raises(InvalidInput, match="another has just begun"):
+        run_search(make_config(trials=1), tmp_path / "run", Slow(), gauge)
+
+
+def test_a_file_is_no_run_directory(make_config, gauge, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(InvalidInput, match="must be a directory"):
+        run_search(make_config(), tmp_path / "run", gauge=gauge)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_measured(make_config, gauge, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InvalidInput, match=r"must be a directory that can be written, but got '.*/file/run': Not a"):
+        run_search(make_config(latency_percentile=30.0), tmp_path / "file" / "run", gauge=gauge)
+    assert gauge.timed == []
+
+
+def test_a_space_that_states_its_resolution_takes_none_from_the_configuration(make_config, gauge, tmp_path):
+    (tmp_path / "fixed.toml").write_text('input = "in_r8/12"\nstages = ["conv_k3_c8_s2_relu", "head_c16_relu"]')
+    config = make_config(space=str(tmp_path / "fixed.toml"), trials=2)
+    run = run_search(config, tmp_path / "run", gauge=gauge)
+    assert {candidate.architecture.split("+")[0] for candidate in run.candidates()} == {"in_r8_c1", "in_r12_c1"}
+    with pytest.raises(InvalidInput, match=r"states \(8, 12\)"):
+        run_search(dataclasses.replace(config, resolution=10), tmp_path / "other", gauge=gauge)
+
+
+KEYS = {"22222222": 0.93, "11111111": 0.9, "02010100": 0.8, "00000000": 0.5, "10000000": 0.6, "20000000": 0.65}
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of six networks in the form of NAS-Bench-Macro."""
+    file = tmp_path / "table.json"
+    file.write_text(json.dumps({key: {"mean_acc": 100 * accuracy} for key, accuracy in KEYS.items()}))
+    return f"table:nas-bench-macro:{file}"
+
+
+@pytest.mark.parametrize("strategy", ["random", "surrogate"])
+def test_a_table_takes_the_place_of_data_space_and_training(table, strategy, tmp_path):
+    config = SearchConfig(data=table, objectives=("accuracy", "macs"), strategy=strategy, trials=6)
+    candidates = run_search(config, tmp_path / "run").candidates()
+    assert {candidate.architecture: candidate.accuracy for candidate in candidates} == pytest.approx(
+        {nas_bench_macro(key).text: accuracy for key, accuracy in KEYS.items()})
+    found = front(candidates, ("accuracy", "macs"))
+    assert winner(candidates).architecture == nas_bench_macro("22222222").text
+    assert sorted(c.costs.macs for c in found) == sorted(nas_bench_macro(key).macs for key in KEYS if not any(
+        KEYS[other] > KEYS[key] and nas_bench_macro(other).macs <= nas_bench_macro(key).macs for other in KEYS))
+
+
+def test_a_table_without_latencies_is_asked_for_none(table, tmp_path):
+    for config in (SearchConfig(data=table), SearchConfig(data=table, objectives=("accuracy",), latency_ms=0.1)):
+        with pytest.raises(InvalidInput, match="a latency must be in the table, but nas-bench-macro has none"):
+            run_search(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
