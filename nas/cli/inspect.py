@@ -111,9 +111,9 @@ def show_space(
     console.print(f"{name}: {float(bound.size):.3g} architectures, {len(bound.parameters)} choices", highlight=False,
                   soft_wrap=True)
     with Terminal(console) as monitor, file_gauges(config.targets) as gauges:
+        member = require_feasible(bound, budgets, gauges, seed, monitor.progress) if budgets.limits else None
         monitor.show(survey_table(survey(bound, gauges, seed, progress=monitor.progress)))
-        if budgets.limits:
-            member = require_feasible(bound, budgets, gauges, seed, monitor.progress)
+        if member:
             monitor.say(f"{budgets}: can be met, e.g. by {member.text}")
 
 

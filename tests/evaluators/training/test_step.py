@@ -65,7 +65,7 @@ def test_a_step_is_that_of_optax_adamw_on_the_gradient_of_the_whole_network(text
             targets = optax.smooth_labels(jax.nn.one_hot(labels, 10), optimizer.label_smoothing)
             return optax.softmax_cross_entropy(logits.reshape(8, 10), targets).mean(), after
 
-        (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights)
+        (loss, after), gradient = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(weights)
         rate = float(np.float32(1e-3))
         reference = optax.adamw(rate, optimizer.momentum, optimizer.second_momentum, optimizer.epsilon,
                                 weight_decay=optimizer.weight_decay,
