@@ -87,8 +87,16 @@ class Surrogate:
         pending = [member for candidate, member in met if candidate.state == "running"]
         left = np.concatenate([np.full(len(new), self._problem.epochs), observations.left[stopped]])
         with self._one_thread():
-            best = int(np.argmax(self._gains(candidates, observations, pending) / left))
+            best = int(np.argmax(self._gains(candidates, observations, pending, self._aims(len(known))) / left))
         return candidates[best].assignment
+
+    def _aims(self, known: int) -> list[int]:
+        """Returns the objectives that a proposal is for: under budgets, every other one is for the winner's accuracy.
+
+        The hypervolume of a front grows most at its cheap end, far from the budgets.
+        """
+        objectives = self._problem.objectives
+        return [0] if self._problem.budgets.limits and known % 2 else list(range(len(objectives)))
 
     def _member(self, candidate: Candidate) -> Member | None:
         """Returns the member that a candidate is, or is going to be, if the space has it."""
@@ -131,12 +139,14 @@ class Surrogate:
         most = max(1.0, min(excess))
         return [member for member, own in zip(candidates, excess, strict=True) if own <= most]
 
-    def _gains(self, candidates: Sequence[Member], observations: Observations, running: Sequence[Member]) -> Matrix:
+    def _gains(self, candidates: Sequence[Member], observations: Observations, running: Sequence[Member],
+               aims: Sequence[int]) -> Matrix:
         """Returns the expected gain of each candidate, times the probability that it is within the budgets."""
-        queries, objectives = [*candidates, *running], observations.objectives
+        queries, objectives = [*candidates, *running], observations.objectives[:, aims]
+        names = [self._problem.objectives[aim] for aim in aims]
         points = self._members.features(queries)
         predicted = [self._known_or_predicted(name, observations, column, queries, points)
-                     for name, column in zip(self._problem.objectives, objectives.T, strict=True)]
+                     for name, column in zip(names, objectives.T, strict=True)]
         means, deviations = (np.stack(each, axis=1) for each in zip(*predicted, strict=True))
         known = ~np.isnan(objectives).any(axis=1) & observations.feasible
         front = objectives[known & (observations.left == 0)]
@@ -144,7 +154,7 @@ class Surrogate:
         gains = np.ones(len(candidates))
         if known.any() or running:
             reference = np.array([_worst(name, column, queries)
-                                  for name, column in zip(self._problem.objectives, objectives.T, strict=True)])
+                                  for name, column in zip(names, objectives.T, strict=True)])
             gains = expected_gain(means[:len(candidates)], deviations[:len(candidates)], front, reference)
         for name, ratios in observations.ratios.items():
             mean, deviation = self._predicted(f"limit of {name}", observations.members, ratios, points)
