@@ -34,8 +34,13 @@ def logistic_regression(train: Split, test: Split, dataset: Dataset, penalty: fl
     """
     classes = len(dataset.classes)
     x, test_x = _pixels(train.images), _pixels(test.images)
-    targets = jax.nn.one_hot(train.labels, classes)
+    kernel, bias = _fitted(x, jax.nn.one_hot(train.labels, classes), penalty)
+    return float(np.mean(np.argmax(np.asarray(test_x) @ np.asarray(kernel) + np.asarray(bias), -1) == test.labels))
 
+
+@jax.jit
+def _fitted(x: jax.Array, targets: jax.Array, penalty: float) -> tuple[jax.Array, jax.Array]:
+    """Returns the kernel `[F, classes]` and the bias of least loss on rows `[N, F]`; compiled once for their shape."""
     def loss(weights: tuple[jax.Array, jax.Array]) -> jax.Array:
         logits = x @ weights[0] + weights[1]
         return optax.softmax_cross_entropy(logits, targets).mean() + penalty * (weights[0] ** 2).sum() / (2 * len(x))
@@ -43,18 +48,14 @@ def logistic_regression(train: Split, test: Split, dataset: Dataset, penalty: fl
     optimizer = optax.lbfgs()
     value_and_grad = optax.value_and_grad_from_state(loss)
 
-    @jax.jit
-    def fit(weights: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        def step(_: int, carry: tuple) -> tuple:
-            weights, state = carry
-            value, gradient = value_and_grad(weights, state=state)
-            updates, state = optimizer.update(gradient, state, weights, value=value, grad=gradient, value_fn=loss)
-            return optax.apply_updates(weights, updates), state
+    def step(_: int, carry: tuple) -> tuple:
+        weights, state = carry
+        value, gradient = value_and_grad(weights, state=state)
+        updates, state = optimizer.update(gradient, state, weights, value=value, grad=gradient, value_fn=loss)
+        return optax.apply_updates(weights, updates), state
 
-        return jax.lax.fori_loop(0, STEPS, step, (weights, optimizer.init(weights)))[0]
-
-    kernel, bias = fit((jnp.zeros((x.shape[1], classes)), jnp.zeros(classes)))
-    return float(np.mean(np.argmax(test_x @ kernel + bias, -1) == test.labels))
+    weights = jnp.zeros((x.shape[1], targets.shape[1])), jnp.zeros(targets.shape[1])
+    return jax.lax.fori_loop(0, STEPS, step, (weights, optimizer.init(weights)))[0]
 
 
 @functools.partial(jax.jit, static_argnames="resolution")
