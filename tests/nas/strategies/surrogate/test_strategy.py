@@ -77,7 +77,7 @@ def test_a_measured_budget_is_learned_from_what_broke_it():
         return [accuracy(network) if violation <= 0 else 0.0, network.params / 1e6]
 
     found = ask(study_of(Problem(SPACE, budgets=Budgets(latency_ms=1.0))), SPACE, 60, tell)
-    assert sum(network.params <= limit for network in found[30:]) > 15  # of 30; by chance 3, and the best lie at the edge
+    assert sum(network.params <= limit for network in found[30:]) > 15  # of 30; by chance 3: the best lie at the edge
 
 
 def test_candidates_that_run_elsewhere_are_not_proposed_and_spread_the_others():
