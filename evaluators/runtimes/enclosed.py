@@ -19,10 +19,12 @@ def enclosed(content: bytes, metadata: Mapping[str, str]) -> bytes:
         return content
     file = io.BytesIO(content)
     file.seek(len(content))
+    texts = {TEXTS: json.dumps(metadata, indent=2)}
+    if classes := classes_of(metadata):
+        texts[LABELS] = "\n".join(classes)
     with zipfile.ZipFile(file, "a") as archive:
-        for name, text in ((TEXTS, json.dumps(metadata, indent=2)), (LABELS, "\n".join(classes_of(metadata)))):
-            if text:
-                archive.writestr(zipfile.ZipInfo(name, BEGINNING_OF_TIME), text)
+        for name, text in texts.items():
+            archive.writestr(zipfile.ZipInfo(name, BEGINNING_OF_TIME), text)
     return file.getvalue()
 
 

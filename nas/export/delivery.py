@@ -109,7 +109,7 @@ def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
     if directory is not None:
         require(directory not in STDOUT, f"an export goes to a directory, but got '{directory}'")
         replaceable = not directory.exists() or (directory / CERTIFICATE).is_file() or (
-            directory.is_dir() and not any(directory.iterdir()))
+            directory.is_dir() and not any(directory.iterdir()) and directory.resolve() != Path.cwd())
         require(replaceable, "an export goes to a new or empty directory or takes the place of another export, but got "
                 f"'{directory}'")
         require_writable(followed(directory).parent, "the place of an export")
