@@ -164,20 +164,27 @@ def _resolve(config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Mo
     monitor.say(f"space: {setting.name}, {float(space.size):.2g} architectures")
     members(space, 1, config.seed)  # raises if it has none
     limits_ms = list(config.latencies_ms)
+
+    def required() -> Budgets:
+        budgets = config.budgets(as_given(limits_ms))
+        if budgets.limits:
+            require_feasible(space, budgets, gauges, config.seed, monitor.progress)
+        return budgets
+
+    budgets = required()  # a limit that no member meets is told before members are timed for a percentile
     for index, (target, percentile) in enumerate(zip(config.targets, config.percentiles, strict=True)):
         if percentile is not None:
             limits_ms[index] = percentile_latency_ms(space, gauges, target, percentile, config.seed, PERCENTILE_SAMPLE,
                                                      monitor.progress)
             monitor.say(f"latency budget on {target}: {limits_ms[index]:g} ms, percentile {percentile:g} of "
                         f"{PERCENTILE_SAMPLE} members of the space")
-    latency_ms = as_given(limits_ms)
-    budgets = config.budgets(latency_ms)
+    if limits_ms != list(config.latencies_ms):
+        budgets = required()
     if budgets.limits:
-        require_feasible(space, budgets, gauges, config.seed, monitor.progress)
         monitor.say(f"budgets: {budgets}; a member of the space meets them")
     by_hand, filling = _filling(config, space, dataset, budgets, gauges, monitor)
     return Resolved(space.text, dataset.resolution, dataset.channels, len(dataset.classes), dataset.fingerprint,
-                    dataset.split, latency_ms, by_hand, filling, _easy_accuracy(config, dataset))
+                    dataset.split, as_given(limits_ms), by_hand, filling, _easy_accuracy(config, dataset))
 
 
 def _easy_accuracy(config: SearchConfig, dataset: Dataset) -> float | None:

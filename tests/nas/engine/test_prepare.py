@@ -66,6 +66,13 @@ def test_a_budget_that_no_member_meets_is_refused_before_any_training(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_counts_that_no_member_meets_are_refused_before_members_are_timed_for_a_percentile(
+        make_config, gauge, tmp_path):
+    with pytest.raises(InvalidInput, match="least found among its smallest is macs"):
+        run_search(make_config(latency_percentile=30.0, macs=5), tmp_path / "run", gauge=gauge)
+    assert gauge.timed == []
+
+
 def test_the_least_latency_named_is_the_least_of_the_space(make_config, gauge, all_members, tmp_path):
     least_ms = min(member.macs for member in all_members.values()) / 1e6
     with pytest.raises(InvalidInput, match=f"latency {least_ms:.3g} ms"):
