@@ -144,7 +144,7 @@ def _compared(maker: Maker, problem: Problem) -> Strategy | Reseeded:
 
 def check_runtime(runtime: Runtime) -> None:
     """Checks a runtime on two small architectures, against their Flax modules on batches of different sizes."""
-    from evaluators.networks.network import Network
+    from evaluators.networks.network import Network, logits_of
 
     _require(runtime.suffix.startswith("."), "the suffix must begin with a dot", runtime.suffix)
     _require(find_spec(runtime.module) is not None, "the module must be that of an installed library", runtime.module)
@@ -157,7 +157,7 @@ def check_runtime(runtime: Runtime) -> None:
         texts = {"architecture": architecture.text, "mean": json.dumps([MEAN] * pixels.shape[3]),
                  "std": json.dumps([STD] * pixels.shape[3])}
         images = ((pixels / 255 - MEAN) / STD).astype(np.float32)
-        expected = np.asarray(Network(architecture, arrays=arrays)(images))
+        expected = np.asarray(logits_of(Network(architecture, arrays=arrays), images))
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / f"model{runtime.suffix}"
             _check_writing(runtime, architecture, arrays, path, texts)

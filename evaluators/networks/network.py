@@ -218,3 +218,12 @@ class Network(nnx.Module):
     def arrays(self) -> Weights:
         """Returns trainable weights and running statistics by name, as numpy arrays."""
         return {name: np.asarray(variable[...]) for name, variable in {**self.weights, **self.statistics}.items()}
+
+
+@nnx.jit
+def logits_of(network: Network, images: jax.Array) -> jax.Array:
+    """Returns logits `[B, classes]` of normalised images `[B, H, W, C]`, compiled once for equal networks and batches.
+
+    To call the module itself is to compile each of its operations alone.
+    """
+    return network(images)

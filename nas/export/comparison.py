@@ -43,18 +43,19 @@ class Reference:
     def of(cls, architecture: Architecture, arrays: Weights, dataset: Dataset | None, seed: int,
            as_bytes: bool = False) -> "Reference":
         """Returns the logits that the Flax module of a network computes, also for images that files take as bytes."""
-        from evaluators.networks.network import Network
+        from evaluators.networks.network import Network, logits_of
 
         network = Network(architecture, arrays=arrays)
         if dataset is None:
             images = random_images(architecture, seed)
-            return cls(lambda: iter((images,)), np.asarray(network(images)), None)
+            return cls(lambda: iter((images,)), np.asarray(logits_of(network, images)), None)
 
         def batches() -> Iterator[np.ndarray]:
             return _batches(architecture, dataset, dataset.test, as_bytes)
 
         def run(images: np.ndarray) -> np.ndarray:
-            return np.asarray(network(_prepared(architecture, dataset, images) if as_bytes else images))
+            prepared = _prepared(architecture, dataset, images) if as_bytes else images
+            return np.asarray(logits_of(network, prepared))
 
         logits = _logits(run, batches(), len(dataset.test))
         return cls(batches, logits, dataset.test.labels)

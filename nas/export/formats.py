@@ -72,8 +72,10 @@ def _write_flax(architecture: Architecture, arrays: Arrays, path: Path, metadata
 
 
 def _load_flax(path: Path) -> Run:
+    from evaluators.networks.network import logits_of
+
     network = load_network(path)
-    return lambda images: np.asarray(network(images))
+    return lambda images: np.asarray(logits_of(network, images))
 
 
 FORMATS: dict[str, Format] = {

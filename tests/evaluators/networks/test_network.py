@@ -11,7 +11,7 @@ from flax import nnx
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from evaluators.networks import kernels
-from evaluators.networks.network import FUNCTIONS, Network, forward, run
+from evaluators.networks.network import FUNCTIONS, Network, forward, logits_of, run
 from evaluators.networks.weights import initial_weights
 from search_spaces import SPACES, Architecture
 from search_spaces.program import Program
@@ -315,6 +315,14 @@ def test_a_network_is_a_module_that_splits_merges_and_compiles():
         return nnx.merge(graph, state)(x)
 
     np.testing.assert_allclose(infer(nnx.state(network), IMAGES), expected, atol=1e-5)
+
+
+def test_logits_are_those_of_the_module_and_compiled_once_for_equal_networks():
+    networks = [matched("v3")[1] for _ in range(2)]
+    expected = call(networks[0], IMAGES)
+    np.testing.assert_allclose(logits_of(networks[0], IMAGES), expected, atol=1e-6)
+    with jax.no_tracing(True):
+        np.testing.assert_allclose(logits_of(networks[1], IMAGES), expected, atol=1e-6)
 
 
 def test_a_network_is_trained_by_an_optimizer_of_flax():
