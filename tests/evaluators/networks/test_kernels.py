@@ -17,6 +17,16 @@ def library(x, kernel, stride, pads):
                                     feature_group_count=x.shape[-1])
 
 
+def with_gradients(function, g, *arguments):
+    """Returns the value of a function of arrays, and its gradients, given that of the value."""
+    @jax.jit
+    def both(g, *arguments):
+        value, pullback = jax.vjp(function, *arguments)
+        return value, pullback(g)
+
+    return both(g, *arguments)
+
+
 def assert_close(actual, expected):
     for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-10 * max(1, float(jnp.abs(other).max())))
@@ -33,9 +43,8 @@ def test_depthwise_equals_the_library_with_both_gradients(height, width, kernel,
         x = generator.standard_normal((2, height, width, channels))
         weights = generator.standard_normal((kernel, kernel, 1, channels))
         g = generator.standard_normal((2, rows, columns, channels))
-        ours, ours_pullback = jax.vjp(lambda x, w: kernels.depthwise(x, w, stride, pads), x, weights)
-        theirs, their_pullback = jax.vjp(lambda x, w: library(x, w, stride, pads), x, weights)
-        assert_close((ours, ours_pullback(g)), (theirs, their_pullback(g)))
+        assert_close(*(with_gradients(lambda x, w, function=function: function(x, w, stride, pads), g, x, weights)
+                       for function in (kernels.depthwise, library)))
 
 
 @pytest.mark.parametrize("filters", [2, 9])
@@ -43,9 +52,7 @@ def test_pointwise_has_the_gradients_that_autodiff_finds(filters):
     with jax.enable_x64(True):
         generator = np.random.default_rng(0)
         x, kernel, g = (generator.standard_normal(shape) for shape in ((3, 4, 5, 6), (6, filters), (3, 4, 5, filters)))
-        (ours, ours_pullback), (theirs, their_pullback) = (
-            jax.vjp(function, x, kernel) for function in (kernels.pointwise, jnp.matmul))
-        assert_close((ours, ours_pullback(g)), (theirs, their_pullback(g)))
+        assert_close(*(with_gradients(function, g, x, kernel) for function in (kernels.pointwise, jnp.matmul)))
 
 
 @pytest.mark.parametrize(("channels", "kernel", "stride"), [(1, 3, 2), (3, 3, 1), (4, 5, 2), (3, 1, 1)])
@@ -62,8 +69,7 @@ def test_a_convolution_of_few_channels_equals_the_library_with_both_gradients(ch
         pads = (tuple(pad),) * 2
         x, weights, g = (generator.standard_normal(shape) for shape in (
             (2, 9, 9, channels), (kernel, kernel, channels, 6), (2, rows, rows, 6)))
-        (ours, ours_pullback), (theirs, their_pullback) = (jax.vjp(function, x, weights) for function in (few, plain))
-        assert_close((ours, ours_pullback(g)), (theirs, their_pullback(g)))
+        assert_close(*(with_gradients(function, g, x, weights) for function in (few, plain)))
 
 
 @pytest.mark.parametrize(("kernel", "stride", "size"),
@@ -77,8 +83,8 @@ def test_the_kernel_gradient_of_large_and_small_planes_equals_the_library(kernel
         x, g = generator.standard_normal((batch, *size, 3)), generator.standard_normal((batch, rows, columns, 3))
         weights = generator.standard_normal((*kernel, 1, 3))
         pads = tuple(high), tuple(wide)
-        expected = jax.vjp(lambda x, w: library(x, w, stride, pads), x, weights)[1](g)
-        assert_close(jax.vjp(lambda x, w: kernels.depthwise(x, w, stride, pads), x, weights)[1](g), expected)
+        assert_close(*(with_gradients(lambda x, w, function=function: function(x, w, stride, pads), g, x, weights)
+                       for function in (kernels.depthwise, library)))
 
 
 @pytest.mark.parametrize("activation", [jax.nn.swish, jax.nn.relu6, lambda x: x])
@@ -95,5 +101,4 @@ def test_batch_norm_has_the_gradient_that_autodiff_finds_through_the_batch_stati
         generator = np.random.default_rng(0)
         arguments = generator.standard_normal((4, 5, 3, 2)) + 1, np.array([0.5, 2.0]), np.array([-1.0, 0.3])
         g = generator.standard_normal((4, 5, 3, 2))
-        (y, pullback), (expected, expected_pullback) = jax.vjp(ours, *arguments), jax.vjp(plain, *arguments)
-        assert_close((y, pullback(g)), (expected, expected_pullback(g)))
+        assert_close(*(with_gradients(function, g, *arguments) for function in (ours, plain)))

@@ -21,7 +21,7 @@ pools = st.builds(Pool, st.sampled_from(("max", "average")), st.integers(1, 4), 
 
 def flax(layer, images):
     program = trace(layer, images.shape[1:])
-    return np.asarray(run(program, {}, {}, images, train=False)[0])
+    return np.asarray(jax.jit(lambda images: run(program, {}, {}, images, train=False)[0])(images))
 
 
 def onnx(layer, images):
@@ -117,7 +117,7 @@ def test_slices_and_scales():
                                    Slice(1, 3), Scale(3.0)])
 def test_gradients_are_finite_and_reach_the_input(layer):
     program = trace(layer, (6, 6, 4))
-    gradient = jax.grad(lambda x: run(program, {}, {}, x, train=True)[0].sum())(images(6, 6, 4))
+    gradient = jax.jit(jax.grad(lambda x: run(program, {}, {}, x, train=True)[0].sum()))(images(6, 6, 4))
     assert np.isfinite(gradient).all()
     assert np.abs(gradient).sum() > 0
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from evaluators.recipe import BLOCKS, NETWORK, Optimizer
 from evaluators.training.compile_choice import Effort, cheaper, choice, effort
-from nas.testing import ARCHITECTURES
+from search_spaces import Architecture
 
-PROGRAM = ARCHITECTURES[0].program
+PROGRAM = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+head_c16_relu_n2").program
 
 
 def batch():

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,7 +101,7 @@ def test_gradients_of_pieces_equal_those_of_the_whole_network_in_float64(text):
             targets = optax.smooth_labels(jax.nn.one_hot(labels, 10), optimizer.label_smoothing)
             return optax.softmax_cross_entropy(logits.reshape(8, 10), targets).mean()
 
-        expected = jax.grad(loss_of)(weights)
+        expected = jax.jit(jax.grad(loss_of))(weights)
         states, _ = training_step(program, optimizer, whole=False)(
             pack(program, weights, statistics), images, labels, coefficients(optimizer, 1e-3, 1))
         gradients = {}
@@ -120,7 +122,7 @@ def test_inference_is_the_forward_pass_with_running_statistics(text, whole):
     statistics = {name: array + 0.3 for name, array in statistics.items()}
     images, _ = next(batches(architecture.input.resolution, architecture.input.channels, 1))
     logits = inference(architecture.program, whole)(pack(architecture.program, weights, statistics), images)
-    expected = forward(architecture.program, weights | statistics, images)
+    expected = jax.jit(functools.partial(forward, architecture.program))(weights | statistics, images)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
