@@ -22,6 +22,7 @@ ACTIVATIONS = {"relu": nnx.relu, "relu6": nnx.relu6, "hswish": nnx.hard_swish, "
                "sigmoid": nnx.sigmoid, "hsigmoid": nnx.hard_sigmoid}
 PADDINGS = {"same": lambda kernel: "SAME", "valid": lambda kernel: "VALID",
             "symmetric": lambda kernel: (kernel // 2, kernel // 2)}
+ZEROS = nnx.initializers.zeros_init()  # all weights are drawn by `matched`: Flax compiles a program for each
 
 
 class ConvBnAct(nnx.Module):
@@ -30,7 +31,7 @@ class ConvBnAct(nnx.Module):
     def __init__(self, rngs, channels, filters, kernel=1, stride=1, groups=1, activation=None, padding="same",
                  epsilon=1e-5, momentum=0.9):
         self.convolution = nnx.Conv(channels, filters, (kernel, kernel), stride, padding=PADDINGS[padding](kernel),
-                                    feature_group_count=groups, use_bias=False, rngs=rngs)
+                                    feature_group_count=groups, use_bias=False, kernel_init=ZEROS, rngs=rngs)
         self.batch_norm = nnx.BatchNorm(filters, epsilon=epsilon, momentum=momentum, rngs=rngs)
         self.activation = activation
 
@@ -48,8 +49,8 @@ class Bottleneck(nnx.Module):
             self.expand = ConvBnAct(rngs, channels, expanded, activation=activation, **conventions)
         self.depthwise = ConvBnAct(rngs, expanded, expanded, kernel, stride, expanded, activation, **conventions)
         if squeezed:
-            self.squeeze = nnx.Linear(expanded, squeezed, rngs=rngs)
-            self.excite = nnx.Linear(squeezed, expanded, rngs=rngs)
+            self.squeeze = nnx.Linear(expanded, squeezed, kernel_init=ZEROS, rngs=rngs)
+            self.excite = nnx.Linear(squeezed, expanded, kernel_init=ZEROS, rngs=rngs)
         self.project = ConvBnAct(rngs, expanded, filters, **conventions)
         self.skips = stride == 1 and channels == filters and conventions.get("padding") != "valid"
         self.gate, self.se_activation = gate, se_activation
@@ -80,8 +81,8 @@ class Head(nnx.Module):
     def __init__(self, rngs, channels, filters, hidden, classes, activation, **conventions):
         self.last = ConvBnAct(rngs, channels, filters, activation=activation, **conventions)
         if hidden:
-            self.hidden = nnx.Linear(filters, hidden, rngs=rngs)
-        self.classifier = nnx.Linear(hidden or filters, classes, rngs=rngs)
+            self.hidden = nnx.Linear(filters, hidden, kernel_init=ZEROS, rngs=rngs)
+        self.classifier = nnx.Linear(hidden or filters, classes, kernel_init=ZEROS, rngs=rngs)
         self.activation = activation
 
     def __call__(self, x):
@@ -303,7 +304,8 @@ def test_macs_are_those_of_the_traced_program(name, monkeypatch):
 
 
 def test_a_network_is_a_module_that_splits_merges_and_compiles():
-    _, network = matched("v3")
+    text = "in_r13_c3+conv_k3_c8_s2_hswish+mb_k3_e3_c8_s1_se0.25_hswish+head_c16_relu_n3"
+    network = Network(Architecture.parse(text))
     expected = network(IMAGES)
     graph, weights, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
     assert sum(leaf.size for leaf in jax.tree.leaves(weights)) == network.architecture.params

@@ -11,13 +11,14 @@ from evaluators.networks.weights import initial_weights
 from evaluators.recipe import Optimizer
 from evaluators.training.adamw import coefficients
 from evaluators.training.partition import cut
-from evaluators.training.step import inference, pack, training_step, unpack
+from evaluators.training.step import inference, pack, training_step, unpack, unpack_moments
 from search_spaces import Architecture
 
 NETWORKS = [
-    "in_r12_c3+conv_k3_c8_s2_relu6+mb_k3_e3_c8_s1_se0.25_hswish+mb_k7_e2_c16_s2_se0_swish+head_c16_relu_n10",
+    "in_r12_c3+conv_k3_c8_s2_relu6+mb_k3_e3_c8_s1_se0.25_hswish+mb_k5_e2_c16_s2_se0_swish+head_c16_relu_n10",
     "in_r10_c1_symmetric+conv_k3_c8_s1_swish+sep_k5_c8_s2_relu+mb_k5_e2_c8_s1_se0.5_relu_sein+head_c8_relu_d12_n10",
 ]
+RATE = float(np.float32(1e-3))
 
 
 def batches(resolution, channels, count, dtype=np.float32):
@@ -52,66 +53,54 @@ def test_pieces_train_as_the_whole_network_does(text):
         assert distance(ours, theirs, statistics) < 1e-5
 
 
-@pytest.mark.parametrize("text", NETWORKS)
-@pytest.mark.parametrize("whole", [False, True])
-def test_a_step_is_that_of_optax_adamw_on_the_gradient_of_the_whole_network(text, whole):
-    architecture = Architecture.parse(text)
-    program, optimizer = architecture.program, Optimizer()
-    with jax.enable_x64(True):
-        weights, statistics = ({name: np.asarray(array, np.float64) for name, array in part.items()}
-                               for part in initial_weights(program, 0))
-        images, labels = next(batches(architecture.input.resolution, architecture.input.channels, 1, np.float64))
+@functools.cache
+def reference_step(text):
+    """Returns loss, gradient, and weights and statistics after a step of optax on the whole network, in float64."""
+    program, optimizer = Architecture.parse(text).program, Optimizer()
+    weights, statistics, images, labels = given(text)
 
+    @jax.jit
+    def step(weights, statistics):
         def loss_of(weights):
             logits, after = run(program, weights, statistics, images, train=True)
             targets = optax.smooth_labels(jax.nn.one_hot(labels, 10), optimizer.label_smoothing)
             return optax.softmax_cross_entropy(logits.reshape(8, 10), targets).mean(), after
 
-        (loss, after), gradient = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(weights)
-        rate = float(np.float32(1e-3))
-        reference = optax.adamw(rate, optimizer.momentum, optimizer.second_momentum, optimizer.epsilon,
+        (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights)
+        reference = optax.adamw(RATE, optimizer.momentum, optimizer.second_momentum, optimizer.epsilon,
                                 weight_decay=optimizer.weight_decay,
                                 mask={name: name.endswith("/kernel") for name in weights})
         updates, _ = reference.update(gradient, reference.init(weights), weights)
-        expected = optax.apply_updates(weights, updates) | after
+        return loss, gradient, optax.apply_updates(weights, updates) | after
 
-        states, found = training_step(program, optimizer, whole)(
-            pack(program, weights, statistics), images, labels, coefficients(optimizer, rate, 1))
-        ours = unpack(program, states)
-        assert float(found) == pytest.approx(float(loss), rel=1e-12)
-        first = {name: (weights[name] - ours[name]) for name in weights}
-        moved = {name: (weights[name] - expected[name]) for name in weights}
-        assert distance(first, moved, weights) < 1e-6  # the bias corrections are given in float32
-        assert distance(ours, expected, statistics) < 1e-10
+    return jax.device_get(step(weights, statistics))
+
+
+def given(text):
+    """Returns weights, statistics, images and labels, in float64."""
+    architecture = Architecture.parse(text)
+    weights, statistics = ({name: np.asarray(array, np.float64) for name, array in part.items()}
+                           for part in initial_weights(architecture.program, 0))
+    return weights, statistics, *next(batches(architecture.input.resolution, architecture.input.channels, 1,
+                                              np.float64))
 
 
 @pytest.mark.parametrize("text", NETWORKS)
-def test_gradients_of_pieces_equal_those_of_the_whole_network_in_float64(text):
-    architecture = Architecture.parse(text)
-    program = architecture.program
-    optimizer = Optimizer(weight_decay=0.0, momentum=0.0, second_momentum=0.0)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_step_is_that_of_optax_adamw_on_the_gradient_of_the_whole_network(text, whole):
+    program, optimizer = Architecture.parse(text).program, Optimizer()
     with jax.enable_x64(True):
-        weights, statistics = ({name: np.asarray(array, np.float64) for name, array in part.items()}
-                               for part in initial_weights(program, 1))
-        images, labels = next(batches(architecture.input.resolution, architecture.input.channels, 1, np.float64))
-        uses = cut(program)
-
-        def loss_of(weights):
-            logits, _ = run(program, weights, statistics, images, train=True)
-            targets = optax.smooth_labels(jax.nn.one_hot(labels, 10), optimizer.label_smoothing)
-            return optax.softmax_cross_entropy(logits.reshape(8, 10), targets).mean()
-
-        expected = jax.jit(jax.grad(loss_of))(weights)
-        states, _ = training_step(program, optimizer, whole=False)(
-            pack(program, weights, statistics), images, labels, coefficients(optimizer, 1e-3, 1))
-        gradients = {}
-        for use, state in zip(uses, states, strict=True):  # without momentum, the first moment is the gradient
-            start = 0
-            for name, shape in zip(use.weights, use.piece.weights.values(), strict=True):
-                size = int(np.prod(shape))
-                gradients[name] = np.asarray(state.moments[0, start:start + size])
-                start += size
-        assert distance(gradients, expected, weights) < 1e-10
+        loss, gradient, expected = reference_step(text)
+        weights, statistics, images, labels = given(text)
+        states, found = training_step(program, optimizer, whole)(
+            pack(program, weights, statistics), images, labels, coefficients(optimizer, RATE, 1))
+        ours, (first_moments, _) = unpack(program, states), unpack_moments(program, states)
+    assert float(found) == pytest.approx(float(loss), rel=1e-12)
+    assert distance({name: moment / (1 - optimizer.momentum) for name, moment in first_moments.items()}, gradient,
+                    weights) < 1e-10
+    moved = [{name: weights[name] - after[name] for name in weights} for after in (ours, expected)]
+    assert distance(*moved, weights) < 1e-6  # the bias corrections are given in float32
+    assert distance(ours, expected, statistics) < 1e-10
 
 
 @pytest.mark.parametrize("text", NETWORKS)
