@@ -102,8 +102,8 @@ class Loop:
                 self._look_after(trial.number, history)
 
     def _history(self) -> History:
-        told = self.evaluation.run.told(self.study)
-        return History(told, self.evaluation.run.candidates(self.study, told), tally(told))
+        told = self.evaluation.run.told()
+        return History(told, self.evaluation.run.candidates(told), tally(told))
 
     def _next(self, history: History) -> "tuple[optuna.Trial, History] | None":
         """Returns the next trial and the history before it; None when the search is over.

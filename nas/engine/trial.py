@@ -85,7 +85,7 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
             write(trial, dataclasses.replace(own, reason=str(error)))
             raise CandidateFailed(str(error)) from None
     with evaluation.coordinator.claim(architecture.id) as waited:
-        earlier = _earlier(evaluation.run.told(study) if waited else told, architecture.text)
+        earlier = _earlier(evaluation.run.told() if waited else told, architecture.text)
         if earlier is None:
             own = dataclasses.replace(own, architecture=architecture.text)
             return _evaluated(evaluation, study, trial, own, architecture, start)
@@ -116,7 +116,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
             shutil.copyfile(start.weights, kept)
     else:
         if evaluation.rungs.brackets > 1:
-            bracket = evaluation.rungs.next_bracket(evaluation.run.candidates(study))
+            bracket = evaluation.rungs.next_bracket(evaluation.run.candidates())
             own = dataclasses.replace(own, bracket=bracket)
         return _trained(evaluation, study, trial, own, architecture)
     write(trial, own)
@@ -126,7 +126,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
 def _continued(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate
                ) -> tuple[float, ...]:
     """Returns the values of a trial that continues the training of a stopped one."""
-    told = evaluation.run.told(study)
+    told = evaluation.run.told()
     if any(other.continues == own.continues and other.outcome is not Outcome.LOST for other in told[:trial.number]):
         write_lost(study, trial)
         raise CandidateFailed(f"another worker continues trial {own.continues} already")
@@ -158,7 +158,7 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
                                   trained=epochs == rungs.epochs[-1], compiled=score.compiled or None,
                                   accuracies=(*own.accuracies, (epochs, score.accuracy)))
         write(trial, own)
-        if not own.trained and not rungs.continues(run.candidates(study), trial.number):
+        if not own.trained and not rungs.continues(run.candidates(), trial.number):
             save_checkpoint(checkpoint, run.checkpoint_path(architecture.id))
             write(trial, dataclasses.replace(own, reason=f"stopped after {epochs} of {rungs.epochs[-1]} epochs"))
             break

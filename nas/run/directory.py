@@ -144,42 +144,42 @@ class RunDirectory:
         """Returns the study of the run, made where there is none; a search, which has a sampler, names its values."""
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        study = optuna.create_study(storage=sqlite_storage(self.path / "study.db"), sampler=sampler,
-                                    study_name="search", directions=directions(self.config.objectives),
-                                    load_if_exists=True)
-        if sampler is not None and study.metric_names is None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(list(self.config.objectives))
+        study = self._study
+        if sampler is not None:
+            study.sampler = sampler
+            if study.metric_names is None:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    study.set_metric_names(list(self.config.objectives))
         return study
 
-    def told(self, study: "optuna.Study | None" = None) -> list[Candidate]:
-        """Returns the candidates of all trials, in the order of their numbers, as these were told.
+    @cached_property
+    def _study(self) -> "optuna.Study":
+        """The study, opened once: each time, Optuna checks the tables of its storage for longer than a trial takes."""
+        import optuna
 
-        `study` is that of the run, where it is open already.
-        """
-        if study is None and not (self.path / "study.db").exists():
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        return optuna.create_study(storage=sqlite_storage(self.path / "study.db"), study_name="search",
+                                   directions=directions(self.config.objectives), load_if_exists=True)
+
+    def told(self) -> list[Candidate]:
+        """Returns the candidates of all trials, in the order of their numbers, as these were told."""
+        if not (self.path / "study.db").exists():
             return []
-        return [self._candidate_of(trial) for trial in (study or self.study()).get_trials(deepcopy=False)]
+        return [self._candidate_of(trial) for trial in self.study().get_trials(deepcopy=False)]
 
-    def candidates(self, study: "optuna.Study | None" = None, told: Sequence[Candidate] | None = None
-                   ) -> list[Candidate]:
+    def candidates(self, told: Sequence[Candidate] | None = None) -> list[Candidate]:
         """Returns the candidates whose architecture is known, in the order of their trials; lost ones are left out.
 
         What was learned after a trial had ended, such as a later timing, takes the place of what it and the other
-        trials of its architecture were told.
-
-        Args:
-            study: the study of the run, where it is open already.
-            told: the candidates of its trials, where they have been read already.
+        trials of its architecture were told. `told` are the candidates of the trials, where they have been read.
         """
-        if study is None and not (self.path / "study.db").exists():
+        told = self.told() if told is None else told
+        if not told:
             return []
-        study = study or self.study()
         found = [dataclasses.replace(candidate, by_hand=True) if candidate.architecture in self.resolved.by_hand
-                 else candidate for candidate in evaluated(self.told(study) if told is None else told)]
-        notes = study.user_attrs
+                 else candidate for candidate in evaluated(told)]
+        notes = self.study().user_attrs
         if not notes:
             return found
         budgets = self.budgets
