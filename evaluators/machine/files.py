@@ -17,6 +17,14 @@ STDOUT = (Path("-"), Path("/dev/stdout"))
 BEING_WRITTEN, BEFORE = "written-", ".before"  # in the names of directories that are not in their place
 
 
+def at_home(path: str | Path) -> Path:
+    """Returns a path with `~` expanded; as it is where nobody has that home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def require_writable(path: Path, what: str) -> None:
     """Raises `InvalidInput` if nothing can be written to a directory, or made where it is to be; leaves nothing behind.
 

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+from evaluators.machine.files import at_home
+
 TURNSTILE, ROOM = "possible", "online"  # names of files that tell of cores; only their locks matter
 CORES = Path("/sys/devices/system/cpu")
 SHARED = (Path("/run/lock"), Path("/dev/shm"), Path("/tmp"))
@@ -111,7 +113,7 @@ def _opened(path: Path) -> int:
 def _places() -> tuple[Path, Path]:
     """Returns the files whose locks are the turnstile and the room."""
     if PLACE in os.environ:
-        return _files(Path(os.environ[PLACE]).expanduser())
+        return _files(at_home(os.environ[PLACE]))
     if os.access(CORES / TURNSTILE, os.R_OK) and os.access(CORES / ROOM, os.R_OK):
         return CORES / TURNSTILE, CORES / ROOM
     return _files(next((place for place in SHARED if os.access(place, os.W_OK)), SHARED[-1]))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluators.benchmarks.tables import is_table
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Context, Evaluator, Fidelity, Score, close
 from evaluators.machine.files import write_whole
@@ -40,6 +41,7 @@ BEST = 10  # one in so many counts among the best
 FREE = MULTIPLY_ADDS, PARAMETERS = "multiply-adds", "parameters"  # scores that follow from the text
 
 Interval = tuple[float, float]
+Rows = dict[str, dict[str, list[list[float]]]]  # network, epochs -> accuracy and seconds for each seed
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,11 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
             f"fewer than the training to the end, but got {','.join(map(str, epochs))} of {to}")
     require(seeds >= 1, f"`seeds` must be at least 1, but got {seeds}")
     require(count >= FEWEST, f"a rank correlation takes at least {FEWEST} networks, but got {count}")
+    require(not is_table(config.data), f"scores are compared with trainings, but the data are '{config.data}'")
     setting = setting_of(config)
     lengths = [*sorted(set(epochs)), to]
     context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)
-    with file_gauges(budgets.timed) as gauges:
+    with file_gauges(budgets.targets) as gauges:
         networks = within(setting.space, budgets, gauges, config.seed, count, monitor.progress)
     evaluator, final = setting.make(context), EVALUATORS["training"](context)
     try:
@@ -165,7 +168,9 @@ def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Rec
     """
     of = {"data": dataset.fingerprint, "batch": recipe.batch, "augmentation": recipe.augmentation,
           "seed": recipe.seed}
-    rows = _recorded(record, of)
+    before, rows = _content(record)
+    require(before in (None, of), "a record of scores goes on with its own data and recipe, but "
+            f"'{record}' is of {before}")
     jobs = [(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
     for done, (network, length, seed) in enumerate(jobs):
         kept = rows.setdefault(network.text, {}).setdefault(str(length), [])
@@ -210,25 +215,21 @@ def recommendation(rankings: Sequence[Ranking]) -> str:
 
 def known_noise(record: Path, epochs: int) -> float:
     """Returns the standard deviation between seeds after some epochs that a record tells of; 0 where it tells none."""
-    if not record.exists():
-        return 0.0
-    rows = json.loads(record.read_text(encoding="utf-8"))["networks"].values()
+    rows = _content(record)[1].values()
     repeated = [[accuracy for accuracy, _ in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
     return float(np.sqrt(np.mean([np.var(each, ddof=1) for each in repeated]))) if repeated else 0.0
 
 
-def _recorded(record: Path, of: Mapping[str, Any]) -> dict[str, dict[str, list[list[float]]]]:
+def _content(record: Path) -> tuple[dict[str, Any] | None, Rows]:
+    """Returns the data and recipe of a record, and its scores; None and no scores where there is no record yet."""
     if not record.exists():
-        return {}
+        return None, {}
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
-        before, rows = content["of"], content["networks"]
+        return content["of"], content["networks"]
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"a record of scores must be as `nas correlate` has written it, but '{record}' is not: "
                            f"{type(error).__name__}: {error}") from None
-    require(before == of, f"a record of scores goes on with its own data and recipe, but '{record}' is of {before}")
-    found: dict[str, dict[str, list[list[float]]]] = rows
-    return found
 
 
 def _noise(accuracies: np.ndarray) -> float | None:

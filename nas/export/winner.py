@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluators.datasets import DATASETS, Dataset, load_dataset
-from evaluators.machine.files import require_writable
+from evaluators.machine.files import at_home, require_writable
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from nas.engine.correlation import CORRELATION, known_noise
 from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported, Finalist, Origin
@@ -77,7 +77,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
 
 def _data_of(run: RunDirectory, place: str) -> Dataset:
     """Returns the data of a search from where they are now; raises `InvalidInput` for others, or none."""
-    config, here = run.config, Path(place).expanduser()
+    config, here = run.config, at_home(place)
     require(place in DATASETS or here.exists(), f"the data of this run were at '{config.data}', but '{place}' is "
             "missing; where they are now is given as `--data`")
     dataset = load_dataset(place if place in DATASETS else str(here), seed=config.seed, skip_broken=config.skip_broken,

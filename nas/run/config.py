@@ -12,6 +12,7 @@ import numpy as np
 from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
 from evaluators.evaluator import Make
+from evaluators.machine.files import at_home
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import parse_target
@@ -150,16 +151,16 @@ class SearchConfig:
         """Makes paths absolute, so that a run is resumed from anywhere, and puts names in the place of plug-ins."""
         for name, known in (("space", SPACES), ("data", DATASETS)):
             value = getattr(self, name)
-            if isinstance(value, str | Path) and value not in known and (path := _at_home(value)).exists():
+            if isinstance(value, str | Path) and value not in known and (path := at_home(value)).exists():
                 object.__setattr__(self, name, str(path.absolute()))
         if isinstance(self.data, str) and is_table(self.data):
             kind, _, file = self.data.removeprefix(PREFIX).partition(":")
             if file:
-                object.__setattr__(self, "data", f"{PREFIX}{kind}:{_at_home(file).absolute()}")
+                object.__setattr__(self, "data", f"{PREFIX}{kind}:{at_home(file).absolute()}")
         object.__setattr__(self, "start", tuple(str(Path(name).absolute()) if is_run(name) else name
                                                 for name in self.start))
         object.__setattr__(self, "latency_from", tuple(
-            name if name in (PREDICTOR, TIMING) else str(_at_home(name).absolute())
+            name if name in (PREDICTOR, TIMING) else str(at_home(name).absolute())
             for name in self.latency_from))
         for field, rule in (("evaluator", "an evaluator must be a function"), ("strategy", "a strategy must be")):
             if callable(given := getattr(self, field)):
@@ -277,14 +278,6 @@ class SearchConfig:
         return [f"{field.name} is {getattr(self, field.name)!r} there, {getattr(other, field.name)!r} here"
                 for field in dataclasses.fields(self)
                 if field.name not in CHANGEABLE and getattr(self, field.name) != getattr(other, field.name)]
-
-
-def _at_home(name: str | Path) -> Path:
-    """Returns a path with `~` expanded; as it is where nobody has that home."""
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        return Path(name)
 
 
 def is_run(name: str) -> bool:

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from evaluators.machine.files import require_writable, whole_directory, write_whole
+from evaluators.machine.files import at_home, require_writable, whole_directory, write_whole
 from search_spaces import InvalidInput
+
+
+def test_a_path_at_home_is_expanded_and_one_at_nobodys_is_left(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert [at_home(path) for path in ("~/data", "~nobody-of-this-name/data", "data")] == [
+        Path("/home/me/data"), Path("~nobody-of-this-name/data"), Path("data")]
 
 
 def test_a_file_takes_the_place_of_the_one_before_and_leaves_nothing_beside_it(tmp_path):

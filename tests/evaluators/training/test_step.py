@@ -15,7 +15,7 @@ from evaluators.training.step import inference, pack, training_step, unpack, unp
 from search_spaces import Architecture
 
 NETWORKS = [
-    "in_r12_c3+conv_k3_c8_s2_relu6+mb_k3_e3_c8_s1_se0.25_hswish+mb_k5_e2_c16_s2_se0_swish+head_c16_relu_n10",
+    "in_r12_c3+conv_k3_c8_s2_relu6+mb_k3_e3_c8_s1_se0.25_hswish+mb_k7_e2_c16_s2_se0_swish+head_c16_relu_n10",
     "in_r10_c1_symmetric+conv_k3_c8_s1_swish+sep_k5_c8_s2_relu+mb_k5_e2_c8_s1_se0.5_relu_sein+head_c8_relu_d12_n10",
 ]
 RATE = float(np.float32(1e-3))

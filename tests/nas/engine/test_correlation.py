@@ -135,8 +135,9 @@ def test_a_record_of_other_trainings_is_not_mixed_with_these(counted, tmp_path):
     with pytest.raises(InvalidInput, match="its own data and recipe"):
         counted(recipe=Recipe(epochs=3, batch=7))
     (tmp_path / "correlation.json").write_text("[]")
-    with pytest.raises(InvalidInput, match="as `nas correlate` has written it"):
-        counted()
+    for use in (counted, lambda: known_noise(tmp_path / "correlation.json", 3)):
+        with pytest.raises(InvalidInput, match="as `nas correlate` has written it"):
+            use()
 
 
 def test_members_are_within_the_budgets_or_too_few_are(bound_space, all_members):
@@ -154,6 +155,20 @@ def test_members_are_within_the_budgets_or_too_few_are(bound_space, all_members)
 def test_wrong_numbers_are_named(changes, rule, make_config, tmp_path):
     with pytest.raises(InvalidInput, match=rule):
         correlate(make_config(), Budgets(), tmp_path / "correlation.json", **changes)
+
+
+def test_a_table_that_stands_for_trainings_is_refused(make_config, tmp_path):
+    config = make_config(data="table:nas-bench-macro:nowhere.json", evaluator="training")
+    with pytest.raises(InvalidInput, match="scores are compared with trainings"):
+        correlate(config, Budgets(), tmp_path / "correlation.json", (1,))
+
+
+def test_a_budget_of_size_is_measured_on_the_files_of_the_target(make_config, all_members, tmp_path):
+    with pytest.raises(InvalidInput, match="0 random members of the space are within size"):
+        correlate(make_config(), Budgets(size_bytes=1), tmp_path / "correlation.json", (1,))
+    found = correlate(make_config(), Budgets(size_bytes=10**6), tmp_path / "correlation.json", (1,), to=2, count=8,
+                      seeds=1)
+    assert found[0].networks == 8
 
 
 def test_a_run_is_asked_by_the_command_and_keeps_the_answer(make_config, gauge, nas, tmp_path):
