@@ -206,8 +206,7 @@ def _values(evaluation: Evaluation, own: Candidate) -> tuple[float, ...]:
     """
     if own.accuracy is None:
         return tuple(0.0 if name == "accuracy" else math.inf for name in evaluation.objectives)
-    values = {"accuracy": own.accuracy, "latency": own.latency_ms, "macs": own.costs.macs, "params": own.costs.params}
-    return tuple(float(values[name] or 0) for name in evaluation.objectives)
+    return own.values(evaluation.objectives)
 
 
 def _earlier(told: Sequence[Candidate], text: str) -> Candidate | None:

@@ -125,6 +125,12 @@ class Candidate:
         """The 95 % interval of `latency_ms`."""
         return self.costs.latency_ci_ms
 
+    def values(self, objectives: Sequence[str]) -> tuple[float, ...]:
+        """Returns its objectives as they are; 0 where one is not known."""
+        known = {"accuracy": self.accuracy, "latency": self.latency_ms, "macs": self.costs.macs,
+                 "params": self.costs.params}
+        return tuple(float(known[name] or 0) for name in objectives)
+
     def with_latencies(self, latencies: Mapping[str, Latency], budgets: Budgets) -> "Candidate":
         """Returns the candidate as a later timing and budgets judge it."""
         costs = dataclasses.replace(self.costs, latencies={**self.costs.latencies, **latencies})

@@ -3,8 +3,11 @@
 A trial's seed follows from the seed of the study and the place of the trial, in which lost trials do not count.
 """
 
+import copy
+import math
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.problem.problem import Problem
-from nas.trials.record import LOST, OUTSIDE
+from nas.trials.memo import OfFinished
+from nas.trials.record import LOST, OUTSIDE, candidate_of
 from search_spaces.search_space import SearchSpace
 
 SamplerMaker = Callable[[int, Problem], BaseSampler]
@@ -37,7 +41,8 @@ class ReseededSampler(BaseSampler):
     """A sampler that draws each trial from a new inner sampler, seeded for the trial.
 
     The distributions are the space's own, which saves Optuna from inferring them from the history. Of that, an inner
-    sampler sees what is of the space and was not lost.
+    sampler sees what is of the space and was not lost, and of rejected candidates the costs that they have: models
+    would learn nothing from the infinite ones that their trials were told.
     """
 
     def __init__(self, make: SamplerMaker, problem: Problem) -> None:
@@ -45,12 +50,13 @@ class ReseededSampler(BaseSampler):
         self._make = make
         self._problem = problem
         self._distributions = distributions(problem.space)
+        self._as_seen = OfFinished(partial(_with_costs, problem))
         self._inner: dict[int, BaseSampler] = {}  # of trials that are running
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Makes the inner sampler of the trial."""
         self._inner[trial.number] = self._make(seed_of(study, trial, self._problem.seed), self._problem)
-        self._inner[trial.number].before_trial(seen(study), trial)
+        self._inner[trial.number].before_trial(self._seen(study), trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of the space."""
@@ -61,18 +67,21 @@ class ReseededSampler(BaseSampler):
         """Returns the inner sampler's proposal for all parameters together."""
         if not search_space:
             return {}
-        return self._inner[trial.number].sample_relative(seen(study), trial, search_space)
+        return self._inner[trial.number].sample_relative(self._seen(study), trial, search_space)
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:
         """Returns the inner sampler's proposal for one parameter."""
-        return self._inner[trial.number].sample_independent(seen(study), trial, param_name, param_distribution)
+        return self._inner[trial.number].sample_independent(self._seen(study), trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Lets the inner sampler note the result."""
         inner = self._inner.pop(trial.number, None)
         if inner is not None and OUTSIDE not in trial.user_attrs:
-            inner.after_trial(seen(study), trial, state, values)
+            inner.after_trial(self._seen(study), trial, state, values)
+
+    def _seen(self, study: Study) -> Study:
+        return seen(study, self._as_seen)
 
 
 def reseeded(make: SamplerMaker) -> Callable[[Problem], Reseeded]:
@@ -102,20 +111,36 @@ def seed_of(study: Study, trial: FrozenTrial, seed: int) -> int:
 class _Seen(Study):
     """A study of which some trials are left out: some samplers take it that each has all parameters.
 
-    The trials are read once for each that is asked for, as Optuna's own samplers do.
+    What is seen of one with infinite values is made by `_as_seen`. The trials are read once for each that is
+    asked for, as Optuna's own samplers do.
     """
+
+    _as_seen: Callable[[FrozenTrial], FrozenTrial]
 
     def _get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
                     ) -> list[FrozenTrial]:
-        return [trial for trial in super()._get_trials(deepcopy, states, use_cache=True)
+        return [trial if trial.values is None or math.inf not in trial.values else self._as_seen(trial)
+                for trial in super()._get_trials(deepcopy, states, use_cache=True)
                 if LOST not in trial.user_attrs and OUTSIDE not in trial.user_attrs]
 
     def stop(self) -> None:
         """Does nothing, where exhaustive samplers end a study: a search ends as it was asked to."""
 
 
-def seen(study: Study) -> Study:
-    """Returns a study without the trials that a strategy is not to see: lost ones, and those outside of the space."""
+def seen(study: Study, as_seen: Callable[[FrozenTrial], FrozenTrial] | None = None) -> Study:
+    """Returns a study without the trials that a strategy is not to see: lost ones, and those outside of the space.
+
+    Args:
+        study: all trials.
+        as_seen: makes what is seen of a trial with infinite values; by default that trial itself.
+    """
     found = object.__new__(_Seen)  # Optuna's own way, making a study of the same storage, asks that one for its name
-    found.__dict__.update(study.__dict__)
+    found.__dict__.update(study.__dict__, _as_seen=as_seen or (lambda trial: trial))
+    return found
+
+
+def _with_costs(problem: Problem, trial: FrozenTrial) -> FrozenTrial:
+    """Returns a trial with the costs of its candidate for values."""
+    found = copy.copy(trial)
+    found.values = candidate_of(trial, problem.budgets.targets[0]).values(problem.objectives)
     return found

@@ -1,14 +1,17 @@
 """The seed of a trial, and what we use of Optuna's private interface."""
 
 import ast
+import math
 from pathlib import Path
 
 import optuna
 
+from nas.problem.candidate import Candidate
+from nas.problem.costs import Costs
 from nas.strategies import Problem
 from nas.strategies.reseeding import Reseeded, place, seed_of
 from nas.strategies.strategy import sampler_of
-from nas.trials.record import LOST, OUTSIDE
+from nas.trials.record import LOST, OUTSIDE, write
 from search_spaces.space import Space
 
 REPOSITORY = Path(__file__).parents[3]
@@ -49,6 +52,28 @@ def test_each_trial_has_a_sampler_of_its_own_that_sees_neither_lost_trials_nor_t
         SPACE.suggest(study.ask())
     assert seen == [[2], [2, 4], [2, 4, 6]]
     assert len(seeds) == 7 and len(set(seeds)) == 4  # each lost trial and the one in its place have the same
+
+
+def test_samplers_see_what_rejected_candidates_cost_and_not_that_their_trials_were_told_infinity():
+    seen = []
+
+    class Watching(optuna.samplers.RandomSampler):
+        def sample_relative(self, study, trial, search_space):
+            seen.append([other.values for other in study.get_trials(deepcopy=False)
+                         if other.state is optuna.trial.TrialState.COMPLETE])
+            return super().sample_relative(study, trial, search_space)
+
+    problem = Problem(SPACE, ("accuracy", "macs"))
+    study = optuna.create_study(directions=("maximize", "minimize"),
+                                sampler=sampler_of(Reseeded(lambda seed, problem: Watching(seed)), problem))
+    for accuracy, told in ((None, (0.0, math.inf)), (0.5, (0.5, 70.0))):
+        trial = study.ask()
+        SPACE.suggest(trial)
+        write(trial, Candidate(trial.number, "in", accuracy=accuracy, costs=Costs(macs=70)))
+        study.tell(trial, told)
+    SPACE.suggest(study.ask())
+    assert seen[-1] == [[0.0, 70.0], [0.5, 70.0]]
+    assert [trial.values for trial in study.get_trials()[:2]] == [[0.0, math.inf], [0.5, 70.0]]
 
 
 def private_names(path):
