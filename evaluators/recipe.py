@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from search_spaces.errors import require, unknown
+from search_spaces.numbers import make_plain
 
 AUGMENTATIONS = ("none", "shift", "shift-flip")
 COMPILE = AUTO, BLOCKS, NETWORK = "auto", "blocks", "network"  # what is compiled at a time
@@ -55,6 +56,7 @@ class Recipe:
     optimizer: Optimizer = Optimizer()
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require(self.epochs >= 0, f"`epochs` must not be negative, but got {self.epochs}")
         require(self.batch >= 1, f"`batch` must be at least 1, but got {self.batch}")
         require(self.seed >= 0, f"`seed` must not be negative, but got {self.seed}")

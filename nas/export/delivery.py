@@ -49,6 +49,7 @@ from nas.problem.budgets import Budgets
 from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require, unknown
+from search_spaces.numbers import plain
 
 COLOURS = {1: "read as grey, ", 3: "read as RGB, "}  # of images, by their channels
 SLOWER = 1.02  # as a multiple of another latency: one process cannot tell latencies any better
@@ -87,6 +88,7 @@ class Order:
     preprocess_inside: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "accuracy_loss_points", plain(self.accuracy_loss_points))
         require(self.accuracy_loss_points >= 0,
                 f"`accuracy_loss` must not be negative, but got {self.accuracy_loss_points:g}")
         require(self.dataset is not None or not self.recipe.epochs,

@@ -8,6 +8,7 @@ from evaluators.runtimes import is_predicting, parse_target, runtime_of
 from nas.problem.costs import Costs
 from nas.problem.quantities import QUANTITIES, limitable, parse_quantity, require_positive
 from search_spaces.errors import require
+from search_spaces.numbers import make_plain
 
 EXACT_DIGITS = 15  # the significant digits that a float always keeps
 NONE = "none"  # in a text, no limit for a target
@@ -111,6 +112,7 @@ class Budgets:
     targets: tuple[str, ...] = ("onnxruntime",)
 
     def __post_init__(self) -> None:
+        make_plain(self)
         object.__setattr__(self, "targets", tuple(self.targets))
         for quantity in QUANTITIES.values():
             if quantity.of_target:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
 from evaluators.evaluator import Make
@@ -25,6 +23,7 @@ from search_spaces import SPACES
 from search_spaces.errors import require, unknown
 
 KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
+from search_spaces.numbers import make_plain
                          int | None: "a whole number or None", int | float | None: "a number or None"}
 CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a search may be resumed with other values of
 SCRIPT = "__main__"  # the module of a script or notebook, which no other process finds
@@ -114,7 +113,7 @@ class SearchConfig:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        self._normalise_numbers()
+        make_plain(self)
         self._normalise_sequences()
         self._normalise_names()
         self._normalise_start()
@@ -130,14 +129,6 @@ class SearchConfig:
         self._check_budgets()
         if self.trials is None and self.time_s is None and self.patience is None:
             object.__setattr__(self, "trials", TRIALS)
-
-    def _normalise_numbers(self) -> None:
-        """Makes plain numbers of numpy's, and whole ones of floats such as 20e6 where whole ones are meant."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            plain = value.item() if isinstance(value, np.generic) else value
-            whole = field.type in (int, int | None) and isinstance(plain, float) and plain.is_integer()
-            object.__setattr__(self, field.name, int(plain) if whole else plain)
 
     def _normalise_sequences(self) -> None:
         """Makes tuples of lists."""

@@ -1,6 +1,9 @@
+import dataclasses
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +34,12 @@ def test_a_recipe_of_no_epochs_is_no_training():
     Recipe(1).require_training()
     with pytest.raises(InvalidInput, match="`epochs` must be at least 1, but got 0"):
         Recipe(0).require_training()
+
+
+def test_numbers_of_numpy_make_a_recipe_of_plain_ones():
+    recipe = Recipe(epochs=np.int64(2), batch=32.0, seed=np.uint8(1), peak_rate=np.float64(0.5))
+    assert recipe == Recipe(2, 32, seed=1, peak_rate=0.5)
+    json.dumps(dataclasses.asdict(recipe))
 
 
 @given(st.floats(0, 1))

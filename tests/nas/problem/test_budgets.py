@@ -1,6 +1,7 @@
 import math
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,12 @@ def test_a_bare_number_of_a_file_is_judged_as_text():
     assert Budgets.parse(macs=20_000_000).macs == 20_000_000
     with pytest.raises(InvalidInput, match=r"latency needs a unit: .* but got '0.1'"):
         Budgets.parse(latency=0.1)
+
+
+def test_limits_may_be_numbers_of_numpy_or_written_as_floats():
+    targets = ("onnxruntime", "litert")
+    budgets = Budgets((np.float32(0.5), None), macs=20e6, params=np.int64(7), targets=targets)
+    assert budgets == Budgets((0.5, None), macs=20_000_000, params=7, targets=targets)
 
 
 def test_budgets_say_exactly_what_they_limit_in_a_fixed_order():

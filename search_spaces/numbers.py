@@ -1,0 +1,26 @@
+"""Numbers of other libraries as those of Python, which files and texts take."""
+
+import dataclasses
+from typing import Any
+
+WHOLE = (int, int | None, tuple[int, ...])  # types of fields
+
+
+def plain(value: Any, whole: bool = False) -> Any:
+    """Returns a number of numpy, JAX or PyTorch as one of Python, where whole ones are meant `20e6` as one of them.
+
+    Lists and tuples are gone through; any other value is returned as it is.
+
+    >>> plain(20e6, whole=True), plain([0.5, 2.0], whole=True)
+    (20000000, [0.5, 2])
+    """
+    if type(value) in (list, tuple):
+        return type(value)(plain(one, whole) for one in value)
+    scalar = value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+    return int(scalar) if whole and isinstance(scalar, float) and scalar.is_integer() else scalar
+
+
+def make_plain(instance: Any) -> None:
+    """Puts plain numbers into the fields of a dataclass that is being made, whole ones where its types are `WHOLE`."""
+    for field in dataclasses.fields(instance):
+        object.__setattr__(instance, field.name, plain(getattr(instance, field.name), field.type in WHOLE))
