@@ -18,6 +18,7 @@ import numpy as np
 from evaluators.benchmarks.tables import is_table
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Context, Evaluator, Fidelity, Score, close
+from evaluators.machine.devices import require_devices
 from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.registry import EVALUATORS
@@ -114,6 +115,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     require(seeds >= 1, f"`seeds` must be at least 1, but got {seeds}")
     require(count >= FEWEST, f"a rank correlation takes at least {FEWEST} networks, but got {count}")
     require(not is_table(config.data), f"scores are compared with trainings, but the data are '{config.data}'")
+    require_devices()
     setting = setting_of(config)
     lengths = [*sorted(set(epochs)), to]
     context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)

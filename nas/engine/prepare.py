@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Context, Evaluator, close
+from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
 from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
@@ -95,6 +96,8 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     require_latencies(setting, config)
     space, dataset = setting.space, setting.dataset
     gauge = gauge if setting.gauges is None else setting.gauges
+    if config.evaluator == TRAINING and setting.side_by_side:
+        require_devices()
     budgets = config.budgets(config.latency_ms or config.latency_percentile)  # whatever a percentile will come to
     require_able(config.strategy, Problem(space, config.objectives, budgets, config.seed))
     starts(config, dataset)  # raises where one of them is none

@@ -185,3 +185,12 @@ def test_a_table_without_latencies_is_asked_for_none(table, tmp_path):
         with pytest.raises(InvalidInput, match="a latency must be in the table, but nas-bench-macro has none"):
             run_search(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+def test_a_search_whose_devices_are_missing_says_so_before_anything_is_measured(
+        make_config, gauge, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "nonesuch")
+    with pytest.raises(InvalidInput, match="`JAX_PLATFORMS` names devices that JAX finds, but got 'nonesuch'"):
+        run_search(make_config(evaluator="training", macs=10**9), tmp_path / "run", gauge=gauge)
+    assert gauge.timed == []
+    assert list(tmp_path.iterdir()) == []
+
+
