@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from evaluators.machine.files import at_home
 from evaluators.recipe import FINAL_EPOCHS
 from nas.engine.search import run_search
 from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported
@@ -67,7 +68,7 @@ class Run:
                data: str | None = None, monitor: Monitor | None = None) -> Exported:
         """Returns the exported and certified winner; see `nas.export.winner.export_winner`."""
         return export_winner(self.directory, trial=trial, budgets=budgets, formats=formats,
-                             out=Path(out) if out else None, epochs=epochs, finals=finals,
+                             out=at_home(out) if out else None, epochs=epochs, finals=finals,
                              accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, data=data,
                              monitor=monitor)
 
@@ -75,7 +76,7 @@ class Run:
         """Draws the front into a PNG file."""
         from nas.report.png import write_png
 
-        write_png(Path(path), self.candidates(), self.budgets, self.config.objectives)
+        write_png(at_home(path), self.candidates(), self.budgets, self.config.objectives)
 
 
 def search(config: SearchConfig, run: str | Path | None = None, **options: Any) -> Run:

@@ -21,6 +21,7 @@ from evaluators.benchmarks.networks import LEARNING_CURVES, accel_nasbench, cano
 from evaluators.datasets import Dataset, Split
 from evaluators.evaluator import Fidelity
 from evaluators.latency import Latency, Precision
+from evaluators.machine.files import at_home
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require, unknown
 from search_spaces.search_space import Assignment, Trial, Value
@@ -164,7 +165,8 @@ def load_table(data: str) -> Table:
     file = file or OWN.get(name, "")
     require(bool(file), f"a table is given as {PREFIX}{name}:FILE, but got '{data}'")
     try:
-        return _load(name, Path(file), Path(file).stat().st_mtime_ns)
+        path = at_home(file)
+        return _load(name, path, path.stat().st_mtime_ns)
     except OSError as error:
         raise InvalidInput(f"a table must be readable, but got '{file}': {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:

@@ -9,6 +9,7 @@ from evaluators.datasets.folder import read_folder
 from evaluators.datasets.idx import is_idx_folder, read_idx_folder
 from evaluators.datasets.npz import read_npz
 from evaluators.datasets.resizing import squared
+from evaluators.machine.files import at_home
 from search_spaces.errors import InvalidInput, unknown
 
 DATASETS: dict[str, Callable[[], Parts]] = {"fashion-mnist": read_fashion_mnist}
@@ -38,7 +39,7 @@ def load_dataset(name_or_path: str, *, seed: int = 0, resolution: int | None = N
     if name_or_path in DATASETS:
         name, parts = name_or_path, DATASETS[name_or_path]()
     else:
-        path = Path(name_or_path)
+        path = at_home(name_or_path)
         try:
             name, parts = path.resolve().name, _read(path, resolution, skip_broken)
         except OSError as error:

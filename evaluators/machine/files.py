@@ -18,11 +18,13 @@ BEING_WRITTEN, BEFORE = "written-", ".before"  # in the names of directories tha
 
 
 def at_home(path: str | Path) -> Path:
-    """Returns a path with `~` expanded; as it is where nobody has that home."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    """Returns a path with `~` expanded, as shells do not in `--out=~/file`; as it is where nobody has that home."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of `Path` raises
+
+
+def exists(path: str | Path) -> bool:
+    """Tells whether there is a file or directory of a name."""
+    return os.path.exists(path)  # noqa: PTH110 - false for a text too long for a path, and where we may not look
 
 
 def require_writable(path: Path, what: str) -> None:

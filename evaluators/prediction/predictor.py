@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evaluators.machine.files import write_whole
+from evaluators.machine.files import at_home, write_whole
 from evaluators.prediction.workload import EFFORTS, Workload
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require
@@ -124,13 +124,13 @@ class Predictor:
         stored = {"format": FORMAT, "target": self.target, "space": self.space, "costs_ms": self.costs_ms,
                   "variances": self.variances, "widening": self.widening,
                   "reference_ms": self.reference_ms, "rows": [[row.architecture.text, *row[1:]] for row in self.rows]}
-        write_whole(Path(path), (json.dumps(stored, indent=1) + "\n").encode())
+        write_whole(at_home(path), (json.dumps(stored, indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | Path) -> "Predictor":
         """Returns the predictor in a file; raises `InvalidInput` where it is not one that `save` has written."""
         try:
-            stored = json.loads(Path(path).read_text(encoding="utf-8"))
+            stored = json.loads(at_home(path).read_text(encoding="utf-8"))
             require(stored["format"] == FORMAT, f"`format` must be {FORMAT}, but got {stored['format']!r}")
             rows = _checked(Row(Architecture.parse(text), *times_ms) for text, *times_ms in stored["rows"])
             costs = {str(kind): tuple(map(float, values)) for kind, values in stored["costs_ms"].items()}

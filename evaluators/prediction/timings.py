@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from evaluators.machine.files import at_home
 from evaluators.prediction.predictor import Measured, Row
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require
@@ -36,7 +37,7 @@ def read_rows(path: str | Path, target: str = "") -> list[Row]:
         InvalidInput: a file that cannot be read, lacks a column or has no rows, or a line with something that is no
             architecture or no latency; names the line.
     """
-    parsed = list(_parsed(Path(path)))
+    parsed = list(_parsed(at_home(path)))
     stated = sorted({of for of, _ in parsed})
     require(bool(target) or len(stated) < 2, f"a table of timed networks is of one target, but '{path}' has rows of "
             f"{', '.join(of or 'none' for of in stated)}")

@@ -1,8 +1,8 @@
 """The runtimes that a network may be shipped on, by name. A new runtime is one file and one line here."""
 
 from importlib.util import find_spec
-from pathlib import Path
 
+from evaluators.machine.files import at_home
 from evaluators.runtimes.command import Command
 from evaluators.runtimes.litert import LiteRt
 from evaluators.runtimes.onnxruntime import OnnxRuntime
@@ -40,7 +40,7 @@ def parse_target(text: str) -> Target:
         require(bracketed is None, f"options of {name} follow a colon, but got '{text}'")
         target = Target(name, Options() if rest is None else parse_options(rest))
     else:
-        argument = str(Path(rest).absolute()) if meaning is Argument.PATH and rest else rest or ""
+        argument = str(at_home(rest).absolute()) if meaning is Argument.PATH and rest else rest or ""
         target = Target(name, Options() if bracketed is None else parse_options(bracketed), argument)
     runtime_of(target)
     return target

@@ -47,7 +47,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows a question mark
     try:
         _require_own_packages()
-        status = app(prog_name="nas", standalone_mode=False) or 0
+        status = app(list(map(_at_home, sys.argv[1:])), prog_name="nas", standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except Exception as error:
@@ -58,6 +58,14 @@ def main() -> None:
     if status == INTERRUPTED:  # typer makes this status out of an interruption
         print("nas: interrupted", file=sys.stderr)
     sys.exit(status)
+
+
+def _at_home(argument: str) -> str:
+    """Returns an argument with `~` expanded, also in `--option=~/file`, which shells leave as it is."""
+    from evaluators.machine.files import at_home
+
+    option, sign, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{option}{sign}{at_home(value)}" if value.startswith("~") else argument
 
 
 def _failure(error: Exception) -> tuple[int, str]:

@@ -143,7 +143,7 @@ def correlate_scores(
     from nas.engine.successive_halving import parse_rungs
     from nas.problem.budgets import parse_limits
     from nas.report.correlation import ranking_table
-    from nas.run.config import SearchConfig
+    from nas.run.config import PLACES, SearchConfig
     from nas.run.directory import RunDirectory
     from search_spaces.errors import require
 
@@ -153,6 +153,7 @@ def correlate_scores(
     if run.exists:
         require(not own, f"a run has its own space, data, budgets and recipe, but got {', '.join(own)}")
         config, budgets, place = run.config, run.budgets, run.path / CORRELATION
+        run.require_there(config, *PLACES)
     else:
         config = SearchConfig(space=what, **own)
         budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")

@@ -27,7 +27,7 @@ from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
 from nas.measuring.screening import add_saved, require_fitting_tables, screening
 from nas.measuring.survey import members, percentile_latency_ms, require_feasible
 from nas.problem.budgets import Budgets, as_given
-from nas.run.config import BY_HAND, FILLED, SearchConfig
+from nas.run.config import BY_HAND, FILLED, PLACES, SearchConfig
 from nas.run.directory import Resolved, RunDirectory
 from nas.run.monitor import Monitor
 from nas.strategies import Problem, sampler_of
@@ -92,12 +92,14 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     run = RunDirectory(path)
     require(run.path.is_dir() or not run.path.exists(), f"a run directory must be a directory, but got '{run.path}'")
     require_writable(run.path, "a run directory")
+    if run.exists:
+        run.require_there(config, *PLACES)
     setting = setting_of(config)
     require_latencies(setting, config)
-    space, dataset = setting.space, setting.dataset
-    gauge = gauge if setting.gauges is None else setting.gauges
     if config.evaluator == TRAINING and setting.side_by_side:
         require_devices()
+    space, dataset = setting.space, setting.dataset
+    gauge = gauge if setting.gauges is None else setting.gauges
     budgets = config.budgets(config.latency_ms or config.latency_percentile)  # whatever a percentile will come to
     require_able(config.strategy, Problem(space, config.objectives, budgets, config.seed))
     starts(config, dataset)  # raises where one of them is none
@@ -222,7 +224,9 @@ def _require_same(run: RunDirectory, config: SearchConfig, space: SearchSpace, d
     now = dataclasses.replace(before, space=space.text, resolution=dataset.resolution, channels=dataset.channels,
                               classes=len(dataset.classes), data_fingerprint=dataset.fingerprint,
                               data_split=dataset.split)
-    differences = run.config.differences(config) or before.differences(now)
+    alike = [name for name, of in (("space", "space"), ("data", "data_fingerprint"))
+             if getattr(before, of) == getattr(now, of)]  # content tells, wherever it is
+    differences = run.config.differences(config, alike) or before.differences(now)
     if differences:
         raise InvalidInput(f"a run directory is resumed with its own configuration, but '{run.path}' differs: "
                            + "; ".join(differences))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluators.machine.files import at_home
 from evaluators.networks.checkpoint import load_arrays
 from evaluators.networks.weights import Weights
 from search_spaces.architecture import SEPARATOR, Architecture
@@ -43,7 +44,7 @@ def named_network(what: str) -> NamedNetwork:
         InvalidInput: an unknown name, a wrong text, or no such file.
     """
     if what.endswith(WEIGHTS_SUFFIX):
-        architecture, arrays = load_arrays(what)
+        architecture, arrays = load_arrays(at_home(what))
         return NamedNetwork(Path(what).stem, architecture, arrays)
     if SEPARATOR in what:
         architecture = Architecture.parse(what)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.datasets import Dataset, load_dataset
+from evaluators.machine.devices import require_devices
+from evaluators.machine.files import at_home
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import parse_target
 from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported
@@ -53,8 +55,9 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
     """
     monitor, recipe = monitor or Silent(), Recipe(**{"epochs": FINAL_EPOCHS, **settings})
     named = named_network(network)
-    directory = Path(out) if out is not None else Path(f"{named.name}.trained")
+    directory = at_home(out) if out is not None else Path(f"{named.name}.trained")
     require_deliverable(formats, directory)
+    require_devices()
     budgets = budgets or Budgets()
     budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
     named, dataset = _put_to_data(named, data or (DATA if recipe.epochs else None), resolution, classes, recipe.seed,

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluators.datasets import DATASETS, Dataset, load_dataset
-from evaluators.machine.files import at_home, require_writable
+from evaluators.datasets import Dataset, load_dataset
+from evaluators.machine.devices import require_devices
+from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from nas.engine.correlation import CORRELATION, known_noise
 from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported, Finalist, Origin
@@ -52,7 +53,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
     require_deliverable(formats, out)
     require_writable(run.path, "a run directory")
-    dataset = _data_of(run, data or config.data)
+    require_devices()
+    dataset = _data_of(run, data)
 
     def ordered(chosen: Candidate, origin: Origin) -> tuple[Order, Path]:
         architecture = Architecture.parse(chosen.architecture)
@@ -75,15 +77,14 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
             return deliver(*order, monitor)
 
 
-def _data_of(run: RunDirectory, place: str) -> Dataset:
+def _data_of(run: RunDirectory, place: str | None) -> Dataset:
     """Returns the data of a search from where they are now; raises `InvalidInput` for others, or none."""
-    config, here = run.config, at_home(place)
-    require(place in DATASETS or here.exists(), f"the data of this run were at '{config.data}', but '{place}' is "
-            "missing; where they are now is given as `--data`")
-    dataset = load_dataset(place if place in DATASETS else str(here), seed=config.seed, skip_broken=config.skip_broken,
+    config = dataclasses.replace(run.config, data=place or run.config.data)
+    run.require_there(config, "data")
+    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken,
                            resolution=run.resolved.resolution)
     require(dataset.fingerprint == run.resolved.data_fingerprint, "an export needs the data of the search, but "
-            f"'{place}' has {'changed since' if place == config.data else 'others'}")
+            f"'{config.data}' has {'others' if place else 'changed since'}")
     return dataset
 
 

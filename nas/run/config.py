@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
 from evaluators.evaluator import Make
-from evaluators.machine.files import at_home
+from evaluators.machine.files import at_home, exists
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import parse_target
@@ -21,11 +22,12 @@ from nas.strategies import STRATEGIES
 from nas.strategies.loading import is_path, load
 from search_spaces import SPACES
 from search_spaces.errors import require, unknown
+from search_spaces.numbers import make_plain
 
 KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
-from search_spaces.numbers import make_plain
                          int | None: "a whole number or None", int | float | None: "a number or None"}
 CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a search may be resumed with other values of
+PLACES: dict[str, Collection[str]] = {"space": SPACES, "data": DATASETS}  # what may be a path, and the names it may be
 SCRIPT = "__main__"  # the module of a script or notebook, which no other process finds
 FITTED = "fitted"  # the space that is searched by default
 AUTO, BY_HAND, FILLED, NOTHING = "auto", "by-hand", "filled", "none"  # words for what to evaluate first
@@ -140,23 +142,22 @@ class SearchConfig:
 
     def _normalise_names(self) -> None:
         """Makes paths absolute, so that a run is resumed from anywhere, and puts names in the place of plug-ins."""
-        for name, known in (("space", SPACES), ("data", DATASETS)):
+        for name, known in PLACES.items():
             value = getattr(self, name)
-            if isinstance(value, str | Path) and value not in known and (path := at_home(value)).exists():
+            if isinstance(value, str | Path) and value not in known and exists(path := at_home(value)):
                 object.__setattr__(self, name, str(path.absolute()))
         if isinstance(self.data, str) and is_table(self.data):
-            kind, _, file = self.data.removeprefix(PREFIX).partition(":")
+            head, file = head_and_path(self.data)
             if file:
-                object.__setattr__(self, "data", f"{PREFIX}{kind}:{at_home(file).absolute()}")
-        object.__setattr__(self, "start", tuple(str(Path(name).absolute()) if is_run(name) else name
+                object.__setattr__(self, "data", f"{head}{at_home(file).absolute()}")
+        object.__setattr__(self, "start", tuple(str(at_home(name).absolute()) if is_run(at_home(name)) else name
                                                 for name in self.start))
         object.__setattr__(self, "latency_from", tuple(
-            name if name in (PREDICTOR, TIMING) else str(at_home(name).absolute())
-            for name in self.latency_from))
+            name if name in (PREDICTOR, TIMING) else str(at_home(name).absolute()) for name in self.latency_from))
         for field, rule in (("evaluator", "an evaluator must be a function"), ("strategy", "a strategy must be")):
             if callable(given := getattr(self, field)):
                 named = f"{given.__module__}:{getattr(given, '__qualname__', '')}"
-                require("<" not in named and "." not in named.partition(":")[2],
+                require(not named.endswith(":") and "<" not in named and "." not in named.partition(":")[2],
                         f"{rule} of a module, so that it is found on resuming, but got '{named}'")
                 object.__setattr__(self, field, named)
 
@@ -264,14 +265,36 @@ class SearchConfig:
         limits = {quantity.field: getattr(self, quantity.field) for quantity in QUANTITIES.values()}
         return Budgets(**{**limits, "latency_ms": latency_ms}, targets=self.targets)
 
-    def differences(self, other: "SearchConfig") -> list[str]:
-        """Returns a line for each field, but those of `CHANGEABLE`, that differs from the other's."""
+    def differences(self, other: "SearchConfig", alike: Collection[str] = ()) -> list[str]:
+        """Returns a line for each field, but those of `CHANGEABLE` and `alike`, that differs from the other's."""
         return [f"{field.name} is {getattr(self, field.name)!r} there, {getattr(other, field.name)!r} here"
-                for field in dataclasses.fields(self)
-                if field.name not in CHANGEABLE and getattr(self, field.name) != getattr(other, field.name)]
+                for field in dataclasses.fields(self) if field.name not in (*CHANGEABLE, *alike)
+                and getattr(self, field.name) != getattr(other, field.name)]
+
+    def moved(self, before: str, now: str) -> "SearchConfig":
+        """Returns the configuration of a run whose directory has moved: what moved along is where it is now.
+
+        A path that lies to the directory as it lay before counts; one that does not exist there stays as it is.
+        """
+        def found(text: str) -> str:
+            head, path = head_and_path(text)
+            if not path.startswith(os.sep):
+                return text
+            there = os.path.normpath(f"{now}/{os.path.relpath(path, before)}")
+            return head + there if exists(there) else text
+
+        return dataclasses.replace(
+            self, space=found(self.space), data=found(self.data), start=tuple(map(found, self.start)),
+            latency_from=tuple(map(found, self.latency_from)))
 
 
-def is_run(name: str) -> bool:
+def head_and_path(text: str) -> tuple[str, str]:
+    """Returns what stands before the path in a text, and the path: `table:NAME:` and that of its file."""
+    kind, _, path = text.removeprefix(PREFIX).partition(":")
+    return (f"{PREFIX}{kind}:", path) if is_table(text) else ("", text)
+
+
+def is_run(name: str | Path) -> bool:
     """Tells whether a search was begun in a directory of this name."""
     return os.path.isfile(os.path.join(name, "run.toml"))  # noqa: PTH113, PTH118 - false for a text too long for a path
 

@@ -15,6 +15,7 @@ import fcntl
 import itertools
 import json
 import math
+import os
 import shutil
 import tomllib
 import warnings
@@ -25,16 +26,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators.latency import Latency
-from evaluators.machine.files import write_whole
+from evaluators.machine.files import at_home, exists, write_whole
 from evaluators.prediction.timings import Timings
 from nas.problem.budgets import NONE, Budgets, PerTarget
 from nas.problem.candidate import Candidate, directions, evaluated
-from nas.run.config import SearchConfig
+from nas.run.config import PLACES, SearchConfig, head_and_path
 from nas.run.environment import environment, lasting
 from nas.run.storage import sqlite_storage
 from nas.trials.memo import OfFinished
 from nas.trials.record import candidate_of, latencies_of
-from search_spaces.errors import InvalidInput
+from search_spaces.errors import InvalidInput, require
 
 if TYPE_CHECKING:
     import optuna
@@ -71,6 +72,9 @@ class RunDirectory:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", at_home(self.path))
+
     @property
     def exists(self) -> bool:
         """Whether a search was begun here."""
@@ -86,8 +90,10 @@ class RunDirectory:
 
     @cached_property
     def config(self) -> SearchConfig:
-        """The configuration that the search was begun with."""
-        return self._section("config", SearchConfig)
+        """The configuration that the search was begun with, what has moved with the directory where it is now."""
+        stored: SearchConfig = self._section("config", SearchConfig)
+        before, now = self._content.get("directory"), os.path.abspath(self.path)  # noqa: PTH100 - without `..`
+        return stored.moved(before, now) if isinstance(before, str) and before != now else stored
 
     @cached_property
     def resolved(self) -> Resolved:
@@ -102,6 +108,19 @@ class RunDirectory:
     @cached_property
     def _content(self) -> dict[str, Any]:
         return _parsed(self.path)
+
+    def require_there(self, config: SearchConfig, *names: str) -> None:
+        """Raises `InvalidInput` for a missing path in a configuration where the run had one.
+
+        Args:
+            config: that of the run, or one with other paths.
+            names: which of `PLACES` are needed.
+        """
+        for name in names:
+            (_, before), (_, now) = (head_and_path(getattr(one, name)) for one in (self.config, config))
+            were, commands = ("were", "`nas search` or `nas export`") if name == "data" else ("was", "`nas search`")
+            require(now in PLACES[name] or not before.startswith(os.sep) or exists(now), f"the {name} of this run "
+                    f"{were} at '{before}', but '{now}' is missing; `--{name}` of {commands} takes another path")
 
     @property
     def timings(self) -> Timings:
@@ -123,8 +142,9 @@ class RunDirectory:
             resumed.append(now)
         sections = [("[config]", dataclasses.asdict(config)), ("[resolved]", dataclasses.asdict(resolved)),
                     ("[environment]", first), *(("[[resumed]]", one) for one in resumed)]
-        content = "\n".join(f"{name}\n{_toml(values)}" for name, values in sections)
-        write_whole(self.path / "run.toml", content.encode())
+        place = _toml({"directory": os.path.abspath(self.path)})  # noqa: PTH100 - without `..`
+        content = "\n".join([place, *(f"{name}\n{_toml(values)}" for name, values in sections)])
+        write_whole(self.path / "run.toml", content.encode(errors="surrogateescape"))
         for name in ("_content", "budgets"):
             vars(self).pop(name, None)
         vars(self).update(config=config, resolved=resolved)
@@ -244,7 +264,7 @@ class RunDirectory:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    return tomllib.loads((path / "run.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((path / "run.toml").read_text(encoding="utf-8", errors="surrogateescape"))
 
 
 def _later_timings(notes: Mapping[str, Any], trial: int) -> list[str]:

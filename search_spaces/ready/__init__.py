@@ -1,5 +1,6 @@
 """The ready spaces by name, and those of files. A new one is one file and one line here."""
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def load_space(name: str) -> Space | Fitted:
     """
     if name in SPACES:
         return SPACES[name]
-    path = Path(name)
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - that of `Path` raises where nobody has that home
     if path.suffix != ".toml":
         raise unknown("space", name, [*SPACES, "FILE.toml"])
     try:

@@ -259,6 +259,40 @@ def test_the_front_as_json_has_a_row_for_every_trial(nas, run):
     assert best["on_front"]
 
 
+def test_paths_may_begin_with_the_home_directory_wherever_they_stand(nas, run, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(run.parent))
+    monkeypatch.chdir(tmp_path)
+    assert nas("pareto", "~/run", f"--csv=~/{tmp_path.name}.csv", "--json")[0] == 0
+    assert (run.parent / f"{tmp_path.name}.csv").is_file()
+    assert "its smallest is macs" in nas("search", "--space", "~/space.toml", "--data=~/data.npz", "--macs", 5)[2]
+    assert "a space file must be readable, but got '~no.such.user/" in nas("space", "~no.such.user/space.toml")[2]
+    assert list(tmp_path.iterdir()) == []
+
+
+SCRIPT = """
+from nas.api import search
+from nas.run.config import SearchConfig
+
+def score(architecture, data, fidelity):
+    return 0.5
+
+search(SearchConfig(space="space.toml", data="data.npz", evaluator=score, objectives=("accuracy", "macs"), trials=2),
+       "of-a-script")
+"""
+
+
+def test_the_search_of_a_script_does_not_go_on_without_its_evaluator(workplace, nas, monkeypatch):
+    (workplace / "script.py").write_text(SCRIPT)
+    subprocess.run([sys.executable, "script.py"], cwd=workplace, check=True)
+    monkeypatch.chdir(workplace)
+    before = content(workplace)
+    status, out, err = nas("search", "--run", "of-a-script", "--trials", 3)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "put it into a module" in err
+    assert "space:" not in out  # nothing was prepared, let alone measured
+    assert content(workplace) == before
+
+
 def test_a_terminal_of_ascii_shows_what_it_can(run, tmp_path):
     for arguments in (("pareto", run), ("pareto", tmp_path / "näs")):
         done = in_a_process(*arguments, cwd=tmp_path, PYTHONIOENCODING="ascii", LC_ALL="C")

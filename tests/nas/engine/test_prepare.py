@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import tomllib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from nas.engine.search import Silent, run_search
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import front, winner
 from nas.run.config import SearchConfig
+from nas.run.directory import RunDirectory
 from search_spaces import InvalidInput
 
 
@@ -121,6 +123,57 @@ def test_a_run_directory_is_refused_if_its_space_or_data_have_changed(make_confi
         run_search(config, tmp_path / "run", gauge=gauge)
 
 
+@pytest.fixture
+def project(inputs, tmp_path, monkeypatch, gauge, make_config):
+    """A directory with a space, data and the run `runs/a` that was begun there with relative paths."""
+    place = tmp_path / "before"
+    place.mkdir()
+    for name in ("space.toml", "data.npz"):
+        shutil.copy(inputs / name, place)
+    monkeypatch.chdir(place)
+    run_search(make_config(space="space.toml", data="data.npz", trials=2), "runs/a", gauge=gauge)
+    return place
+
+
+def test_a_project_that_has_moved_goes_on_from_anywhere(project, make_config, gauge, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    moved = project.rename(tmp_path / "elsewhere")
+    stored = RunDirectory(moved / "runs" / "a").config
+    assert (stored.space, stored.data) == (str(moved / "space.toml"), str(moved / "data.npz"))
+    for trials, config in ((3, stored), (4, make_config(space="elsewhere/space.toml", data="elsewhere/data.npz"))):
+        run = run_search(dataclasses.replace(config, trials=trials), "elsewhere/runs/a", gauge=gauge)
+        assert len(run.trainings()) == trials
+
+
+def test_a_copy_of_a_project_has_data_of_its_own(project, tmp_path):
+    copy = shutil.copytree(project, tmp_path / "copy")
+    assert RunDirectory(copy / "runs" / "a").config.data == str(copy / "data.npz")
+    assert RunDirectory(project / "runs" / "a").config.data == str(project / "data.npz")
+
+
+@pytest.mark.parametrize(("name", "file"), [("data", "data.npz"), ("space", "space.toml")])
+def test_a_run_that_was_copied_alone_asks_for_what_is_missing_and_knows_it_by_its_content(
+        name, file, project, inputs, gauge, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = shutil.copytree(project / "runs" / "a", tmp_path / "copied")
+    (project / file).rename(tmp_path / f"moved-{file}")
+    stored = dataclasses.replace(RunDirectory(run).config, trials=3)
+    with pytest.raises(InvalidInput, match=rf"the {name} of this run w\w+ at '{project / file}', but .* is missing; "
+                                           rf"`--{name}` of `nas search`"):
+        run_search(stored, run, gauge=gauge)
+    later = run_search(dataclasses.replace(stored, **{name: f"moved-{file}"}), run, gauge=gauge)
+    assert len(later.trainings()) == 3
+    assert getattr(RunDirectory(run).config, name) == str(tmp_path / f"moved-{file}")  # the next one finds it
+
+
+def test_other_data_in_another_place_are_refused(project, gauge, tmp_path):
+    arrays = dict(np.load("data.npz"))
+    np.savez(tmp_path / "other.npz", **{**arrays, "x_val": 255 - arrays["x_val"]})
+    stored = RunDirectory(project / "runs" / "a").config
+    with pytest.raises(InvalidInput, match=r"data is '.*data\.npz' there, '.*other\.npz' here"):
+        run_search(dataclasses.replace(stored, data=str(tmp_path / "other.npz")), "runs/a", gauge=gauge)
+
+
 def test_two_searches_cannot_begin_in_one_directory(make_config, gauge, tmp_path):
     class Slow(Silent):
         """Another search begins and ends while this one still prepares."""
@@ -132,6 +185,15 @@ def test_two_searches_cannot_begin_in_one_directory(make_config, gauge, tmp_path
 
     with pytest.raises(InvalidInput, match="another has just begun"):
         run_search(make_config(trials=1), tmp_path / "run", Slow(), gauge)
+
+
+def test_a_search_whose_devices_are_missing_says_so_before_anything_is_measured(
+        make_config, gauge, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "nonesuch")
+    with pytest.raises(InvalidInput, match="`JAX_PLATFORMS` names devices that JAX finds, but got 'nonesuch'"):
+        run_search(make_config(evaluator="training", macs=10**9), tmp_path / "run", gauge=gauge)
+    assert gauge.timed == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_no_run_directory(make_config, gauge, tmp_path):
@@ -185,12 +247,3 @@ def test_a_table_without_latencies_is_asked_for_none(table, tmp_path):
         with pytest.raises(InvalidInput, match="a latency must be in the table, but nas-bench-macro has none"):
             run_search(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-def test_a_search_whose_devices_are_missing_says_so_before_anything_is_measured(
-        make_config, gauge, tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_PLATFORMS", "nonesuch")
-    with pytest.raises(InvalidInput, match="`JAX_PLATFORMS` names devices that JAX finds, but got 'nonesuch'"):
-        run_search(make_config(evaluator="training", macs=10**9), tmp_path / "run", gauge=gauge)
-    assert gauge.timed == []
-    assert list(tmp_path.iterdir()) == []
-
-

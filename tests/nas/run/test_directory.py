@@ -1,9 +1,12 @@
 import dataclasses
 import fcntl
 import json
+import os
 import subprocess
 import sys
 import tomllib
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -210,6 +213,7 @@ def test_differences_name_fields_and_both_values():
     ({"seed": True}, "`seed` must be a whole number, but got True"),
     ({"space": None}, "`space` must be a text"), ({"latency_ms": "0.09ms"}, "`latency_ms` must be a number"),
     ({"evaluator": lambda *_: 0.5}, "must be a function of a module"),
+    ({"evaluator": partial(max, 0.5)}, "must be a function of a module"),
     ({"macs": 0}, "macs must be positive"), ({"latency_ms": float("nan")}, "latency must be positive"),
 ])
 def test_a_wrong_configuration_is_refused_with_the_rule(fields, rule):
@@ -244,16 +248,47 @@ def test_a_front_of_told_values_holds_trained_candidates_only_and_says_what_they
     assert study.metric_names == list(objectives)
 
 
-@given(st.integers(1, 10**9), st.sampled_from([np.int32, np.int64, np.uint32, np.float64, float]))
-def test_a_whole_number_is_one_whatever_its_type(number, kind):
-    config = SearchConfig(macs=kind(number), trials=kind(number))
-    assert (config.macs, config.trials) == (number, number)
-    assert type(config.macs) is type(config.trials) is int
+def test_a_path_that_is_no_text_of_utf8_is_stored_as_it_is(tmp_path):
+    config = SearchConfig(data=os.fsdecode(b"/photos\xff"))
+    RunDirectory(tmp_path).write(config, RESOLVED)
+    assert RunDirectory(tmp_path).config == config
 
 
-def test_a_latency_may_be_a_number_of_numpys():
-    latency_ms = SearchConfig(latency_ms=np.float32(0.5)).latency_ms
-    assert (latency_ms, type(latency_ms)) == (0.5, float)
+def test_numbers_of_numpy_are_stored_as_those_of_python(tmp_path):
+    config = SearchConfig(macs=20e6, trials=np.int64(9), target=("onnxruntime", "litert"), epochs=np.uint8(9),
+                          latency_ms=[np.float32(0.5), None], early_stopping=np.True_, rungs=[np.int32(1), 3.0])
+    plain = SearchConfig(macs=20_000_000, trials=9, target=("onnxruntime", "litert"), epochs=9,
+                         latency_ms=(0.5, None), early_stopping=True, rungs=(1, 3))
+    assert config == plain
+    RunDirectory(tmp_path).write(config, RESOLVED)
+    assert RunDirectory(tmp_path).config == plain
+
+
+LAYOUTS = [("photos", "runs/a"), ("data/photos", "a"), ("runs/a/photos", "runs/a"), ("photos", "far/away/runs/a")]
+
+
+@pytest.mark.parametrize(("data", "run"), LAYOUTS)
+@pytest.mark.parametrize("table", ["", "table:nas-bench-macro:"])
+def test_what_has_moved_with_a_run_is_found_where_it_is_now(data, run, table, tmp_path):
+    before, now = tmp_path / "before", tmp_path / "far" / "from" / "there"
+    for place in (data, "elsewhere", run):
+        (before / place).mkdir(parents=True, exist_ok=True)
+    (before / "elsewhere" / "run.toml").touch()
+    config = SearchConfig(data=f"{table}{before / data}", space="mobile", start=(str(before / "elsewhere"), "resnet18"))
+    RunDirectory(before / run).write(config, RESOLVED)
+    now.parent.mkdir(parents=True)
+    before.rename(now)
+    assert RunDirectory(now / run).config == dataclasses.replace(
+        config, data=f"{table}{now / data}", start=(str(now / "elsewhere"), "resnet18"))
+
+
+def test_what_has_not_moved_with_a_run_is_where_it_was(tmp_path):
+    for name in ("photos", "before/runs/a"):
+        (tmp_path / name).mkdir(parents=True)
+    config = SearchConfig(data=str(tmp_path / "photos"))
+    RunDirectory(tmp_path / "before" / "runs" / "a").write(config, RESOLVED)
+    moved = (tmp_path / "before" / "runs" / "a").rename(tmp_path / "b")
+    assert RunDirectory(moved).config == config
 
 
 def test_a_path_may_begin_with_the_home_directory(tmp_path, monkeypatch):
@@ -263,6 +298,7 @@ def test_a_path_may_begin_with_the_home_directory(tmp_path, monkeypatch):
     config = SearchConfig(space="~/space.toml", data="~/photos", latency_ms=1.0, latency_from=("~/saved.json",))
     assert (config.space, config.data, *config.latency_from) == tuple(
         str(tmp_path / name) for name in ("space.toml", "photos", "saved.json"))
+    assert RunDirectory(Path("~/run")).path == tmp_path / "run"
 
 
 def test_an_evaluator_of_a_script_is_refused_where_it_is_not_found_again():
