@@ -22,6 +22,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "zoo": zoo.list_networks,
     "import-weights": zoo.import_network,
     "space": inspect.show_space,
+    "compare-spaces": inspect.compare_spaces,
     "correlate": inspect.correlate_scores,
     "export": export.export_best,
     "train": export.train_named,

@@ -1,4 +1,4 @@
-"""The commands that show the front of a run, the layers of an architecture, the costs in a space."""
+"""The commands that show runs, architectures and spaces, and compare spaces and scores."""
 
 import os
 import sys
@@ -163,3 +163,39 @@ def correlate_scores(
         found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds, monitor=monitor)
         monitor.show(ranking_table(found, to))
         monitor.say(recommendation(found))
+
+
+@with_options(limits=budget_options(), recipe=recipe_options(
+    Recipe(), epochs="of each training", batch="images in a training step", augmentation="none, shift or shift-flip",
+    seed="of members, data split and trainings"))
+def compare_spaces(
+    spaces: Annotated[list[str], typer.Argument(metavar="NAME|FILE.toml...", help="the spaces")],
+    *,
+    data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
+    limits: dict[str, Any],
+    members: Annotated[int, typer.Option(help="random members of each space that fill the budget")] = 20,
+    png: Annotated[Path | None, typer.Option(show_default=False, help="draw the distributions; - is standard "
+                                             "output")] = None,
+    record: Annotated[Path, typer.Option(help="file of the scores, to go on with")] = Path("spaces.json"),
+    recipe: dict[str, Any],
+) -> None:
+    """Compare spaces by how accurate random members are that fill a budget, and published networks that do."""
+    from evaluators.machine.files import STDOUT
+    from nas.cli.terminal import Terminal, console_on_stderr, console_on_stdout
+    from nas.engine.distributions import compare
+    from nas.problem.budgets import parse_limits
+    from nas.report.distributions import distribution_table, draw_distributions, verdict
+    from nas.report.figure import require_picture, write_figure
+    from nas.run.config import SearchConfig
+
+    if png is not None:
+        require_picture(png)
+    config = SearchConfig(space=spaces[0], **parse_limits(limits), **recipe, **given(
+        data=data, skip_broken=skip_broken, resolution=resolution, target=target))
+    budgets = config.budgets(config.latency_ms)
+    with Terminal(console_on_stderr() if png in STDOUT else console_on_stdout()) as monitor:
+        found = compare(spaces, config, budgets, record, count=members, monitor=monitor)
+        monitor.show(distribution_table(found, budgets, config.epochs))
+        monitor.say(verdict(found))
+    if png is not None:
+        write_figure(png, draw_distributions(found, budgets, config.epochs))

@@ -5,23 +5,18 @@ seeds. A rank correlation with the accuracy at the end says how far a search may
 parameters, which cost nothing, are to be beaten. Intervals are bootstrap percentiles over the networks.
 """
 
-import dataclasses
-import json
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from evaluators.benchmarks.tables import is_table
-from evaluators.datasets import Dataset
-from evaluators.evaluator import Context, Evaluator, Fidelity, Score, close
+from evaluators.evaluator import Context, close
 from evaluators.machine.devices import require_devices
-from evaluators.machine.files import write_whole
-from evaluators.recipe import FINAL_EPOCHS, Recipe
+from evaluators.recipe import FINAL_EPOCHS
 from evaluators.registry import EVALUATORS
+from nas.engine.scores import Sample, resamples, scored
 from nas.engine.setting import setting_of
 from nas.measuring.meters import Gauges, costs_within, file_gauges
 from nas.measuring.survey import Progress, members
@@ -29,20 +24,18 @@ from nas.problem.budgets import Budgets, is_feasible
 from nas.run.config import SearchConfig
 from nas.run.monitor import Monitor, Silent
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput, require
+from search_spaces.errors import require
 from search_spaces.search_space import SearchSpace
 
 CORRELATION = "correlation.json"  # of a run
 MEMBERS, SEEDS = 20, 2
 FEWEST = 8  # networks, for a rank correlation that says anything
 ATTEMPTS = 20  # random members for each that is wanted
-RESAMPLES = 1000
 USEFUL, WEAK = 0.6, 0.3  # of Kendall's tau
 BEST = 10  # one in so many counts among the best
 FREE = MULTIPLY_ADDS, PARAMETERS = "multiply-adds", "parameters"  # scores that follow from the text
 
 Interval = tuple[float, float]
-Rows = dict[str, dict[str, list[list[float]]]]  # network, epochs -> accuracy and seconds for each seed
 
 
 @dataclass(frozen=True)
@@ -75,21 +68,6 @@ class Ranking:
         if self.tau < WEAK or self.tau_ci[0] <= 0:
             return "of no use"
         return "of use" if self.tau >= USEFUL else "of little use"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Networks with their scores: for each text and each number of epochs an accuracy and seconds for each seed."""
-
-    scores: Mapping[str, Mapping[int, Sequence[tuple[float, float]]]]
-
-    def accuracies(self, epochs: int) -> np.ndarray:
-        """Returns the accuracies after some epochs, `[networks, seeds]`."""
-        return np.array([[accuracy for accuracy, _ in of[epochs]] for of in self.scores.values()])
-
-    def seconds(self, epochs: int) -> float:
-        """Returns the median duration of a training of some epochs."""
-        return float(np.median([seconds for of in self.scores.values() for _, seconds in of[epochs]]))
 
 
 def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequence[int], *, to: int = FINAL_EPOCHS,
@@ -150,45 +128,6 @@ def within(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, coun
     return found
 
 
-def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Recipe, networks: Sequence[Architecture],
-           epochs: Sequence[int], seeds: int, record: Path, progress: Progress) -> Sample:
-    """Returns the scores of networks, each recorded as soon as it is known; what is recorded is not trained again.
-
-    Args:
-        dataset: the images.
-        evaluator: gives the scores of all numbers of epochs but the last.
-        final: gives the accuracy at the end, after the last number of epochs.
-        recipe: of the trainings; its seed is the first of those used.
-        networks: what to score.
-        epochs: the lengths of the trainings, the one to the end last.
-        seeds: trainings of each length.
-        record: the file of the scores.
-        progress: is told how far it has come.
-
-    Raises:
-        InvalidInput: a file that was recorded on other data, or with another recipe.
-    """
-    of = {"data": dataset.fingerprint, "batch": recipe.batch, "augmentation": recipe.augmentation,
-          "seed": recipe.seed}
-    before, rows = _content(record)
-    require(before in (None, of), "a record of scores goes on with its own data and recipe, but "
-            f"'{record}' is of {before}")
-    jobs = [(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
-    for done, (network, length, seed) in enumerate(jobs):
-        kept = rows.setdefault(network.text, {}).setdefault(str(length), [])
-        if len(kept) > seed:
-            continue
-        progress("trainings", done, len(jobs))
-        of_length = dataclasses.replace(recipe, epochs=length, seed=recipe.seed + seed)
-        began_s = time.monotonic()
-        score = (final if length == epochs[-1] else evaluator)(network, dataset, Fidelity(of_length))
-        accuracy = score.accuracy if isinstance(score, Score) else score
-        kept.append([float(accuracy), round(time.monotonic() - began_s, 2)])
-        write_whole(record, (json.dumps({"of": of, "networks": rows}, indent=1) + "\n").encode())
-    return Sample({network.text: {length: [(row[0], row[1]) for row in rows[network.text][str(length)][:seeds]]
-                                  for length in epochs} for network in networks})
-
-
 def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
     """Returns the agreement of each score with the accuracy at the end, the mean over its seeds, cheapest first."""
     final = sample.accuracies(epochs[-1]).mean(axis=1)
@@ -215,25 +154,6 @@ def recommendation(rankings: Sequence[Ranking]) -> str:
             f"have {free:.2f}; longer trainings (--epochs), or more finalists in an export (--finals), make up for it")
 
 
-def known_noise(record: Path, epochs: int) -> float:
-    """Returns the standard deviation between seeds after some epochs that a record tells of; 0 where it tells none."""
-    rows = _content(record)[1].values()
-    repeated = [[accuracy for accuracy, _ in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
-    return float(np.sqrt(np.mean([np.var(each, ddof=1) for each in repeated]))) if repeated else 0.0
-
-
-def _content(record: Path) -> tuple[dict[str, Any] | None, Rows]:
-    """Returns the data and recipe of a record, and its scores; None and no scores where there is no record yet."""
-    if not record.exists():
-        return None, {}
-    try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-        return content["of"], content["networks"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"a record of scores must be as `nas correlate` has written it, but '{record}' is not: "
-                           f"{type(error).__name__}: {error}") from None
-
-
 def _noise(accuracies: np.ndarray) -> float | None:
     if accuracies.shape[1] < 2:
         return None
@@ -241,8 +161,7 @@ def _noise(accuracies: np.ndarray) -> float | None:
 
 
 def _ranking(name: str, scores: np.ndarray, final: np.ndarray, seconds: float, noise: float | None) -> Ranking:
-    everyone = np.arange(len(final))[None]
-    drawn = np.random.default_rng(0).integers(len(final), size=(RESAMPLES, len(final)))
+    everyone, drawn = np.arange(len(final))[None], resamples(len(final))
     values, intervals = [], []
     for measure in (kendall, spearman):
         values.append(float(measure(scores, final, everyone)[0]))

@@ -8,7 +8,8 @@ from evaluators.datasets import Dataset, load_dataset
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS, Recipe
-from nas.engine.correlation import CORRELATION, known_noise
+from nas.engine.correlation import CORRELATION
+from nas.engine.scores import known_noise
 from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported, Finalist, Origin
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.finals import FEWEST_IMAGES, FINALISTS, finalists, play

@@ -1,7 +1,8 @@
 """Networks that fill a budget: of those that differ in width only, the widest one within it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
@@ -22,10 +23,11 @@ SHORTENED = "2 layers a stage, no tail"
 FULL = 0.9  # the least share of a budget that a network uses which fills it
 ATTEMPTS = 6  # random members for each that is wanted
 
+Filling = tuple[Architecture, float]  # a network, and the largest share of a budget that it uses
+
 
 def filled(scaled: Callable[[float], Architecture], budgets: Budgets, gauges: Gauges,
-           widths: Sequence[float] = WIDTHS, precisions: Sequence[Precision] = (ROUGH, CAREFUL)
-           ) -> tuple[Architecture, float] | None:
+           widths: Sequence[float] = WIDTHS, precisions: Sequence[Precision] = (ROUGH, CAREFUL)) -> Filling | None:
     """Returns the widest network within the budgets, and the largest share of a budget that it uses.
 
     Costs are taken to grow with the width, so that few networks are measured.
@@ -71,16 +73,22 @@ def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: i
 
     There may be fewer than `count`, and none where the widths of the space do not reach the budget.
     """
-    widths = sorted(map(float, space.parameters.get(WIDTH, ())))
-    generator, found = np.random.default_rng((seed, 3)), list[Architecture]()
-    for _ in range(ATTEMPTS * count if widths else 0):
+    found: list[Architecture] = []
+    for filling in islice(random_fillings(space, budgets, gauges, seed), ATTEMPTS * count):
+        if filling and filling[1] >= FULL and filling[0] not in found:
+            found.append(filling[0])
+        progress("filling the budget with members of the space", len(found), count)
         if len(found) == count:
             break
-        progress("filling the budget with members of the space", len(found), count)
-        full = filled(partial(_of_width, space, space.sample(generator)), budgets, gauges, widths)
-        if full and full[1] >= FULL and full[0] not in found:
-            found.append(full[0])
     return found
+
+
+def random_fillings(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int) -> Iterator[Filling | None]:
+    """Yields random members of a space, `filled` over its widths, without end; none where it has no such choice."""
+    widths = sorted(map(float, space.parameters.get(WIDTH, ())))
+    generator = np.random.default_rng((seed, 3))
+    while widths:
+        yield filled(partial(_of_width, space, space.sample(generator)), budgets, gauges, widths)
 
 
 def _of_width(space: SearchSpace, assignment: Assignment, width: float) -> Architecture:

@@ -1,31 +1,32 @@
 """The plot of accuracy against latency as a PNG file."""
 
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from evaluators.machine.files import write_whole
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate
 from nas.problem.quantities import format_latency_ms
+from nas.report.figure import (
+    BLUE,
+    DARK,
+    DPI,
+    FAINT,
+    GREY,
+    ORANGE,
+    VERMILLION,
+    add_legend,
+    new_figure,
+    write_figure,
+)
 from nas.report.measured import accuracy_text, latency_text
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
-from search_spaces.errors import require
-
-DPI = 200  # twice the usual 100
-SIZE_INCHES = (8.0, 5.2)
-
-# of the palette of Okabe and Ito, which colour-blind readers can tell apart
-_BLUE, _ORANGE, _VERMILLION = "#0072B2", "#E69F00", "#D55E00"
-_DARK, _GREY, _FAINT = "#222222", "#8A8A8A", "#C4C4C4"
 
 # in points, the best places first: above and to the left of a front there is nothing
 _LABEL_OFFSETS = tuple((side * right, up) for up in (3, -3, 8, -8) for side in (-1, 1) for right in (4, 8))
@@ -34,29 +35,19 @@ _LABEL_OFFSETS = tuple((side * right, up) for up in (3, -3, 8, -8) for side in (
 def write_png(path: Path, candidates: Sequence[Candidate], budgets: Budgets,
               objectives: Sequence[str] = DEFAULT_OBJECTIVES, title: str = "Accuracy against latency") -> None:
     """Writes the plot, whole or not at all; raises `InvalidInput` for the name of another kind of picture."""
-    require(path.suffix.lower() in ("", ".png"), f"a plot is a PNG file, but got '{path}'")
-    image = io.BytesIO()
-    draw_front(candidates, budgets, objectives, title).savefig(image, format="png", dpi=DPI)
-    write_whole(path, image.getvalue())
+    write_figure(path, draw_front(candidates, budgets, objectives, title))
 
 
 def draw_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,
                title: str = "Accuracy against latency") -> Figure:
     """Returns the figure: all candidates of known latency, the front with 95 % intervals, the budget, the winner."""
     scene = build_scene(candidates, budgets, objectives)
-    figure = Figure(figsize=SIZE_INCHES, dpi=DPI)
-    FigureCanvasAgg(figure)
-    figure.subplots_adjust(left=0.09, right=0.97, bottom=0.23, top=0.845)
-    axes = figure.add_subplot()
+    figure, axes = new_figure(title, _subtitle(scene))
     _draw_axes(axes, scene)
-    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", color=_DARK, pad=36)
-    axes.annotate(_subtitle(scene), (0, 1), (0, 20), xycoords="axes fraction", textcoords="offset points",
-                  fontsize=9, color="#555555")
     budget_label = _draw_budget(axes, scene)
     handles = [*_draw_front(axes, scene), *_draw_rest(axes, scene)]
     if handles:
-        figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.53, 0.135), ncols=2, frameon=False,
-                      fontsize=8.5, handletextpad=0.5, columnspacing=3.0)
+        add_legend(figure, handles)
     _label_front(axes, scene, budget_label)
     return figure
 
@@ -71,25 +62,18 @@ def _draw_axes(axes: Axes, scene: Scene) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))
-    axes.set_xlabel("latency (ms)", fontsize=10, color=_DARK)
-    axes.set_ylabel("validation accuracy (%)", fontsize=10, color=_DARK)
-    axes.tick_params(which="both", color="#999999", labelcolor="#555555", labelsize=9)
-    axes.grid(color="#EBEBEB", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("#999999")
+    axes.set_xlabel("latency (ms)", fontsize=10, color=DARK)
+    axes.set_ylabel("validation accuracy (%)", fontsize=10, color=DARK)
 
 
 def _draw_budget(axes: Axes, scene: Scene) -> Annotation | None:
     if scene.budget_ms is None:
         return None
-    axes.axvspan(scene.budget_ms, scene.latency_limits_ms[1], color=_VERMILLION, alpha=0.05, linewidth=0, zorder=0)
-    axes.axvline(scene.budget_ms, color=_VERMILLION, linewidth=1.3, linestyle=(0, (5, 3)), zorder=4)
+    axes.axvspan(scene.budget_ms, scene.latency_limits_ms[1], color=VERMILLION, alpha=0.05, linewidth=0, zorder=0)
+    axes.axvline(scene.budget_ms, color=VERMILLION, linewidth=1.3, linestyle=(0, (5, 3)), zorder=4)
     return axes.annotate(f"budget {format_latency_ms(scene.budget_ms)}", (scene.budget_ms, 1), (0, 3),
                          xycoords=axes.get_xaxis_transform(), textcoords="offset points", ha="center", va="bottom",
-                         fontsize=8.5, color=_VERMILLION)
+                         fontsize=8.5, color=VERMILLION)
 
 
 def _draw_front(axes: Axes, scene: Scene) -> list[Any]:
@@ -97,19 +81,19 @@ def _draw_front(axes: Axes, scene: Scene) -> list[Any]:
     if not scene.front:
         return []
     latencies, accuracies = scene.stairs()
-    axes.step(latencies, accuracies, where="post", color=_BLUE, linewidth=1.6, alpha=0.5, zorder=4)
+    axes.step(latencies, accuracies, where="post", color=BLUE, linewidth=1.6, alpha=0.5, zorder=4)
     measured = any(c.latency_ci_ms or c.accuracy_ci for c in scene.front)
     handles: list[Any] = [axes.errorbar(
         [latency_of(c) for c in scene.front], [accuracy_of(c) for c in scene.front],
         xerr=_errors((latency_of(c), c.latency_ci_ms) for c in scene.front),
         yerr=_errors((accuracy_of(c), c.accuracy_ci) for c in scene.front),
-        fmt="o", color=_BLUE, markersize=6.5, markeredgecolor="white", markeredgewidth=0.8, elinewidth=0.9, capsize=2,
+        fmt="o", color=BLUE, markersize=6.5, markeredgecolor="white", markeredgewidth=0.8, elinewidth=0.9, capsize=2,
         zorder=5, label=f"front ({len(scene.front)})" + (" with 95 % intervals" if measured else ""))]
     if scene.winner:
         words = (f"winner: trial {scene.winner.trial}, {accuracy_text(scene.winner.accuracy)} %, "
                  f"{latency_text(scene.winner.latency_ms)} ms")
-        handles += axes.plot([latency_of(scene.winner)], [accuracy_of(scene.winner)], "*", color=_ORANGE, markersize=15,
-                             markeredgecolor=_DARK, markeredgewidth=0.8, zorder=7, label=words)
+        handles += axes.plot([latency_of(scene.winner)], [accuracy_of(scene.winner)], "*", color=ORANGE, markersize=15,
+                             markeredgecolor=DARK, markeredgewidth=0.8, zorder=7, label=words)
     return handles
 
 
@@ -118,8 +102,8 @@ def _draw_rest(axes: Axes, scene: Scene) -> list[Any]:
     floor, edge = scene.accuracy_limits[0], axes.get_xaxis_transform()
     handles: list[Any] = []
     for group, label, style in (
-        (scene.others, "dominated", {"markerfacecolor": _GREY, "markeredgecolor": "white", "alpha": 0.75}),
-        (scene.partial, "stopped early or over a budget", {"markerfacecolor": "none", "markeredgecolor": _FAINT}),
+        (scene.others, "dominated", {"markerfacecolor": GREY, "markeredgecolor": "white", "alpha": 0.75}),
+        (scene.partial, "stopped early or over a budget", {"markerfacecolor": "none", "markeredgecolor": FAINT}),
     ):
         common: dict[str, Any] = {"markersize": 5.5, "markeredgewidth": 0.8, "zorder": 3, "linestyle": "none"} | style
         inside = [c for c in group if accuracy_of(c) >= floor]
@@ -131,11 +115,11 @@ def _draw_rest(axes: Axes, scene: Scene) -> list[Any]:
             axes.plot([latency_of(c) for c in below], [0.045] * len(below), marker="v", transform=edge, **common)
     by_hand = [c for c in scene.by_hand if accuracy_of(c) >= floor]
     if by_hand:
-        handles += axes.plot([latency_of(c) for c in by_hand], [accuracy_of(c) for c in by_hand], "s", color=_DARK,
+        handles += axes.plot([latency_of(c) for c in by_hand], [accuracy_of(c) for c in by_hand], "s", color=DARK,
                              markerfacecolor="none", markersize=11, markeredgewidth=1.0, zorder=6, linestyle="none",
                              label=f"made by hand ({len(by_hand)})")
     if scene.untrained:
-        handles += axes.plot([latency_of(c) for c in scene.untrained], [0.012] * len(scene.untrained), "|", color=_GREY,
+        handles += axes.plot([latency_of(c) for c in scene.untrained], [0.012] * len(scene.untrained), "|", color=GREY,
                              alpha=0.6, markersize=8, markeredgewidth=0.9, transform=edge, zorder=2,
                              label=f"rejected before training ({len(scene.untrained)})")
     return handles
@@ -153,7 +137,7 @@ def _label_front(axes: Axes, scene: Scene, budget_label: Annotation | None) -> N
             label = axes.annotate(
                 str(candidate.trial), (latency_of(candidate), accuracy_of(candidate)), (horizontal, vertical),
                 textcoords="offset points", ha="right" if horizontal < 0 else "left",
-                va="bottom" if vertical > 0 else "top", zorder=8, fontsize=8, color=_DARK,
+                va="bottom" if vertical > 0 else "top", zorder=8, fontsize=8, color=DARK,
                 fontweight="bold" if candidate is scene.winner else "normal")
             box = np.array(label.get_window_extent(renderer).extents)
             inside = frame.contains(*box[:2]) and frame.contains(*box[2:])

@@ -7,28 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
-from evaluators.datasets import load_dataset
-from evaluators.evaluator import Score
-from evaluators.recipe import Recipe
 from nas.engine.correlation import (
     FEWEST,
     MULTIPLY_ADDS,
     PARAMETERS,
     Ranking,
-    Sample,
     correlate,
     kendall,
-    known_noise,
     rankings,
     recommendation,
-    scored,
     spearman,
     within,
 )
+from nas.engine.scores import Sample
 from nas.problem.budgets import Budgets
 from search_spaces import InvalidInput
-
-RECIPE = Recipe(epochs=3)
 
 
 def quiet(what, done, total):
@@ -77,16 +70,12 @@ def test_a_score_that_is_the_end_ranks_all_and_one_of_chance_is_of_no_use(all_me
     assert chance.use == "of no use"
 
 
-def test_noise_is_what_seeds_differ_by(all_members, tmp_path):
+def test_noise_is_what_seeds_differ_by(all_members):
     texts = [network.text for network in all_members.values()][:10]
     draws = np.random.default_rng(0).normal(0.8, 0.02, (10, 400)).clip(0, 1)
     scores = {text: {3: [(value, 5.0) for value in of], 20: [(index / 10, 60.0)]}
               for index, (text, of) in enumerate(zip(texts, draws, strict=True))}
     assert rankings(Sample(scores), (3, 20))[-1].noise == pytest.approx(0.02, rel=0.05)
-    record = tmp_path / "correlation.json"
-    record.write_text(json.dumps({"of": {}, "networks": scores}))
-    assert known_noise(record, 3) == pytest.approx(0.02, rel=0.05)
-    assert known_noise(record, 20) == known_noise(record, 9) == known_noise(tmp_path / "nowhere", 3) == 0
 
 
 @pytest.mark.parametrize(("taus", "expected"), [
@@ -98,46 +87,6 @@ def test_the_cheapest_score_of_use_is_recommended(taus, expected):
     found = [Ranking(name, 20, tau, (tau - 0.2, tau + 0.2), tau, (0, 1), 1.0,
                      0.0 if name == MULTIPLY_ADDS else float(name.split()[0])) for name, tau in taus.items()]
     assert expected in recommendation(found)
-
-
-@pytest.fixture
-def counted(inputs, all_members, tmp_path):
-    """Scores four networks with two seeds and one of two epochs, up to a training that fails."""
-    networks = list(all_members.values())[:4]
-
-    def run(fails_at=None, recipe=RECIPE):
-        trained = []
-
-        def evaluate(architecture, data, fidelity):
-            if len(trained) == fails_at:
-                raise KeyboardInterrupt
-            trained.append((architecture.id, fidelity.recipe.epochs, fidelity.recipe.seed))
-            return Score(0.5 + fidelity.recipe.seed / 10, 40)
-
-        found = scored(load_dataset(str(inputs / "data.npz")), evaluate, evaluate, recipe, networks, (1, 2), 2,
-                       tmp_path / "correlation.json", quiet)
-        return found, trained
-
-    return run
-
-
-def test_scores_that_are_recorded_are_not_made_again(counted):
-    with pytest.raises(KeyboardInterrupt):
-        counted(fails_at=5)
-    found, trained = counted()
-    assert len(trained) == 16 - 5
-    assert found.accuracies(2).tolist() == [[0.5, 0.6]] * 4
-    assert counted()[1] == []
-
-
-def test_a_record_of_other_trainings_is_not_mixed_with_these(counted, tmp_path):
-    counted()
-    with pytest.raises(InvalidInput, match="its own data and recipe"):
-        counted(recipe=Recipe(epochs=3, batch=7))
-    (tmp_path / "correlation.json").write_text("[]")
-    for use in (counted, lambda: known_noise(tmp_path / "correlation.json", 3)):
-        with pytest.raises(InvalidInput, match="as `nas correlate` has written it"):
-            use()
 
 
 def test_members_are_within_the_budgets_or_too_few_are(bound_space, all_members):

@@ -12,7 +12,8 @@ from PIL import Image
 from evaluators.latency import Latency
 from nas.problem.budgets import Budgets
 from nas.problem.costs import Costs
-from nas.report.png import DPI, SIZE_INCHES, draw_front, write_png
+from nas.report.figure import DPI, SIZE_INCHES
+from nas.report.png import draw_front, write_png
 from nas.report.scene import build_scene
 from nas.report.terminal import plot_front
 from search_spaces import InvalidInput

@@ -1,0 +1,209 @@
+"""Spaces by the distributions of the accuracies of their members at equal cost.
+
+As Radosavovic et al. 2020 ("Designing network design spaces", section 3.1) compare them: not by the best network that a
+search happened to find, but by all of some random ones. These are widened until they use 90 to 100 % of the budgets,
+trained alike and briefly, and scored on validation images. Beside them stand published mobile networks, made to fill
+the same budgets in every way of `search_spaces.zoo.handmade`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluators.benchmarks.tables import is_table
+from evaluators.datasets import Dataset
+from evaluators.evaluator import Context
+from evaluators.machine.devices import require_devices
+from evaluators.machine.files import require_writable
+from evaluators.recipe import Recipe
+from evaluators.registry import EVALUATORS
+from nas.engine.scores import keep, opened, resamples, scored
+from nas.engine.setting import setting_of
+from nas.measuring.filling import FULL, Filling, filled, random_fillings
+from nas.measuring.meters import Gauges, file_gauges
+from nas.measuring.survey import Progress
+from nas.problem.budgets import Budgets
+from nas.problem.candidate import Interval
+from nas.run.config import SearchConfig
+from nas.run.environment import processor
+from nas.run.monitor import Monitor, Silent
+from search_spaces import load_space
+from search_spaces.architecture import Architecture
+from search_spaces.errors import require
+from search_spaces.search_space import SearchSpace
+from search_spaces.zoo.handmade import FAMILIES, patterns
+
+MEMBERS = 20
+FEWEST = 8  # members, for a distribution that says anything
+ATTEMPTS = 20  # random members for each that is wanted
+RANGE = f"{100 * FULL:.0f} to 100 %"
+BY_HAND = "made by hand"
+FILLING = "filling"  # the key of a record under which it says what fills which budgets
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network that fills the budgets.
+
+    Attributes:
+        text: the architecture.
+        used: the largest share of a budget that it uses.
+        name: that of a network made by hand, and how it was shortened.
+    """
+
+    text: str
+    used: float
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The accuracies of networks that fill the budgets.
+
+    Attributes:
+        name: of their space; of networks made by hand, `BY_HAND`.
+        members: the networks.
+        accuracies: of each.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    accuracies: tuple[float, ...]
+
+    def percentile(self, percentile: float) -> float:
+        """Returns an accuracy that so many per cent of the members do not exceed."""
+        return float(np.percentile(self.accuracies, percentile))
+
+    @property
+    def median_ci(self) -> Interval:
+        """The 95 % bootstrap interval of the median."""
+        return self._interval(lambda drawn: np.median(drawn, axis=1))
+
+    def above(self, accuracy: float) -> tuple[float, Interval]:
+        """Returns the share of members above an accuracy, and its 95 % bootstrap interval."""
+        return (float(np.mean(np.array(self.accuracies) > accuracy)),
+                self._interval(lambda drawn: np.mean(drawn > accuracy, axis=1)))
+
+    @property
+    def best(self) -> tuple[Member, float]:
+        """The member of highest accuracy, and that."""
+        return max(zip(self.members, self.accuracies, strict=True), key=lambda one: one[1])
+
+    def _interval(self, statistic: Callable[[np.ndarray], np.ndarray]) -> Interval:
+        low, high = np.percentile(statistic(np.array(self.accuracies)[resamples(len(self.members))]), (2.5, 97.5))
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The distributions of spaces, and that of the published networks made by hand beside them."""
+
+    by_hand: Distribution
+    spaces: tuple[Distribution, ...]
+
+
+def compare(spaces: Sequence[str], config: SearchConfig, budgets: Budgets, record: Path, *, count: int = MEMBERS,
+            monitor: Monitor | None = None) -> Comparison:
+    """Returns the distributions of spaces, and that of the published networks made by hand.
+
+    All that is to be trained is found first. What is recorded is neither measured nor trained again.
+
+    Args:
+        spaces: names of ready spaces, or TOML files.
+        config: the data, targets and recipe.
+        budgets: what the networks are to fill.
+        record: the file that is gone on with.
+        count: members of each space.
+        monitor: what to report to.
+
+    Raises:
+        InvalidInput: wrong input, a budget that no network made by hand fills, or that too few members of a space do.
+    """
+    monitor = monitor or Silent()
+    require(0 < len(spaces) == len(set(spaces)), f"spaces are compared, each once, but got {', '.join(spaces)}")
+    require(bool(budgets.limits), "spaces are compared at equal cost, but got no budget: `--latency 0.1ms` is one")
+    require(count >= FEWEST, f"a distribution takes at least {FEWEST} members, but got {count}")
+    require(not is_table(config.data), f"spaces are compared by trainings, but the data are '{config.data}'")
+    require_writable(record.parent, "the place of a record")
+    require_devices()
+    setting, recipe = setting_of(dataclasses.replace(config, space=spaces[0])), config.recipe
+    bound = {name: _bound(name, setting.dataset) for name in spaces}
+    with file_gauges(budgets.targets) as gauges:
+        found = filling(bound, setting.dataset, recipe, budgets, gauges, record, count, monitor)
+    training = EVALUATORS["training"](Context(setting.space, setting.dataset, record.parent / "evaluator", recipe))
+    networks = [Architecture.parse(text) for text in dict.fromkeys(one.text for of in found.values() for one in of)]
+    sample = scored(setting.dataset, training, training, recipe, networks, (recipe.epochs,), 1, record,
+                    monitor.progress)
+    by_hand, *others = (
+        Distribution(name, members, tuple(sample.scores[one.text][recipe.epochs][0][0] for one in members))
+        for name, members in found.items())
+    return Comparison(by_hand, tuple(others))
+
+
+def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe, budgets: Budgets, gauges: Gauges,
+            record: Path, count: int, monitor: Monitor) -> dict[str, tuple[Member, ...]]:
+    """Returns the networks made by hand that fill the budgets and the random members of each space that do.
+
+    Those of each are recorded once they are found, under the machine, whose latencies are no other one's.
+
+    Raises:
+        InvalidInput: a budget that no network made by hand fills, or that too few members of a space do.
+    """
+    content = opened(record, dataset, recipe)
+    known = content.setdefault(FILLING, {}).setdefault(", ".join((str(budgets), *budgets.targets, processor())), {})
+    by_hand = [pattern for family in FAMILIES
+               for pattern in patterns(family, dataset.resolution, dataset.channels, len(dataset.classes))]
+    found = {}
+    for name in (BY_HAND, *spaces):
+        space = spaces.get(name)
+        what, text, wanted, fewest = ((f"members of '{name}'", space.text, count, FEWEST) if space else
+                                      ("published networks made by hand", "", len(by_hand), 1))
+        if name not in known or known[name]["space"] != text or known[name]["asked"] < wanted:
+            ways = (zip(repeat(""), islice(random_fillings(space, budgets, gauges, recipe.seed), ATTEMPTS * count))
+                    if space else ((pattern.name, filled(pattern.scaled, budgets, gauges)) for pattern in by_hand))
+            members = _full(ways, what, wanted, fewest, budgets, monitor.progress)
+            known[name] = {"space": text, "asked": wanted, "members": [vars(one) for one in members]}
+            keep(record, content)
+        found[name] = tuple(Member(**row) for row in known[name]["members"][:wanted])
+        if space and len(found[name]) < count:
+            monitor.say(f"{name}: {len(found[name])} of {ATTEMPTS * count} random members fill the budget")
+    return found
+
+
+def _full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, fewest: int, budgets: Budgets,
+          progress: Progress) -> list[Member]:
+    """Returns the networks that use at least `FULL` of a budget, as many as there are of those wanted.
+
+    Raises:
+        InvalidInput: there are too few.
+    """
+    found: dict[str, Member] = {}
+    over = below = 0
+    for name, one in ways:
+        if one is None:
+            over += 1
+        elif one[1] < FULL:
+            below += 1
+        else:
+            found.setdefault(one[0].text, Member(one[0].text, one[1], name))
+        progress(f"filling the budget with {what}", len(found), wanted)
+        if len(found) == wanted:
+            break
+    advice = "larger budget or smaller images" if over >= below else "smaller budget"
+    require(len(found) >= fewest, f"a comparison takes {what} that use {RANGE} of {budgets}, at least {fewest}, but "
+            f"{len(found)} do, {over} exceed it at their least width, {below} use less at their largest: a {advice} "
+            "may help")
+    return list(found.values())
+
+
+def _bound(name: str, dataset: Dataset) -> SearchSpace:
+    space = load_space(name)
+    stated: Any = dict(space.input).get("resolution", (dataset.resolution,))
+    require(max(stated) == dataset.resolution, f"spaces are compared on the same images, but '{name}' states "
+            f"{max(stated)} pixels and the images have {dataset.resolution}; it may come first")
+    return space.bind(dataset.resolution, dataset.channels, len(dataset.classes))

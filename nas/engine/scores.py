@@ -1,0 +1,116 @@
+"""The scores of networks by trainings of several lengths and seeds, in a file that is gone on with after a kill."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluators.datasets import Dataset
+from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.machine.files import write_whole
+from evaluators.recipe import Recipe
+from nas.measuring.survey import Progress
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput, require
+
+OF, NETWORKS = "of", "networks"  # keys: data and recipe; network -> epochs -> accuracy and seconds for each seed
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Networks with their scores: for each text and each number of epochs an accuracy and seconds for each seed."""
+
+    scores: Mapping[str, Mapping[int, Sequence[tuple[float, float]]]]
+
+    def accuracies(self, epochs: int) -> np.ndarray:
+        """Returns the accuracies after some epochs, `[networks, seeds]`."""
+        return np.array([[accuracy for accuracy, _ in of[epochs]] for of in self.scores.values()])
+
+    def seconds(self, epochs: int) -> float:
+        """Returns the median duration of a training of some epochs."""
+        return float(np.median([seconds for of in self.scores.values() for _, seconds in of[epochs]]))
+
+
+def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Recipe, networks: Sequence[Architecture],
+           epochs: Sequence[int], seeds: int, record: Path, progress: Progress) -> Sample:
+    """Returns the scores of networks, each recorded as soon as it is known; what is recorded is not trained again.
+
+    Args:
+        dataset: the images.
+        evaluator: gives the scores of all numbers of epochs but the last.
+        final: gives the accuracy at the end, after the last number of epochs.
+        recipe: of the trainings; its seed is the first of those used.
+        networks: what to score.
+        epochs: the lengths of the trainings, the one to the end last.
+        seeds: trainings of each length.
+        record: the file of the scores.
+        progress: is told how far it has come.
+
+    Raises:
+        InvalidInput: a file that was recorded on other data, or with another recipe.
+    """
+    content = opened(record, dataset, recipe)
+    rows = content[NETWORKS]
+    jobs = [(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
+    for done, (network, length, seed) in enumerate(jobs):
+        kept = rows.setdefault(network.text, {}).setdefault(str(length), [])
+        if len(kept) > seed:
+            continue
+        progress("trainings", done, len(jobs))
+        of_length = dataclasses.replace(recipe, epochs=length, seed=recipe.seed + seed)
+        began_s = time.monotonic()
+        score = (final if length == epochs[-1] else evaluator)(network, dataset, Fidelity(of_length))
+        accuracy = score.accuracy if isinstance(score, Score) else score
+        kept.append([float(accuracy), round(time.monotonic() - began_s, 2)])
+        keep(record, content)
+    return Sample({network.text: {length: [(row[0], row[1]) for row in rows[network.text][str(length)][:seeds]]
+                                  for length in epochs} for network in networks})
+
+
+def opened(record: Path, dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
+    """Returns the content of a record of scores, without any where there is no file yet.
+
+    Raises:
+        InvalidInput: it was recorded on other data, or with another recipe.
+    """
+    of = {"data": dataset.fingerprint, "batch": recipe.batch, "augmentation": recipe.augmentation,
+          "seed": recipe.seed}
+    content = {OF: of, NETWORKS: {}, **_content(record)}
+    require(content[OF] == of, "a record of scores goes on with its own data and recipe, but "
+            f"'{record}' is of {content[OF]}")
+    return content
+
+
+def keep(record: Path, content: Mapping[str, Any]) -> None:
+    """Writes the content of a record."""
+    write_whole(record, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def known_noise(record: Path, epochs: int) -> float:
+    """Returns the standard deviation between seeds after some epochs that a record tells of; 0 where it tells none."""
+    rows = _content(record).get(NETWORKS, {}).values()
+    repeated = [[accuracy for accuracy, _ in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
+    return float(np.sqrt(np.mean([np.var(each, ddof=1) for each in repeated]))) if repeated else 0.0
+
+
+def resamples(count: int) -> np.ndarray:
+    """Returns the indices `[RESAMPLES, count]` of bootstrap samples, always the same ones."""
+    return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+
+
+def _content(record: Path) -> dict[str, Any]:
+    """Returns the content of a record; none where there is no record yet."""
+    if not record.exists():
+        return {}
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        return {**content, OF: content[OF], NETWORKS: content[NETWORKS]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInput("a record of scores must be as `nas correlate` or `nas compare-spaces` has written it, but "
+                           f"'{record}' is not: {type(error).__name__}: {error}") from None

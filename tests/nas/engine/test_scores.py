@@ -1,0 +1,75 @@
+import json
+
+import numpy as np
+import pytest
+
+from evaluators.datasets import load_dataset
+from evaluators.evaluator import Score
+from evaluators.recipe import Recipe
+from nas.engine.scores import keep, known_noise, opened, scored
+from search_spaces import InvalidInput
+
+RECIPE = Recipe(epochs=3)
+
+
+def quiet(what, done, total):
+    """Progress that nobody looks at."""
+
+
+@pytest.fixture
+def counted(inputs, all_members, tmp_path):
+    """Scores four networks with two seeds and one of two epochs, up to a training that fails."""
+    networks = list(all_members.values())[:4]
+
+    def run(fails_at=None, recipe=RECIPE):
+        trained = []
+
+        def evaluate(architecture, data, fidelity):
+            if len(trained) == fails_at:
+                raise KeyboardInterrupt
+            trained.append((architecture.id, fidelity.recipe.epochs, fidelity.recipe.seed))
+            return Score(0.5 + fidelity.recipe.seed / 10, 40)
+
+        found = scored(load_dataset(str(inputs / "data.npz")), evaluate, evaluate, recipe, networks, (1, 2), 2,
+                       tmp_path / "scores.json", quiet)
+        return found, trained
+
+    return run
+
+
+def test_scores_that_are_recorded_are_not_made_again(counted):
+    with pytest.raises(KeyboardInterrupt):
+        counted(fails_at=5)
+    found, trained = counted()
+    assert len(trained) == 16 - 5
+    assert found.accuracies(2).tolist() == [[0.5, 0.6]] * 4
+    assert counted()[1] == []
+
+
+def test_a_record_of_other_trainings_is_not_mixed_with_these(counted, tmp_path):
+    counted()
+    with pytest.raises(InvalidInput, match="its own data and recipe"):
+        counted(recipe=Recipe(epochs=3, batch=7))
+    (tmp_path / "scores.json").write_text("[]")
+    for use in (counted, lambda: known_noise(tmp_path / "scores.json", 3)):
+        with pytest.raises(InvalidInput, match="has written it"):
+            use()
+
+
+def test_what_else_a_record_holds_is_kept(counted, inputs, tmp_path):
+    record, data = tmp_path / "scores.json", load_dataset(str(inputs / "data.npz"))
+    keep(record, opened(record, data, RECIPE) | {"filling": {"fitted": 3}})
+    counted()
+    content = opened(record, data, RECIPE)
+    assert content["filling"] == {"fitted": 3}
+    assert len(content["networks"]) == 4
+
+
+def test_noise_is_what_seeds_differ_by(tmp_path):
+    draws = np.random.default_rng(0).normal(0.8, 0.02, (10, 400)).clip(0, 1)
+    record = tmp_path / "scores.json"
+    record.write_text(json.dumps({"of": {}, "networks": {
+        f"network {index}": {"3": [(value, 5.0) for value in of], "20": [(index / 10, 60.0)]}
+        for index, of in enumerate(draws)}}))
+    assert known_noise(record, 3) == pytest.approx(0.02, rel=0.05)
+    assert known_noise(record, 20) == known_noise(record, 9) == known_noise(tmp_path / "nowhere", 3) == 0
