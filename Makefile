@@ -10,7 +10,7 @@ search: $(VENV)/installed
 	$(VENV)/bin/nas export $(RUN)
 
 test: $(VENV)/installed-dev lint
-	$(VENV)/bin/python -m pytest -q -n 2
+	$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal
 
 slow: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -q -m slow

@@ -1,11 +1,23 @@
-"""Published data, small tables in `tests/data` and larger ones beside the repository; and interrupts that arrive."""
+"""Published data, small tables in `tests/data` and larger ones beside the repository; and how processes are set up."""
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
 PLACES = (Path(__file__).parent / "data", Path(__file__).parents[1] / "../shared/data")
+
+
+def pytest_configure(config):
+    """A third of the time would go into what LLVM does for speed, modules compiled anew and threads that wait.
+
+    What is compared depends on none of them. Slow tests, which train, are compiled as at the user's.
+    """
+    if config.option.markexpr == "not slow":
+        os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # there is a process for each core
 
 
 @pytest.fixture(scope="session")

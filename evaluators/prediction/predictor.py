@@ -45,6 +45,7 @@ LEAST_SHARE = 0.05  # of the average cost, which the prior gives every kind: non
 SHRINKAGE = 0.02  # of the costs towards zero, relative to the errors
 PRIOR = {  # standard deviations, relative to the cost that they are of, before anything is measured
     "all": 0.3, **dict.fromkeys(EFFORTS, 0.2), "shape": 0.2, "operation": 0.1, "network": 0.05, "noise": 0.02}
+OF_JOBS = (*EFFORTS, "shape", "operation")  # the deviations that each operation has
 PRIOR_WIDTH = 3.0  # standard deviation of the logarithm of a variance
 LARGEST_VARIANCE, SMALLEST_VARIANCE = 20.0, 1e-6
 FOLDS = 10  # parts that networks are left out in
@@ -272,6 +273,9 @@ def chosen(architectures: Sequence[Architecture], count: int) -> list[int]:
     return found
 
 
+_Alike = dict[str, np.ndarray]  # of jobs with others of their kind, `[J, J]`
+
+
 @dataclass(frozen=True)
 class _Posterior:
     inverse: np.ndarray  # of the covariance of the relative errors, [N, N]
@@ -291,26 +295,36 @@ class _Prior:
 
     def parts(self, left: Workload, right: Workload) -> dict[str, np.ndarray]:
         """Returns the covariance of the networks' latencies that each deviation of unit variance makes, `[N, M]`."""
-        found = {name: left.counts @ part @ right.counts.T for name, part in self._between_jobs(left, right)}
+        found = {name: np.zeros((len(left.counts), len(right.counts))) for name in OF_JOBS}
+        for ours, theirs, alike in self._by_kind(left, right):
+            for name, one, other in zip(EFFORTS, ours.sum(2), theirs.sum(2), strict=True):
+                found[name] += np.outer(one, other)
+            for name, part in alike.items():
+                found[name] += ours.sum(0) @ part @ theirs.sum(0).T
         means = self.mean_ms(left)[:, None] * self.mean_ms(right)
         apart = self._features(left)[:, None] - self._features(right)
         return {"all": means, **found, "network": means * np.exp(-(apart**2).sum(-1) / (2 * NETWORK_SCALE**2))}
 
     def own_parts(self, workload: Workload) -> dict[str, np.ndarray]:
         """Returns the diagonals of `parts` of networks with themselves, `[N]`."""
-        counts, means = workload.counts, self.mean_ms(workload)**2
-        found = {name: ((counts @ part) * counts).sum(1) for name, part in self._between_jobs(workload, workload)}
+        found = {name: np.zeros(len(workload.counts)) for name in OF_JOBS}
+        for ours, _, alike in self._by_kind(workload, workload):
+            for name, one in zip(EFFORTS, ours.sum(2), strict=True):
+                found[name] += one**2
+            for name, part in alike.items():
+                found[name] += (ours.sum(0) @ part * ours.sum(0)).sum(1)
+        means = self.mean_ms(workload)**2
         return {"all": means, **found, "network": means}
 
-    def _between_jobs(self, left: Workload, right: Workload) -> Iterable[tuple[str, np.ndarray]]:
-        same = left.kinds[:, None] == right.kinds
-        ours, theirs = _job_costs(left, self.costs_ms), _job_costs(right, self.costs_ms)
-        for index, name in enumerate(EFFORTS):
-            yield name, same * np.outer(ours[:, index], theirs[:, index])
-        apart = ((left.shapes[:, None] - right.shapes)**2).sum(-1)
-        both = same * np.outer(ours.sum(1), theirs.sum(1))
-        yield "shape", both * np.exp(-apart / (2 * SHAPE_SCALE**2))
-        yield "operation", both * (apart == 0)
+    def _by_kind(self, left: Workload, right: Workload) -> Iterable[tuple[np.ndarray, np.ndarray, _Alike]]:
+        """Yields for each kind of operation what its jobs cost the networks, `[4, N, J]`, and how alike these are."""
+        ours, theirs = (workload.counts * _job_costs(workload, self.costs_ms).T[:, None] for workload in (left, right))
+        kinds, shapes = (left.kinds, right.kinds), (left.shapes, right.shapes)
+        for kind in np.intersect1d(*kinds):
+            one, other = kinds[0] == kind, kinds[1] == kind
+            apart = ((shapes[0][one][:, None] - shapes[1][other])**2).sum(-1)
+            yield ours[..., one], theirs[..., other], {"shape": np.exp(-apart / (2 * SHAPE_SCALE**2)),
+                                                       "operation": (apart == 0).astype(float)}
 
     def _features(self, workload: Workload) -> np.ndarray:
         centre, scale = self.network_scale

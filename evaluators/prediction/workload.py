@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -47,17 +47,17 @@ class Workload:
             counts[row, list(counted)] = list(counted.values())
         return cls(tuple(index), counts)
 
-    @property
+    @cached_property
     def efforts(self) -> np.ndarray:
         """The `EFFORTS` of each job, `[J, 4]`."""
         return np.array([(1, job.macs, job.moved_bytes, job.weight_bytes) for job in self.jobs], float)
 
-    @property
+    @cached_property
     def kinds(self) -> np.ndarray:
         """The kind of each job, `[J]`."""
         return np.array([job.kind for job in self.jobs])
 
-    @property
+    @cached_property
     def shapes(self) -> np.ndarray:
         """The sizes that jobs of one kind differ in, `[J, 4]`: sizes by their factors of two, pixels along a side."""
         return np.array([(math.log2(job.stride), math.log2(job.pixels) / 2, math.log2(job.channels_in),

@@ -175,7 +175,7 @@ class RunDirectory:
 
     @cached_property
     def _study(self) -> "optuna.Study":
-        """The study, opened once: each time, Optuna checks the tables of its storage for longer than a trial takes."""
+        """The study, opened once: Optuna checks the tables of its storage each time."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)

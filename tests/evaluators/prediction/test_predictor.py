@@ -1,4 +1,5 @@
 import csv
+import functools
 import gzip
 import itertools
 import json
@@ -95,12 +96,15 @@ def test_100_rows_of_accel_nasbench_foretell_the_others(published):
     assert np.median(np.abs(np.divide(predicted, truth) - 1)) <= 0.07
 
 
+@functools.cache
+def predicted_of_others(unit=1.0):
+    return fit([(network, time * unit) for network, time in rows(range(30))]).predict(NETWORKS[-20:])
+
+
 @settings(max_examples=5, deadline=None)
 @given(st.floats(1e-3, 1e3))
 def test_another_unit_of_time_changes_nothing_but_the_unit(unit):
-    some = rows(range(30))
-    plain = fit(some).predict(NETWORKS[-20:])
-    scaled = fit([(network, time * unit) for network, time in some]).predict(NETWORKS[-20:])
+    plain, scaled = predicted_of_others(), predicted_of_others(unit)
     assert [found.median_ms for found in scaled] == pytest.approx([found.median_ms * unit for found in plain], rel=1e-2)
 
 

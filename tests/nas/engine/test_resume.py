@@ -9,9 +9,11 @@ import pytest
 SCRIPT = '''
 """Runs a search once undisturbed, and once in processes that are killed: in the middle of each trial and after it."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import sys
 
 import numpy as np
@@ -74,15 +76,18 @@ class Enough(Silent):
             raise KeyboardInterrupt
 
 
-def finished(path):
-    study = optuna.load_study(study_name="search", storage=f"sqlite:///{path}/study.db")
-    return [trial for trial in study.get_trials() if LOST not in trial.user_attrs and trial.state.is_finished()]
+def told():
+    """Returns how many trials of the search that is killed have been told."""
+    with contextlib.closing(sqlite3.connect("killed/study.db")) as trials:
+        return trials.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0]
 
 
 def asked(path):
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{path}/study.db")
     return [{"architecture": trial.user_attrs[CANDIDATE]["architecture"], "values": trial.values,
              "constraints": trial.constraints, "continues": CONTINUES in trial.user_attrs,
-             "accuracies": trial.user_attrs[CANDIDATE].get("accuracies")} for trial in finished(path)]
+             "accuracies": trial.user_attrs[CANDIDATE].get("accuracies")} for trial in study.get_trials()
+            if LOST not in trial.user_attrs and trial.state.is_finished()]
 
 
 def killed(phase):
@@ -104,7 +109,7 @@ except KeyboardInterrupt:
 statuses = []
 for number in range(trials):
     statuses.append(killed(("measuring", "training")[number % 2]))
-    if len(finished("killed")) == number:  # it was killed in the middle, so now after it
+    if told() == number:  # it was killed in the middle, so now after it
         statuses.append(killed(None))
 study = optuna.load_study(study_name="search", storage="sqlite:///killed/study.db")
 print(json.dumps({"undisturbed": asked("undisturbed"), "killed": asked("killed"), "statuses": statuses,
@@ -113,7 +118,7 @@ print(json.dumps({"undisturbed": asked("undisturbed"), "killed": asked("killed")
 
 
 @pytest.mark.parametrize(("strategy", "trials", "ends"), [
-    ("random", 6, "whole"), ("tpe", 13, "whole"), ("nsga2", 24, "whole"), ("random", 26, "early_stopping"),
+    ("random", 6, "whole"), ("tpe", 13, "whole"), ("nsga2", 24, "whole"), ("random", 16, "early_stopping"),
     ("surrogate", 14, "early_stopping")])
 def test_a_search_killed_at_every_trial_asks_for_the_same_candidates(
         strategy, trials, ends, inputs, tmp_path, all_members):

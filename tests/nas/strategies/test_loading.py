@@ -123,7 +123,7 @@ def test_the_strategy_of_the_documentation_keeps_the_contract_and_searches(here,
     text = (REPOSITORY / "docs" / "choosing-a-strategy.md").read_text(encoding="utf-8")
     (here / "climbing.py").write_text(text.partition("```python\n")[2].partition("```")[0])
     check_strategy(strategy_of("climbing:Climbing"))
-    candidates = run_search(make_config(strategy="climbing:Climbing", trials=6), here / "run", gauge=gauge).candidates()
+    candidates = run_search(make_config(strategy="climbing:Climbing", trials=4), here / "run", gauge=gauge).candidates()
     best = candidates[0]
     for candidate in candidates[1:]:
         chosen = best.assignment.items() - candidate.assignment.items()
