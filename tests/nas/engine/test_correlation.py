@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
+from evaluators.registry import EVALUATORS
 from nas.engine.correlation import (
     FEWEST,
     MULTIPLY_ADDS,
@@ -112,7 +113,13 @@ def test_a_table_that_stands_for_trainings_is_refused(make_config, tmp_path):
         correlate(config, Budgets(), tmp_path / "correlation.json", (1,))
 
 
-def test_a_budget_of_size_is_measured_on_the_files_of_the_target(make_config, all_members, tmp_path):
+@pytest.fixture
+def trained_by_hash(evaluator, monkeypatch):
+    """Training, to the end too, is a hash of the network."""
+    monkeypatch.setitem(EVALUATORS, "training", lambda context: evaluator)
+
+
+def test_a_budget_of_size_is_measured_on_the_files_of_the_target(make_config, trained_by_hash, tmp_path):
     with pytest.raises(InvalidInput, match="0 random members of the space are within size"):
         correlate(make_config(), Budgets(size_bytes=1), tmp_path / "correlation.json", (1,))
     found = correlate(make_config(), Budgets(size_bytes=10**6), tmp_path / "correlation.json", (1,), to=2, count=8,
@@ -120,7 +127,8 @@ def test_a_budget_of_size_is_measured_on_the_files_of_the_target(make_config, al
     assert found[0].networks == 8
 
 
-def test_a_run_is_asked_by_the_command_and_keeps_the_answer(make_config, gauge, nas, tmp_path):
+def test_a_run_is_asked_by_the_command_and_keeps_the_answer(
+        make_config, gauge, nas, trained_by_hash, tmp_path):
     from nas.engine.search import run_search
 
     run_search(make_config(trials=2, macs=10**9), tmp_path / "run", gauge=gauge)

@@ -24,7 +24,7 @@ STAGE = "mb_k3/5/7_e3/6_c16_s1_se0/0.25_relu/hswish_x1/2/3//sep_k3/5/7_c16_s1_re
 TOYS = {name: Space.parse("+".join(("in_r12_c1+conv_k3_c16_s2_relu", *stages, "head_c16_relu_n2")))
         for name, stages in {"separable": [BLOCK] * 5, "conditional": [STAGE] * 2}.items()}
 EVALUATIONS, OF_RANDOM = 100, 300
-SEEDS = {"gp": 3}  # and 7 of the others; 40 s each with gp
+SEEDS = {"gp": 3}  # and 5 of the others; 40 s each with gp
 
 
 def slow(*names):
@@ -190,7 +190,7 @@ def value(toy, assignment):
 def best(strategy, toy, evaluations):
     """Returns the median over seeds of the best value that a strategy finds on a toy."""
     space, found = TOYS[toy], []
-    for seed in range(SEEDS.get(strategy, 7)):
+    for seed in range(SEEDS.get(strategy, 5)):
         study = study_of(strategy, Problem(space, ("accuracy",)), seed)
         study.optimize(lambda trial: value(toy, space.suggest(trial)), n_trials=evaluations)
         found.append(study.best_value)
@@ -201,7 +201,7 @@ def best(strategy, toy, evaluations):
 def best_of_random(toy):
     """Returns the median over seeds of the best value of random members of a toy."""
     generator = np.random.default_rng(0)
-    return np.median(np.max([[value(toy, TOYS[toy].sample(generator)) for _ in range(OF_RANDOM)] for _ in range(9)], 1))
+    return np.median(np.max([[value(toy, TOYS[toy].sample(generator)) for _ in range(OF_RANDOM)] for _ in range(7)], 1))
 
 
 @pytest.mark.parametrize("toy", TOYS)
