@@ -28,7 +28,6 @@ KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole num
                          int | None: "a whole number or None", int | float | None: "a number or None"}
 CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a search may be resumed with other values of
 PLACES: dict[str, Collection[str]] = {"space": SPACES, "data": DATASETS}  # what may be a path, and the names it may be
-SCRIPT = "__main__"  # the module of a script or notebook, which no other process finds
 FITTED = "fitted"  # the space that is searched by default
 AUTO, BY_HAND, FILLED, NOTHING = "auto", "by-hand", "filled", "none"  # words for what to evaluate first
 TRIALS = 20  # where nothing else ends a search
@@ -126,7 +125,7 @@ class SearchConfig:
         self.recipe.require_training()
         self._check_early_stopping()
         self._check_numbers()
-        require(self.workers == 1 or not self.evaluator.startswith(f"{SCRIPT}:"), "workers find an evaluator in its "
+        require(self.workers == 1 or not of_script(self.evaluator), "workers find an evaluator in its "
                 f"module, but got '{self.evaluator}' of a script or notebook: put it into a module")
         self._check_budgets()
         if self.trials is None and self.time_s is None and self.patience is None:
@@ -297,6 +296,11 @@ def head_and_path(text: str) -> tuple[str, str]:
 def is_run(name: str | Path) -> bool:
     """Tells whether a search was begun in a directory of this name."""
     return os.path.isfile(os.path.join(name, "run.toml"))  # noqa: PTH113, PTH118 - false for a text too long for a path
+
+
+def of_script(evaluator: str) -> bool:
+    """Tells whether an evaluator is of a script or notebook, where no other process finds it."""
+    return evaluator.startswith("__main__:")
 
 
 def evaluator_named(name: str) -> Make:
