@@ -1,6 +1,7 @@
 """The Python interface: `search` returns a `Run`, which is asked for the front, the winner and the exported file."""
 
 import secrets
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from nas.export.finals import FINALISTS
 from nas.export.winner import export_winner, judged
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate, distinct, front, winner
-from nas.run.config import SearchConfig
+from nas.run.config import SearchConfig, of_script
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
 
@@ -81,7 +82,11 @@ class Run:
 
 def search(config: SearchConfig, run: str | Path | None = None, **options: Any) -> Run:
     """Returns the run of a search, begun in the directory `run` or resumed there; see `nas.engine.search`."""
-    return Run(run_search(config, run or new_run_directory(), **options))
+    directory = RunDirectory(Path(run or new_run_directory()))
+    if of_script(config.evaluator) and not directory.exists:
+        warnings.warn(f"the evaluator '{config.evaluator}' is of a script or notebook, which alone can resume this "
+                      "search; one of a module is found by `nas search --run` too", stacklevel=2)
+    return Run(run_search(config, directory.path, **options))
 
 
 def new_run_directory() -> Path:

@@ -27,7 +27,7 @@ from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
 from nas.measuring.screening import add_saved, require_fitting_tables, screening
 from nas.measuring.survey import members, percentile_latency_ms, require_feasible
 from nas.problem.budgets import Budgets, as_given
-from nas.run.config import BY_HAND, FILLED, PLACES, SearchConfig, of_script
+from nas.run.config import BY_HAND, FILLED, PLACES, SearchConfig
 from nas.run.directory import Resolved, RunDirectory
 from nas.run.monitor import Monitor
 from nas.strategies import Problem, sampler_of
@@ -166,9 +166,6 @@ def _resolve(config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Mo
     """Returns the resolved configuration; measures the percentile, and that the budgets can be met."""
     space, dataset = setting.space, setting.dataset
     monitor.say(f"data: {dataset.summary}")
-    if of_script(config.evaluator):
-        monitor.say(f"evaluator: '{config.evaluator}' is of a script or notebook, which alone can resume this search; "
-                    "one of a module is found by `nas search --run` too")
     monitor.say(f"space: {setting.name}, {float(space.size):.2g} architectures")
     members(space, 1, config.seed)  # raises if it has none
     limits_ms = list(config.latencies_ms)

@@ -1,6 +1,7 @@
 import dataclasses
 import subprocess
 import sys
+import warnings
 
 import pytest
 from PIL import Image
@@ -64,6 +65,20 @@ def test_a_search_without_a_directory_goes_to_one_named_after_the_time(make_conf
 
 def test_searches_that_begin_in_the_same_second_go_to_directories_of_their_own():
     assert len({new_run_directory() for _ in range(50)}) == 50
+
+
+def test_an_evaluator_of_a_script_is_taken_with_a_warning_of_who_can_resume_its_search(
+        make_config, gauge, tmp_path, monkeypatch):
+    def evaluate(architecture, data, fidelity):
+        return 0.5
+
+    evaluate.__module__, evaluate.__qualname__ = "__main__", "evaluate"
+    monkeypatch.setattr(sys.modules["__main__"], "evaluate", evaluate, raising=False)
+    with pytest.warns(UserWarning, match="'__main__:evaluate' is of a script or notebook, which alone can") as warned:
+        nas.search(make_config(evaluator=evaluate, trials=1), tmp_path / "run", gauge=gauge)
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings(action="error", category=UserWarning):  # neither on resuming
+        nas.search(make_config(evaluator=evaluate, trials=1), tmp_path / "run", gauge=gauge)
 
 
 def test_the_front_is_drawn_into_a_file(run, tmp_path):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-import sys
 import tomllib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -195,25 +194,6 @@ def test_a_search_whose_devices_are_missing_says_so_before_anything_is_measured(
         run_search(make_config(evaluator="training", macs=10**9), tmp_path / "run", gauge=gauge)
     assert gauge.timed == []
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_search_with_an_evaluator_of_a_script_says_on_beginning_who_can_resume_it(
-        make_config, gauge, monkeypatch, tmp_path):
-    class Diary(Silent):
-        def say(self, text):
-            lines.append(text)
-
-    def evaluate(architecture, data, fidelity):
-        return 0.5
-
-    lines = []
-    evaluate.__module__, evaluate.__qualname__ = "__main__", "evaluate"
-    monkeypatch.setattr(sys.modules["__main__"], "evaluate", evaluate, raising=False)
-    run_search(make_config(trials=1), tmp_path / "of a module", Diary(), gauge)
-    assert not any("script" in line for line in lines)
-    for trials in (1, 2):
-        run_search(make_config(evaluator=evaluate, trials=trials), tmp_path / "run", Diary(), gauge)
-    assert sum("'__main__:evaluate' is of a script or notebook, which alone can resume" in line for line in lines) == 1
 
 
 def test_a_file_is_no_run_directory(make_config, gauge, tmp_path):
