@@ -28,10 +28,17 @@ def console_on_stderr() -> Console:
 
 
 def print_front(run: "Run", console: Console) -> None:
-    """Prints the front of a run as a plot and a table."""
+    """Prints the front of a run as a plot and a table, and how far its accuracies differ by chance."""
+    from evaluators.benchmarks.tables import is_table
+    from nas.engine.noise import noise_of
+    from nas.report.correlation import noise_text
+
     candidates, objectives = run.candidates(), run.config.objectives
     console.print(plot_front(candidates, run.budgets, objectives, width=min(console.width, 100)))
     console.print(front_report(candidates, run.budgets, objectives))
+    if not is_table(run.config.data):
+        console.print(noise_text(noise_of(run.directory), run.config.epochs, run.path), highlight=False, markup=False,
+                      soft_wrap=True)
 
 
 class Terminal:

@@ -37,6 +37,14 @@ class Sample:
         return float(np.median([seconds for of in self.scores.values() for _, seconds in of[epochs]]))
 
 
+@dataclass(frozen=True)
+class Noise:
+    """The standard deviation of an accuracy between seeds of the training, and of how many networks that is known."""
+
+    deviation: float
+    networks: int
+
+
 def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Recipe, networks: Sequence[Architecture],
            epochs: Sequence[int], seeds: int, record: Path, progress: Progress) -> Sample:
     """Returns the scores of networks, each recorded as soon as it is known; what is recorded is not trained again.
@@ -92,11 +100,12 @@ def keep(record: Path, content: Mapping[str, Any]) -> None:
     write_whole(record, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def known_noise(record: Path, epochs: int) -> float:
-    """Returns the standard deviation between seeds after some epochs that a record tells of; 0 where it tells none."""
+def known_noise(record: Path, epochs: int) -> Noise | None:
+    """Returns the noise of trainings of some epochs that a record tells of; None where it tells none."""
     rows = _content(record).get(NETWORKS, {}).values()
     repeated = [[accuracy for accuracy, _ in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
-    return float(np.sqrt(np.mean([np.var(each, ddof=1) for each in repeated]))) if repeated else 0.0
+    variances = [np.var(each, ddof=1) for each in repeated]
+    return Noise(float(np.sqrt(np.mean(variances))), len(repeated)) if repeated else None
 
 
 def resamples(count: int) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""A search: prepared, calibrated, run until it ends, its front measured again."""
+"""A search: prepared, calibrated, run until it ends, its front and its noise measured."""
 
 import dataclasses
 import time
 from pathlib import Path
 
 from nas.engine.loop import Loop
+from nas.engine.noise import measure_noise
 from nas.engine.prepare import Prepared, prepare
 from nas.engine.termination import Termination, seconds_spent
 from nas.engine.worth import worth
@@ -45,6 +46,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             termination = dataclasses.replace(termination, trials=wanted)
         if reason:
             monitor.say(reason)
+        measure_noise(run, search.dataset, search.evaluators[0], search.recipe, monitor)
         for line in worth(run.candidates(), run.resolved.easy_accuracy):
             monitor.say(line)
     return run

@@ -8,8 +8,7 @@ from evaluators.datasets import Dataset, load_dataset
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS, Recipe
-from nas.engine.correlation import CORRELATION
-from nas.engine.scores import known_noise
+from nas.engine.noise import noise_of
 from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported, Finalist, Origin
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.finals import FEWEST_IMAGES, FINALISTS, finalists, play
@@ -96,7 +95,8 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
     Raises:
         InvalidInput: no candidate within the budgets.
     """
-    chosen = finalists(judged(run, budgets), finals, known_noise(run.path / CORRELATION, run.config.epochs))
+    noise = noise_of(run)
+    chosen = finalists(judged(run, budgets), finals, noise.deviation if noise else 0.0)
     if not chosen:
         raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
     if len(chosen) == 1:

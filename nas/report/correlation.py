@@ -1,11 +1,13 @@
-"""The worth of scores as a table."""
+"""The worth of scores as a table, and their noise as a line."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich import box
 from rich.table import Table
 
-from nas.engine.correlation import Interval, Ranking
+from nas.engine.correlation import FEWEST, Interval, Ranking
+from nas.engine.scores import Noise
 
 
 def ranking_table(rankings: Sequence[Ranking], epochs: int) -> Table:
@@ -21,6 +23,19 @@ def ranking_table(rankings: Sequence[Ranking], epochs: int) -> Table:
                       f"{one.overlap:.0%}", "–" if one.noise is None else f"± {100 * one.noise:.2f}",
                       f"{one.seconds:.1f}" if one.seconds else "–", one.use)
     return table
+
+
+def noise_text(noise: Noise | None, epochs: int, run: Path) -> str:
+    """Returns a line on how far the whole trainings of a search differ between seeds.
+
+    >>> noise_text(Noise(0.0071, 1), 3, Path("runs/a"))
+    'noise: ± 0.71 points between seeds of 3 epochs (1 network trained again; `nas correlate runs/a` tells it better)'
+    """
+    if noise is None:
+        return f"noise: not known; `nas correlate {run}` measures how far trainings of {epochs} epochs differ by seed"
+    networks = f"{noise.networks} network{'s'[:noise.networks - 1]} trained again"
+    better = f"; `nas correlate {run}` tells it better" if noise.networks < FEWEST else ""
+    return f"noise: ± {100 * noise.deviation:.2f} points between seeds of {epochs} epochs ({networks}{better})"
 
 
 def _correlation(value: float, interval: Interval) -> str:

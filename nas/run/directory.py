@@ -3,7 +3,7 @@
     run.toml         the configuration, what it was resolved to, versions and machine, also of resumed searches
     study.db         the Optuna study: the only record of the trials
     timings.csv      what was timed on targets whose candidates are screened, see `nas.measuring.screening`
-    correlation.json how far brief trainings rank, where `nas correlate` was asked
+    correlation.json trainings with several seeds, for the noise of a score and for `nas correlate`
     finals.json      the trainings of finals before an export
     weights/ID.safetensors   the trained weights of the members of the front
     checkpoints/ID.safetensors   the states that stopped trainings continue from

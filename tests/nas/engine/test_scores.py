@@ -71,5 +71,6 @@ def test_noise_is_what_seeds_differ_by(tmp_path):
     record.write_text(json.dumps({"of": {}, "networks": {
         f"network {index}": {"3": [(value, 5.0) for value in of], "20": [(index / 10, 60.0)]}
         for index, of in enumerate(draws)}}))
-    assert known_noise(record, 3) == pytest.approx(0.02, rel=0.05)
-    assert known_noise(record, 20) == known_noise(record, 9) == known_noise(tmp_path / "nowhere", 3) == 0
+    assert known_noise(record, 3).deviation == pytest.approx(0.02, rel=0.05)
+    assert known_noise(record, 3).networks == 10
+    assert known_noise(record, 20) is known_noise(record, 9) is known_noise(tmp_path / "nowhere", 3) is None
