@@ -47,6 +47,10 @@ class MeasurementFailed(RuntimeError):
     """A model file could not be timed: one line that says why."""
 
 
+class NoTurn(MeasurementFailed):
+    """The turn to measure that has not come in time, since others train or measure."""
+
+
 @dataclass(frozen=True)
 class Latency:
     """The time of one run on a quiet machine, and how well it is known."""

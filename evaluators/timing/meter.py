@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from evaluators.latency import DEFAULT_PRECISION, Latency, MeasurementFailed, Precision
+from evaluators.latency import DEFAULT_PRECISION, Latency, MeasurementFailed, NoTurn, Precision
 from evaluators.machine.locks import measuring_turn
 from evaluators.machine.processes import death
 from evaluators.networks.weights import initial_arrays
@@ -115,8 +115,8 @@ class LatencyMeter:
             try:
                 stack.enter_context(measuring_turn(self._wait_s))
             except TimeoutError:
-                raise MeasurementFailed("other processes train or measure on this machine, and no turn has come in "
-                                        f"{self._wait_s:g} s") from None
+                raise NoTurn("other processes train or measure on this machine, and no turn has come in "
+                             f"{self._wait_s:g} s") from None
             yield
 
     def _measure_here(self, model: Path, images: np.ndarray, precision: Precision) -> Latency:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.datasets import Dataset, load_dataset
+from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import at_home
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import parse_target
-from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported
+from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.formats import FLAX
 from nas.export.named_network import NamedNetwork, named_network
@@ -91,11 +92,18 @@ def _put_to_data(named: NamedNetwork, data: str | None, resolution: int | None, 
 
 
 def _require_within(architecture: Architecture, budgets: Budgets, monitor: Monitor) -> None:
-    """Raises `InvalidInput` if a network exceeds a budget, which does not depend on its training."""
+    """Raises `InvalidInput` if a network exceeds a budget, which does not depend on its training.
+
+    Where no turn comes to time it, it is trained all the same: its files are judged afterwards.
+    """
     if not budgets.limits:
         return
     monitor.progress("measuring the network", 0, 1)
-    with file_gauges(budgets.targets) as gauges:
-        costs = costs_within(architecture, budgets, gauges, budgets.timed)
+    try:
+        with file_gauges(budgets.targets, wait_s=WAIT_S) as gauges:
+            costs = costs_within(architecture, budgets, gauges, budgets.timed)
+    except NoTurn as error:
+        monitor.say(f"not timed before its training: {error}")
+        return
     if not is_feasible(budgets.violations(costs)):
         raise InvalidInput(f"a network is trained if it meets its budgets, but got {budgets.excess(costs)}")

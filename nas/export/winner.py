@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluators.datasets import Dataset, load_dataset
+from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from nas.engine.noise import noise_of
-from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported, Finalist, Origin
+from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, Finalist, Origin
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.finals import FEWEST_IMAGES, FINALISTS, finalists, play
 from nas.measuring.remeasuring import CONFIRMING, in_fresh_processes, retimed
@@ -115,11 +116,16 @@ def confirmed(run: RunDirectory, candidate: Candidate, budgets: Budgets, monitor
     """Returns a candidate as budgets judge it when it is timed anew, before the long training.
 
     The slowest of `CONFIRMING` processes counts, since they differ by a few per cent. It is recorded beside the trial,
-    whether that falls out or not.
+    whether that falls out or not. Where no turn comes to time it, the timing of the search stands, and its files are
+    judged afterwards.
     """
     if not budgets.timed:
         return candidate
-    later = retimed(run, candidate, budgets, in_fresh_processes(run, CONFIRMING))
+    try:
+        later = retimed(run, candidate, budgets, in_fresh_processes(run, CONFIRMING, WAIT_S))
+    except NoTurn as error:
+        monitor.say(f"trial {candidate.trial} was not timed again before its training: {error}")
+        return candidate
     if not later.feasible:
         monitor.say(f"trial {candidate.trial} was timed again: {budgets.excess(later.costs)}, so the next best is "
                     "taken")

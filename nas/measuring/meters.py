@@ -65,16 +65,17 @@ class FileGauge:
 
 
 @contextmanager
-def file_gauge(target: Target, quiet_ms: float | None = None) -> Iterator[FileGauge]:
+def file_gauge(target: Target, quiet_ms: float | None = None, wait_s: float = math.inf) -> Iterator[FileGauge]:
     """Yields the gauge of a target; its process and files end with the context.
 
-    `quiet_ms` is what the reference model takes when the machine is quiet, if that is known from before.
+    `quiet_ms` is what the reference model takes when the machine is quiet, if that is known from before; `wait_s` is
+    how long a measurement waits for its turn.
     """
     require_usable(target)
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="paretonas-"))
         meter = (None if is_predicting(runtime_of(target)) else
-                 stack.enter_context(LatencyMeter(target, quiet_ms=quiet_ms)))
+                 stack.enter_context(LatencyMeter(target, quiet_ms=quiet_ms, wait_s=wait_s)))
         yield FileGauge(target, meter, Path(directory))
 
 
@@ -87,13 +88,15 @@ Gauges = Mapping[str, Gauge]  # one for each target, by its text, in the order o
 
 
 @contextmanager
-def file_gauges(targets: Sequence[str], quiet_ms: Mapping[str, float] | None = None) -> Iterator[Gauges]:
+def file_gauges(targets: Sequence[str], quiet_ms: Mapping[str, float] | None = None, wait_s: float = math.inf
+                ) -> Iterator[Gauges]:
     """Yields the gauge of each target; their processes and files end with the context.
 
-    `quiet_ms` is what the reference model takes on each target when the machine is quiet, where that is known.
+    `quiet_ms` is what the reference model takes on each target when the machine is quiet, where that is known; `wait_s`
+    is how long a measurement waits for its turn.
     """
     with ExitStack() as stack:
-        yield {target: stack.enter_context(file_gauge(parse_target(target), (quiet_ms or {}).get(target)))
+        yield {target: stack.enter_context(file_gauge(parse_target(target), (quiet_ms or {}).get(target), wait_s))
                for target in targets}
 
 

@@ -4,6 +4,7 @@ The fastest of many noisy timings is partly lucky, and one process draws the lay
 is judged by a later timing in a process that has timed nothing else, and what is shipped by the slowest of several.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from evaluators.latency import Latency, MeasurementFailed, Precision, Source
@@ -22,12 +23,15 @@ MORE = 4  # one candidate for each so many that were asked for may be trained in
 Retime = Callable[[Architecture], Mapping[str, Latency]]
 
 
-def in_fresh_processes(run: RunDirectory, processes: int = 1) -> Retime:
-    """Returns a function that times an architecture anew on the targets of a run: the slowest process counts."""
+def in_fresh_processes(run: RunDirectory, processes: int = 1, wait_s: float = math.inf) -> Retime:
+    """Returns a function that times an architecture anew on the targets of a run: the slowest process counts.
+
+    `wait_s` is how long each measurement waits for its turn; `NoTurn` is raised after that.
+    """
     def retime(architecture: Architecture) -> dict[str, Latency]:
         found: list[dict[str, Latency]] = []
         while len(found) < processes and (not found or _are_measured(found[-1])):
-            with file_gauges(run.config.targets, run.quiet_ms()) as gauges:
+            with file_gauges(run.config.targets, run.quiet_ms(), wait_s) as gauges:
                 found.append(decided(gauges, architecture))
         return {target: max((latencies[target] for latencies in found), key=lambda latency: latency.raw_high_ms)
                 for target in run.config.targets}

@@ -15,6 +15,7 @@ import nas.export.delivery
 import nas.export.train
 from evaluators.datasets import load_dataset
 from evaluators.latency import Latency, MeasurementFailed, Precision
+from evaluators.machine.locks import training_turn
 from evaluators.networks.checkpoint import load_arrays, save_network
 from evaluators.recipe import Recipe
 from nas.export.delivery import Order, deliver
@@ -122,6 +123,16 @@ def test_without_data_a_network_is_exported_as_it_is_and_no_accuracy_is_stated(u
     assert all(entry["max_abs_difference"] < 1e-4 for entry in stored["files"])
     assert stored["preprocessing"] == {"architecture": stored["architecture"]}
     assert "accuracy" not in "".join(map(str, certificate_report(stored, exported.directory).renderables))
+
+
+def test_a_network_that_no_turn_comes_to_time_is_trained_and_judged_afterwards(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(nas.export.train, "WAIT_S", 0.05)
+    orders, lines = [], Lines()
+    monkeypatch.setattr(nas.export.train, "deliver", lambda order, *others: orders.append(order))
+    with training_turn():  # of somebody who never gives way
+        nas.train(NETWORK.text, data=data, budgets=Budgets(latency_ms=50.0), out=tmp_path / "out", monitor=lines)
+    assert [order.architecture for order in orders] == [NETWORK]
+    assert "not timed before its training: other processes train or measure" in lines.lines[-1]
 
 
 @pytest.mark.parametrize("limit", [{"macs": NETWORK.macs - 1}, {"latency_ms": 1e-6}])

@@ -13,6 +13,7 @@ import nas.export.delivery
 import nas.export.formats
 import nas.export.winner
 from evaluators.latency import Latency, Precision
+from evaluators.machine.locks import training_turn
 from evaluators.networks.checkpoint import load_network
 from evaluators.networks.network import logits_of
 from evaluators.runtimes import RUNTIMES, Options
@@ -20,6 +21,7 @@ from evaluators.timing.meter import measure_once
 from nas.api import Run
 from nas.engine.search import Silent, run_search
 from nas.export.delivery import require_deliverable
+from nas.measuring.remeasuring import in_fresh_processes
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import accuracy_interval, winner
 from nas.testing import random_arrays
@@ -49,7 +51,7 @@ def made_up(monkeypatch):
         return {"onnxruntime": timed(latency_ms.get(architecture.id, 1.0))}
 
     monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", train)
-    monkeypatch.setattr(nas.export.winner, "in_fresh_processes", lambda run, processes: retime)
+    monkeypatch.setattr(nas.export.winner, "in_fresh_processes", lambda run, processes, wait_s: retime)
     monkeypatch.setattr(evaluators.training.logistic_regression, "easy_accuracy", lambda dataset: 0.5)
     monkeypatch.setattr(nas.export.certificate, "measure_once", lambda *arguments, **named: timed(1.0))
     return latency_ms
@@ -60,6 +62,18 @@ def inputs_of(dataset):
     train = dataset["x_train"].astype(np.float64) / 255
     images = (dataset["x_test"].astype(np.float64) / 255 - train.mean()) / train.std()
     return images[..., None].astype(np.float32)
+
+
+def test_a_winner_is_exported_where_no_turn_comes_to_time_it_again(run, made_up, monkeypatch):
+    monkeypatch.setattr(nas.export.winner, "in_fresh_processes", in_fresh_processes)
+    monkeypatch.setattr(nas.export.winner, "WAIT_S", 0.05)
+    lines, monitor = [], Silent()
+    monkeypatch.setattr(Silent, "say", lambda self, text: lines.append(text))
+    with training_turn():  # of somebody who never gives way
+        exported = run.export(formats=[], epochs=1, finals=1, monitor=monitor)
+    assert exported.directory.is_dir()
+    said = "was not timed again before its training: other processes train or measure"
+    assert sum(said in line for line in lines) == 1
 
 
 def test_a_winner_is_exported_in_every_format_and_its_certificate_is_true(run, inputs, monkeypatch):

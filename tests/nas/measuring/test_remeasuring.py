@@ -113,7 +113,7 @@ def test_the_slowest_of_several_processes_counts_on_each_target(make_config, gau
     factors = iter([1.0, 1.3, 1.1])
 
     @contextlib.contextmanager
-    def gauges(targets, quiet_ms):
+    def gauges(targets, quiet_ms, wait_s):
         yield {target: MoodyGauge(gauge, {architecture.id: next(factors)}) for target in targets}
 
     monkeypatch.setattr("nas.measuring.remeasuring.file_gauges", gauges)
