@@ -153,7 +153,8 @@ def _table(*left: str, right: tuple[str, ...]) -> Table:
 
 
 def _budget_line(entry: BudgetEntry, certificate: Certificate) -> Text:
-    quantity, timings = QUANTITIES[entry["quantity"]], len(certificate["timings"])
+    quantity, timed = QUANTITIES[entry["quantity"]], [timing["latencies"] for timing in certificate["timings"]]
+    timings = sum("target" not in entry or entry["target"] in latencies for latencies in timed)
     on = f" on {entry['target']}" if "target" in entry and len(certificate["targets"]) > 1 else ""
     if "met" not in entry:
         return Text(f"{entry['quantity']}{on}: not known yet, {quantity.scale.format(entry['limit'], _EXACT)} allowed",
