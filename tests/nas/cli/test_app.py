@@ -283,7 +283,7 @@ search(SearchConfig(space="space.toml", data="data.npz", evaluator=score, object
 
 def test_the_search_of_a_script_does_not_go_on_without_its_evaluator(workplace, nas, monkeypatch):
     (workplace / "script.py").write_text(SCRIPT)
-    subprocess.run([sys.executable, "script.py"], cwd=workplace, check=True)
+    subprocess.run([sys.executable, "script.py"], cwd=workplace, check=True, capture_output=True)
     monkeypatch.chdir(workplace)
     before = content(workplace)
     status, out, err = nas("search", "--run", "of-a-script", "--trials", 3)
