@@ -180,10 +180,17 @@ class Space:
             for layer in range(int(assignment.get(f"stage{index}.depth", stage.depths[0]))):
                 names.append(f"{self._prefix(index, layer)}.kind")
                 kind = assignment.get(names[-1], stage.alternatives[0].kind)
-                alternative = next(a for a in stage.alternatives if a.kind == kind)
-                names += [self._option_name(index, layer, alternative, option) for option, _ in alternative.choices
-                          if option != "stride" or not layer]
+                names += self._active_options[index, layer, kind]
         return {name: assignment[name] for name in names if name in self.parameters}
+
+    @cached_property
+    def _active_options(self) -> dict[tuple[int, int, Value], list[str]]:
+        """The names of the options of each layer of each kind, by stage, layer and kind."""
+        return {(index, layer, alternative.kind):
+                [self._option_name(index, layer, alternative, option) for option, _ in alternative.choices
+                 if option != "stride" or not layer]
+                for index, stage in enumerate(self.stages) for layer in range(max(stage.depths))
+                for alternative in stage.alternatives}
 
     def nearest(self, assignment: Assignment, seen: Iterable[str]) -> Architecture:
         """Returns the architecture of an assignment: the space lacks none that is possible; raises as `decode`."""

@@ -12,7 +12,7 @@ PLACES = (Path(__file__).parent / "data", Path(__file__).parents[1] / "../shared
 def pytest_configure(config):
     """A third of the time would go into what LLVM does for speed, modules compiled anew and threads that wait.
 
-    What is compared depends on none of them. Slow tests, which train, are compiled as at the user's.
+    What is compared holds with and without. With slow tests, all is compiled as at the user's.
     """
     if config.option.markexpr == "not slow":
         os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import cache
 
 from evaluators.machine.locks import training_turn
 from search_spaces.errors import require
@@ -13,17 +14,28 @@ VARIABLE = "JAX_PLATFORMS"
 def require_devices() -> None:
     """Raises `InvalidInput` if JAX has no devices of the kinds that `JAX_PLATFORMS` names.
 
-    A process of its own is asked, since JAX takes memory of the devices that it finds, and only where others than the
-    CPU are named.
+    A process of its own is asked once, since JAX takes memory of the devices that it finds, and only where others than
+    the CPU are named and this process has none yet: what it has is not to be had twice.
     """
     named = os.environ.get(VARIABLE, "")
-    if not {*named.split(",")} - {"", "cpu"}:
-        return
+    if {*named.split(",")} - {"", "cpu"} and not _in_use():
+        reason = _missing(named)
+        require(reason is None,
+                f"`{VARIABLE}` names devices that JAX finds, but got '{named}'{reason and f': {reason}'}")
+
+
+def _in_use() -> bool:
+    """Tells whether JAX has devices in this process."""
+    bridge = sys.modules.get("jax._src.xla_bridge")  # the public ways to ask take the devices
+    return bridge is not None and bridge.backends_are_initialized()
+
+
+@cache
+def _missing(named: str) -> str | None:
+    """Returns why JAX does not find devices, empty where it gives no reason; None if it finds them."""
     with training_turn():  # its start would disturb a measurement
         done = subprocess.run(
             [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; import jax; jax.devices()"],
             stdin=subprocess.DEVNULL, capture_output=True, check=False)
     last = ["", *done.stderr.decode(errors="replace").strip().splitlines()][-1]
-    reason = last.partition(": ")[2]  # of some kinds of device JAX gives none
-    require(done.returncode == 0,
-            f"`{VARIABLE}` names devices that JAX finds, but got '{named}'{reason and f': {reason}'}")
+    return last.partition(": ")[2] if done.returncode else None

@@ -10,6 +10,7 @@ from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
 
 SEEDS = 2
+NETWORKS_TRAINED_AGAIN = 3
 
 
 def noise_of(run: RunDirectory) -> Noise | None:
@@ -18,22 +19,26 @@ def noise_of(run: RunDirectory) -> Noise | None:
 
 
 def measure_noise(run: RunDirectory, dataset: Dataset, evaluate: Evaluator, recipe: Recipe, monitor: Monitor) -> None:
-    """Trains the first network made by hand once more, with another seed, where the noise is not known yet.
+    """Trains the first networks made by hand once more, with another seed, where the noise is not known yet.
 
-    The first, since that was not chosen by its accuracy. A search without any has no such training. Both accuracies go
-    to the record of `nas correlate`.
+    The first, since these were not chosen by their accuracies. A search without any has no such trainings. All
+    accuracies go to the record of `nas correlate`.
     """
-    first = next((candidate for candidate in run.candidates() if candidate.by_hand and candidate.trained), None)
-    if first is None or first.accuracy is None or noise_of(run) is not None:
-        return
+    first = {candidate.architecture: candidate for candidate in run.candidates() if candidate.by_hand
+             and candidate.trained and candidate.taken_from is None}  # what was taken over has another search's seed
+    networks = [Architecture.parse(text) for text in list(first)[:NETWORKS_TRAINED_AGAIN]]
     record = run.path / CORRELATION
-    content = opened(record, dataset, recipe)
-    seconds = (first.ended - first.began).total_seconds() if first.began and first.ended else 0.0
-    content[NETWORKS].setdefault(first.architecture, {}).setdefault(
-        str(recipe.epochs), [[first.accuracy, round(seconds, 2)]])
-    keep(record, content)
     try:
-        scored(dataset, evaluate, evaluate, recipe, [Architecture.parse(first.architecture)], (recipe.epochs,), SEEDS,
-               record, lambda what, done, total: monitor.progress("training with another seed", done, total))
+        if not networks or noise_of(run) is not None:
+            return
+        content = opened(record, dataset, recipe)
+        for network in networks:
+            own = first[network.text]
+            seconds = (own.ended - own.began).total_seconds() if own.began and own.ended else 0.0
+            content[NETWORKS].setdefault(network.text, {}).setdefault(
+                str(recipe.epochs), [[own.accuracy, round(seconds, 2)]])
+        keep(record, content)
+        scored(dataset, evaluate, evaluate, recipe, networks, (recipe.epochs,), SEEDS, record,
+               lambda what, done, total: monitor.progress("trainings with another seed", done, total))
     except Exception as error:  # the search is complete without it
-        monitor.say(f"trial {first.trial} failed with another seed: {type(error).__name__}: {error}")
+        monitor.say(f"the noise between seeds is not known: {type(error).__name__}: {error}")

@@ -85,7 +85,7 @@ def _data_of(run: RunDirectory, place: str | None) -> Dataset:
     dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken,
                            resolution=run.resolved.resolution)
     require(dataset.fingerprint == run.resolved.data_fingerprint, "an export needs the data of the search, but "
-            f"'{config.data}' has {'others' if place else 'changed since'}")
+            f"'{config.data}' has {'others' if place else 'changed since'}; `--data` takes another path")
     return dataset
 
 

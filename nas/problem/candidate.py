@@ -126,10 +126,12 @@ class Candidate:
         return self.costs.latency_ci_ms
 
     def values(self, objectives: Sequence[str]) -> tuple[float, ...]:
-        """Returns its objectives as they are; 0 where one is not known."""
+        """Returns its objectives as they are, and as bad as can be where one is not known."""
         known = {"accuracy": self.accuracy, "latency": self.latency_ms, "macs": self.costs.macs,
                  "params": self.costs.params}
-        return tuple(float(known[name] or 0) for name in objectives)
+        values = ((name, known[name]) for name in objectives)
+        return tuple(float(value) if value is not None else 0.0 if name == "accuracy" else math.inf
+                     for name, value in values)
 
     def with_latencies(self, latencies: Mapping[str, Latency], budgets: Budgets) -> "Candidate":
         """Returns the candidate as a later timing and budgets judge it."""

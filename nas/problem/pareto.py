@@ -35,6 +35,8 @@ def non_dominated(points: ArrayLike) -> NDArray[np.bool_]:
 def ranks(points: ArrayLike) -> NDArray[np.int64]:
     """Returns the rank `[N]` of each point: 0 on the front, 1 on the front of the others, and so on."""
     values = _points(points)
+    if values.ndim == 2 and values.shape[1] == 1:
+        return np.unique(values, return_inverse=True)[1].reshape(-1)
     found, left = np.zeros(len(values), np.int64), np.arange(len(values))
     while len(left):
         mask = non_dominated(values[left])

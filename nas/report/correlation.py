@@ -1,5 +1,6 @@
 """The worth of scores as a table, and their noise as a line."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,11 +32,12 @@ def noise_text(noise: Noise | None, epochs: int, run: Path) -> str:
     >>> noise_text(Noise(0.0071, 1), 3, Path("runs/a"))
     'noise: ± 0.71 points between seeds of 3 epochs (1 network trained again; `nas correlate runs/a` tells it better)'
     """
+    length, command = f"{epochs} epoch{'s'[:epochs - 1]}", f"`nas correlate {shlex.quote(str(run))}`"
     if noise is None:
-        return f"noise: not known; `nas correlate {run}` measures how far trainings of {epochs} epochs differ by seed"
+        return f"noise: not known; {command} measures how far trainings of {length} differ by seed"
     networks = f"{noise.networks} network{'s'[:noise.networks - 1]} trained again"
-    better = f"; `nas correlate {run}` tells it better" if noise.networks < FEWEST else ""
-    return f"noise: ± {100 * noise.deviation:.2f} points between seeds of {epochs} epochs ({networks}{better})"
+    better = f"; {command} tells it better" if noise.networks < FEWEST else ""
+    return f"noise: ± {100 * noise.deviation:.2f} points between seeds of {length} ({networks}{better})"
 
 
 def _correlation(value: float, interval: Interval) -> str:

@@ -1,9 +1,18 @@
 import subprocess
+import sys
 
 import pytest
 
+from evaluators.machine import devices
 from evaluators.machine.devices import require_devices
 from search_spaces import InvalidInput
+
+
+@pytest.fixture(autouse=True)
+def without_devices(monkeypatch):
+    """JAX has no devices in this process yet, whatever tests before this one did."""
+    monkeypatch.setattr(devices, "_in_use", lambda: False)
+    devices._missing.cache_clear()
 
 
 @pytest.mark.parametrize(("named", "reason"), [
@@ -21,3 +30,23 @@ def test_nothing_is_asked_where_the_cpu_is_enough(named, monkeypatch):
         monkeypatch.setenv("JAX_PLATFORMS", named)
     monkeypatch.setattr(subprocess, "run", None)
     require_devices()
+
+
+def test_it_is_asked_once_and_not_where_this_process_has_devices(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "nonesuch")
+    asked = []
+
+    def run(command, **options):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, b"", b"")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    for _ in range(2):
+        require_devices()
+    assert len(asked) == 1
+    devices._missing.cache_clear()
+    monkeypatch.undo()
+    script = ("import jax\nfrom evaluators.machine.devices import _in_use\n"
+              "print(_in_use())\njax.devices()\nprint(_in_use())")
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "True"]

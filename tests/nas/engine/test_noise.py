@@ -50,26 +50,40 @@ def searched(make_config, evaluate, gauge, tmp_path, monkeypatch):
     return call
 
 
-def test_a_search_trains_the_first_network_made_by_hand_with_another_seed(searched, evaluate):
+def test_a_search_trains_the_first_networks_made_by_hand_with_another_seed(searched, evaluate):
     run = searched()
-    first = next(candidate for candidate in run.candidates() if candidate.by_hand)
-    assert evaluate.asked[-1] == (first.architecture, 1, 3)
-    assert [seed for _, seed, _ in evaluate.asked].count(1) == 1
-    assert noise_of(run) == Noise(pytest.approx(statistics.stdev([0.8, 0.84])), 1)
+    by_hand = [candidate.architecture for candidate in run.candidates() if candidate.by_hand][:3]
+    assert [asked for asked in evaluate.asked if asked[1]] == [(text, 1, 3) for text in by_hand]
+    assert noise_of(run) == Noise(pytest.approx(statistics.stdev([0.8, 0.84])), len(by_hand))
     kept = json.loads((run.path / "correlation.json").read_text())["networks"]
-    assert [accuracy for accuracy, _ in kept[first.architecture]["3"]] == [0.8, pytest.approx(0.84)]
+    for text in by_hand:
+        assert [accuracy for accuracy, _ in kept[text]["3"]] == [0.8, pytest.approx(0.84)]
+
+
+def test_a_training_that_was_taken_over_is_none_of_the_first_seed(searched, evaluate, tmp_path):
+    searched(seed=1)
+    (tmp_path / "run").rename(tmp_path / "other")
+    run = searched(start=(str(tmp_path / "other"), "by-hand"))
+    assert any(candidate.by_hand and candidate.taken_from for candidate in run.candidates())
+    assert noise_of(run) is None
+
+
+def test_a_damaged_record_costs_the_noise_and_not_the_search(searched, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "correlation.json").write_text("[]")
+    assert len(searched().candidates()) == 4
 
 
 def test_a_search_that_goes_on_knows_its_noise(searched, evaluate):
     searched()
     searched(trials=6)
-    assert [seed for _, seed, _ in evaluate.asked].count(1) == 1
+    assert [seed for _, seed, _ in evaluate.asked].count(1) == 3
 
 
 def test_with_early_stopping_a_whole_training_is_repeated(searched, evaluate):
     run = searched(early_stopping=True, epochs=4, rungs=(1,))
-    assert [(seed, epochs) for _, seed, epochs in evaluate.asked if seed] == [(1, 4)]
-    assert noise_of(run).networks == 1
+    assert [(seed, epochs) for _, seed, epochs in evaluate.asked if seed] == 3 * [(1, 4)]
+    assert noise_of(run).networks == 3
 
 
 def test_a_search_without_networks_made_by_hand_does_not_know_its_noise(searched, evaluate):
@@ -91,14 +105,14 @@ def test_a_training_that_fails_costs_the_noise_and_not_the_search(searched, eval
         raise RuntimeError("the loss is nan")
 
     measure_noise(run, load_dataset(str(inputs / "data.npz")), fails, RECIPE, Listening())
-    assert said == ["trial 0 failed with another seed: RuntimeError: the loss is nan"]
+    assert said == ["the noise between seeds is not known: RuntimeError: the loss is nan"]
     assert noise_of(run) is None
 
 
 def test_the_front_is_printed_with_its_noise(searched, capsys):
     run = searched()
     print_front(Run(run), Console(width=100))
-    assert "noise: ± 2.83 points between seeds of 3 epochs (1 network trained again" in capsys.readouterr().out
+    assert "noise: ± 2.83 points between seeds of 3 epochs (3 networks trained again" in capsys.readouterr().out
     (run.path / "correlation.json").unlink()
     print_front(Run(run), Console(width=100))
     assert f"noise: not known; `nas correlate {run.path}` measures" in capsys.readouterr().out

@@ -63,17 +63,17 @@ def test_samplers_see_what_rejected_candidates_cost_and_not_that_their_trials_we
                          if other.state is optuna.trial.TrialState.COMPLETE])
             return super().sample_relative(study, trial, search_space)
 
-    problem = Problem(SPACE, ("accuracy", "macs"))
-    study = optuna.create_study(directions=("maximize", "minimize"),
+    problem = Problem(SPACE, ("accuracy", "macs", "latency"))
+    study = optuna.create_study(directions=("maximize", "minimize", "minimize"),
                                 sampler=sampler_of(Reseeded(lambda seed, problem: Watching(seed)), problem))
-    for accuracy, told in ((None, (0.0, math.inf)), (0.5, (0.5, 70.0))):
+    for accuracy, told in ((None, (0.0, math.inf, math.inf)), (0.5, (0.5, 70.0, 1.0))):
         trial = study.ask()
         SPACE.suggest(trial)
         write(trial, Candidate(trial.number, "in", accuracy=accuracy, costs=Costs(macs=70)))
         study.tell(trial, told)
     SPACE.suggest(study.ask())
-    assert seen[-1] == [[0.0, 70.0], [0.5, 70.0]]
-    assert [trial.values for trial in study.get_trials()[:2]] == [[0.0, math.inf], [0.5, 70.0]]
+    assert seen[-1] == [[0.0, 70.0, math.inf], [0.5, 70.0, 1.0]]  # the latency of the first was not measured
+    assert [trial.values for trial in study.get_trials()[:2]] == [[0.0, math.inf, math.inf], [0.5, 70.0, 1.0]]
 
 
 def private_names(path):
