@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from evaluators.runtimes import parse_target
 from nas.engine.distributions import compare
 from nas.report.distributions import distribution_table, draw_distributions, verdict
 from nas.report.figure import write_figure
@@ -39,7 +40,8 @@ def main() -> None:
         found = compare(arguments.spaces, config, budgets, ROOT / f"experiments/results/{name}.json",
                         count=arguments.members)
         console.print(f"{arguments.data}, {target}", distribution_table(found, budgets, EPOCHS), verdict(found))
-        write_figure(ROOT / f"docs/{name}_{target}_{latency_ms:g}ms.png", draw_distributions(found, budgets, EPOCHS))
+        write_figure(ROOT / f"docs/{name}_{parse_target(target).runtime}_{latency_ms:g}ms.png",
+                     draw_distributions(found, budgets, EPOCHS))
 
 
 if __name__ == "__main__":

@@ -180,16 +180,21 @@ def compare_spaces(
     recipe: dict[str, Any],
 ) -> None:
     """Compare spaces by how accurate random members are that fill a budget, and published networks that do."""
-    from evaluators.machine.files import STDOUT
+    from evaluators.machine.files import STDOUT, followed, require_writable
     from nas.cli.terminal import Terminal, console_on_stderr, console_on_stdout
     from nas.engine.distributions import compare
     from nas.problem.budgets import parse_limits
     from nas.report.distributions import distribution_table, draw_distributions, verdict
     from nas.report.figure import require_picture, write_figure
     from nas.run.config import SearchConfig
+    from search_spaces.errors import require
 
     if png is not None:
         require_picture(png)
+        if png not in STDOUT:
+            place = followed(png).parent
+            require(place.is_dir(), f"a plot is written into a directory that is there, but got '{png}'")
+            require_writable(place, "the place of a plot")
     config = SearchConfig(space=spaces[0], **parse_limits(limits), **recipe, **given(
         data=data, skip_broken=skip_broken, resolution=resolution, target=target))
     budgets = config.budgets(config.latency_ms)

@@ -24,7 +24,7 @@ from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from nas.engine.scores import keep, opened, resamples, scored
 from nas.engine.setting import setting_of
-from nas.measuring.filling import FULL, Filling, filled, random_fillings
+from nas.measuring.filling import FULL, WIDTH, Filling, filled, random_fillings
 from nas.measuring.meters import Gauges, file_gauges
 from nas.measuring.survey import Progress
 from nas.problem.budgets import Budgets
@@ -194,16 +194,19 @@ def _full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, fe
         progress(f"filling the budget with {what}", len(found), wanted)
         if len(found) == wanted:
             break
-    advice = "larger budget or smaller images" if over >= below else "smaller budget"
+    advice = ("" if over == below == 0 else
+              f": a {'larger budget or smaller images' if over >= below else 'smaller budget'} may help")
     require(len(found) >= fewest, f"a comparison takes {what} that use {RANGE} of {budgets}, at least {fewest}, but "
-            f"{len(found)} do, {over} exceed it at their least width, {below} use less at their largest: a {advice} "
-            "may help")
+            f"{len(found)} do, {over} exceed it at their least width, {below} use less at their largest{advice}")
     return list(found.values())
 
 
 def _bound(name: str, dataset: Dataset) -> SearchSpace:
     space = load_space(name)
+    bound = space.bind(dataset.resolution, dataset.channels, len(dataset.classes))
+    require(WIDTH in bound.parameters, "members fill a budget by their width, so that a space has a choice of it, such "
+            f"as `scale_w0.5/1`, but '{name}' has none")
     stated: Any = dict(space.input).get("resolution", (dataset.resolution,))
     require(max(stated) == dataset.resolution, f"spaces are compared on the same images, but '{name}' states "
             f"{max(stated)} pixels and the images have {dataset.resolution}; it may come first")
-    return space.bind(dataset.resolution, dataset.channels, len(dataset.classes))
+    return bound

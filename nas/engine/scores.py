@@ -49,6 +49,8 @@ def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Rec
            epochs: Sequence[int], seeds: int, record: Path, progress: Progress) -> Sample:
     """Returns the scores of networks, each recorded as soon as it is known; what is recorded is not trained again.
 
+    A network whose training diverges has an accuracy of 0.
+
     Args:
         dataset: the images.
         evaluator: gives the scores of all numbers of epochs but the last.
@@ -63,6 +65,8 @@ def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Rec
     Raises:
         InvalidInput: a file that was recorded on other data, or with another recipe.
     """
+    from evaluators.training.train import Diverged  # imports jax
+
     content = opened(record, dataset, recipe)
     rows = content[NETWORKS]
     jobs = [(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
@@ -73,7 +77,10 @@ def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Rec
         progress("trainings", done, len(jobs))
         of_length = dataclasses.replace(recipe, epochs=length, seed=recipe.seed + seed)
         began_s = time.monotonic()
-        score = (final if length == epochs[-1] else evaluator)(network, dataset, Fidelity(of_length))
+        try:
+            score = (final if length == epochs[-1] else evaluator)(network, dataset, Fidelity(of_length))
+        except Diverged:
+            score = 0.0
         accuracy = score.accuracy if isinstance(score, Score) else score
         kept.append([float(accuracy), round(time.monotonic() - began_s, 2)])
         keep(record, content)
@@ -91,7 +98,7 @@ def opened(record: Path, dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
           "seed": recipe.seed}
     content = {OF: of, NETWORKS: {}, **_content(record)}
     require(content[OF] == of, "a record of scores goes on with its own data and recipe, but "
-            f"'{record}' is of {content[OF]}")
+            f"'{record}' is of {content[OF]}; `--record FILE` begins another one")
     return content
 
 
@@ -101,11 +108,14 @@ def keep(record: Path, content: Mapping[str, Any]) -> None:
 
 
 def known_noise(record: Path, epochs: int) -> Noise | None:
-    """Returns the noise of trainings of some epochs that a record tells of; None where it tells none."""
+    """Returns the noise of trainings of some epochs that a record tells of; None where it tells none.
+
+    Networks that lost a training, with an accuracy of 0, do not count: that is no noise.
+    """
     rows = _content(record).get(NETWORKS, {}).values()
     repeated = [[accuracy for accuracy, _ in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
-    variances = [np.var(each, ddof=1) for each in repeated]
-    return Noise(float(np.sqrt(np.mean(variances))), len(repeated)) if repeated else None
+    variances = [np.var(each, ddof=1) for each in repeated if all(each)]
+    return Noise(float(np.sqrt(np.mean(variances))), len(variances)) if variances else None
 
 
 def resamples(count: int) -> np.ndarray:
@@ -119,7 +129,9 @@ def _content(record: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
-        return {**content, OF: content[OF], NETWORKS: content[NETWORKS]}
-    except (ValueError, KeyError, TypeError) as error:
+        networks = {text: {epochs: [[float(accuracy), float(seconds)] for accuracy, seconds in of_seeds]
+                           for epochs, of_seeds in of.items()} for text, of in content[NETWORKS].items()}
+        return {**content, OF: dict(content[OF]), NETWORKS: networks}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput("a record of scores must be as `nas correlate` or `nas compare-spaces` has written it, but "
                            f"'{record}' is not: {type(error).__name__}: {error}") from None

@@ -1,3 +1,5 @@
+import contextlib
+import dataclasses
 import json
 import warnings
 
@@ -7,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
+from evaluators.datasets import load_dataset
+from evaluators.evaluator import Fidelity
 from evaluators.registry import EVALUATORS
+from evaluators.training.train import evaluate
+from nas.engine import correlation
 from nas.engine.correlation import (
     FEWEST,
     MULTIPLY_ADDS,
@@ -22,7 +28,7 @@ from nas.engine.correlation import (
 )
 from nas.engine.scores import Sample
 from nas.problem.budgets import Budgets
-from search_spaces import InvalidInput
+from search_spaces import Architecture, InvalidInput
 
 
 def quiet(what, done, total):
@@ -125,6 +131,38 @@ def test_a_budget_of_size_is_measured_on_the_files_of_the_target(make_config, tr
     found = correlate(make_config(), Budgets(size_bytes=10**6), tmp_path / "correlation.json", (1,), to=2, count=8,
                       seeds=1)
     assert found[0].networks == 8
+
+
+@pytest.mark.parametrize(("limits", "needed"), [
+    ({"macs": 10**9}, ()), ({"latency_ms": (None, 10.0)}, ("litert",)),
+    ({"size_bytes": 10**6, "latency_ms": (None, 10.0)}, ("onnxruntime", "litert"))])
+def test_only_targets_on_which_something_is_limited_are_needed(
+        limits, needed, make_config, gauge, trained_by_hash, tmp_path, monkeypatch):
+    opened = []
+
+    def file_gauges(targets):
+        opened.extend(targets)
+        return contextlib.nullcontext(dict.fromkeys(targets, gauge))
+
+    monkeypatch.setattr(correlation, "file_gauges", file_gauges)
+    correlate(make_config(), Budgets(targets=("onnxruntime", "litert"), **limits), tmp_path / "correlation.json", (1,),
+              to=2, count=8, seeds=1)
+    assert tuple(opened) == needed
+
+
+@pytest.mark.slow
+def test_real_trainings_are_ranked_by_the_accuracies_that_they_have_alone(make_config, tmp_path):
+    config, record = make_config(evaluator="training"), tmp_path / "correlation.json"
+    found = correlate(config, Budgets(macs=10**9), record, (1,), to=4, count=8, seeds=1)
+    assert [one.score for one in found] == [MULTIPLY_ADDS, PARAMETERS, "1 epochs"]
+    assert found[-1].seconds > 0
+    dataset, networks = load_dataset(config.data), json.loads(record.read_text())["networks"]
+    assert len(networks) == 8
+    for text, scores in list(networks.items())[:2]:
+        for epochs in (1, 4):
+            recipe = dataclasses.replace(config.recipe, epochs=epochs)
+            alone = evaluate(Architecture.parse(text), dataset, Fidelity(recipe))
+            assert scores[str(epochs)][0][0] == pytest.approx(alone.accuracy)
 
 
 def test_a_run_is_asked_by_the_command_and_keeps_the_answer(

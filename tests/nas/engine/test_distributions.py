@@ -9,7 +9,7 @@ from evaluators.registry import EVALUATORS
 from nas.engine import distributions
 from nas.engine.distributions import BY_HAND, Distribution, Member, compare
 from nas.problem.budgets import Budgets
-from search_spaces import SPACES, Architecture, InvalidInput
+from search_spaces import SPACES, Architecture, InvalidInput, load_space
 
 BUDGETS = Budgets(latency_ms=0.2)  # 200,000 multiply-adds on the computed gauge
 WIDE = """\
@@ -132,6 +132,20 @@ def test_a_space_that_cannot_fill_the_budget_is_refused_before_anything_is_train
     assert training.trained == []
 
 
+def test_a_space_of_too_few_members_is_refused_without_advice_on_its_budget(compared, wide):
+    Path(wide).write_text('scale = "scale_w0.9/1"\nstages = ["conv_k3_c16_s2_relu", "conv_k3_c32_s1_relu", "fc"]\n')
+    macs = load_space(wide).bind(12, 1, 2).decode({"width": 1.0}).macs
+    with pytest.raises(InvalidInput, match=r"but 1 do, 0 exceed .*, 0 use less at their largest$"):
+        compared(wide, budgets=Budgets(macs=macs))
+
+
+@pytest.mark.parametrize("space", ["documented", "shufflenet-v2"])
+def test_a_space_without_a_choice_of_width_is_refused_before_anything_is_timed(space, compared, gauge, training):
+    with pytest.raises(InvalidInput, match=rf"a choice of it, such as `scale_w0.5/1`, but '{space}' has none"):
+        compared("fitted", space)
+    assert gauge.timed == training.trained == []
+
+
 @pytest.mark.parametrize(("spaces", "changes", "rule"), [
     (("fitted",), {"budgets": Budgets()}, "equal cost, but got no budget: `--latency 0.1ms` is one"),
     (("fitted", "fitted"), {}, "each once, but got fitted, fitted"),
@@ -143,6 +157,16 @@ def test_a_space_that_cannot_fill_the_budget_is_refused_before_anything_is_train
 def test_what_cannot_be_compared_is_refused(spaces, changes, rule, compared):
     with pytest.raises(InvalidInput, match=rule):
         compared(*spaces, **changes)
+
+
+def test_a_picture_that_has_no_place_is_refused_before_anything_is_done(nas, inputs, wide, training, gauge, tmp_path):
+    (tmp_path / "file").touch()
+    for place in ("no/such", "file"):
+        png = tmp_path / place / "a.png"
+        assert nas("compare-spaces", wide, "--data", inputs / "data.npz", "--latency", "0.2ms", "--members", 8,
+                   "--record", tmp_path / "spaces.json", "--png", png) == (
+                       2, "", f"nas: a plot is written into a directory that is there, but got '{png}'\n")
+    assert gauge.timed == training.trained == []
 
 
 @pytest.mark.usefixtures("training")

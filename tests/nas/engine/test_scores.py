@@ -6,6 +6,7 @@ import pytest
 from evaluators.datasets import load_dataset
 from evaluators.evaluator import Score
 from evaluators.recipe import Recipe
+from evaluators.training.train import Diverged
 from nas.engine.scores import keep, known_noise, opened, scored
 from search_spaces import InvalidInput
 
@@ -21,12 +22,12 @@ def counted(inputs, all_members, tmp_path):
     """Scores four networks with two seeds and one of two epochs, up to a training that fails."""
     networks = list(all_members.values())[:4]
 
-    def run(fails_at=None, recipe=RECIPE):
+    def run(fails_at=None, recipe=RECIPE, error=KeyboardInterrupt):
         trained = []
 
         def evaluate(architecture, data, fidelity):
             if len(trained) == fails_at:
-                raise KeyboardInterrupt
+                raise error
             trained.append((architecture.id, fidelity.recipe.epochs, fidelity.recipe.seed))
             return Score(0.5 + fidelity.recipe.seed / 10, 40)
 
@@ -48,12 +49,27 @@ def test_scores_that_are_recorded_are_not_made_again(counted):
 
 def test_a_record_of_other_trainings_is_not_mixed_with_these(counted, tmp_path):
     counted()
-    with pytest.raises(InvalidInput, match="its own data and recipe"):
+    with pytest.raises(InvalidInput, match=r"its own data and recipe, .*'batch': 64.*; `--record FILE` begins another"):
         counted(recipe=Recipe(epochs=3, batch=7))
-    (tmp_path / "scores.json").write_text("[]")
+
+
+@pytest.mark.parametrize("content", [
+    "[]", '{"of": {}, "networks": []}', '{"of": 1, "networks": {}}', '{"of": {}, "networks": {"a": [1]}}',
+    '{"of": {}, "networks": {"a": {"3": [0.5, 0.6]}}}', '{"of": {}, "networks": {"a": {"3": [[null, 1.0]]}}}'])
+def test_a_file_that_is_no_record_is_refused(content, counted, tmp_path):
+    (tmp_path / "scores.json").write_text(content)
     for use in (counted, lambda: known_noise(tmp_path / "scores.json", 3)):
         with pytest.raises(InvalidInput, match="has written it"):
             use()
+
+
+def test_a_network_whose_training_diverges_has_no_accuracy_and_is_no_noise(counted, tmp_path):
+    found, _ = counted(fails_at=13, error=Diverged)
+    assert found.accuracies(1).tolist() == [[0.5, 0.6]] * 3 + [[0.5, 0]]
+    assert found.accuracies(2).tolist() == [[0.5, 0.6]] * 3 + [[0, 0]]
+    assert counted()[1] == []
+    assert known_noise(tmp_path / "scores.json", 1).networks == 3
+    assert known_noise(tmp_path / "scores.json", 2).deviation == pytest.approx(0.1 / 2**0.5)
 
 
 def test_what_else_a_record_holds_is_kept(counted, inputs, tmp_path):
