@@ -204,7 +204,7 @@ def best_of_random(toy):
     return np.median(np.max([[value(toy, TOYS[toy].sample(generator)) for _ in range(OF_RANDOM)] for _ in range(7)], 1))
 
 
-@pytest.mark.parametrize("toy", TOYS)
+@pytest.mark.parametrize("toy", [pytest.param("separable", marks=pytest.mark.slow), "conditional"])
 @pytest.mark.parametrize("strategy", slow("gp", "surrogate"))
 def test_a_hundred_evaluations_find_better_than_three_hundred_random_ones(strategy, toy):
     assert best(strategy, toy, EVALUATIONS) > best_of_random(toy)
