@@ -10,13 +10,13 @@ PLACES = (Path(__file__).parent / "data", Path(__file__).parents[1] / "../shared
 
 
 def pytest_configure(config):
-    """A third of the time would go into what LLVM does for speed, modules compiled anew and threads that wait.
+    """Sets up this process and those that tests start, before any of them imports JAX.
 
-    What is compared holds with and without. With slow tests, all is compiled as at the user's.
+    What LLVM does for speed would take a sixth of the time. With slow tests, all is compiled as at the user's.
     """
     if config.option.markexpr == "not slow":
         os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process that a test starts compiles all modules anew
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # there is a process for each core
 
 

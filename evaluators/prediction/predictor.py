@@ -273,9 +273,6 @@ def chosen(architectures: Sequence[Architecture], count: int) -> list[int]:
     return found
 
 
-_Alike = dict[str, np.ndarray]  # of jobs with others of their kind, `[J, J]`
-
-
 @dataclass(frozen=True)
 class _Posterior:
     inverse: np.ndarray  # of the covariance of the relative errors, [N, N]
@@ -316,8 +313,9 @@ class _Prior:
         means = self.mean_ms(workload)**2
         return {"all": means, **found, "network": means}
 
-    def _by_kind(self, left: Workload, right: Workload) -> Iterable[tuple[np.ndarray, np.ndarray, _Alike]]:
-        """Yields for each kind of operation what its jobs cost the networks, `[4, N, J]`, and how alike these are."""
+    def _by_kind(self, left: Workload, right: Workload
+                 ) -> Iterable[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
+        """Yields for each kind of operation the costs of its jobs, `[4, N, J]`, and how alike these are, `[J, J]`."""
         ours, theirs = (workload.counts * _job_costs(workload, self.costs_ms).T[:, None] for workload in (left, right))
         kinds, shapes = (left.kinds, right.kinds), (left.shapes, right.shapes)
         for kind in np.intersect1d(*kinds):

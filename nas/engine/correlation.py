@@ -97,7 +97,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     setting = setting_of(config)
     lengths = [*sorted(set(epochs)), to]
     context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)
-    with file_gauges(budgets.timed if budgets.size_bytes is None else budgets.targets) as gauges:
+    with file_gauges(budgets.measured) as gauges:
         networks = within(setting.space, budgets, gauges, config.seed, count, monitor.progress)
     evaluator, final = setting.make(context), EVALUATORS["training"](context)
     try:

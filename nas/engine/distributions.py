@@ -133,7 +133,7 @@ def compare(spaces: Sequence[str], config: SearchConfig, budgets: Budgets, recor
     require_devices()
     setting, recipe = setting_of(dataclasses.replace(config, space=spaces[0])), config.recipe
     bound = {name: _bound(name, setting.dataset) for name in spaces}
-    with file_gauges(budgets.targets) as gauges:
+    with file_gauges(budgets.measured) as gauges:
         found = filling(bound, setting.dataset, recipe, budgets, gauges, record, count, monitor)
     training = EVALUATORS["training"](Context(setting.space, setting.dataset, record.parent / "evaluator", recipe))
     networks = [Architecture.parse(text) for text in dict.fromkeys(one.text for of in found.values() for one in of)]

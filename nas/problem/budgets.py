@@ -143,6 +143,11 @@ class Budgets:
         limited = {limit.target for limit in self.limits.values()}
         return tuple(target for target in self.targets if target in limited)
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The targets whose files are measured: those on which something is limited, all where the size of files is."""
+        return self.timed if self.size_bytes is None else self.targets
+
     def violations(self, costs: Costs) -> dict[str, float]:
         """Returns the violation of every limit that is set, by its name: one constraint for each."""
         return {name: limit.violation(costs) for name, limit in self.limits.items()}

@@ -130,3 +130,10 @@ def test_a_table_of_medians_meets_no_budget_of_another_statistic():
     with pytest.raises(InvalidInput, match=r"tells medians, but got a latency_p95 on table:/phone.csv"):
         Budgets(latency_p95_ms=0.1, targets=("table:/phone.csv",))
     assert Budgets(latency_ms=0.1, images_per_s=100, targets=("table:/phone.csv",)).timed == ("table:/phone.csv",)
+
+
+@pytest.mark.parametrize(("limits", "measured"), [
+    ({"macs": 10**6}, ()), ({"latency_ms": (0.1, None)}, ("onnxruntime",)),
+    ({"macs": 10**6, "size_bytes": 10**6}, ("onnxruntime", "litert"))])
+def test_files_are_measured_on_targets_with_a_limit_and_on_all_where_their_size_is_limited(limits, measured):
+    assert Budgets(**limits, targets=("onnxruntime", "litert")).measured == measured
