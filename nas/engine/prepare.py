@@ -21,7 +21,7 @@ from nas.engine.termination import reference_point
 from nas.engine.trial import Evaluation
 from nas.engine.warm_start import starts
 from nas.engine.workers import TrainingProcess
-from nas.measuring.filling import filled_members, made_by_hand
+from nas.measuring.filling import SHARES, filled_members, made_by_hand
 from nas.measuring.meters import Gauge, Gauges, file_gauges
 from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
 from nas.measuring.screening import add_saved, require_fitting_tables, screening
@@ -207,7 +207,7 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
     by_hand, filling = [], []
     if budgets.limits and BY_HAND in config.start:
         found = made_by_hand(dataset.resolution, dataset.channels, len(dataset.classes), budgets, gauges,
-                             monitor.progress)
+                             monitor.progress, SHARES if len(config.objectives) > 1 else ())
         by_hand = [network.text for network in found.values()]
         monitor.say(f"first: {', '.join(found)}, made by hand to fill the budget" if found else "no published network "
                     "keeps the budget, however narrow: it may want smaller images (`--resolution`)")

@@ -129,7 +129,7 @@ class Finalist(TypedDict):
     trial: int
     epochs: int
     validation_accuracy: float
-    by_hand: bool  # whether it is a published network that was made to fill the budget
+    by_hand: bool  # whether it is a published network that was made to fill the budget or a share of it
 
 
 class Origin(TypedDict, total=False):

@@ -9,7 +9,7 @@ import numpy as np
 from evaluators.latency import Precision
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within
 from nas.measuring.survey import Progress
-from nas.problem.budgets import Budgets, is_feasible
+from nas.problem.budgets import Budgets
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
 from search_spaces.search_space import Assignment, SearchSpace
@@ -20,6 +20,7 @@ WIDTHS = tuple(2 ** (step / STEPS_AN_OCTAVE) for step in range(-4 * STEPS_AN_OCT
 WIDTH = "width"  # the choice of a space that multiplies its channels
 BY_HAND = ("mobilenet_v1", "mobilenet_v2", "mobilenext")  # of which a search tries one pattern each
 SHORTENED = "2 layers a stage, no tail"
+SHARES = (0.5, 0.25)  # of the budgets: the first of them narrower, where a search wants a front
 FULL = 0.9  # the least share of a budget that a network uses which fills it
 ATTEMPTS = 6  # random members for each that is wanted
 
@@ -27,8 +28,9 @@ Filling = tuple[Architecture, float]  # a network, and the largest share of a bu
 
 
 def filled(scaled: Callable[[float], Architecture], budgets: Budgets, gauges: Gauges,
-           widths: Sequence[float] = WIDTHS, precisions: Sequence[Precision] = (ROUGH, CAREFUL)) -> Filling | None:
-    """Returns the widest network within the budgets, and the largest share of a budget that it uses.
+           widths: Sequence[float] = WIDTHS, precisions: Sequence[Precision] = (ROUGH, CAREFUL), share: float = 1.0
+           ) -> Filling | None:
+    """Returns the widest network within a share of the budgets, and the largest share of a budget that it uses.
 
     Costs are taken to grow with the width, so that few networks are measured.
 
@@ -38,6 +40,7 @@ def filled(scaled: Callable[[float], Architecture], budgets: Budgets, gauges: Ga
         gauges: what measures, for each target.
         widths: the multipliers, in ascending order.
         precisions: how exact latencies are to be, as `costs_within` takes them.
+        share: of each limit that it may use.
     """
     best, low, high = None, 0, len(widths)
     while low < high:
@@ -48,22 +51,28 @@ def filled(scaled: Callable[[float], Architecture], budgets: Budgets, gauges: Ga
             low = middle + 1
             continue
         violations = budgets.violations(costs_within(network, budgets, gauges, budgets.timed, precisions))
-        if is_feasible(violations):
-            best, low = (network, 1 + max(violations.values())), middle + 1
+        used = 1 + max(violations.values())
+        if used <= share:
+            best, low = (network, used), middle + 1
         else:
             high = middle
     return best
 
 
-def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets, gauges: Gauges, progress: Progress
-                 ) -> dict[str, Architecture]:
-    """Returns published networks by name, put to the images of a search and widened until they fill its budgets."""
+def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets, gauges: Gauges, progress: Progress,
+                 shares: Sequence[float] = ()) -> dict[str, Architecture]:
+    """Returns published networks by name, put to the images of a search and widened until they fill its budgets.
+
+    The first of them comes again for each of `shares` of the budgets, where it can be as narrow.
+    """
     found = {}
-    for done, family in enumerate(BY_HAND):
-        progress("filling the budget with published networks", done, len(BY_HAND))
+    wanted = [*((family, family, 1.0) for family in BY_HAND),
+              *((f"{BY_HAND[0]} at {share:.0%}", BY_HAND[0], share) for share in shares)]
+    for done, (name, family, share) in enumerate(wanted):
+        progress("filling the budget with published networks", done, len(wanted))
         for pattern in patterns(family, resolution, channels, classes):
-            if pattern.name.endswith(SHORTENED) and (full := filled(pattern.scaled, budgets, gauges)):
-                found[family] = full[0]
+            if pattern.name.endswith(SHORTENED) and (full := filled(pattern.scaled, budgets, gauges, share=share)):
+                found[name] = full[0]
     return found
 
 

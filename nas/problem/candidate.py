@@ -64,7 +64,8 @@ class Candidate:
         compiled: what was compiled at a time to train it, blocks or the network, where its evaluator says so.
         start: the text of the architecture that was asked for, where the strategy was not asked.
         outside: whether the space lacks its architecture.
-        by_hand: whether it is a published network that was made to fill the budgets, for others to be compared with.
+        by_hand: whether it is a published network that was made to fill the budgets or a share of them, for others to
+            be compared with.
         began: when the trial began.
         ended: when it ended.
     """

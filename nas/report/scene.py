@@ -24,7 +24,7 @@ class Scene:
         winner: the one to mark.
         others: feasible and fully trained, but dominated.
         partial: trained, but over a budget or stopped early.
-        by_hand: published networks that fill the budget, also where they are on the front.
+        by_hand: published networks that fill the budget or a share of it, also where they are on the front.
         untrained: rejected before training, so that their latency alone is known.
         budget_ms: the budget for latency.
         latency_limits_ms: the horizontal axis.

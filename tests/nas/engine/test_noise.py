@@ -61,7 +61,7 @@ def test_a_search_trains_the_first_networks_made_by_hand_with_another_seed(searc
 
 
 def test_a_training_that_was_taken_over_is_none_of_the_first_seed(searched, evaluate, tmp_path):
-    searched(seed=1)
+    searched(seed=1, trials=8)
     (tmp_path / "run").rename(tmp_path / "other")
     run = searched(start=(str(tmp_path / "other"), "by-hand"))
     assert any(candidate.by_hand and candidate.taken_from for candidate in run.candidates())

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nas.measuring.filling import BY_HAND, WIDTHS, filled, filled_members, made_by_hand
+from nas.measuring.filling import BY_HAND, SHARES, WIDTHS, filled, filled_members, made_by_hand
 from nas.problem.budgets import Budgets
 from search_spaces import SPACES
 from search_spaces.zoo.handmade import patterns
@@ -54,6 +54,15 @@ def test_every_family_that_fits_the_budget_is_made_by_hand():
     assert set(found) == set(BY_HAND)
     assert all(0.5 * LIMIT < network.macs <= LIMIT for network in found.values())
     assert made_by_hand(28, 1, 10, Budgets(macs=1000), {}, silent) == {}
+
+
+def test_the_first_family_is_made_for_shares_of_the_budget_too_where_it_can_be_as_narrow():
+    whole, half, quarter = (BY_HAND[0], *(f"{BY_HAND[0]} at {share:.0%}" for share in SHARES))
+    found = made_by_hand(28, 1, 10, Budgets(macs=LIMIT, params=10**9), {}, silent, SHARES)
+    assert set(found) == {*BY_HAND, half, quarter}
+    assert LIMIT / 8 < found[quarter].macs <= LIMIT / 4 < found[half].macs <= LIMIT / 2 < found[whole].macs <= LIMIT
+    least = next(iter(patterns(BY_HAND[0], 28, 1, 10))).scaled(WIDTHS[0]).macs
+    assert half not in made_by_hand(28, 1, 10, Budgets(macs=least), {}, silent, SHARES)
 
 
 def test_members_fill_the_budget_and_are_those_of_the_seed():
