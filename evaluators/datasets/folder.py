@@ -28,9 +28,10 @@ class _Listing:
 
     @property
     def passed_over(self) -> str:
-        counts = {"files that are no images": self.others, "images in no class folder": self.without_class,
-                  "folders without images": self.without_images}
-        return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+        counts = ((self.others, "file that is no image", "files that are no images"),
+                  (self.without_class, "image in no class folder", "images in no class folder"),
+                  (self.without_images, "folder without images", "folders without images"))
+        return ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in counts if count)
 
 
 def read_folder(root: Path, resolution: int | None, *, skip_broken: bool = False) -> Parts:

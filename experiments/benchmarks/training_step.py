@@ -16,6 +16,7 @@ more.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -255,6 +256,8 @@ def main() -> None:
     if arguments.worker:
         serve(arguments.worker)
         return
+    if importlib.util.find_spec("torch") is None:
+        parser.error("steps are compared with PyTorch's, but it is not installed")
     deadline = time.monotonic() + arguments.seconds
     result = json.loads(RESULT.read_text()) if RESULT.exists() and not arguments.smoke else {"cases": []}
     done = {(row["setting"], row["network"], row["batch"]) for row in result["cases"]}

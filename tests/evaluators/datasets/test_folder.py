@@ -221,7 +221,8 @@ def test_what_is_no_image_is_passed_over_and_counted(others: list[tuple[str, str
             (Path(folder) / "pets" / name / other).write_bytes(OTHERS[other])
         data = load_dataset(f"{folder}/pets")
     assert (data.fingerprint, data.split) == (plain.fingerprint, plain.split)
-    assert data.passed_over == (f"{len(others)} files that are no images" if others else "")
+    words = {0: "", 1: "1 file that is no image"}
+    assert data.passed_over == words.get(len(others), f"{len(others)} files that are no images")
     assert data.summary == plain.summary + (f"; passed over: {data.passed_over}" if others else "")
 
 
@@ -232,7 +233,7 @@ def test_what_archives_leave_beside_the_images_is_passed_over(tmp_path: Path) ->
     picture(1).save(tmp_path / "pets" / "overview.png")
     data = load_dataset(str(tmp_path / "pets"))
     assert data.fingerprint == plain
-    assert data.passed_over == "1 images in no class folder, 2 folders without images"
+    assert data.passed_over == "1 image in no class folder, 2 folders without images"
 
 
 FORMATS = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "WEBP": "webp", "BMP": "bmp", "TIFF": "tif", "PPM": "ppm"}
