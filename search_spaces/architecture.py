@@ -13,6 +13,8 @@ from search_spaces.notation import build, parse, write
 from search_spaces.program import Program, chain, trace
 
 SEPARATOR = "+"
+MOST_BLOCKS = 1000
+MOST_OPERATIONS = 20_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Architecture:
         """The operations of each block alone; equal blocks on equal shapes have equal programs."""
         require(bool(self.blocks), "an architecture needs at least one block after its input")
         programs: list[Program] = []
+        operations = 0
         shape = (self.input.resolution, self.input.resolution, self.input.channels)
         for block in self.blocks:
             try:
@@ -64,6 +67,9 @@ class Architecture:
             except InvalidInput as error:
                 raise InvalidInput(f"{error} in '{write_block(block)}'") from None
             shape = programs[-1].output_shape
+            operations += len(programs[-1].operations)
+            require(operations <= MOST_OPERATIONS, f"a network has at most {MOST_OPERATIONS} operations, but got more "
+                    f"by '{write_block(block)}'")
         return tuple(programs)
 
     @cached_property
@@ -115,7 +121,9 @@ def _program(block: Block, conventions: Input, shape: Shape) -> Program:
 
 
 def split(text: str) -> list[str]:
-    """Returns the tokens of a text; white space around them is allowed."""
+    """Returns the tokens of a text, an input and at most `MOST_BLOCKS`; white space around them is allowed."""
+    count = text.count(SEPARATOR)
+    require(count <= MOST_BLOCKS, f"a network has at most {MOST_BLOCKS} blocks, but got {count}")
     tokens = [token.strip() for token in text.split(SEPARATOR)]
     if not all(tokens):
         raise InvalidInput(f"blocks are joined by single '{SEPARATOR}' signs, but got '{text}'")

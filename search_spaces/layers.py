@@ -20,6 +20,7 @@ ACTIVATIONS = ("relu", "relu6", "hswish", "swish")
 GATES = ("sigmoid", "hsigmoid")
 POOLS = ("max", "average")
 FLOAT32_BYTES = 4
+MOST_CHANNELS = 2**16  # of a layer: no network has nearly as many
 
 
 def padding_of(size: int, kernel: int, stride: int, mode: str) -> tuple[int, int, int]:

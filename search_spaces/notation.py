@@ -14,6 +14,9 @@ from search_spaces.errors import InvalidInput, unknown
 
 Choices = Mapping[str, tuple[Any, ...]]
 
+MOST = 2**16  # a number: nothing in a network is nearly as large
+MOST_VALUES = 32  # of an option, to choose from
+
 _NUMBER = re.compile(r"([a-z]*)([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)")
 _REQUIRED: Any = dataclasses.MISSING
 
@@ -93,6 +96,9 @@ def form(field: dataclasses.Field) -> str:
 
 def _parse_option(text: str, cls: type, token: str) -> tuple[str, tuple[Any, ...]]:
     first, *rest = text.split("/")
+    if len(rest) >= MOST_VALUES:
+        raise InvalidInput(f"an option has at most {MOST_VALUES} values to choose from, but got {len(rest) + 1} in "
+                           f"'{text}'")
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for field in fields.values():
         words = field.metadata.get("words", {})
@@ -114,8 +120,8 @@ def _parse_number(text: str, field: dataclasses.Field, token: str) -> int | floa
     if not match or match[1]:
         raise InvalidInput(f"{form(field)} takes numbers, but got '{text}' in '{token}'")
     value = float(text)
-    if value >= 1e9:  # nothing in a network is that large, and products of what is smaller fit a float
-        raise InvalidInput(f"{form(field)} takes numbers below 1e9, but got '{text}' in '{token}'")
+    if value > MOST:
+        raise InvalidInput(f"{form(field)} takes numbers up to {MOST}, but got '{text}' in '{token}'")
     if field.type is int:
         if not value.is_integer():
             raise InvalidInput(f"{form(field)} takes whole numbers, but got '{text}' in '{token}'")

@@ -1,6 +1,7 @@
 """Numbers of other libraries as those of Python, which files and texts take."""
 
 import dataclasses
+from decimal import Decimal
 from typing import Any
 
 WHOLE = (int, int | None, tuple[int, ...])  # types of fields
@@ -18,6 +19,15 @@ def plain(value: Any, whole: bool = False) -> Any:
         return type(value)(plain(one, whole) for one in value)
     scalar = value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
     return int(scalar) if whole and isinstance(scalar, float) and scalar.is_integer() else scalar
+
+
+def rounded(value: int, digits: int) -> str:
+    """Returns a positive whole number to some significant digits, also one that is too large for a float.
+
+    >>> rounded(123456, 3), rounded(7**400, 3)
+    ('1.23e+05', '1.09e+338')
+    """
+    return f"{float(value):.{digits}g}" if value < 10**300 else f"{Decimal(value):.{digits - 1}e}"
 
 
 def make_plain(instance: Any) -> None:

@@ -13,6 +13,7 @@ from functools import cached_property
 from search_spaces.errors import InvalidInput, require
 from search_spaces.layers import (
     FLOAT32_BYTES,
+    MOST_CHANNELS,
     Activation,
     BatchNorm,
     Branches,
@@ -173,6 +174,8 @@ class _Tracer:
         shapes = tuple(self.shapes[value] for value in inputs)
         try:
             output_shape = layer.output_shape(*shapes)
+            require(output_shape[2] <= MOST_CHANNELS,
+                    f"a layer has at most {MOST_CHANNELS} channels, but got {output_shape[2]}")
         except InvalidInput as error:
             raise InvalidInput(f"{error} (layer {name})") from None
         self.operations.append(Operation(name, layer, inputs, shapes, output_shape))

@@ -7,9 +7,7 @@ classes) the data fill in.
 """
 
 import dataclasses
-import itertools
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -17,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces.architecture import SEPARATOR, Architecture, split
-from search_spaces.blocks import BLOCKS, KIND_OF, Block, Input, round_channels
+from search_spaces.architecture import MOST_BLOCKS, SEPARATOR, Architecture, split
+from search_spaces.blocks import KIND_OF, Block, Input, round_channels
 from search_spaces.errors import InvalidInput, require
 from search_spaces.notation import Choices, build, number, parse, word, write
 from search_spaces.search_space import Assignment, Trial, Value
+from search_spaces.stage import PER_STAGE, Alternative, Stage, classifies, in_field_order, require_possible
 
-KIND_SEPARATOR = "//"
-PER_STAGE = ("channels", "stride")  # options that the layers of a stage share, however the others are chosen
-MAXIMUM_DEPTH = 1000
+MOST_STAGES = 100
+MOST_CHOICES = 1000  # of a whole space
 
 
 @dataclass(frozen=True)
@@ -35,39 +33,6 @@ class Scale:
     width: float = number("w", "width multiplier", 1.0)
     resolution: float = number("r", "resolution multiplier", 1.0)
     per_stage: bool = word({"layerwise": False, "stagewise": True}, "what the choices of a block hold for", False)
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """How many layers a stage has."""
-
-    depth: int = number("x", "layers of the stage", 1)
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """A kind of block with the values that each of its options may take."""
-
-    block: type[Block]
-    choices: tuple[tuple[str, tuple[Any, ...]], ...]
-
-    @property
-    def kind(self) -> str:
-        """The word that names the kind."""
-        return KIND_OF[self.block]
-
-    @property
-    def options(self) -> dict[str, tuple[Any, ...]]:
-        """The values of each option by its name."""
-        return dict(self.choices)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Layers that share channels and stride; the first has the stride, the others have 1."""
-
-    depths: tuple[int, ...]
-    alternatives: tuple[Alternative, ...]
 
 
 @dataclass(frozen=True)
@@ -91,9 +56,15 @@ class Space:
         first = tokens[0] if tokens else ""
         require(first.split("_")[0] == "in", f"a space begins with 'in', after an optional 'scale', but got '{first}'")
         given = parse(first, {"in": Input})[1]
-        _check(Input, {"resolution": (1,), "channels": (1,)} | given, first)
+        require_possible(Input, {"resolution": (1,), "channels": (1,)} | given, first)
         require(len(tokens) > 1, "a space needs at least one stage after its input")
-        return cls(_in_field_order(Scale, scale), _in_field_order(Input, given), tuple(map(_parse_stage, tokens[1:])))
+        require(len(tokens) <= MOST_STAGES + 1, f"a space has at most {MOST_STAGES} stages, but got {len(tokens) - 1}")
+        space = cls(in_field_order(Scale, scale), in_field_order(Input, given), tuple(map(Stage.parse, tokens[1:])))
+        layers = sum(max(stage.depths) for stage in space.stages)
+        require(layers <= MOST_BLOCKS, f"a network has at most {MOST_BLOCKS} blocks, but got a space of {layers}")
+        require(len(space.parameters) <= MOST_CHOICES,
+                f"a space has at most {MOST_CHOICES} choices, but got {len(space.parameters)}")
+        return space
 
     @cached_property
     def text(self) -> str:
@@ -102,7 +73,7 @@ class Space:
         return SEPARATOR.join([
             *([scale] if scale != "scale" else []),
             write("in", Input, dict(self.input)),
-            *map(_write_stage, self.stages),
+            *(stage.text for stage in self.stages),
         ])
 
     def __str__(self) -> str:
@@ -126,7 +97,7 @@ class Space:
         require(min(sizes) >= 1, "resolution multipliers must leave at least one pixel, but got "
                 f"'{write('scale', Scale, dict(self.scale))}'")
         given |= {"resolution": tuple(dict.fromkeys(sizes)), "channels": (channels,)}
-        return Space(_in_field_order(Scale, scale), _in_field_order(Input, given),
+        return Space(in_field_order(Scale, scale), in_field_order(Input, given),
                      tuple(_bind_classes(stage, classes) for stage in self.stages))
 
     @cached_property
@@ -248,7 +219,7 @@ class Space:
         """
         total = len(self._scale("width")) * math.prod(len(values) for _, values in self.input)
         for stage in self.stages:
-            total *= self._stage_size(stage)
+            total *= stage.size(self.per_stage)
         return total
 
     @cached_property
@@ -266,24 +237,6 @@ class Space:
     def _option_name(self, index: int, layer: int, alternative: Alternative, option: str) -> str:
         at = f"stage{index}" if option in PER_STAGE else self._prefix(index, layer)
         return f"{at}.{option}" if len(self.stages[index].alternatives) == 1 else f"{at}.{alternative.kind}.{option}"
-
-    def _stage_size(self, stage: Stage) -> int:
-        none = int(0 in stage.depths)
-        if self.per_stage:
-            choices = sum(math.prod(map(len, a.options.values())) for a in stage.alternatives)
-            return (len(stage.depths) - none) * choices + none
-        total = none
-        ways = {frozenset[str](): 1}  # by the kinds of the layers so far, which have settled their channels
-        for layer in range(max(stage.depths)):
-            longer: Counter[frozenset[str]] = Counter()
-            for kinds, count in ways.items():
-                for a in stage.alternatives:
-                    settled = [*(["stride"] if layer else []), *(["channels"] if a.kind in kinds else [])]
-                    free = math.prod(len(values) for option, values in a.choices if option not in settled)
-                    longer[kinds | {a.kind}] += count * free
-            ways = longer
-            total += sum(ways.values()) if layer + 1 in stage.depths else 0
-        return total
 
     def _match(self, blocks: tuple[Block, ...], index: int, width: float) -> Iterator[Assignment]:
         """Yields the choices of the stages from `index` on under which they may expand to exactly these blocks."""
@@ -345,47 +298,9 @@ def _bind_classes(stage: Stage, classes: int) -> Stage:
     alternatives = []
     for alternative in stage.alternatives:
         options = alternative.options
-        if _classifies(alternative.block):
+        if classifies(alternative.block):
             stated = options.setdefault("classes", (classes,))
             require(stated == (classes,),
                     f"the space's head has n{'/'.join(map(str, stated))}, but the data have {classes} classes")
-        alternatives.append(Alternative(alternative.block, _in_field_order(alternative.block, options)))
+        alternatives.append(Alternative(alternative.block, in_field_order(alternative.block, options)))
     return Stage(stage.depths, tuple(alternatives))
-
-
-def _parse_stage(token: str) -> Stage:
-    alternatives, depths = [], set()
-    for text in token.split(KIND_SEPARATOR):
-        kind, *options = text.split("_")
-        repeats = [option for option in options if option[:1] == "x"]
-        block, choices = parse("_".join([kind, *(option for option in options if option not in repeats)]), BLOCKS)
-        depths.add(parse("_".join([kind, *repeats]), {kind: Repeat})[1].get("depth", (1,)))
-        _check(block, ({"classes": (2,)} if _classifies(block) else {}) | choices, text)
-        alternatives.append(Alternative(block, _in_field_order(block, choices)))
-    require(len(depths) == 1, f"the kinds of a stage share their depths, but '{token}' gives {len(depths)} different x")
-    require(all(0 <= depth <= MAXIMUM_DEPTH for values in depths for depth in values),
-            f"a stage has 0 to {MAXIMUM_DEPTH} layers, but got '{token}'")
-    require(all(max(values) for values in depths), f"a stage may have a layer, but got '{token}'")
-    require(len({a.block for a in alternatives}) == len(alternatives), f"a stage names a kind once, but got '{token}'")
-    return Stage(depths.pop(), tuple(alternatives))
-
-
-def _check(cls: type, choices: Choices, token: str) -> None:
-    """Raises `InvalidInput` unless every combination of the listed values is possible."""
-    for values in itertools.product(*choices.values()):
-        build(cls, {name: (value,) for name, value in zip(choices, values, strict=True)}, token)
-
-
-def _classifies(block: type[Block]) -> bool:
-    return any(field.name == "classes" for field in dataclasses.fields(block))  # type: ignore[arg-type]
-
-
-def _in_field_order(cls: Any, choices: Choices) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    """Returns the choices in the order that texts have, without those of a single value that is the default."""
-    return tuple((field.name, choices[field.name]) for field in dataclasses.fields(cls)
-                 if choices.get(field.name, (field.default,)) != (field.default,))
-
-
-def _write_stage(stage: Stage) -> str:
-    depths = write("", Repeat, {"depth": stage.depths})
-    return KIND_SEPARATOR.join(write(a.kind, a.block, a.options) + depths for a in stage.alternatives)

@@ -103,12 +103,13 @@ def show_space(
     from nas.problem.budgets import parse_limits
     from nas.report.space import survey_table
     from nas.run.config import SearchConfig
+    from search_spaces.numbers import rounded
 
     config = SearchConfig(space=name, seed=seed, **parse_limits(limits),
                           **given(data=data, skip_broken=skip_broken, resolution=resolution, target=target))
     bound = setting_of(config).space
     console, budgets = console_on_stdout(), config.budgets(config.latency_ms)
-    console.print(f"{name}: {float(bound.size):.3g} architectures, {len(bound.parameters)} choices", highlight=False,
+    console.print(f"{name}: {rounded(bound.size, 3)} architectures, {len(bound.parameters)} choices", highlight=False,
                   soft_wrap=True)
     with Terminal(console) as monitor, file_gauges(config.targets) as gauges:
         member = require_feasible(bound, budgets, gauges, seed, monitor.progress) if budgets.limits else None

@@ -34,6 +34,7 @@ from nas.strategies import Problem, sampler_of
 from nas.strategies.loading import require_able, strategy_of
 from nas.trials.record import Start
 from search_spaces.errors import InvalidInput, require
+from search_spaces.numbers import rounded
 from search_spaces.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _resolve(config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Mo
     """Returns the resolved configuration; measures the percentile, and that the budgets can be met."""
     space, dataset = setting.space, setting.dataset
     monitor.say(f"data: {dataset.summary}")
-    monitor.say(f"space: {setting.name}, {float(space.size):.2g} architectures")
+    monitor.say(f"space: {setting.name}, {rounded(space.size, 2)} architectures")
     members(space, 1, config.seed)  # raises if it has none
     limits_ms = list(config.latencies_ms)
 

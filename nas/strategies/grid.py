@@ -13,6 +13,7 @@ from nas.problem.candidate import Candidate
 from nas.problem.problem import Problem
 from nas.strategies.strategy import Key, choices_that_matter
 from search_spaces.errors import require
+from search_spaces.numbers import rounded
 from search_spaces.search_space import Assignment
 
 LARGEST = 10_000  # members of a space
@@ -27,7 +28,7 @@ class Grid:
         """Takes the problem; raises `InvalidInput` if the space is too large."""
         self._space = problem.space
         require(self._space.size <= LARGEST, f"the strategy grid is for spaces of at most {LARGEST} members, but got "
-                f"one of {self._space.size:.6g}")
+                f"one of {rounded(self._space.size, 6)}")
 
     def propose(self, history: Sequence[Candidate], running: Sequence[Candidate], generator: np.random.Generator
                 ) -> Assignment:

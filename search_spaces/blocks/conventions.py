@@ -12,6 +12,9 @@ PADDING_WORDS = {name: name for name in PADDINGS}
 OWN_PADDING_WORDS = {"inherit": "", **PADDING_WORDS}
 NORMS = ("bn", "bias", "bare")  # batch norm and no bias, a bias and no batch norm, neither
 NORM_WORDS = {name: name for name in NORMS}
+MOST_PIXELS = 4096  # along a side of an image
+MOST_KERNEL = 255  # pixels along a side of a kernel or a window
+MOST_LAYERS = 256  # of a block or a stage; the deepest published stage has 200 (He et al. 2016, ResNet-1202)
 FORMS = ("direct", "stacked", "separable")
 FORM_WORDS = {name: name for name in FORMS}
 
@@ -27,7 +30,7 @@ class Input:
     bn_momentum: float = number("mom", "share of the old running statistics that a step keeps", 0.9)
 
     def __post_init__(self) -> None:
-        require(self.resolution >= 1, f"`resolution` must be at least 1, but got r{self.resolution}")
+        require_resolution(self.resolution)
         require(self.channels >= 1, f"`channels` must be at least 1, but got c{self.channels}")
         require(0 < self.bn_momentum < 1, f"`bn_momentum` must lie between 0 and 1, but got mom{self.bn_momentum}")
         require(self.bn_epsilon > 0, f"`bn_epsilon` must be positive, but got eps{self.bn_epsilon}")
@@ -109,9 +112,22 @@ def keeps_size(kernel: int, stride: int, conventions: Input) -> bool:
     return stride == 1 and (kernel == 1 or conventions.padding != "valid")
 
 
+def require_resolution(resolution: int) -> None:
+    """Raises `InvalidInput` unless an image of so many pixels along a side can be the input of a network."""
+    require(resolution >= 1, f"`resolution` must be at least 1, but got r{resolution}")
+    require(resolution <= MOST_PIXELS, f"`resolution` must be at most {MOST_PIXELS}, but got r{resolution}")
+
+
 def require_kernel(kernel: int) -> None:
-    """Raises `InvalidInput` unless the kernel is odd and at least 1."""
+    """Raises `InvalidInput` unless the kernel is odd, at least 1 and at most `MOST_KERNEL`."""
     require(kernel % 2 == 1, f"`kernel` must be odd, but got kernel={kernel}")
+    require(kernel <= MOST_KERNEL, f"`kernel` must be at most {MOST_KERNEL}, but got kernel={kernel}")
+
+
+def require_count(count: int) -> None:
+    """Raises `InvalidInput` unless a block has from 1 to `MOST_LAYERS` layers."""
+    require(count >= 1, f"`count` must be at least 1, but got n{count}")
+    require(count <= MOST_LAYERS, f"`count` must be at most {MOST_LAYERS}, but got n{count}")
 
 
 def require_stride(stride: int) -> None:

@@ -10,6 +10,7 @@ from search_spaces.blocks.conventions import (
     conv_bn_act,
     conv_in_form,
     norm_act,
+    require_count,
     require_kernel,
     require_stride,
 )
@@ -43,7 +44,7 @@ class DenseBlock:
         require_kernel(self.kernel)
         require_stride(self.stride)
         require(self.growth >= 1, f"`growth` must be at least 1, but got g{self.growth}")
-        require(self.count >= 1, f"`count` must be at least 1, but got n{self.count}")
+        require_count(self.count)
         require(self.stride == 2 or not self.ceil, "a dense block without a stride has no pool that "
                 "could keep a pixel (`ceil`)")
         require(self.channels > 0 or self.stride == 1, "a dense block without a transition (c0) has no stride, but got "

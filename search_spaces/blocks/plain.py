@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from search_spaces.blocks.conventions import (
     ACTIVATION_WORDS,
     FORM_WORDS,
+    MOST_KERNEL,
     NORM_WORDS,
     OWN_PADDING_WORDS,
     Block,
@@ -62,7 +63,8 @@ class Pooling:
     padding: str = word(OWN_PADDING_WORDS, "how it pads where not as the network does", "")
 
     def __post_init__(self) -> None:
-        require(self.kernel >= 1, f"`kernel` must be at least 1, but got k{self.kernel}")
+        require(1 <= self.kernel <= MOST_KERNEL,
+                f"`kernel` must lie between 1 and {MOST_KERNEL}, but got k{self.kernel}")
         require(self.stride >= 1, f"`stride` must be at least 1, but got s{self.stride}")
 
     def layers(self, channels: int, conventions: Input) -> Layer:

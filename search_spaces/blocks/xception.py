@@ -9,10 +9,10 @@ from search_spaces.blocks.conventions import (
     conv_bn_act,
     conv_in_form,
     require_channels,
+    require_count,
     require_kernel,
     require_stride,
 )
-from search_spaces.errors import require
 from search_spaces.layers import IDENTITY, Activation, Add, Branches, Layer, Pool, Sequence
 from search_spaces.notation import number, word
 
@@ -39,7 +39,7 @@ class XceptionUnit:
         require_kernel(self.kernel)
         require_channels(self.channels)
         require_stride(self.stride)
-        require(self.count >= 1, f"`count` must be at least 1, but got n{self.count}")
+        require_count(self.count)
 
     def layers(self, channels: int, conventions: Input) -> Layer:
         """Returns the expression of the block."""

@@ -1,9 +1,9 @@
 """The ready spaces by name, and those of files. A new one is one file and one line here."""
 
 import os
-import tomllib
 from pathlib import Path
 
+from search_spaces.documents import read_toml, refused
 from search_spaces.errors import InvalidInput, unknown
 from search_spaces.ready.documented import DOCUMENTED
 from search_spaces.ready.families import (
@@ -55,12 +55,8 @@ def load_space(name: str) -> Space | Fitted:
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - that of `Path` raises where nobody has that home
     if path.suffix != ".toml":
         raise unknown("space", name, [*SPACES, "FILE.toml"])
-    try:
-        keys = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"a space file must be readable, but got '{name}': {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"a space file must be TOML, but got '{name}': {error}") from None
+    with refused(f"a space file must be readable TOML, but got '{name}'"):
+        keys = read_toml(path)
     for key in keys:
         if key not in ("scale", "input", "stages"):
             raise unknown(f"key in '{name}'", key, ["scale", "input", "stages"])

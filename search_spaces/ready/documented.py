@@ -5,7 +5,8 @@ channels, so that every combination is a network.
 """
 
 from search_spaces.architecture import SEPARATOR
-from search_spaces.space import KIND_SEPARATOR, Space
+from search_spaces.space import Space
+from search_spaces.stage import KIND_SEPARATOR
 
 
 def _keeping(channels: int) -> str:

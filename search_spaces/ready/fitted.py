@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from search_spaces.architecture import SEPARATOR
-from search_spaces.space import KIND_SEPARATOR, Space
+from search_spaces.space import Space
+from search_spaces.stage import KIND_SEPARATOR
 from search_spaces.zoo.handmade import strides
 
 WIDTHS = "0.25/0.3/0.35/0.4/0.5/0.6/0.7/0.85/1/1.2/1.4/1.7/2"

@@ -1,12 +1,12 @@
 import csv
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces import Architecture, InvalidInput
-from search_spaces.blocks import Input
+from search_spaces.blocks import BLOCKS, Input
 from search_spaces.blocks.mobilenet import DepthwiseSeparable, InvertedBottleneck
 from search_spaces.blocks.plain import Head, PlainConvolution
 from search_spaces.layers import ACTIVATIONS, GATES, PADDINGS
@@ -115,6 +115,35 @@ def test_a_wrong_text_is_refused_with_the_token_and_the_rule(text, rule):
     with pytest.raises(InvalidInput) as error:
         Architecture.parse(text)
     assert str(error.value).startswith(rule)
+
+
+@pytest.mark.parametrize(("blocks", "rule"), [
+    ("dense_g1_n999999_relu", "`n<number>` (layers) takes numbers up to 65536, but got '999999'"),
+    ("dense_g1_n1000_relu", "`count` must be at most 256, but got n1000 in 'dense_g1_n1000_relu'"),
+    ("xception_c8_s1_relu_n60000", "`count` must be at most 256, but got n60000 in 'xception_c8_s1_relu_n60000'"),
+    ("conv_k9999_c8_s1_relu_stacked", "`kernel` must be at most 255, but got kernel=9999"),
+    ("pool_max_k256_s1", "`kernel` must lie between 1 and 255, but got k256"),
+    ("conv_k1_c999999999_s1_relu", "`c<number>` (channels out) takes numbers up to 65536, but got '999999999'"),
+    ("mb_k3_e8193_c8_s1_se0_relu", "a layer has at most 65536 channels, but got 65544 (layer expand/convolution)"),
+    ("+".join(1000 * ["conv_k1_c8_s1_relu"]), "a network has at most 1000 blocks, but got 1001"),
+    ("+".join(100 * ["conv_k255_c8_s1_relu_stacked"]), "a network has at most 20000 operations, but got more by"),
+])
+def test_what_no_network_comes_near_is_refused_before_it_is_built(blocks, rule):
+    with pytest.raises(InvalidInput) as error:
+        Architecture.parse(f"in_r8_c8+{blocks}+{HEAD}")
+    assert str(error.value).startswith(rule)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, block in BLOCKS.items()
+                                  if any(field.metadata.get("key") == "k" for field in fields(block))])
+def test_no_kind_of_block_takes_a_kernel_of_any_size(kind):
+    given = {"k": "k257", "c": "c16", "s": "s1"}
+    tokens = [given.get(field.metadata.get("key"), f"{field.metadata.get('key')}8") for field in fields(BLOCKS[kind])
+              if "key" in field.metadata and (field.default is MISSING or field.metadata["key"] == "k")]
+    words = [next(iter(field.metadata["words"])) for field in fields(BLOCKS[kind])
+             if "words" in field.metadata and field.default is MISSING]
+    with pytest.raises(InvalidInput, match=r"`kernel` must (be at most|lie between 1 and) 255, but got k"):
+        Architecture.parse(f"in_r8_c1+{'_'.join([kind, *tokens, *words])}+{HEAD}")
 
 
 @given(st.data())

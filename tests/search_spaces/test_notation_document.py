@@ -14,7 +14,8 @@ if __name__ == "__main__":
 
 from search_spaces import BLOCKS, Architecture, Space, load_space  # noqa: E402 - a script has to find the package
 from search_spaces.blocks import Input  # noqa: E402
-from search_spaces.space import Repeat, Scale  # noqa: E402
+from search_spaces.space import Scale  # noqa: E402
+from search_spaces.stage import Repeat  # noqa: E402
 
 KINDS = {"`scale`": Scale, "`in`": Input, **{f"`{kind}`": block for kind, block in BLOCKS.items()}, "any stage": Repeat}
 TABLE = re.compile("(?<=<!-- table: begin -->\n).*?(?=<!-- table: end -->)", re.DOTALL)

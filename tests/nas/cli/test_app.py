@@ -265,7 +265,7 @@ def test_paths_may_begin_with_the_home_directory_wherever_they_stand(nas, run, m
     assert nas("pareto", "~/run", f"--csv=~/{tmp_path.name}.csv", "--json")[0] == 0
     assert (run.parent / f"{tmp_path.name}.csv").is_file()
     assert "its smallest is macs" in nas("search", "--space", "~/space.toml", "--data=~/data.npz", "--macs", 5)[2]
-    assert "a space file must be readable, but got '~no.such.user/" in nas("space", "~no.such.user/space.toml")[2]
+    assert "a space file must be readable TOML, but got '~no.such.user/" in nas("space", "~no.such.user/space.toml")[2]
     assert list(tmp_path.iterdir()) == []
 
 

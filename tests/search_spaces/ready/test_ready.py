@@ -83,9 +83,9 @@ def test_a_space_file_needs_nothing_but_stages(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "rule"), [
-    ("stages = [", "a space file must be TOML, but got 'FILE': "),
-    (b"stages = ['\xff']", "a space file must be TOML, but got 'FILE': "),
-    ("stages = ['head_c8_relu']\nstages = []", "a space file must be TOML, but got 'FILE': "),
+    ("stages = [", "a space file must be readable TOML, but got 'FILE': "),
+    (b"stages = ['\xff']", "a space file must be readable TOML, but got 'FILE': "),
+    ("stages = ['head_c8_relu']\nstages = []", "a space file must be readable TOML, but got 'FILE': "),
     ("stages = ['head_c8_relu']\nstage = 1", "unknown key in 'FILE' 'stage'; did you mean 'stages'? known: input, "
                                             "scale, stages"),
     ("", "`stages` must be a list of texts, but got None in 'FILE'"),
@@ -116,7 +116,7 @@ def test_a_space_file_that_cannot_be_read_is_refused_with_its_name_and_the_reaso
     for path, reason in ((tmp_path / "none.toml", "No such file or directory"), (folder, "Is a directory")):
         with pytest.raises(InvalidInput) as error:
             load_space(str(path))
-        assert str(error.value) == f"a space file must be readable, but got '{path}': {reason}"
+        assert str(error.value) == f"a space file must be readable TOML, but got '{path}': {reason}"
 
 
 @pytest.mark.parametrize("name", ["", "mobil", "space.yaml", ".toml", "in_r28+head_c8_relu"])
