@@ -16,12 +16,12 @@ class InvalidInput(ValueError):
     """A rule that some input breaks: one line that states the rule, then the value.
 
     The command line prints it without a traceback and exits with status 2. Of what it quotes, the middle is left out
-    where it is long, but not of a path that is there.
+    where it is long, but not of a path that is there, nor of advice that follows the rule.
     """
 
-    def __init__(self, rule: str) -> None:
+    def __init__(self, rule: str, advice: str = "") -> None:
         line = visible(shortened(" ".join(rule.split()), 4 * MOST_SHOWN))
-        super().__init__(shortened(_QUOTED.sub(_shortly, line), MOST_SHOWN))
+        super().__init__(shortened(_QUOTED.sub(_shortly, line), MOST_SHOWN) + visible(advice))
 
 
 def visible(text: str) -> str:
@@ -31,7 +31,7 @@ def visible(text: str) -> str:
     'a\\x1b[2J b'
     """
     return text if text.isprintable() else "".join(
-        one if one.isprintable() or one in " \n" else one.encode("unicode_escape", "backslashreplace").decode()
+        one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode()
         for one in text)
 
 

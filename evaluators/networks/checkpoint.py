@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from evaluators.machine.files import write_whole
+from evaluators.networks.weights import read_tensors
 from search_spaces.architecture import Architecture
+from search_spaces.documents import refused
 from search_spaces.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ def save_checkpoint(arrays: Mapping[str, np.ndarray], path: Path) -> None:
 
 def load_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Returns the arrays that `save_checkpoint` wrote, none where there is no file."""
-    return load_file(path) if path.exists() else {}
+    with refused(f"a checkpoint must be a readable safetensors file, but got '{path}'", SafetensorError):
+        return load_file(path) if path.exists() else {}
 
 
 def _save(arrays: Mapping[str, np.ndarray], path: Path, metadata: Mapping[str, str]) -> None:
@@ -58,14 +61,10 @@ def load_arrays(path: str | Path) -> tuple[Architecture, dict[str, np.ndarray]]:
     """Returns the architecture and the arrays by name that `save_network` wrote.
 
     Raises:
-        InvalidInput: no such file, no architecture in it, or arrays that do not fit the architecture.
+        InvalidInput: as `read_tensors`, or no architecture in it, or arrays that do not fit the architecture.
     """
-    try:
-        with safe_open(str(path), "numpy") as file:
-            text = (file.metadata() or {}).get("architecture")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a file is no mapping
-    except (OSError, SafetensorError) as error:
-        raise InvalidInput(f"a network is read from a safetensors file, but got '{path}': {error}") from None
+    texts, arrays = read_tensors(Path(path))
+    text = texts.get("architecture")
     if text is None:
         raise InvalidInput(f"the file of a network names its architecture, but '{path}' does not")
     architecture = Architecture.parse(text)

@@ -5,8 +5,8 @@ in execution order by their names, with the few rules below for names whose orde
 then matched with the layers of our program, each kind (kernels, batch norms) by itself, shape by shape.
 """
 
-import math
 import re
+import shlex
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -14,20 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, deserialize
 
-from evaluators.networks.weights import Weights
+from evaluators.networks.weights import Weights, read_tensors
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, unknown
 from search_spaces.layers import BatchNorm, Convolution, Dense
 from search_spaces.program import Operation, Program
 
-CONVERSION = ("python -c \"import torch, safetensors.torch as s; s.save_file(torch.load('{0}', map_location='cpu', "
-              "weights_only=True), '{1}')\"")
+CONVERSION = ("python -c \"import sys, torch, safetensors.torch as s; s.save_file(torch.load(sys.argv[1], "
+              "map_location='cpu', weights_only=True), sys.argv[2])\" {} {}")
 UNUSED = re.compile(r"(^|\.)num_batches_tracked$|^(aux\d?|AuxLogits|aux_logits)\.")
 BODY = "features"  # of a network without its classifier, whose tensors share it though it wraps nothing
-DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}  # bfloat16 is the upper half of float32
-COUNTERS = ("I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 
 # Rewritings of module names after which their natural order is that of execution; `!` sorts first and `~` last.
 _ENDS = (
@@ -96,32 +93,17 @@ class _Module:
 
 
 def read_weights(path: Path) -> Weights:
-    """Returns the tensors of a safetensors file by name, float32; counters, single numbers, are passed over.
+    """Returns the tensors of a safetensors file by name, as `read_tensors` does.
 
     Raises:
-        InvalidInput: another kind of file (with the command that converts a PyTorch checkpoint), or an unreadable one.
+        InvalidInput: another kind of file (with the command that converts a PyTorch checkpoint), or as `read_tensors`.
     """
     if path.suffix != ".safetensors":
-        convert = CONVERSION.format(path, path.parent / f"{path.stem or 'weights'}.safetensors")
-        raise InvalidInput(f"weights must be a .safetensors file, since other checkpoints can run code, but got "
-                           f"'{path}'; convert one that you trust: {convert}")
-    try:
-        stored = deserialize(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise InvalidInput(f"weights must be a readable safetensors file of floating point numbers, but got '{path}': "
-                           f"{error}") from None
-    tensors = {}
-    for name, tensor in stored:
-        dtype, shape, data = tensor["dtype"], tensor["shape"], tensor["data"]
-        if not shape or (dtype in COUNTERS and math.prod(shape) == 1):
-            continue
-        values = ((np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else
-                  np.frombuffer(data, DTYPES[dtype]).astype(np.float32) if dtype in DTYPES else None)
-        if values is None or not np.isfinite(values).all():
-            raise InvalidInput(f"weights must be finite floating point numbers ({', '.join([*DTYPES, 'BF16'])}), but "
-                               f"'{name}' in '{path}' is not: {dtype}")
-        tensors[name] = values.reshape(shape)
-    return tensors
+        converted = path.parent / f"{path.stem or 'weights'}.safetensors"
+        raise InvalidInput(
+            f"weights must be a .safetensors file, since other checkpoints can run code, but got '{path}'",
+            f"; convert one that you trust: {CONVERSION.format(*map(shlex.quote, map(str, (path, converted))))}")
+    return read_tensors(path)[1]
 
 
 def choose_tensors(tensors: Weights, program: Program, weights_of: str = "") -> tuple[Weights, str]:

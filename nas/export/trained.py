@@ -12,7 +12,8 @@ from evaluators.networks.weights import Weights
 from evaluators.recipe import Recipe
 from nas.export.certificate import Training
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput, require
+from search_spaces.documents import refused
+from search_spaces.errors import require
 
 OF, TRAINING = "trained for", "training"  # texts in the file: of what the weights are, and what the certificate says
 
@@ -41,7 +42,8 @@ def load_trained(path: Path, identity: str) -> tuple[Weights, Training] | None:
     texts = _texts(path) if path.exists() else {}
     if texts.get(OF) != identity:
         return None
-    training: Training = json.loads(texts[TRAINING])
+    with refused(f"trained weights must be as an export has left them, but got '{path}'"):
+        training: Training = json.loads(texts[TRAINING])
     return load_arrays(path)[1], training
 
 
@@ -52,8 +54,6 @@ def require_replaceable(path: Path) -> None:
 
 
 def _texts(path: Path) -> dict[str, str]:
-    try:
-        with safe_open(str(path), "numpy") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise InvalidInput(f"trained weights are read from a safetensors file, but got '{path}': {error}") from None
+    with (refused(f"trained weights must be a readable safetensors file, but got '{path}'", SafetensorError),
+          safe_open(str(path), "numpy") as file):
+        return file.metadata() or {}

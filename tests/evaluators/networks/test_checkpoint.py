@@ -101,18 +101,18 @@ def test_what_is_no_safetensors_file_is_refused(content, tmp_path):
     path = tmp_path / "network.safetensors"
     if content is not None:
         path.write_bytes(content)
-    assert "read from a safetensors file" in refused(path)
+    assert "must be a readable safetensors file" in refused(path)
 
 
 def test_a_directory_is_refused(tmp_path):
-    assert "read from a safetensors file" in refused(tmp_path)
+    assert "must be a readable safetensors file" in refused(tmp_path)
 
 
 def test_a_cut_file_is_refused(arrays, tmp_path):
     path = tmp_path / "network.safetensors"
     save_network(ARCHITECTURE, arrays, path)
     path.write_bytes(path.read_bytes()[:-10])
-    assert "read from a safetensors file" in refused(path)
+    assert "must be a readable safetensors file" in refused(path)
 
 
 def test_a_file_without_an_architecture_is_refused(arrays, tmp_path):

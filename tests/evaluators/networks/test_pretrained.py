@@ -124,7 +124,7 @@ def test_other_numbers_of_classes_are_told(tensors):
 
 
 def test_bfloat16_is_the_upper_half_of_single_precision(tmp_path):
-    values = np.array([[1.5, -2.0, 3.140625], [0.0, 2.0**100, -(2.0**-100)]], np.float32)  # of at most 8 bits
+    values = np.array([[1.5, -2.0, 3.140625], [0.0, 2.0**30, -(2.0**-100)]], np.float32)  # of at most 8 bits
     content = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
     header = json.dumps({"w": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, len(content)]}}).encode()
     (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + content)
@@ -139,10 +139,13 @@ def test_counters_are_passed_over(dtype, shape, tensors, tmp_path):
     assert read_weights(path).keys() == tensors.keys()
 
 
-@pytest.mark.parametrize("tensor", [np.ones((2, 3), np.int8), np.array([1, np.nan], np.float32)])
-def test_tensors_that_are_no_finite_weights_are_told(tensor, tmp_path):
+@pytest.mark.parametrize(("tensor", "reason"), [
+    (np.ones((2, 3), np.int8), "of floating point numbers (F64, F32, F16, BF16), but is of I8"),
+    (np.array([1, np.nan], np.float32), "of finite numbers up to 1e+12, but has nan"),
+])
+def test_tensors_that_are_no_finite_weights_are_told(tensor, reason, tmp_path):
     save_file({"conv.weight": tensor}, tmp_path / "w.safetensors")
-    with pytest.raises(InvalidInput, match=r"must be finite .*, but 'conv\.weight' in .* is not: (I8|F32)"):
+    with pytest.raises(InvalidInput, match=re.escape(f"w.safetensors': 'conv.weight' must be {reason}")):
         read_weights(tmp_path / "w.safetensors")
 
 
@@ -190,7 +193,7 @@ def test_a_pickled_checkpoint_is_refused_with_the_way_to_convert_it(name, tmp_pa
         read_weights(tmp_path / name)
     assert "weights must be a .safetensors file" in str(error.value)
     assert "weights_only=True" in str(error.value)
-    assert f"'{tmp_path / 'weights.safetensors'}'" in str(error.value)
+    assert str(error.value).endswith(f" {tmp_path / name} {tmp_path / 'weights.safetensors'}")
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all"])

@@ -191,7 +191,7 @@ OTHERS = [
     (("certify", "nowhere", "--apart", "soon"), "time is written like"),
     (("certify", "nowhere", "--times", "0"), "`times` must be at least 1, but got 0"),
     (("train", "nowhere"), "unknown network 'nowhere'"),
-    (("train", "nowhere.safetensors"), "read from a safetensors file"),
+    (("train", "nowhere.safetensors"), "must be a readable safetensors file"),
     (("train", "resnet18", "--latency", "p30"), "latency is written like 0.1ms, 80us or 0.0001s, but got 'p30'"),
     (("train", "resnet18", "--macs", "1M"), "a network is trained if it meets its budgets, but got macs"),
     (("train", "resnet18", "--classes", "7"), "`classes` is for networks that are exported without data"),

@@ -146,7 +146,7 @@ def test_a_network_over_a_budget_is_not_trained(limit, data, tmp_path, monkeypat
 @pytest.mark.parametrize(("arguments", "rule"), [
     ({"network": "mobilenet_v1_0.24"}, "did you mean 'mobilenet_v1_0.25'"),
     ({"network": "in_r12_c1+conv_k4_c8_s2_relu+head_c16_relu_n2"}, "`kernel` must be odd"),
-    ({"network": "none.safetensors"}, "read from a safetensors file"),
+    ({"network": "none.safetensors"}, "must be a readable safetensors file"),
     ({"data": "nowhere"}, "unknown data set 'nowhere'"),
     ({"classes": 3}, "`classes` is for networks that are exported without data, but got 3"),
     ({"epochs": -1}, "`epochs` must not be negative"),
