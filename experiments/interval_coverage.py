@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evaluators.machine.files import write_whole
-from evaluators.prediction.predictor import Measured, Row, fit
+from evaluators.prediction.predictor import fit
+from evaluators.prediction.rows import Measured, Row
 from experiments.predictor import MEDIAN, REFERENCE, RESULTS, ROUNDS, judged
 from experiments.predictor_tables import COLUMNS, DATA, accel_rows, archai_rows
 from nas.run.environment import environment

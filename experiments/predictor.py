@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from evaluators.machine.files import write_whole
-from evaluators.prediction.predictor import LEVEL, Prediction, Row, chosen, fit
+from evaluators.prediction.predictor import LEVEL, Prediction, chosen, fit
+from evaluators.prediction.rows import Row
 from evaluators.runtimes import parse_target
 from experiments.predictor_tables import figures
 from nas.measuring.calibration import line_through_macs

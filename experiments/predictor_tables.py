@@ -23,7 +23,8 @@ from scipy.stats import kendalltau, spearmanr
 
 from evaluators.benchmarks.networks import accel_nasbench
 from evaluators.machine.files import write_whole
-from evaluators.prediction.predictor import LEVEL, Measured, fit
+from evaluators.prediction.predictor import LEVEL, fit
+from evaluators.prediction.rows import Measured
 from nas.run.environment import environment
 from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.blocks.conventions import round_channels

@@ -1,10 +1,12 @@
-"""Documents that somebody else may have written, TOML and JSON: read within bounds, and refused in words."""
+"""Documents that somebody else may have written, TOML, JSON and CSV: read within bounds, and refused in words."""
 
 import contextlib
+import csv
+import io
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from search_spaces.errors import InvalidInput, require
 
 MOST_TOML_BYTES = 2**20  # of which Python's parser takes seconds
 MOST_JSON_BYTES = 2**24  # which become some 100 MB of objects
+MOST_CSV_BYTES = 2**25
 _LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){100}""")  # for which that parser takes hours
 
 _FAILURES: tuple[type[Exception], ...] = (
@@ -76,6 +79,19 @@ def read_json(path: Path) -> Any:
         OSError, ValueError, RecursionError: see `refused`.
     """
     return json.loads(read_text(path, MOST_JSON_BYTES))
+
+
+def parse_table(text: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields the number of each line of a CSV text, and its cells by their columns; those that are missing are empty.
+
+    Raises:
+        InvalidInput, csv.Error: see `refused`; it lacks some of the columns.
+    """
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = [name for name in columns if name not in (reader.fieldnames or ())]
+    require(not missing, f"it lacks the columns {', '.join(missing)}")
+    for line in reader:
+        yield reader.line_num, {name: cell or "" for name, cell in line.items() if name is not None}
 
 
 def read_text(path: Path, most_bytes: int, errors: str = "strict") -> str:

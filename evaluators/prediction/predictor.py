@@ -27,14 +27,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 import numpy as np
 
 from evaluators.machine.files import at_home, write_whole
+from evaluators.prediction.rows import Measured, Row, checked
 from evaluators.prediction.workload import EFFORTS, Workload
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput, require
+from search_spaces.documents import read_json, refused
+from search_spaces.errors import require
 
 FORMAT = 1
 FEWEST = 10  # measured networks
@@ -52,17 +54,6 @@ FOLDS = 10  # parts that networks are left out in
 LEAST_WIDENING = 0.1  # of intervals: rows without any errors are not believed either
 DRIFT = 0.01  # standard deviation of measurements in another process, beside the reference; as in `latency`
 CHUNK = 200  # networks predicted at a time, to bound memory
-
-
-class Row(NamedTuple):
-    """A measured network; wherever rows are taken, pairs of the first two are too."""
-
-    architecture: Architecture
-    latency_ms: float
-    reference_ms: float = 0.0  # of the reference model beside it (`Latency.quiet_reference_ms`); 0 if there was none
-
-
-Measured = Row | tuple[Architecture, float]
 
 
 @dataclass(frozen=True)
@@ -118,7 +109,7 @@ class Predictor:
 
     def updated(self, rows: Iterable[Measured]) -> "Predictor":
         """Returns the predictor that knows further measurements too; all else stays as it was fitted."""
-        return dataclasses.replace(self, rows=(*self.rows, *_checked(rows)))
+        return dataclasses.replace(self, rows=(*self.rows, *checked(rows)))
 
     def save(self, path: str | Path) -> None:
         """Writes the predictor as JSON, whole or not at all."""
@@ -130,12 +121,13 @@ class Predictor:
     @classmethod
     def load(cls, path: str | Path) -> "Predictor":
         """Returns the predictor in a file; raises `InvalidInput` where it is not one that `save` has written."""
-        try:
-            stored = json.loads(at_home(path).read_text(encoding="utf-8"))
+        with refused(f"a predictor must be as `save` has written it, but '{path}' is not"):
+            stored = read_json(at_home(path))
             require(stored["format"] == FORMAT, f"`format` must be {FORMAT}, but got {stored['format']!r}")
-            rows = _checked(Row(Architecture.parse(text), *times_ms) for text, *times_ms in stored["rows"])
+            rows = checked(Row(Architecture.parse(text), *times_ms) for text, *times_ms in stored["rows"])
             costs = {str(kind): tuple(map(float, values)) for kind, values in stored["costs_ms"].items()}
-            require("" in costs and all(len(values) == len(EFFORTS) and min(values) >= 0 for values in costs.values()),
+            require("" in costs and all(len(values) == len(EFFORTS) and all(0 <= value < math.inf for value in values)
+                                        for values in costs.values()),
                     f"`costs_ms` must give {len(EFFORTS)} costs for each kind of operation")
             variances = {name: float(stored["variances"][name]) for name in PRIOR}
             require(all(0 < value < math.inf for value in variances.values()), "`variances` must be positive")
@@ -144,12 +136,15 @@ class Predictor:
             # earlier versions did not store it
             widening = float(stored["widening"]) if "widening" in stored else _widening(rows, reference_ms)
             require(0 < widening < math.inf, f"`widening` must be positive, but got {widening:g}")
-            return cls(str(stored["target"]), rows, costs, variances, widening, str(stored["space"]), reference_ms)
-        except OSError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidInput(f"a predictor must be as `save` has written it, but '{path}' is not: "
-                               f"{type(error).__name__}: {error}") from None
+            found = cls(str(stored["target"]), rows, costs, variances, widening, str(stored["space"]), reference_ms)
+            return found.require_finite()
+
+    def require_finite(self) -> Self:
+        """Returns this predictor; raises `InvalidInput` where it tells no finite latency of a network that it knows."""
+        known = self.predict([row.architecture for row in self.rows])
+        require(all(0 < one.median_ms < math.inf and 0 <= one.deviation < math.inf for one in known),
+                "a predictor must tell finite latencies of the networks that it was learned from")
+        return self
 
     @cached_property
     def _prior(self) -> "_Prior":
@@ -196,13 +191,15 @@ def fit(rows: Iterable[Measured], target: str = "") -> Predictor:
         target: what they were measured on.
 
     Raises:
-        InvalidInput: fewer than `FEWEST` rows, or a latency that is not positive and finite.
+        InvalidInput: fewer than `FEWEST` rows, a latency that nothing has, or rows of which nothing can be learned.
     """
-    known = _checked(rows)
+    known = checked(rows)
     require(len(known) >= FEWEST, f"a predictor needs at least {FEWEST} measured networks, but got {len(known)}")
     references_ms = [row.reference_ms for row in known if row.reference_ms]
     reference_ms = float(np.median(references_ms)) if references_ms else 0.0
-    return dataclasses.replace(_fitted(known, reference_ms), target=target, widening=_widening(known, reference_ms))
+    with refused("measured networks must be such that costs can be told from them", RuntimeError):
+        return dataclasses.replace(_fitted(known, reference_ms), target=target,
+                                   widening=_widening(known, reference_ms)).require_finite()
 
 
 def _fitted(rows: tuple[Row, ...], reference_ms: float) -> Predictor:
@@ -383,13 +380,3 @@ def _latencies_ms(rows: Sequence[Row], reference_ms: float) -> np.ndarray:
     """Returns the latencies `[N]` at the speed at which the reference model takes so long, as far as that is known."""
     return np.array([row.latency_ms * (reference_ms / row.reference_ms if reference_ms and row.reference_ms else 1.0)
                      for row in rows])
-
-
-def _checked(rows: Iterable[Measured]) -> tuple[Row, ...]:
-    found = tuple(Row(row[0], *map(float, row[1:])) for row in rows)
-    for architecture, latency_ms, reference_ms in found:
-        require(0 < latency_ms < math.inf, f"a latency must be positive and finite, but got {latency_ms:g} ms for "
-                f"'{architecture}'")
-        require(0 <= reference_ms < math.inf, f"the reference model's time must be finite, but got {reference_ms:g} ms "
-                f"beside '{architecture}'")
-    return found

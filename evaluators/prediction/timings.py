@@ -8,7 +8,6 @@ Files that we write have two further columns: the target, and the time of the re
 
 import csv
 import io
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from evaluators.machine.files import at_home
-from evaluators.prediction.predictor import Measured, Row
+from evaluators.prediction.rows import Measured, Row, require_physical
 from search_spaces.architecture import Architecture
+from search_spaces.documents import MOST_CSV_BYTES, parse_table, read_text, refused
 from search_spaces.errors import InvalidInput, require
 
 COLUMNS = ("architecture", "latency_ms")
@@ -75,29 +75,23 @@ class Timings:
 
 def _parsed(path: Path) -> Iterator[tuple[str, Row]]:
     """Yields the target, empty where none is stated, and the network with its latency of each line."""
-    try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        require(not missing, f"a table of timed networks has the columns {' and '.join(COLUMNS)}, but '{path}' lacks "
-                f"{' and '.join(missing)}")
-        for line in reader:
-            try:
-                reference = line.get(REFERENCE)
-                yield line.get(TARGET) or "", Row(_architecture(line["architecture"] or ""),
-                                                  _latency_ms(line["latency_ms"]),
-                                                  _latency_ms(reference) if reference else 0.0)
-            except InvalidInput as error:
-                raise InvalidInput(f"{error} (line {reader.line_num} of '{path}')") from None
-    except OSError as error:
-        raise InvalidInput(f"a table of timed networks must be readable, but got '{path}': {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"a table of timed networks must be a CSV file, but got '{path}': {error}") from None
+    with refused(f"a table of timed networks must be a CSV file with the columns {' and '.join(COLUMNS)}, but got "
+                 f"'{path}'", csv.Error):
+        lines = list(parse_table(read_text(path, MOST_CSV_BYTES), COLUMNS))
+    for number, line in lines:
+        where, reference = f"(line {number} of '{path}')", line.get(REFERENCE)
+        try:
+            architecture = _architecture(line["architecture"])
+        except InvalidInput as error:
+            raise InvalidInput(f"{error} {where}") from None
+        yield line.get(TARGET, ""), Row(architecture, _latency_ms(line["latency_ms"], where),
+                                        _latency_ms(reference, where) if reference else 0.0)
 
 
-def _latency_ms(text: str | None) -> float:
+def _latency_ms(text: str | None, where: str) -> float:
     try:
         latency_ms = float(text or "")
     except ValueError:
-        raise InvalidInput(f"a latency is a number of milliseconds, but got '{text or ''}'") from None
-    require(0 < latency_ms < math.inf, f"a latency must be positive and finite, but got {latency_ms:g} ms")
+        raise InvalidInput(f"a latency is a number of milliseconds, but got '{text or ''}' {where}") from None
+    require_physical(latency_ms, where)
     return latency_ms

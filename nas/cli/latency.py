@@ -61,12 +61,12 @@ def predict(
                                                        "of published networks, or files of their weights")],
 ) -> None:
     """Print the latency predicted for architectures, in ms, with its 90 % interval."""
+    from evaluators.prediction.predictor import Predictor
     from nas.cli.terminal import console_on_stdout
     from nas.export.named_network import named_network
-    from nas.measuring.calibration import load_predictor
     from nas.report.predictor import prediction_lines
 
-    predictor = load_predictor(file)
+    predictor = Predictor.load(file)
     asked = [named_network(what).architecture for what in architectures]
     for line in prediction_lines(asked, predictor.predict(asked)):
         console_on_stdout().print(line, highlight=False, soft_wrap=True)
@@ -81,16 +81,17 @@ def check(
     data: Data = "fashion-mnist", resolution: Resolution = None, seed: Seed = 0,
 ) -> None:
     """Time members of the space that the predictor does not know, and compare."""
+    from evaluators.prediction.predictor import Predictor
     from evaluators.runtimes import parse_target
     from nas.cli.terminal import Terminal, console_on_stdout
-    from nas.measuring.calibration import CHECKED, load_predictor
+    from nas.measuring.calibration import CHECKED
     from nas.measuring.calibration import check as check_predictor
     from nas.measuring.meters import file_gauge
     from nas.report.predictor import check_table
     from search_spaces.errors import require
     from search_spaces.space import Space
 
-    predictor = load_predictor(file)
+    predictor = Predictor.load(file)
     require(bool(space or predictor.space), f"a check needs `--space`, since '{file}' was learned from a table")
     require(bool(predictor.target), f"a check needs a target, but '{file}' states none; `nas latency fit --target`")
     bound = _bound(space, data, resolution) if space else Space.parse(predictor.space)

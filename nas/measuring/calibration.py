@@ -9,13 +9,14 @@ import numpy as np
 
 from evaluators.latency import MeasurementFailed
 from evaluators.machine.files import STDOUT, require_writable
-from evaluators.prediction.predictor import FEWEST, LEVEL, Measured, Predictor, Row, chosen, fit
+from evaluators.prediction.predictor import FEWEST, LEVEL, Predictor, chosen, fit
+from evaluators.prediction.rows import Measured, Row
 from evaluators.prediction.timings import Timings, read_rows
 from nas.measuring.meters import CAREFUL, Gauge
 from nas.measuring.survey import members
 from nas.run.monitor import Monitor, Silent
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput, require
+from search_spaces.errors import require
 from search_spaces.search_space import SearchSpace
 
 NETWORKS = 150  # timed for a predictor
@@ -190,11 +191,3 @@ def line_through_macs(rows: Sequence[Measured], architectures: Sequence[Architec
     times_ms = np.array([row[1] for row in rows])
     known = design([row[0] for row in rows]) / times_ms[:, None]
     return design(architectures) @ np.linalg.lstsq(known, np.ones(len(rows)))[0]
-
-
-def load_predictor(path: Path) -> Predictor:
-    """Returns the predictor in a file; raises `InvalidInput` if it is none or cannot be read."""
-    try:
-        return Predictor.load(path)
-    except OSError as error:
-        raise InvalidInput(f"a predictor must be readable, but got '{path}': {error.strerror}") from None

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from evaluators.latency import Latency, MeasurementFailed, Precision, Source
-from evaluators.prediction.predictor import Row
+from evaluators.prediction.rows import Row
 from nas.measuring.meters import Gauges, file_gauges
 from nas.measuring.screening import screened_targets
 from nas.problem.budgets import Budgets

@@ -7,14 +7,14 @@ timings are kept in the run directory, so that a search that goes on knows what 
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from evaluators.latency import Latency, Precision, Source
-from evaluators.prediction.predictor import FEWEST, Predictor, Row, fit
+from evaluators.prediction.predictor import FEWEST, Predictor, fit
+from evaluators.prediction.rows import Row
 from evaluators.prediction.timings import Timings
 from evaluators.runtimes import Place, is_predicting, parse_target, runtime_of
 from evaluators.runtimes.table import predicted_latency
-from nas.measuring.calibration import load_predictor, require_known_members, time_members
+from nas.measuring.calibration import require_known_members, time_members
 from nas.measuring.meters import Gauge, Gauges, exceeds_at_best
 from nas.problem.budgets import Budgets
 from nas.run.config import PREDICTOR, TIMING, SearchConfig
@@ -103,7 +103,7 @@ def add_saved(config: SearchConfig, space: SearchSpace, timings: Timings) -> Non
     for name in config.latency_from:
         if name in (PREDICTOR, TIMING):
             continue
-        predictor = load_predictor(Path(name))
+        predictor = Predictor.load(name)
         require(predictor.target in config.targets, f"a predictor must be of a target of the search, "
                 f"{', '.join(config.targets)}, but '{name}' is of '{predictor.target}'")
         require_known_members(space, predictor, f"'{name}'")

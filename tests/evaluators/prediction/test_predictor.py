@@ -13,7 +13,8 @@ from scipy.stats import spearmanr
 
 from evaluators import latency
 from evaluators.benchmarks.networks import accel_nasbench
-from evaluators.prediction.predictor import DRIFT, FEWEST, Prediction, Predictor, Row, chosen, fit
+from evaluators.prediction.predictor import DRIFT, FEWEST, Prediction, Predictor, chosen, fit
+from evaluators.prediction.rows import Row
 from evaluators.prediction.workload import Workload
 from experiments.predictor_tables import archai_rows
 from nas.measuring.survey import members
@@ -181,16 +182,41 @@ def test_fewer_chosen_networks_are_the_first_of_more(known):
     assert sorted(chosen(NETWORKS[:12], 50)) == list(range(12))
 
 
-@pytest.mark.parametrize("latency_ms", [0.0, -1.0, math.nan, math.inf])
-def test_a_latency_that_is_none_is_refused(latency_ms):
-    with pytest.raises(InvalidInput, match="a latency must be positive and finite, but got"):
-        fit([*rows(range(20)), (NETWORKS[20], latency_ms)])
+@pytest.mark.parametrize("latency_ms", [1e-6, 8e7])
+def test_what_is_learned_beside_an_absurd_latency_is_finite_or_refused(latency_ms):
+    try:
+        found = fit([*rows(range(14)), (NETWORKS[40], latency_ms)]).predict(NETWORKS)
+    except InvalidInput as error:
+        assert "finite latencies" in str(error) or "costs can be told" in str(error)
+    else:
+        assert all(0 < one.median_ms < math.inf and 0 < one.deviation < math.inf for one in found)
 
 
-@pytest.mark.parametrize("reference_ms", [-1.0, math.nan, math.inf])
-def test_a_time_of_the_reference_that_is_none_is_refused(reference_ms):
-    with pytest.raises(InvalidInput, match="the reference model's time must be finite, but got"):
-        fit([*rows(range(20)), Row(NETWORKS[20], 1.0, reference_ms)])
+@functools.cache
+def learned_from_few_rows():
+    return fit(rows(range(FEWEST)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_a_damaged_predictor_is_refused_in_one_line_or_tells_finite_latencies(tmp_path_factory, data):
+    file = tmp_path_factory.getbasetemp() / "damaged.json"
+    learned_from_few_rows().save(file)
+    stored = json.loads(file.read_text())
+    place = data.draw(st.sampled_from(["target", "space", "widening", "reference_ms", "rows", "costs_ms", "variances"]))
+    value = data.draw(st.sampled_from([None, "", "x", -1, 0, 1e-300, 1e308, math.nan, math.inf, [], {}, [[1]], True]))
+    inside = stored[place]
+    if isinstance(inside, list | dict) and inside and data.draw(st.booleans()):
+        inside[data.draw(st.sampled_from(sorted(inside) if isinstance(inside, dict) else range(3)))] = value
+    else:
+        stored[place] = value
+    file.write_text(json.dumps(stored))
+    try:
+        found = Predictor.load(file).predict(NETWORKS[:3])
+    except InvalidInput as error:
+        assert str(error).isprintable() and "Error" not in str(error)
+    else:
+        assert all(0 < one.median_ms < math.inf and 0 <= one.deviation < math.inf for one in found)
 
 
 def test_too_few_measurements_are_refused():

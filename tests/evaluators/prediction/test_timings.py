@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.prediction.predictor import Row
+from evaluators.prediction.rows import Row
 from evaluators.prediction.timings import Timings, read_rows
 from search_spaces import Architecture, InvalidInput
 
@@ -20,12 +20,16 @@ def test_rows_are_read_by_the_names_of_their_columns_whatever_stands_beside_them
 
 
 @pytest.mark.parametrize(("content", "rule"), [
-    ("", "has the columns architecture and latency_ms, but '.*' lacks architecture and latency_ms"),
-    ("architecture,ms\n", "lacks latency_ms"),
+    ("", "must be a CSV file with the columns architecture and latency_ms, but got '.*': it lacks the columns "
+         "architecture, latency_ms"),
+    ("architecture,ms\n", "lacks the columns latency_ms"),
+    (f"architecture,latency_ms\n{'x' * 200_000},1\n", r"field larger than field limit \(131072\)"),
     ("architecture,latency_ms\n", "has rows, but '.*' has none"),
-    (f"architecture,latency_ms\n{A},0.5\n{A},-1\n", r"must be positive and finite, but got -1 ms \(line 3 of '.*'\)"),
-    (f"architecture,latency_ms\n{A},0\n", r"must be positive and finite, but got 0 ms \(line 2 "),
-    (f"architecture,latency_ms\n{A},nan\n", "must be positive and finite, but got nan ms"),
+    (f"architecture,latency_ms\n{A},0.5\n{A},-1\n", r"a nanosecond to a day, but got -1 ms \(line 3 of '.*'\)"),
+    (f"architecture,latency_ms\n{A},0\n", r"takes from a nanosecond to a day, but got 0 ms \(line 2 "),
+    (f"architecture,latency_ms\n{A},nan\n", "takes from a nanosecond to a day, but got nan ms"),
+    (f"architecture,latency_ms\n{A},0.5\n{A},1e-300\n", r"to a day, but got 1e-300 ms \(line 3 of '.*'\)"),
+    (f"architecture,latency_ms,reference_ms\n{A},0.5,1e9\n", r"to a day, but got 1e\+09 ms \(line 2 of '.*'\)"),
     (f"architecture,latency_ms\n{A},fast\n", "a latency is a number of milliseconds, but got 'fast'"),
     (f"architecture,latency_ms\n{A}\n", "a latency is a number of milliseconds, but got ''"),
     ("architecture,latency_ms\nresnet,0.5\n", r"\(line 2 of "),
@@ -40,7 +44,7 @@ def test_a_table_with_something_else_in_it_is_refused_in_one_line_that_names_whe
 
 
 def test_a_table_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(InvalidInput, match=r"must be readable, but got '.*': No such file"):
+    with pytest.raises(InvalidInput, match=r"must be a CSV file .* but got '.*': No such file"):
         read_rows(tmp_path / "rows.csv")
 
 

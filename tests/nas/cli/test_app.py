@@ -99,7 +99,7 @@ SEARCHES = [
     (("--target", "onnxruntime:core=1"), "unknown option of a target 'core'"),
     (("--target", "onnxruntime:threads=9999"), "`threads` must be at most"),
     (("--target", "table:missing.csv"), "a table of timed networks must be readable, but got "),
-    (("--target", "table:mine.py"), "a table of timed networks has the columns architecture and latency_ms"),
+    (("--target", "table:mine.py"), "a table of timed networks must be a CSV file with the columns architecture"),
     (("--latency", "0.1"), "latency needs a unit: 0.1ms, 80us or 0.0001s, but got '0.1'"),
     (("--latency", "0.1min"), "unknown unit of latency 'min'"),
     (("--latency", "fast"), "latency is written like"),

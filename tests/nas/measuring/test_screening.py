@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from evaluators.latency import Latency, Source
-from evaluators.prediction.predictor import FEWEST, Row, fit
+from evaluators.prediction.predictor import FEWEST, fit
+from evaluators.prediction.rows import Row
 from evaluators.prediction.timings import Timings
 from nas.engine.search import run_search
 from nas.measuring.meters import CAREFUL
@@ -167,7 +168,7 @@ def test_a_saved_predictor_needs_no_calibration(make_config, gauge, networks, bu
 @pytest.mark.parametrize(("space", "target", "rule"), [
     ("other", TARGET, "must know at least 10 members of the space, but '.*saved.json' has 0"),
     ("own", "litert", "must be of a target of the search, onnxruntime, but '.*saved.json' is of 'litert'"),
-    (None, TARGET, "a predictor must be readable, but got '.*saved.json'"),
+    (None, TARGET, "a predictor must be as `save` has written it, but '.*saved.json' is not: No"),
 ])
 def test_a_predictor_that_does_not_fit_is_refused_and_nothing_is_written(
         space, target, rule, make_config, gauge, networks, tmp_path):
