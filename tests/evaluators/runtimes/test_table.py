@@ -48,7 +48,7 @@ def test_the_files_of_its_device_are_of_the_format_that_is_asked_for(path, tmp_p
 
 
 @pytest.mark.parametrize(("content", "rule"), [
-    (None, "must be readable, but got"), ("", "has the columns"), ("architecture,latency_ms\nphone,1", "line 2 of"),
+    (None, "must be readable, but got"), ("", "with the columns"), ("architecture,latency_ms\nphone,1", "line 2 of"),
     (f"architecture,latency_ms\n{NETWORKS[0]},1", f"at least {FEWEST} measured networks, but got 1"),
     (f"architecture,latency_ms,target\n{NETWORKS[0]},1,litert\n{NETWORKS[0]},1,xla", "one target, but .* litert, xla"),
 ])
