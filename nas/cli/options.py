@@ -21,7 +21,7 @@ Targets = Annotated[list[str] | None, typer.Option(
     "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; given again for further ones, "
     "each with budgets of its own in the same order  [onnxruntime]", show_default=False)]
 RunArgument = Annotated[str, typer.Argument(metavar="DIR", help="run directory")]
-Formats = Annotated[str, typer.Option(help="further formats: onnx, litert, stablehlo, flax")]
+Formats = Annotated[str, typer.Option(help="further formats: onnx, litert, stablehlo, flax, python")]
 
 Command = Callable[..., None]
 Option = inspect.Parameter

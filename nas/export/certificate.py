@@ -66,13 +66,19 @@ class RunBy(TypedDict, total=False):
     remarks: list[str]
 
 
-class File(Comparison, RunBy):
-    """A file of an export."""
+class Written(TypedDict):
+    """A file as it was written."""
 
-    format: str
     file: str  # its name in the directory
     size_bytes: int
     sha256: str
+
+
+class File(Comparison, RunBy, Written):
+    """A file of an export."""
+
+    format: str
+    beside: NotRequired[Written]  # what it needs beside itself
     verdict: NotRequired[str]
 
 
@@ -213,7 +219,8 @@ def read_export(directory: Path) -> Exported:
     require(path.is_file(), f"an export holds {CERTIFICATE}, but '{directory}' does not")
     try:
         certificate = from_json(path.read_bytes())
-        files = [(entry["file"], entry["sha256"]) for entry in certificate["files"]]
+        files = [(each["file"], each["sha256"]) for entry in certificate["files"]
+                 for each in (entry, entry.get("beside")) if each]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{CERTIFICATE} must be as an export has written it, but '{path}' is not: "
                            f"{type(error).__name__}: {error}") from None
@@ -239,6 +246,11 @@ def from_json(content: bytes) -> Certificate:
 def to_json(certificate: Certificate) -> bytes:
     """Returns a certificate as it is written."""
     return (json.dumps(certificate, indent=2) + "\n").encode()
+
+
+def as_written(file: Path) -> Written:
+    """Returns what a certificate says of a file that was written."""
+    return {"file": file.name, "size_bytes": file.stat().st_size, "sha256": digest(file)}
 
 
 def digest(file: Path) -> str:

@@ -35,8 +35,8 @@ from nas.export.certificate import (
     Origin,
     RunBy,
     Training,
+    as_written,
     assessed,
-    digest,
     open_budgets,
     time_files,
     write_certificate,
@@ -224,8 +224,10 @@ def _write(order: Order, written: Format, target: Target | None, arrays: Weights
     if not path.exists():
         written.write(order.architecture, arrays, path, _texts(order, written),
                       calibration_images(order.architecture, order.dataset, order.recipe.seed))
-    entry: File = {"format": written.name, "file": path.name, "size_bytes": path.stat().st_size,
-                   "sha256": digest(path), **_run_by(written, target), **reference.compared(written.load(path))}
+    entry: File = {"format": written.name, **as_written(path), **_run_by(written, target),
+                   **reference.compared(written.load(path))}
+    if written.beside is not None:
+        entry["beside"] = as_written(written.beside(path))
     if target is not None and precision != Options.precision and not is_predicting(runtime_of(target)):
         entry.update(_beside_float32(order, target, arrays, path))
     return entry

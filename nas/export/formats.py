@@ -11,6 +11,8 @@ import numpy as np
 from evaluators.networks.checkpoint import load_network, save_network
 from evaluators.runtimes import Arrays, Target, runtime_of
 from evaluators.runtimes.runtime import BYTES_LAYOUT
+from nas.export.source import nnx
+from nas.export.source.file import weights_beside
 from search_spaces.architecture import Architecture
 
 FLAX = "flax"
@@ -39,6 +41,7 @@ class Format:
         runtime: the runtime that shows what a file computes; its latency is that of the file. None where no runtime
             takes such files.
         layout: the type and axes of the input of its files, in words.
+        beside: returns the path of a second file that each of its files needs beside itself; None where it needs none.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Format:
     load: Callable[[Path], Run]
     runtime: str | None = None
     layout: str = LAYOUT
+    beside: Callable[[Path], Path] | None = None
 
     @property
     def takes_bytes(self) -> bool:
@@ -83,4 +87,5 @@ FORMATS: dict[str, Format] = {
     "litert": format_of(Target("litert")),
     "stablehlo": format_of(Target("xla")),
     FLAX: Format(FLAX, ".safetensors", _write_flax, _load_flax),
+    "python": Format("python", ".py", nnx.write, nnx.load, beside=weights_beside),
 }

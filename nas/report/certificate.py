@@ -127,7 +127,9 @@ def _files_table(certificate: Certificate) -> Table:
     table = _table("file", "runtime", right=("size", "accuracy (%)", "logits differ by", "same class"))
     for entry in certificate["files"]:
         run_by = entry["target"] if "target" in entry else entry["format"]
-        table.add_row(entry["file"], run_by, format_bytes(entry["size_bytes"]),
+        files = [entry, entry["beside"]] if "beside" in entry else [entry]
+        table.add_row("\n".join(each["file"] for each in files), run_by,
+                      "\n".join(format_bytes(each["size_bytes"]) for each in files),
                       accuracy_text(entry.get("test_accuracy"), entry.get("test_accuracy_ci")),
                       f"{entry['max_abs_difference']:.1e}", f"{entry['top_class_agreement']:.1%}")
     return table

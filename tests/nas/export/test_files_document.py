@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -19,7 +20,9 @@ import nas.export.certificate
 from evaluators.datasets.images import read_images
 from evaluators.latency import Latency
 from evaluators.networks.checkpoint import load_network
+from nas.export.certificate import read_export
 from nas.export.formats import FORMATS
+from search_spaces.errors import InvalidInput
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "files.md").read_text(encoding="utf-8")
 SCRIPTS = re.findall(r"```sh\npip install ([^\n]*)\n```\n```python\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -82,10 +85,10 @@ def installed(names):
 @pytest.mark.parametrize(("packages", "script"), SCRIPTS, ids=[packages for packages, _ in SCRIPTS])
 def test_a_script_classifies_a_picture_where_nothing_else_is_installed(packages, script, exported):
     distributions = installed(packages.split())
-    places = list({str(distribution.locate_file("")) for distribution in distributions})
+    places = [*{str(distribution.locate_file("")) for distribution in distributions}, str(exported / "out")]
     allowed = {file.parts[0].partition(".")[0] for distribution in distributions for file in distribution.files}
     logits = "print(*logits)" if "logits" in script else ""
-    request = json.dumps([places, sorted(allowed), script + logits])
+    request = json.dumps([places, sorted({*allowed, "model"}), script + logits])
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", RUN, request, "../picture.png"], check=False,
         cwd=exported / "out", capture_output=True, text=True, encoding="utf-8", env={"PYTHONIOENCODING": "utf-8"})
@@ -108,10 +111,21 @@ def test_every_format_has_a_row_and_its_texts(exported):
     assert [layout.replace("`", "") for _, _, layout in rows] == [entry.layout for entry in FORMATS.values()]
 
 
+def test_weights_beside_a_source_are_certified_with_it(exported, tmp_path):
+    directory = shutil.copytree(exported / "out", tmp_path / "out")
+    entry = next(entry for entry in read_export(directory).certificate["files"] if entry["format"] == "python")
+    weights = directory / entry["beside"]["file"]
+    assert entry["max_abs_difference"] <= 1e-5 * entry["largest_logit"]
+    assert weights.stat().st_size == entry["beside"]["size_bytes"]
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises(InvalidInput, match=r"model_weights\.safetensors' is another"):
+        read_export(directory)
+
+
 def test_files_that_normalise_are_judged_as_they_are_and_agree(exported):
     plain, inside = (json.loads((exported / name / "certificate.json").read_text())["files"]
                      for name in ("out", "out/inside"))
-    assert [entry.get("input") for entry in inside] == ["uint8 [batch, height, width, channels]"] * 3 + [None]
+    assert [entry.get("input") for entry in inside] == ["uint8 [batch, height, width, channels]"] * 3 + [None] * 2
     for one, other in zip(plain, inside, strict=True):
         assert one["compared_images"] == other["compared_images"] == 40
         assert other["max_abs_difference"] < 1e-4
@@ -133,4 +147,4 @@ def test_two_equal_trainings_leave_equal_bytes(inside, exported, tmp_path):
         assert done.returncode in (0, 1), done.stderr  # 1 where int8 loses accuracy
         contents.add(tuple(path.read_bytes() for path in sorted(out.glob("model*"))))
     (files,) = contents
-    assert len(files) == 1 + len(FORMATS)
+    assert len(files) == len(FORMATS) + len(["model-int8.onnx", "model_weights.safetensors"])

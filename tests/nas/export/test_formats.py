@@ -31,7 +31,7 @@ def load_arrays(path):
 def test_a_format_is_named_as_its_runtime_names_it():
     assert all(FORMATS[name].name == name for name in FORMATS)
     assert {name: entry.runtime and RUNTIMES[entry.runtime].format for name, entry in FORMATS.items()} == {
-        "onnx": "onnx", "litert": "litert", "stablehlo": "stablehlo", "flax": None}
+        "onnx": "onnx", "litert": "litert", "stablehlo": "stablehlo", "flax": None, "python": None}
 
 
 def test_files_of_different_formats_have_different_names():

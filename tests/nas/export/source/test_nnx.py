@@ -1,0 +1,164 @@
+"""Source files in Flax: they compute the network where nothing of ours can be imported, and read as written by hand."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluators.networks.network import Network, logits_of
+from evaluators.networks.weights import initial_arrays
+from evaluators.runtimes import Options
+from evaluators.runtimes.onnxruntime import OnnxRuntime
+from nas.export.source import nnx
+from nas.export.source.file import weights_beside
+from search_spaces import Architecture
+from search_spaces.blocks import KIND_OF, Input
+from search_spaces.blocks.conventions import conv_bn_act
+from search_spaces.blocks.plain import Classifier
+from search_spaces.layers import IDENTITY, Add, Branches, Concatenate, Scale, Sequence
+from search_spaces.notation import number
+from search_spaces.ready import SPACES
+from search_spaces.zoo import load_network
+
+DATA = {"classes": json.dumps(["it's", 'a "b"', "élan", "\n", "e"]), "mean": "[0.1, 0.2, 0.3]", "std": "[0.5, 1, 2]",
+        "preprocessing": "as it comes"}
+NETWORKS = {  # which have layers of all types between them
+    "mobile": "in_r17_c3_symmetric+conv_k3_c8_s2_relu+mb_k5_e1_c8_s1_se0.25_relu6+mb_k3_e3_c8_s1_se0_hswish"
+              "+mb_k3_e2_c12_s2_se0.25_swish_sein_sigmoid+sand_k3_r2_c12_s1_relu6_id0.5+shuffle2_c16_s2_relu"
+              "+shuffle2_c16_s1_relu+head_c16_hswish_n5_d8",
+    "joined": "in_r18_c3+conv_k3_c8_s2_relu_valid+pool_max_k3_s2_ceil_symmetric+pool_average_k3_s1_allpixels"
+              "+dense_g4_n2_relu_c12_s1_b2+dense_g4_n3_relu_c12_s1_b2+inceptionresa_o4_m4_d4_relu+shuffle_c24_g2_s2_relu"
+              "+xception_c24_s1_relu+conv_k5_c12_s1_relu_stacked+fc_n5",
+    "plain": "in_r12_c3_symmetric+conv_k3_c8_s1_relu_bias+fire_q4_c8_relu_bypass+fire_q4_c12_relu_complexbypass"
+             "+inceptionb_o4_r4_m4_c4_p4_relu_k5+basic2_c16_s2_relu+basic2_c16_s1_relu+norm_relu+convfc_relu_n5",
+}
+RUN = """
+import importlib, json, sys
+places, directory = json.loads(sys.argv[1])
+sys.path += [*places, directory]
+import numpy as np
+images = np.load("images.npz")
+for name in images.files:
+    module = importlib.import_module(name)
+    network = module.load()
+    computed = {"logits": module.logits(network, images[name])}
+    if hasattr(module, "CLASSES"):
+        computed["bytes"] = module.predict(network, (images[name] * 50 + 128).clip(0, 255).astype(np.uint8))
+    np.savez(f"{name}.out.npz", classes=getattr(module, "CLASSES", []), **computed)
+assert not {"search_spaces", "evaluators", "nas"} & {name.partition(".")[0] for name in sys.modules}
+"""
+
+
+def arrays_of(architecture):
+    """Random arrays, batch norms included."""
+    generator = np.random.default_rng(0)
+    return {name: array + generator.uniform(0, 0.3, array.shape).astype(np.float32) * (array.ndim == 1)
+            for name, array in initial_arrays(architecture.program, 0).items()}
+
+
+def images_of(architecture):
+    return np.random.default_rng(1).standard_normal((3, *architecture.program.input_shape), np.float32)
+
+
+def computed_alone(architectures, directory, metadata):
+    """What the source files of networks compute in a process that has the libraries, and nothing of ours."""
+    for name, architecture in architectures.items():
+        nnx.write(architecture, arrays_of(architecture), directory / f"{name}.py", metadata)
+    np.savez(directory / "images.npz", **{name: images_of(each) for name, each in architectures.items()})
+    places = {str(Path(importlib.util.find_spec(name).origin).parents[1])
+              for name in ("jax", "jaxlib", "flax", "numpy", "safetensors")}
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", RUN, json.dumps([sorted(places), str(directory)])],
+                          check=False, cwd=directory, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {name: dict(np.load(directory / f"{name}.out.npz")) for name in architectures}
+
+
+def by_onnxruntime(architecture, directory):
+    """What a network computes of images, by the runtime that is ready soonest."""
+    OnnxRuntime().write(architecture, arrays_of(architecture), directory / "model.onnx", {})
+    return OnnxRuntime().load(directory / "model.onnx", Options()).run
+
+
+def assert_equal(found, expected):
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def source_of(text, tmp_path, metadata=None):
+    architecture = Architecture.parse(text)
+    nnx.write(architecture, arrays_of(architecture), tmp_path / "model.py", metadata or {})
+    return (tmp_path / "model.py").read_text(encoding="utf-8")
+
+
+def test_sources_compute_the_network_where_nothing_of_ours_is_installed(tmp_path):
+    architectures = {name: Architecture.parse(text) for name, text in NETWORKS.items()}
+    for name, found in computed_alone(architectures, tmp_path, DATA).items():
+        images, run = images_of(architectures[name]), by_onnxruntime(architectures[name], tmp_path)
+        assert_equal(found["logits"], run(images))
+        assert found["classes"].tolist() == ["it's", 'a "b"', "élan", "", "e"]
+        taken = (images * 50 + 128).clip(0, 255).astype(np.uint8)
+        odds = np.exp(run((taken / 255 - json.loads(DATA["mean"])) / json.loads(DATA["std"])))
+        np.testing.assert_allclose(found["bytes"], odds / odds.sum(-1, keepdims=True), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", SPACES)
+def test_members_of_every_space_are_computed_alike(space, tmp_path):
+    bound = SPACES[space].bind(64 if space == "mobile-224" else 32, 3, 10)
+    architectures = {f"network{seed}": bound.decode(bound.sample(np.random.default_rng(seed))) for seed in range(3)}
+    for name, found in computed_alone(architectures, tmp_path, {}).items():
+        network = Network(architectures[name], arrays=arrays_of(architectures[name]))
+        assert_equal(found["logits"], np.asarray(logits_of(network, images_of(architectures[name]))))
+
+
+@pytest.mark.parametrize("metadata", [{}, DATA], ids=["without data", "with data"])
+def test_sources_pass_the_linter(metadata, tmp_path):
+    for name, text in NETWORKS.items():
+        source_of(text, tmp_path, metadata)
+        (tmp_path / "model.py").rename(tmp_path / f"{name}.py")
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", "--line-length=120",
+                           "--select=B,C4,D1,E,F,I,N,NPY,PTH,RUF,SIM,UP,W", "--ignore=D102,D107", tmp_path],
+                          check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_published_network_is_short(tmp_path):
+    source = source_of(load_network("mobilenet_v3_small").text, tmp_path)
+    assert len(source.splitlines()) < 160
+    assert source.count("class ") == len(["ConvNormAct", "SqueezeExcite", "InvertedBottleneck", "Hidden", "Head",
+                                          "Network"])
+    assert "InvertedBottleneck(24, 88, 24, activation=nnx.relu, kernel=(3, 3), rngs=rngs)," in source
+
+
+@dataclass(frozen=True)
+class Careless:
+    """A block whose layers have names that no attribute could have, and some of them the same."""
+
+    channels: int = number("c", "channels of each")
+
+    def layers(self, channels, conventions):
+        def conv(name):
+            return conv_bn_act(name, conventions, self.channels, 1, activation="relu")
+
+        both = Branches(Concatenate(), (conv("1x1"), conv("1x1"), conv("train"), Sequence((Scale(0.5), conv("pass")))))
+        skip = Branches(Add(), (IDENTITY, conv("a_b"))) if self.channels > 2 else IDENTITY
+        return Sequence((conv("a-b"), skip, both))
+
+
+def test_a_block_may_name_its_layers_as_it_likes(tmp_path, monkeypatch):
+    monkeypatch.setitem(KIND_OF, Careless, "careless")
+    architecture = Architecture(Input(4, 3), (Careless(2), Careless(8), Classifier(3)))
+    nnx.write(architecture, arrays_of(architecture), tmp_path / "model.py", {})
+    images = images_of(architecture)
+    assert_equal(nnx.load(tmp_path / "model.py")(images), by_onnxruntime(architecture, tmp_path)(images))
+
+
+def test_nothing_but_the_weights_lies_beside_a_source_that_was_loaded(tmp_path):
+    source_of(NETWORKS["plain"], tmp_path)
+    nnx.load(tmp_path / "model.py")
+    assert {path.name for path in tmp_path.iterdir()} == {"model.py", "model_weights.safetensors"}
+    assert weights_beside(tmp_path / "model.py") == tmp_path / "model_weights.safetensors"
