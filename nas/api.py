@@ -19,6 +19,7 @@ from nas.problem.candidate import Candidate, distinct, front, winner
 from nas.run.config import SearchConfig, of_script
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
+from nas.run.trust import given_in_python
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,12 @@ class Run:
     def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
                out: str | Path | None = None, epochs: int = FINAL_EPOCHS, finals: int = FINALISTS,
                accuracy_loss: float = ACCURACY_LOSS_POINTS, preprocess_inside: bool = False,
-               data: str | None = None, monitor: Monitor | None = None) -> Exported:
+               data: str | None = None, trust: bool = False, monitor: Monitor | None = None) -> Exported:
         """Returns the exported and certified winner; see `nas.export.winner.export_winner`."""
         return export_winner(self.directory, trial=trial, budgets=budgets, formats=formats,
                              out=at_home(out) if out else None, epochs=epochs, finals=finals,
                              accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, data=data,
-                             monitor=monitor)
+                             trust=trust, monitor=monitor)
 
     def plot(self, path: str | Path) -> None:
         """Draws the front into a PNG file."""
@@ -80,13 +81,16 @@ class Run:
         write_png(at_home(path), self.candidates(), self.budgets, self.config.objectives)
 
 
-def search(config: SearchConfig, run: str | Path | None = None, **options: Any) -> Run:
-    """Returns the run of a search, begun in the directory `run` or resumed there; see `nas.engine.search`."""
+def search(config: SearchConfig, run: str | Path | None = None, *, trust: bool = False, **options: Any) -> Run:
+    """Returns the run of a search, begun in the directory `run` or resumed there; see `nas.engine.search`.
+
+    To resume one that was not begun here, an evaluator or a strategy is imported before, or `trust` says to run them.
+    """
     directory = RunDirectory(Path(run or new_run_directory()))
     if of_script(config.evaluator) and not directory.exists:
         warnings.warn(f"the evaluator '{config.evaluator}' is of a script or notebook, which alone can resume this "
                       "search; one of a module is found by `nas search --run` too", stacklevel=2)
-    return Run(run_search(config, directory.path, **options))
+    return Run(run_search(config, directory.path, trust=trust or given_in_python(config), **options))
 
 
 def new_run_directory() -> Path:

@@ -45,3 +45,11 @@ def own_turns(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PARETONAS_LOCKS", str(tmp_path_factory.mktemp("locks")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory):
+    """What tests begin with is not remembered at the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield

@@ -11,6 +11,7 @@ from nas.cli.options import (
     RunArgument,
     SkipBroken,
     Targets,
+    Trust,
     budget_options,
     given,
     listed,
@@ -42,6 +43,7 @@ def export_best(
     preprocess_inside: PreprocessInside = None,
     data: Annotated[str | None, typer.Option(help="where the data of the run are now, if they have moved",
                                              show_default=False)] = None,
+    trust: Trust = False,
 ) -> None:
     """Train the winner to the end, write its files, prove that they meet the budget."""
     import dataclasses
@@ -60,7 +62,7 @@ def export_best(
     console = console_on_stdout()
     with Terminal(console) as monitor:
         exported = found.export(trial=trial, budgets=budgets, formats=listed(format), out=out, epochs=epochs,
-                                monitor=monitor, **settings)
+                                trust=trust, monitor=monitor, **settings)
     _print_certificate(exported, console)
 
 
@@ -110,17 +112,20 @@ def time_again(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="directory of an export, or of a run that has one")],
     times: Annotated[int, typer.Option(help="how often to time the files")] = 2,
     apart: Annotated[str | None, typer.Option(help="how long to wait in between (2m)", show_default=False)] = None,
+    trust: Trust = False,
 ) -> None:
     """Time the files of an export again, each time in a fresh process, and judge them by all their timings."""
     from nas.cli.terminal import Terminal, console_on_stdout
-    from nas.export.certificate import CERTIFICATE, certify
+    from nas.export.certificate import CERTIFICATE
+    from nas.export.timing_again import certify
     from nas.problem.quantities import parse_duration_s
 
     own = directory / "export"
     directory = own if (own / CERTIFICATE).is_file() and not (directory / CERTIFICATE).is_file() else directory
     console = console_on_stdout()
     with Terminal(console) as monitor:
-        exported = certify(directory, times=times, apart_s=parse_duration_s(apart) if apart else 0.0, monitor=monitor)
+        exported = certify(directory, times=times, apart_s=parse_duration_s(apart) if apart else 0.0, trust=trust,
+                           monitor=monitor)
     _print_certificate(exported, console)
 
 

@@ -14,6 +14,7 @@ from nas.cli.options import (
     RunArgument,
     SkipBroken,
     Targets,
+    Trust,
     budget_options,
     given,
     recipe_options,
@@ -137,6 +138,7 @@ def correlate_scores(
     record: Annotated[Path | None, typer.Option(help="file of the scores, to go on with  [DIR/correlation.json, or "
                                                 "NAME.correlation.json]", show_default=False)] = None,
     recipe: dict[str, Any],
+    trust: Trust = False,
 ) -> None:
     """Show how far brief trainings, multiply-adds and parameters rank networks as the whole training does."""
     from nas.cli.terminal import Terminal, console_on_stdout
@@ -146,6 +148,7 @@ def correlate_scores(
     from nas.report.correlation import ranking_table
     from nas.run.config import PLACES, SearchConfig
     from nas.run.directory import RunDirectory
+    from nas.run.trust import commands_of, evaluator_of, require_trusted
     from search_spaces.errors import require
 
     own = {**parse_limits(limits), **recipe, **given(data=data, skip_broken=skip_broken, resolution=resolution,
@@ -155,6 +158,7 @@ def correlate_scores(
         require(not own, f"a run has its own space, data, budgets and recipe, but got {', '.join(own)}")
         config, budgets, place = run.config, run.budgets, run.path / CORRELATION
         run.require_there(config, *PLACES)
+        require_trusted(run.path, run.identity, (*evaluator_of(config), *commands_of(budgets.measured)), trust)
     else:
         config = SearchConfig(space=what, **own)
         budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")

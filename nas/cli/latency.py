@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nas.cli.options import Trust
+
 if TYPE_CHECKING:
     from search_spaces.search_space import SearchSpace
 
@@ -78,13 +80,13 @@ def check(
     networks: Annotated[int | None, typer.Option(help="members of the space to time  [30]", show_default=False)] = None,
     space: Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [that of the predictor]",
                                               show_default=False)] = None,
-    data: Data = "fashion-mnist", resolution: Resolution = None, seed: Seed = 0,
+    data: Data = "fashion-mnist", resolution: Resolution = None, seed: Seed = 0, trust: Trust = False,
 ) -> None:
     """Time members of the space that the predictor does not know, and compare."""
     from evaluators.prediction.predictor import Predictor
     from evaluators.runtimes import parse_target
     from nas.cli.terminal import Terminal, console_on_stdout
-    from nas.measuring.calibration import CHECKED
+    from nas.measuring.calibration import CHECKED, require_trusted_command
     from nas.measuring.calibration import check as check_predictor
     from nas.measuring.meters import file_gauge
     from nas.report.predictor import check_table
@@ -94,6 +96,7 @@ def check(
     predictor = Predictor.load(file)
     require(bool(space or predictor.space), f"a check needs `--space`, since '{file}' was learned from a table")
     require(bool(predictor.target), f"a check needs a target, but '{file}' states none; `nas latency fit --target`")
+    require_trusted_command(predictor, file, trust)
     bound = _bound(space, data, resolution) if space else Space.parse(predictor.space)
     with Terminal(console_on_stdout()) as monitor, file_gauge(parse_target(predictor.target)) as gauge:
         monitor.show(check_table(check_predictor(predictor, bound, gauge, CHECKED if networks is None else networks,

@@ -20,6 +20,8 @@ Resolution = Annotated[int | None, typer.Option(help="resize the images to so ma
 Targets = Annotated[list[str] | None, typer.Option(
     "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; given again for further ones, "
     "each with budgets of its own in the same order  [onnxruntime]", show_default=False)]
+Trust = Annotated[bool, typer.Option(
+    "--trust", help="run the code and commands that are named there, though not begun with by you on this machine")]
 RunArgument = Annotated[str, typer.Argument(metavar="DIR", help="run directory")]
 Formats = Annotated[str, typer.Option(help="further formats: onnx, litert, stablehlo, flax, python")]
 

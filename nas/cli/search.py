@@ -11,6 +11,7 @@ from nas.cli.options import (
     Resolution,
     SkipBroken,
     Targets,
+    Trust,
     budget_options,
     given,
     recipe_options,
@@ -60,6 +61,7 @@ def search_space(
         help="candidates trained at a time, each on its share of the cores  [1]", show_default=False)] = None,
     run: Annotated[str | None, typer.Option(
         metavar="DIR", help="run directory; a search that is there goes on  [runs/TIME]", show_default=False)] = None,
+    trust: Trust = False,
 ) -> None:
     """Search a space under budgets; interrupt it at any time, the same command goes on."""
     from evaluators.machine.memory import use_huge_pages
@@ -80,10 +82,10 @@ def search_space(
         objectives=objectives.split(",") if objectives is not None else None,
         start=start.split(",") if start is not None else None)})
     use_huge_pages()
-    _search(config, directory.path)
+    _search(config, directory.path, trust or tuple(given(evaluator=evaluator, strategy=strategy, target=target)))
 
 
-def _search(config: Any, path: Path) -> None:
+def _search(config: Any, path: Path, trust: Any) -> None:
     from nas.api import Run
     from nas.cli.terminal import Terminal, console_on_stdout, print_front
     from nas.engine.search import run_search
@@ -92,7 +94,7 @@ def _search(config: Any, path: Path) -> None:
     with Terminal(console, config.trials) as monitor:
         monitor.say(f"run: {path}")
         try:
-            run_search(config, path, monitor)
+            run_search(config, path, monitor, trust=trust)
         except KeyboardInterrupt:
             monitor.say(f"interrupted; `nas search --run {path}` goes on")
             raise

@@ -30,6 +30,7 @@ from nas.problem.budgets import Budgets, as_given
 from nas.run.config import BY_HAND, FILLED, PLACES, SearchConfig
 from nas.run.directory import Resolved, RunDirectory
 from nas.run.monitor import Monitor
+from nas.run.trust import Trust, code_of, remember, require_trusted
 from nas.strategies import Problem, sampler_of
 from nas.strategies.loading import require_able, strategy_of
 from nas.trials.record import Start
@@ -84,8 +85,8 @@ class Prepared:
 
 
 @contextlib.contextmanager
-def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | Gauges | None = None
-            ) -> Iterator[Prepared]:
+def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | Gauges | None = None,
+            trust: Trust = False) -> Iterator[Prepared]:
     """Yields a search that was begun or is resumed in a directory; its processes and its lock end with the context.
 
     The arguments are those of `run_search`; raises `InvalidInput` as that does.
@@ -95,6 +96,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     require_writable(run.path, "a run directory")
     if run.exists:
         run.require_there(config, *PLACES)
+        require_trusted(run.path, run.identity, code_of(config), trust)
     setting = setting_of(config)
     require_latencies(setting, config)
     if config.evaluator == TRAINING and setting.side_by_side:
@@ -140,6 +142,8 @@ def _begin(run: RunDirectory, config: SearchConfig, setting: Setting, gauges: Ga
     require(not run.exists, f"one process begins a search, but another has just begun one in '{run.path}'")
     run.begin_timings(before)
     run.write(config, resolved)
+    if code := code_of(config):
+        remember(run.path, run.identity, code)
 
 
 def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack: contextlib.ExitStack

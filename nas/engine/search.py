@@ -15,10 +15,11 @@ from nas.measuring.screening import calibrate
 from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor, Silent
+from nas.run.trust import Trust
 
 
 def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None = None,
-               gauge: Gauge | Gauges | None = None) -> RunDirectory:
+               gauge: Gauge | Gauges | None = None, trust: Trust = False) -> RunDirectory:
     """Returns the run directory of a search that has come to its end, begun or resumed.
 
     Args:
@@ -26,15 +27,16 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         path: the run directory; one that holds a search of the same configuration is resumed.
         monitor: what to report to.
         gauge: what measures size and latency, for several targets one for each; by default files, timed on them.
+        trust: whether to run code that a run names which was not begun here, see `nas.run.trust`.
 
     Raises:
-        InvalidInput: wrong input, budgets that the space cannot meet, or a directory of another search; nothing is
-            written.
+        InvalidInput: wrong input, budgets that the space cannot meet, code that is not trusted, or a directory of
+            another search; nothing is written.
         SearchFailed: candidate after candidate failed.
     """
     began_s = time.monotonic()
     monitor = monitor or Silent()
-    with prepare(config, Path(path), monitor, gauge) as search:
+    with prepare(config, Path(path), monitor, gauge, trust) as search:
         run = search.run
         calibrate(config, search.space, search.gauges, run.timings, run.budgets, monitor)
         evaluation, termination = search.evaluation(monitor), _termination(search, began_s)

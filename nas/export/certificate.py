@@ -15,14 +15,13 @@ import dataclasses
 import hashlib
 import json
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from evaluators.latency import Latency, MeasurementFailed
-from evaluators.machine.files import require_writable, write_whole
+from evaluators.machine.files import write_whole
 from evaluators.runtimes import Options, is_predicting, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
 from nas.measuring.remeasuring import DECIDING
@@ -30,7 +29,7 @@ from nas.problem.budgets import Budgets, Limit
 from nas.problem.costs import Costs
 from nas.problem.quantities import QUANTITIES
 from nas.run.environment import environment
-from nas.run.monitor import Monitor, Silent
+from nas.run.trust import Code, commands_of, identity_of
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require
 
@@ -180,37 +179,12 @@ class Exported:
         """
         return self.certificate["verdict"] in (MET, PREDICTED, UNLIMITED)
 
-
-def certify(directory: Path, *, times: int = 2, apart_s: float = 0.0, monitor: Monitor | None = None) -> Exported:
-    """Times the files of an export again, and returns it; each timing is written to its certificate at once.
-
-    Args:
-        directory: where the export is.
-        times: how often to time.
-        apart_s: how long to wait in between.
-        monitor: what to report to.
-
-    Raises:
-        InvalidInput: no export is there, a file is not the one that was exported, or none can be timed here.
-        MeasurementFailed: a file cannot be timed; earlier timings are kept.
-    """
-    monitor = monitor or Silent()
-    require(times >= 1, f"`times` must be at least 1, but got {times}")
-    targets = read_export(directory).certificate["targets"]
-    require(not all(is_predicting(runtime_of(parse_target(target))) for target in targets),
-            f"files are timed where they run, but what is known of {', '.join(targets)} is a table")
-    require_writable(directory, "the directory of an export")
-    for number in range(times):
-        _wait(apart_s if number else 0.0, monitor)
-        monitor.progress("timing the files, pass", number, times)
-        certificate = read_export(directory).certificate
-        timing = time_files(directory, Architecture.parse(certificate["architecture"]), certificate["files"],
-                            _quiet_ms(certificate))
-        for target, reason in timing.get("untimed", {}).items():
-            raise MeasurementFailed(f"{target}: {reason}")
-        certificate["timings"].append(timing)
-        write_certificate(directory, assessed(certificate))
-    return read_export(directory)
+    @property
+    def named(self) -> tuple[str, tuple[Code, ...]]:
+        """The identity of the export, which further timings leave as it is, and the commands that time its files."""
+        files, first = self.certificate["files"], self.certificate["timings"][0].get("environment")
+        return (identity_of("export", [entry["sha256"] for entry in files], first),
+                commands_of(entry["target"] for entry in files if "target" in entry))
 
 
 def read_export(directory: Path) -> Exported:
@@ -379,21 +353,3 @@ def _computes_the_network(entry: File) -> bool:
     if "target" in entry and parse_target(entry["target"]).options.precision != Options.precision:
         return "test_accuracy" in entry or entry["top_class_agreement"] >= LEAST_AGREEMENT
     return entry["max_abs_difference"] <= LARGEST_DIFFERENCE * max(1.0, entry["largest_logit"])  # NaN does not
-
-
-def _quiet_ms(certificate: Certificate) -> dict[str, float]:
-    """Returns the time of the reference model on each target when this machine was quiet, where that is known."""
-    here, found = environment()["processor"], dict[str, float]()
-    for timing in certificate["timings"]:
-        if timing["environment"]["processor"] == here:
-            for target, latency in latencies_of(timing).items():
-                if latency.quiet_reference_ms:
-                    found[target] = min(latency.quiet_reference_ms, found.get(target, latency.quiet_reference_ms))
-    return found
-
-
-def _wait(seconds: float, monitor: Monitor) -> None:
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        monitor.progress("waiting, seconds", round(seconds - left), round(seconds))
-        time.sleep(min(left, 1.0))

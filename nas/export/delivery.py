@@ -47,6 +47,7 @@ from nas.export.trained import keep_trained, load_trained, require_replaceable, 
 from nas.measuring.meters import counted
 from nas.problem.budgets import Budgets
 from nas.run.monitor import Monitor
+from nas.run.trust import remember
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require, unknown
 from search_spaces.numbers import plain
@@ -140,7 +141,9 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         certificate = assessed(certificate)
         write_certificate(temporary, certificate)
     weights_beside(directory).unlink(missing_ok=True)
-    return Exported(directory, certificate)
+    exported = Exported(directory, certificate)
+    remember(directory, *exported.named)
+    return exported
 
 
 def is_trained(order: Order, directory: Path) -> bool:

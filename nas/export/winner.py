@@ -18,6 +18,7 @@ from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor, Silent
+from nas.run.trust import commands_of, require_trusted
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require
 
@@ -25,7 +26,8 @@ from search_spaces.errors import InvalidInput, require
 def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budgets | None = None,
                   formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
                   finals: int = FINALISTS, accuracy_loss: float = ACCURACY_LOSS_POINTS,
-                  preprocess_inside: bool = False, data: str | None = None, monitor: Monitor | None = None) -> Exported:
+                  preprocess_inside: bool = False, data: str | None = None, trust: bool = False,
+                  monitor: Monitor | None = None) -> Exported:
     """Returns the exported winner of a run.
 
     Args:
@@ -40,12 +42,14 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         accuracy_loss: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         data: where the data of the search are now, if they have moved; their content tells.
+        trust: whether to run the commands of targets of a run that was not begun here, see `nas.run.trust`.
         monitor: what to report to.
 
     An export that was stopped goes on from the trainings that it has behind it.
 
     Raises:
-        InvalidInput: unknown format or trial, no candidate within the budgets, or a directory of something else.
+        InvalidInput: unknown format or trial, no candidate within the budgets, commands that are not trusted, or a
+            directory of something else.
     """
     monitor = monitor or Silent()
     config, judged_by = run.config, budgets or run.budgets
@@ -53,6 +57,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     recipe.require_training()
     require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
     require_deliverable(formats, out)
+    require_trusted(run.path, run.identity, commands_of(config.targets), trust)
     require_writable(run.path, "a run directory")
     require_devices()
     dataset = _data_of(run, data)

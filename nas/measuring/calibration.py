@@ -15,6 +15,7 @@ from evaluators.prediction.timings import Timings, read_rows
 from nas.measuring.meters import CAREFUL, Gauge
 from nas.measuring.survey import members
 from nas.run.monitor import Monitor, Silent
+from nas.run.trust import Code, commands_of, identity_of, remember, require_trusted
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
 from search_spaces.search_space import SearchSpace
@@ -61,9 +62,7 @@ def fit_to_members(space: SearchSpace, target: str, gauge: Gauge, out: Path, net
     if rows:
         monitor.say(f"{timings.path}: {len(rows)} networks were timed before")
     time_members(space, target, gauge, timings, networks, seed, monitor)
-    predictor = dataclasses.replace(fit(timings.rows(target), target), space=space.text)
-    predictor.save(out)
-    return predictor
+    return _kept(dataclasses.replace(fit(timings.rows(target), target), space=space.text), out)
 
 
 def fit_to_tables(tables: Sequence[Path], out: Path, target: str = "", space: SearchSpace | None = None) -> Predictor:
@@ -84,9 +83,25 @@ def fit_to_tables(tables: Sequence[Path], out: Path, target: str = "", space: Se
     rows = [row for path in tables for row in read_rows(path, target)]
     if space is not None:
         require_members(space, rows, "a table")
-    predictor = dataclasses.replace(fit(rows, target), space=space.text if space is not None else "")
+    return _kept(dataclasses.replace(fit(rows, target), space=space.text if space is not None else ""), out)
+
+
+def _kept(predictor: Predictor, out: Path) -> Predictor:
+    """Returns a predictor, saved, and the command that it was timed by is known."""
     predictor.save(out)
+    remember(out, *_named_by(predictor))
     return predictor
+
+
+def require_trusted_command(predictor: Predictor, path: Path, trust: bool) -> None:
+    """Raises `InvalidInput` for a predictor whose target is a command that is neither known nor trusted."""
+    require_trusted(path, *_named_by(predictor), trust)
+
+
+def _named_by(predictor: Predictor) -> tuple[str, tuple[Code, ...]]:
+    """Returns the identity of a predictor, and the command that times on its target."""
+    rows = [[row.architecture.text, *row[1:]] for row in predictor.rows]
+    return identity_of("predictor", predictor.target, rows), commands_of([predictor.target] if predictor.target else ())
 
 
 def require_members(space: SearchSpace, rows: Sequence[Row], what: str) -> None:

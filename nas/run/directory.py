@@ -33,6 +33,7 @@ from nas.problem.candidate import Candidate, directions, evaluated
 from nas.run.config import PLACES, SearchConfig, head_and_path
 from nas.run.environment import environment, lasting
 from nas.run.storage import sqlite_storage
+from nas.run.trust import identity_of
 from nas.trials.memo import OfFinished
 from nas.trials.record import candidate_of, latencies_of
 from search_spaces.errors import InvalidInput, require
@@ -104,6 +105,11 @@ class RunDirectory:
     def budgets(self) -> Budgets:
         """The budgets of the search."""
         return self.config.budgets(self.resolved.latency_ms)
+
+    @property
+    def identity(self) -> str:
+        """What tells the run from all others, wherever its directory is: when and on what machine it was begun."""
+        return identity_of("run", self._content.get("environment"))
 
     @cached_property
     def _content(self) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -98,10 +99,21 @@ def is_path(text: str) -> bool:
     return ":" in text or "." in text
 
 
+def module_of(path: str) -> str:
+    """Returns the name of the module in a path of an object."""
+    return path.rpartition(":" if ":" in path else ".")[0]
+
+
+def place_of(path: str) -> str:
+    """Returns the file of the module that a path names, or its folder; empty where there is none. Imports nothing."""
+    return _place(_found(module_of(path).partition(".")[0]))
+
+
 def load(path: str, what: str, kind: str) -> Any:
     """Returns the object that a path names.
 
-    The current directory is searched first, as Python does for a script, and before our own packages too.
+    The current directory is searched first, as Python does for a script, and before our own packages too. Nothing else
+    is imported from there if the module is elsewhere: the directory may be that of a run which somebody else has made.
 
     Args:
         path: `module:name` or `module.name`.
@@ -111,10 +123,11 @@ def load(path: str, what: str, kind: str) -> Any:
     Raises:
         InvalidInput: the module cannot be imported, or has no such name.
     """
-    module_name, _, name = path.rpartition(":" if ":" in path else ".")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    module_name = module_of(path)
+    name, here = path[len(module_name) + 1:], str(Path.cwd())
     try:
+        if here not in sys.path and _is_of(here, module_name.partition(".")[0]):
+            sys.path.insert(0, here)
         module = _import(module_name)
     except Exception as error:  # whatever the module raises
         raise InvalidInput(f"{what} must name a module that can be imported, but got '{path}': "
@@ -130,8 +143,7 @@ def load(path: str, what: str, kind: str) -> Any:
 def _import(module_name: str) -> ModuleType:
     """Imports a module; one of the user's that has the name of a package of ours under another name."""
     top, dot, rest = module_name.partition(".")
-    places = (PathFinder.find_spec(top, [place]) for place in sys.path)
-    found = next((spec for spec in places if spec is not None), None)
+    found = _found(top)
     if top not in OURS or found is None or found.origin == importlib.import_module(top).__file__:
         return importlib.import_module(module_name)
     name = f"own_{top}"
@@ -147,3 +159,25 @@ def _import(module_name: str) -> ModuleType:
             del sys.modules[name]
             raise
     return importlib.import_module(f"{name}{dot}{rest}")
+
+
+def _found(top: str) -> ModuleSpec | None:
+    """Returns where a top-level module is or would be imported from; one of ours has the user's before it."""
+    places = [str(Path.cwd()), *sys.path]
+    if top in OURS:
+        return next((spec for place in places if (spec := PathFinder.find_spec(top, [place])) is not None), None)
+    if not top or top in sys.modules:
+        return getattr(sys.modules.get(top), "__spec__", None)
+    return PathFinder.find_spec(top, places) or find_spec(top)
+
+
+def _is_of(directory: str, top: str) -> bool:
+    """Tells whether a top-level module is imported from a directory."""
+    return bool(top) and _place(PathFinder.find_spec(top, [directory])) == _place(_found(top)) != ""
+
+
+def _place(spec: ModuleSpec | None) -> str:
+    """Returns the file of a module, or the folders of one that has none."""
+    if spec is None:
+        return ""
+    return (spec.origin if spec.has_location else os.pathsep.join(spec.submodule_search_locations or ())) or ""

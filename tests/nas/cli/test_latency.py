@@ -55,6 +55,21 @@ def test_tables_from_anywhere_give_a_predictor(nas, directory, all_members, monk
     assert len(Predictor.load(tmp_path / "new.json").rows) == 24
 
 
+def test_the_command_of_a_predictor_of_another_is_run_with_trust_only(nas, directory, all_members, monkeypatch):
+    monkeypatch.chdir(directory)
+    target = "command:touch started; echo 1 ms; echo 1 ms; true {model}"
+    fit([(member, member.macs / 1e6) for member in list(all_members.values())[:FEWEST]], target).save("handed.json")
+    check = ("latency", "check", "handed.json", *SPACE, "--networks", "2")
+    status, out, err = nas(*check)
+    assert (status, out) == (2, "")
+    assert "with `--trust`, but 'handed.json' names command 'touch started; echo 1 ms;" in err
+    assert nas("latency", "predict", "handed.json", str(next(iter(all_members.values()))))[0] == 0
+    assert not (directory / "started").exists()
+    for trust in (("--trust",), ()):
+        status, _, err = nas(*check, *trust)
+        assert (status, err) == (0, "")
+
+
 WRONG = [
     (("fit",), "Missing option '--out'"),
     (("fit", "--out", "new.csv", *SPACE), "beside the CSV file of its timings"),

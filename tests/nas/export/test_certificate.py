@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 import nas.export.certificate
+import nas.export.timing_again
 from evaluators.latency import Latency, MeasurementFailed, Precision
 from evaluators.runtimes import parse_target, runtime_of
 from nas import cli
 from nas.export.certificate import (
     CERTIFICATE,
     assessed,
-    certify,
     from_json,
     latencies_of,
     open_budgets,
@@ -22,6 +22,7 @@ from nas.export.certificate import (
     to_json,
     write_certificate,
 )
+from nas.export.timing_again import certify
 from nas.problem.budgets import Budgets
 from nas.report.certificate import certificate_report
 from nas.testing import random_arrays
@@ -140,8 +141,8 @@ def test_timings_are_as_far_apart_as_asked(tmp_path, measured, monkeypatch):
         slept.append(seconds)
         now[0] += seconds
 
-    monkeypatch.setattr(nas.export.certificate.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(nas.export.certificate.time, "sleep", sleep)
+    monkeypatch.setattr(nas.export.timing_again.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(nas.export.timing_again.time, "sleep", sleep)
     certify(make_export(tmp_path / "export", Budgets(latency_ms=1.2)), times=3, apart_s=90.5)
     assert sum(slept) == pytest.approx(2 * 90.5)
 
@@ -332,3 +333,19 @@ def test_a_file_that_could_not_be_timed_is_said_so_until_it_is(tmp_path, measure
         lines = map(str, certificate_report({"accuracy": None, **certificate}, directory).renderables)
         assert certificate["verdict"] == "met"
         assert [line.endswith(end) for line in lines if line.startswith("latency: ")] == [True]
+
+
+def test_commands_of_an_export_of_another_are_run_with_trust_only(tmp_path, monkeypatch, nas):
+    monkeypatch.chdir(tmp_path)
+    command = "command:touch started; echo 1 ms; echo 1 ms; true {model}"
+    directory = make_export(tmp_path / "export", Budgets(latency_ms=50.0, targets=(command,)), targets=(command,))
+    started = tmp_path / "started"
+    started.unlink()
+    status, _, err = nas("certify", "export", "--times", "1")
+    assert status == 2
+    assert "with `--trust`, but 'export' names command 'touch started; echo 1 ms;" in err
+    assert not started.exists()
+    assert len(read_export(directory).certificate["timings"]) == 1
+    for trust in (True, False):  # it is remembered, though the certificate has changed
+        certify(directory, times=1, trust=trust)
+    assert len(read_export(directory).certificate["timings"]) == 3
