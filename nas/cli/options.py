@@ -23,7 +23,7 @@ Targets = Annotated[list[str] | None, typer.Option(
 Trust = Annotated[bool, typer.Option(
     "--trust", help="run the code and commands that are named there, though not begun with by you on this machine")]
 RunArgument = Annotated[str, typer.Argument(metavar="DIR", help="run directory")]
-Formats = Annotated[str, typer.Option(help="further formats: onnx, litert, stablehlo, flax, python")]
+Formats = Annotated[str, typer.Option(help="further formats: onnx, litert, stablehlo, flax, python, torch")]
 
 Command = Callable[..., None]
 Option = inspect.Parameter

@@ -8,6 +8,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from evaluators.datasets import Dataset
@@ -109,6 +110,9 @@ def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
             raise unknown("format", name, FORMATS)
         if (runtime := FORMATS[name].runtime) is not None:
             require_installed(runtime)
+        module = FORMATS[name].module
+        require(not module or find_spec(module) is not None, f"files are run to be compared with the network, so that "
+                f"the format '{name}' needs its library (pip install {module}), but '{module}' is not installed")
     if directory is not None:
         require(directory not in STDOUT, f"an export goes to a directory, but got '{directory}'")
         replaceable = not directory.exists() or (directory / CERTIFICATE).is_file() or (

@@ -11,12 +11,13 @@ import numpy as np
 from evaluators.networks.checkpoint import load_network, save_network
 from evaluators.runtimes import Arrays, Target, runtime_of
 from evaluators.runtimes.runtime import BYTES_LAYOUT
-from nas.export.source import nnx
+from nas.export.source import nnx, pytorch
 from nas.export.source.file import weights_beside
 from search_spaces.architecture import Architecture
 
 FLAX = "flax"
 LAYOUT = "float32 [batch, height, width, channels]"
+CHANNELS_FIRST = "float32 [batch, channels, height, width]"
 Run = Callable[[np.ndarray], np.ndarray]  # images [B, H, W, C], normalised or bytes as the file takes them -> logits
 
 
@@ -41,6 +42,7 @@ class Format:
         runtime: the runtime that shows what a file computes; its latency is that of the file. None where no runtime
             takes such files.
         layout: the type and axes of the input of its files, in words.
+        module: the import name of the library that shows what its files compute, where that is not among our own needs.
         beside: returns the path of a second file that each of its files needs beside itself; None where it needs none.
     """
 
@@ -50,6 +52,7 @@ class Format:
     load: Callable[[Path], Run]
     runtime: str | None = None
     layout: str = LAYOUT
+    module: str = ""
     beside: Callable[[Path], Path] | None = None
 
     @property
@@ -88,4 +91,6 @@ FORMATS: dict[str, Format] = {
     "stablehlo": format_of(Target("xla")),
     FLAX: Format(FLAX, ".safetensors", _write_flax, _load_flax),
     "python": Format("python", ".py", nnx.write, nnx.load, beside=weights_beside),
+    "torch": Format("torch", "_torch.py", pytorch.write, pytorch.load, layout=CHANNELS_FIRST, module="torch",
+                    beside=weights_beside),
 }

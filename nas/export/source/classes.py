@@ -16,7 +16,6 @@ ANY = object()  # the value of what a module goes without
 SHORT = {"convolution": "conv", "batch_norm": "norm", "activation": "act"}
 FAMILIES = dict.fromkeys(("inputs", "filters", "features", "groups", "begin", "end"), "channels") | {"norm": "bias"}
 DEFAULTS = {"stride": 1, "groups": 1}
-RESERVED = ("Network", "train", "eval", "sow", "perturb")  # by the file itself and by the base class of modules
 
 
 @dataclass(eq=False)
@@ -128,6 +127,7 @@ class Outline:
     """The classes of a network, each after those of its parts, and the class of each module with its place there."""
 
     architecture: Architecture
+    reserved: Sequence[str] = ()  # names that attributes must not have
     classes: list[Class] = field(default_factory=list)
     class_of: dict[Module, tuple[Class, int]] = field(default_factory=dict)
 
@@ -205,12 +205,12 @@ class Outline:
 def _identifier(name: str) -> str:
     """Returns the name that an attribute has for a layer or a module, whatever it is called."""
     name = SHORT.get(name, re.sub(r"\W", "_", name))
-    return f"_{name}" if name[0].isdigit() or iskeyword(name) or name in RESERVED else name
+    return f"_{name}" if name[0].isdigit() else f"{name}_" if iskeyword(name) else name
 
 
 def _camel(name: str) -> str:
     camel = "".join(word[:1].upper() + word[1:] for word in _identifier(name).split("_"))
-    return f"N{camel}" if camel[0].isdigit() or camel in RESERVED else camel
+    return f"N{camel}" if camel[0].isdigit() or camel == "Network" else camel
 
 
 def _free(name: str, taken: Sequence[str], before_number: str = "_") -> str:
@@ -249,7 +249,8 @@ class _Making:
 
     def _member(self, part: Part) -> Member:
         branches = tuple(map(self._members, part.branches))
-        name = _free(_identifier(part.name) if part.main is None else "skip", self.names)
+        name = _identifier(part.name) if part.main is None else "skip"
+        name = _free(f"{name}_" if name in self.outline.reserved else name, self.names)
         self.names.append(name)
         member = Member(name, part, branches=branches)
         if part.modules:

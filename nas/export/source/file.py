@@ -1,7 +1,7 @@
 """The common ground of source files in any library: their heading, their data, and the weights beside them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,13 @@ Source = Callable[[Outline, Path, Mapping[str, str]], str]  # of a network in a 
 Translate = Callable[[Operation, str, np.ndarray], tuple[str, np.ndarray]]  # an array to the library's name and form
 
 
-def write_source(source: Source, translate: Translate, architecture: Architecture, arrays: Arrays, path: Path,
-                 metadata: Mapping[str, str], images: np.ndarray | None = None) -> None:
-    """Writes a network as a source file, and its weights beside it by the names that they have in the source."""
-    outline = Outline(architecture)
+def write_source(source: Source, translate: Translate, reserved: Sequence[str], architecture: Architecture,
+                 arrays: Arrays, path: Path, metadata: Mapping[str, str], images: np.ndarray | None = None) -> None:
+    """Writes a network as a source file, and its weights beside it by the names that they have in the source.
+
+    Attributes have no `reserved` names.
+    """
+    outline = Outline(architecture, reserved)
     named: dict[str, np.ndarray] = {}
     for block, operation, place in places(outline):
         for name in operation.arrays:

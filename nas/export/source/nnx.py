@@ -15,6 +15,7 @@ from search_spaces.program import Operation
 
 FUNCTIONS = {"relu": "nnx.relu", "relu6": "nnx.relu6", "hswish": "nnx.hard_swish", "swish": "nnx.swish",
              "sigmoid": "nnx.sigmoid", "hsigmoid": "nnx.hard_sigmoid"}
+RESERVED = ("train", "eval", "sow", "perturb")  # attributes of a `nnx.Module`
 PADDINGS = {"same": '"SAME"', "valid": '"VALID"'}
 
 
@@ -156,4 +157,4 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: np.asarray(names["logits"](network, images))
 
 
-write = functools.partial(write_source, source, _translate)
+write = functools.partial(write_source, source, _translate, RESERVED)

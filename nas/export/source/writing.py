@@ -172,7 +172,7 @@ class _ClassSource:
         constructed = [line for member in made.layers if (line := self._constructed(member))]
         kept = [f"self.{name} = {name}" for name in self.stored]
         lines = [f"class {made.name}({dialect.module}):", f'    """{_summary(made)}"""', ""]
-        if dialect.begin or constructed or kept:
+        if constructed or kept:
             lines += wrapped(f"def __init__({', '.join(self._signature())}):", 4)
             for line in ([dialect.begin] if dialect.begin else []) + constructed + kept:
                 lines += wrapped(line, 8)

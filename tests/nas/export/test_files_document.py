@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ DOCUMENT = (Path(__file__).parents[3] / "docs" / "files.md").read_text(encoding=
 SCRIPTS = re.findall(r"```sh\npip install ([^\n]*)\n```\n```python\n(.*?)```", DOCUMENT, re.DOTALL)
 NETWORK = "in_r16_c3+conv_k3_c16_s2_relu+mb_k3_e3_c16_s1_se0.25_hswish+head_c32_relu_n5"
 CLASSES = ["ant", "bee", "cat", "dog", "élan"]
+HERE = [name for name, entry in FORMATS.items() if not entry.module or find_spec(entry.module)]
 RUN = """
 import json, sys
 from importlib.machinery import PathFinder
@@ -62,7 +64,7 @@ def exported(tmp_path_factory):
                       lambda *arguments, **named: Latency(1.0, 0.99, 1.01, 1.0, 10, 0.1, 0.1, 0.1, 0.0))
         patch.setattr(evaluators.training.logistic_regression, "easy_accuracy", lambda dataset: 0.2)
         for name, inside in (("out", False), ("out/inside", True)):
-            nas.train(NETWORK, data=str(directory / "data.npz"), epochs=0, formats=list(FORMATS), out=directory / name,
+            nas.train(NETWORK, data=str(directory / "data.npz"), epochs=0, formats=HERE, out=directory / name,
                       preprocess_inside=inside)
     return directory
 
@@ -88,7 +90,7 @@ def test_a_script_classifies_a_picture_where_nothing_else_is_installed(packages,
     places = [*{str(distribution.locate_file("")) for distribution in distributions}, str(exported / "out")]
     allowed = {file.parts[0].partition(".")[0] for distribution in distributions for file in distribution.files}
     logits = "print(*logits)" if "logits" in script else ""
-    request = json.dumps([places, sorted({*allowed, "model"}), script + logits])
+    request = json.dumps([places, sorted({*allowed, "model", "model_torch"}), script + logits])
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", RUN, request, "../picture.png"], check=False,
         cwd=exported / "out", capture_output=True, text=True, encoding="utf-8", env={"PYTHONIOENCODING": "utf-8"})
@@ -105,7 +107,7 @@ def test_a_script_classifies_a_picture_where_nothing_else_is_installed(packages,
 
 
 def test_every_format_has_a_row_and_its_texts(exported):
-    rows = re.findall(r"^\| `(\w+)` \| `(model\.\w+)` \|.*?(\w+ `\[.*?\]`)", DOCUMENT, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| `(model\w*\.\w+)` \|.*?(\w+ `\[.*?\]`)", DOCUMENT, re.MULTILINE)
     assert [(name, file) for name, file, _ in rows] == [
         (name, f"model{entry.suffix}") for name, entry in FORMATS.items()]
     assert [layout.replace("`", "") for _, _, layout in rows] == [entry.layout for entry in FORMATS.values()]
@@ -125,7 +127,8 @@ def test_weights_beside_a_source_are_certified_with_it(exported, tmp_path):
 def test_files_that_normalise_are_judged_as_they_are_and_agree(exported):
     plain, inside = (json.loads((exported / name / "certificate.json").read_text())["files"]
                      for name in ("out", "out/inside"))
-    assert [entry.get("input") for entry in inside] == ["uint8 [batch, height, width, channels]"] * 3 + [None] * 2
+    assert [entry.get("input") for entry in inside] == [
+        "uint8 [batch, height, width, channels]"] * 3 + [None] * (len(HERE) - 3)
     for one, other in zip(plain, inside, strict=True):
         assert one["compared_images"] == other["compared_images"] == 40
         assert other["max_abs_difference"] < 1e-4
@@ -141,10 +144,10 @@ def test_two_equal_trainings_leave_equal_bytes(inside, exported, tmp_path):
     for seed in ("1", "2"):
         out = tmp_path / f"on {seed}"
         arguments = ["train", NETWORK, "--data", exported / "data.npz", "--epochs", "1", "--target", "onnxruntime",
-                     "--target", "onnxruntime:precision=int8", "--format", ",".join(FORMATS), "--out", out]
+                     "--target", "onnxruntime:precision=int8", "--format", ",".join(HERE), "--out", out]
         done = subprocess.run([sys.executable, "-m", "nas.cli", *arguments, *inside.split()], check=False,
                               capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": seed})
         assert done.returncode in (0, 1), done.stderr  # 1 where int8 loses accuracy
         contents.add(tuple(path.read_bytes() for path in sorted(out.glob("model*"))))
     (files,) = contents
-    assert len(files) == len(FORMATS) + len(["model-int8.onnx", "model_weights.safetensors"])
+    assert len(files) == 1 + len(HERE) + len([name for name in HERE if FORMATS[name].beside])

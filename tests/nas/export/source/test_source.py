@@ -1,4 +1,4 @@
-"""Source files in Flax: they compute the network where nothing of ours can be imported, and read as written by hand."""
+"""Source files: they compute the network where nothing of ours can be imported, and read as written by hand."""
 
 import importlib.util
 import json
@@ -14,7 +14,7 @@ from evaluators.networks.network import Network, logits_of
 from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import Options
 from evaluators.runtimes.onnxruntime import OnnxRuntime
-from nas.export.source import nnx
+from nas.export.source import nnx, pytorch
 from nas.export.source.file import weights_beside
 from search_spaces import Architecture
 from search_spaces.blocks import KIND_OF, Input
@@ -37,6 +37,7 @@ NETWORKS = {  # which have layers of all types between them
     "plain": "in_r12_c3_symmetric+conv_k3_c8_s1_relu_bias+fire_q4_c8_relu_bypass+fire_q4_c12_relu_complexbypass"
              "+inceptionb_o4_r4_m4_c4_p4_relu_k5+basic2_c16_s2_relu+basic2_c16_s1_relu+norm_relu+convfc_relu_n5",
 }
+SOURCES = {"flax": nnx, "torch": pytorch}
 RUN = """
 import importlib, json, sys
 places, directory = json.loads(sys.argv[1])
@@ -46,12 +47,23 @@ images = np.load("images.npz")
 for name in images.files:
     module = importlib.import_module(name)
     network = module.load()
-    computed = {"logits": module.logits(network, images[name])}
+    if hasattr(module, "logits"):
+        logits = module.logits(network, images[name])
+    else:
+        logits = network(module.torch.from_numpy(images[name].transpose(0, 3, 1, 2).copy())).detach()
+    computed = {"logits": np.asarray(logits)}
     if hasattr(module, "CLASSES"):
-        computed["bytes"] = module.predict(network, (images[name] * 50 + 128).clip(0, 255).astype(np.uint8))
+        taken = (images[name] * 50 + 128).clip(0, 255).astype(np.uint8)
+        computed["bytes"] = np.asarray(module.predict(network, taken))
     np.savez(f"{name}.out.npz", classes=getattr(module, "CLASSES", []), **computed)
 assert not {"search_spaces", "evaluators", "nas"} & {name.partition(".")[0] for name in sys.modules}
 """
+
+
+@pytest.fixture(params=SOURCES)
+def library(request):
+    pytest.importorskip(request.param)
+    return request.param
 
 
 def arrays_of(architecture):
@@ -65,13 +77,13 @@ def images_of(architecture):
     return np.random.default_rng(1).standard_normal((3, *architecture.program.input_shape), np.float32)
 
 
-def computed_alone(architectures, directory, metadata):
+def computed_alone(architectures, directory, metadata, library):
     """What the source files of networks compute in a process that has the libraries, and nothing of ours."""
     for name, architecture in architectures.items():
-        nnx.write(architecture, arrays_of(architecture), directory / f"{name}.py", metadata)
+        SOURCES[library].write(architecture, arrays_of(architecture), directory / f"{name}.py", metadata)
     np.savez(directory / "images.npz", **{name: images_of(each) for name, each in architectures.items()})
     places = {str(Path(importlib.util.find_spec(name).origin).parents[1])
-              for name in ("jax", "jaxlib", "flax", "numpy", "safetensors")}
+              for name in ("jax", "jaxlib", "numpy", "safetensors", library)}
     done = subprocess.run([sys.executable, "-I", "-S", "-c", RUN, json.dumps([sorted(places), str(directory)])],
                           check=False, cwd=directory, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -88,15 +100,15 @@ def assert_equal(found, expected):
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-def source_of(text, tmp_path, metadata=None):
+def source_of(text, tmp_path, library, metadata=None):
     architecture = Architecture.parse(text)
-    nnx.write(architecture, arrays_of(architecture), tmp_path / "model.py", metadata or {})
+    SOURCES[library].write(architecture, arrays_of(architecture), tmp_path / "model.py", metadata or {})
     return (tmp_path / "model.py").read_text(encoding="utf-8")
 
 
-def test_sources_compute_the_network_where_nothing_of_ours_is_installed(tmp_path):
+def test_sources_compute_the_network_where_nothing_of_ours_is_installed(library, tmp_path):
     architectures = {name: Architecture.parse(text) for name, text in NETWORKS.items()}
-    for name, found in computed_alone(architectures, tmp_path, DATA).items():
+    for name, found in computed_alone(architectures, tmp_path, DATA, library).items():
         images, run = images_of(architectures[name]), by_onnxruntime(architectures[name], tmp_path)
         assert_equal(found["logits"], run(images))
         assert found["classes"].tolist() == ["it's", 'a "b"', "élan", "", "e"]
@@ -107,31 +119,34 @@ def test_sources_compute_the_network_where_nothing_of_ours_is_installed(tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("space", SPACES)
-def test_members_of_every_space_are_computed_alike(space, tmp_path):
+def test_members_of_every_space_are_computed_alike(space, library, tmp_path):
     bound = SPACES[space].bind(64 if space == "mobile-224" else 32, 3, 10)
     architectures = {f"network{seed}": bound.decode(bound.sample(np.random.default_rng(seed))) for seed in range(3)}
-    for name, found in computed_alone(architectures, tmp_path, {}).items():
+    for name, found in computed_alone(architectures, tmp_path, {}, library).items():
         network = Network(architectures[name], arrays=arrays_of(architectures[name]))
         assert_equal(found["logits"], np.asarray(logits_of(network, images_of(architectures[name]))))
 
 
+@pytest.mark.parametrize("library", SOURCES)
 @pytest.mark.parametrize("metadata", [{}, DATA], ids=["without data", "with data"])
-def test_sources_pass_the_linter(metadata, tmp_path):
+def test_sources_pass_the_linter(metadata, library, tmp_path):
     for name, text in NETWORKS.items():
-        source_of(text, tmp_path, metadata)
+        source_of(text, tmp_path, library, metadata)
         (tmp_path / "model.py").rename(tmp_path / f"{name}.py")
     done = subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", "--line-length=120",
-                           "--select=B,C4,D1,E,F,I,N,NPY,PTH,RUF,SIM,UP,W", "--ignore=D102,D107", tmp_path],
+                           "--select=B,C4,D1,E,F,I,N,NPY,PTH,RUF,SIM,UP,W", "--ignore=D102,D107,N812", tmp_path],
                           check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_published_network_is_short(tmp_path):
-    source = source_of(load_network("mobilenet_v3_small").text, tmp_path)
+@pytest.mark.parametrize("library", SOURCES)
+def test_a_published_network_is_short(library, tmp_path):
+    source = source_of(load_network("mobilenet_v3_small").text, tmp_path, library)
     assert len(source.splitlines()) < 160
     assert source.count("class ") == len(["ConvNormAct", "SqueezeExcite", "InvertedBottleneck", "Hidden", "Head",
                                           "Network"])
-    assert "InvertedBottleneck(24, 88, 24, activation=nnx.relu, kernel=(3, 3), rngs=rngs)," in source
+    called = {"flax": "activation=nnx.relu, kernel=(3, 3), rngs=rngs", "torch": "activation=F.relu, kernel=(3, 3)"}
+    assert f"InvertedBottleneck(24, 88, 24, {called[library]})," in source
 
 
 @dataclass(frozen=True)
@@ -144,21 +159,22 @@ class Careless:
         def conv(name):
             return conv_bn_act(name, conventions, self.channels, 1, activation="relu")
 
-        both = Branches(Concatenate(), (conv("1x1"), conv("1x1"), conv("train"), Sequence((Scale(0.5), conv("pass")))))
+        halved = Sequence((Scale(0.5), conv("pass")))
+        both = Branches(Concatenate(), (conv("1x1"), conv("1x1"), conv("train"), conv("double"), halved))
         skip = Branches(Add(), (IDENTITY, conv("a_b"))) if self.channels > 2 else IDENTITY
         return Sequence((conv("a-b"), skip, both))
 
 
-def test_a_block_may_name_its_layers_as_it_likes(tmp_path, monkeypatch):
+def test_a_block_may_name_its_layers_as_it_likes(library, tmp_path, monkeypatch):
     monkeypatch.setitem(KIND_OF, Careless, "careless")
     architecture = Architecture(Input(4, 3), (Careless(2), Careless(8), Classifier(3)))
-    nnx.write(architecture, arrays_of(architecture), tmp_path / "model.py", {})
+    SOURCES[library].write(architecture, arrays_of(architecture), tmp_path / "model.py", {})
     images = images_of(architecture)
-    assert_equal(nnx.load(tmp_path / "model.py")(images), by_onnxruntime(architecture, tmp_path)(images))
+    assert_equal(SOURCES[library].load(tmp_path / "model.py")(images), by_onnxruntime(architecture, tmp_path)(images))
 
 
-def test_nothing_but_the_weights_lies_beside_a_source_that_was_loaded(tmp_path):
-    source_of(NETWORKS["plain"], tmp_path)
-    nnx.load(tmp_path / "model.py")
+def test_nothing_but_the_weights_lies_beside_a_source_that_was_loaded(library, tmp_path):
+    source_of(NETWORKS["plain"], tmp_path, library)
+    SOURCES[library].load(tmp_path / "model.py")
     assert {path.name for path in tmp_path.iterdir()} == {"model.py", "model_weights.safetensors"}
     assert weights_beside(tmp_path / "model.py") == tmp_path / "model_weights.safetensors"
