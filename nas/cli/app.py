@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import export, inspect, latency, search, zoo
+from nas.cli import export, inspect, latency, report, search, zoo
 
 INTERRUPTED = 130  # the exit status of programs that SIGINT ends
 TERMINATED = 143  # and SIGTERM
@@ -19,6 +19,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "search": search.search_space,
     "pareto": inspect.show_front,
     "show": inspect.show_layers,
+    "report": report.write_report,
     "zoo": zoo.list_networks,
     "import-weights": zoo.import_network,
     "space": inspect.show_space,

@@ -32,6 +32,11 @@ class Sample:
         """Returns the accuracies after some epochs, `[networks, seeds]`."""
         return np.array([[accuracy for accuracy, _ in of[epochs]] for of in self.scores.values()])
 
+    @property
+    def lengths(self) -> list[int]:
+        """The epochs after which every network has a score, in their order."""
+        return sorted(set.intersection(*(set(of) for of in self.scores.values())))
+
     def seconds(self, epochs: int) -> float:
         """Returns the median duration of a training of some epochs."""
         return float(np.median([seconds for of in self.scores.values() for _, seconds in of[epochs]]))
@@ -116,6 +121,22 @@ def known_noise(record: Path, epochs: int) -> Noise | None:
     repeated = [[accuracy for accuracy, _ in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
     variances = [np.var(each, ddof=1) for each in repeated if all(each)]
     return Noise(float(np.sqrt(np.mean(variances))), len(variances)) if variances else None
+
+
+def known_sample(record: Path, fewest: int) -> Sample | None:
+    """Returns the networks of a record that were trained as long as any, by the lengths that they have in common.
+
+    None unless there are at least `fewest`, with two lengths in common. Of each length as many seeds count as all have.
+    """
+    rows = {text: {int(epochs): row for epochs, row in of.items() if row}
+            for text, of in _content(record).get(NETWORKS, {}).items()}
+    longest = max((length for of in rows.values() for length in of), default=0)
+    whole = Sample({text: of for text, of in rows.items() if longest in of})
+    if len(whole.scores) < fewest or len(whole.lengths) < 2:
+        return None
+    seeds = {length: min(len(of[length]) for of in whole.scores.values()) for length in whole.lengths}
+    return Sample({text: {length: [(row[0], row[1]) for row in of[length][:count]] for length, count in seeds.items()}
+                   for text, of in whole.scores.items()})
 
 
 def resamples(count: int) -> np.ndarray:

@@ -25,6 +25,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require
 
 FINALISTS = 4  # at most, by default
+FINALS = "finals.json"  # of a run
 OFF = "off"
 FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
 APART = 1.96  # standard errors of a difference beyond which two accuracies are told apart
@@ -102,7 +103,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         record: the file that trainings are recorded in.
         monitor: what to report to.
     """
-    known = {standing.training: standing for standing in _read(record)}
+    known = {standing.training: standing for standing in recorded(record)}
     standings: dict[int, Standing] = {}
     left = list(candidates)
     rounds = [max(1, recipe.epochs // FIRST_ROUND), recipe.epochs] if len(left) > 2 else [recipe.epochs]
@@ -133,7 +134,8 @@ def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe) -> Stan
     return Standing(training, text, recipe.epochs, correct, len(dataset.validation))
 
 
-def _read(record: Path) -> list[Standing]:
+def recorded(record: Path) -> list[Standing]:
+    """Returns the trainings in a record, in the order in which they ended; none where there is no record yet."""
     if not record.exists():
         return []
     try:

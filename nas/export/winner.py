@@ -12,7 +12,7 @@ from evaluators.recipe import FINAL_EPOCHS, Recipe
 from nas.engine.noise import noise_of
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, Finalist, Origin
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
-from nas.export.finals import FEWEST_IMAGES, FINALISTS, finalists, play
+from nas.export.finals import FEWEST_IMAGES, FINALISTS, FINALS, finalists, play
 from nas.measuring.remeasuring import CONFIRMING, in_fresh_processes, retimed
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate
@@ -110,7 +110,7 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
     monitor.say(f"finals: trials {', '.join(str(candidate.trial) for candidate in chosen)} cannot be told apart yet, "
                 "so they are trained longer")
     candidates = {candidate.trial: candidate for candidate in chosen}
-    standings = play(chosen, dataset, recipe, run.path / "finals.json", monitor)
+    standings = play(chosen, dataset, recipe, run.path / FINALS, monitor)
     table: list[Finalist] = [
         {"trial": trial, "epochs": standing.epochs, "validation_accuracy": standing.accuracy,
          "by_hand": candidates[trial].by_hand} for trial, standing in standings.items()]

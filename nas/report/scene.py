@@ -85,14 +85,14 @@ def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
     ends = [end for c in shown for end in (latency_of(c), *(c.latency_ci_ms or ()))]
     limit = budgets.limits.get("latency")
     budget_ms = limit.value if limit else None
-    latency_limits_ms, logarithmic = _latency_limits([*ends, *([budget_ms] if budget_ms else [])])
+    latency_limits_ms, logarithmic = axis_limits([*ends, *([budget_ms] if budget_ms else [])])
     return Scene(
         front=tuple(members),
         winner=next((c for c in members if best and c.architecture == best.architecture), None),
         others=tuple(others), partial=tuple(partial), untrained=tuple(untrained),
         by_hand=tuple(c for c in distinct(shown) if c.by_hand and c.eligible),
         budget_ms=budget_ms, latency_limits_ms=latency_limits_ms, logarithmic=logarithmic,
-        accuracy_limits=_accuracy_limits(members, others, partial), total=len(distinct(candidates)))
+        accuracy_limits=accuracy_limits(members, others, partial), total=len(distinct(candidates)))
 
 
 def latency_of(candidate: Candidate) -> float:
@@ -107,7 +107,8 @@ def accuracy_of(candidate: Candidate) -> float:
     return candidate.accuracy
 
 
-def _latency_limits(values: Sequence[float]) -> tuple[Interval, bool]:
+def axis_limits(values: Sequence[float]) -> tuple[Interval, bool]:
+    """Returns the ends of an axis around positive values, and whether it is logarithmic."""
     low, high = (min(values), max(values)) if values else (0.1, 1.0)
     if high / low >= LOGARITHMIC_FROM:
         factor = (high / low) ** _MARGIN
@@ -116,8 +117,8 @@ def _latency_limits(values: Sequence[float]) -> tuple[Interval, bool]:
     return (max(low - margin, low / 2), high + margin), False
 
 
-def _accuracy_limits(members: Sequence[Candidate], others: Sequence[Candidate],
-                     partial: Sequence[Candidate]) -> Interval:
+def accuracy_limits(members: Sequence[Candidate], others: Sequence[Candidate],
+                    partial: Sequence[Candidate]) -> Interval:
     """Returns limits that show the front in detail: candidates far below it do not squeeze it to a line."""
     ends = [end for c in members for end in (c.accuracy_ci or (accuracy_of(c),))]
     below = sorted(map(accuracy_of, others or partial))

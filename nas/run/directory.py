@@ -111,6 +111,12 @@ class RunDirectory:
         """What tells the run from all others, wherever its directory is: when and on what machine it was begun."""
         return identity_of("run", self._content.get("environment"))
 
+    @property
+    def environments(self) -> list[dict[str, Any]]:
+        """The versions and the machine of the search, and others that it was resumed with."""
+        first = self._content.get("environment")
+        return [*([first] if isinstance(first, dict) else []), *self._content.get("resumed", ())]
+
     @cached_property
     def _content(self) -> dict[str, Any]:
         return _parsed(self.path)

@@ -1,0 +1,107 @@
+"""The report of a run: one HTML file that needs no network."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from importlib import resources
+
+from nas import __version__
+from nas.export.certificate import Certificate
+from nas.problem.candidate import Outcome
+from nas.report.html.candidates import blocks_data, candidate_section
+from nas.report.html.choices import importance_section, importances_of
+from nas.report.html.findings import Findings
+from nas.report.html.front import front_section
+from nas.report.html.markup import Content, Markup, element
+from nas.report.html.network import network_section
+from nas.report.html.origin import certificate_section, provenance_section
+from nas.report.html.outcomes import outcome_section
+from nas.report.html.parallel import parallel_section
+from nas.report.html.progress import curves_section, growth_section
+from nas.report.html.trust import trust_section
+from nas.report.measured import accuracy_text, latency_text
+
+
+def report(found: Findings) -> bytes:
+    """Returns the report of a run as an HTML file in UTF-8."""
+    style, script = (Markup(_resource(name)) for name in ("style.css", "script.js"))
+    policy = (f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
+              "base-uri 'none'; form-action 'none'")  # so that no text of a run could ever do anything
+    title = f"{found.name} – search report"
+    parts = list(_sections(found))
+    head = element("head", element("meta", charset="utf-8"), element("title", title),
+                   element("meta", http_equiv="Content-Security-Policy", content=policy),
+                   element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+                   element("meta", name="color-scheme", content="light dark"), element("style", style))
+    contents = element("nav", element("ul", [element("li", element("a", name, href=f"#{key}"))
+                                             for key, name, _ in parts]), aria_label="contents")
+    body = element("body", element("a", "skip to the front", href="#front-of", class_="skip"),
+                   element("header", element("h1", title), _summary(found)), contents,
+                   element("main", [element("section", element("h2", name, id=key), content, aria_labelledby=key)
+                                    for key, name, content in parts]),
+                   element("div", id="tip", role="tooltip", hidden=True), blocks_data(found), element("script", script))
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en').text}\n".encode()
+
+
+def _sections(found: Findings) -> Iterator[tuple[str, str, Markup]]:
+    """Yields the anchor, the heading and the content of each section."""
+    important = importances_of(found)
+    yield "front-of", "Front", front_section(found)
+    yield "winner-of", "Winner, block by block", network_section(found)
+    yield "certified", "Certificates", certificate_section(found)
+    yield "over-time", "Hypervolume over time", growth_section(found)
+    yield "learning", "Learning curves", curves_section(found)
+    yield "choices", "Choices", parallel_section(found, important)
+    yield "importance", "Importance of the choices", importance_section(important)
+    yield "outcomes", "What became of the candidates", outcome_section(found)
+    yield "trust", "How far the numbers can be trusted", trust_section(found)
+    yield "provenance", "Provenance", provenance_section(found, __version__)
+    yield "all", "All networks", candidate_section(found)
+
+
+def _summary(found: Findings) -> Markup:
+    """Returns the figures that a decision begins with."""
+    best, eligible = found.winner, sum(one.eligible for one in found.networks)
+    figures: list[tuple[str, Content, str]] = []
+    if best is None:
+        figures.append(("winner", "none yet", f"{found.budgets}"))
+    else:
+        figures.append(("winner's accuracy on validation", f"{accuracy_text(best.accuracy)} %",
+                        f"trial {best.trial}" + (f", 95 % interval {_ends(best.accuracy_ci)}" if best.accuracy_ci else "")))
+        if best.latency_ms:
+            figures.append((f"its latency on {found.config.targets[0]}", f"{latency_text(best.latency_ms)} ms",
+                            f"budget: {found.budgets}"))
+    figures.append(("front", len(found.front), f"of {len(found.networks)} networks; {eligible} within the budgets and "
+                    "fully trained"))
+    by_hand = max((one.accuracy or 0 for one in found.networks if one.by_hand and one.eligible), default=None)
+    if by_hand is not None:
+        figures.append(("best made by hand", f"{accuracy_text(by_hand)} %", "a published network that fills the budget, "
+                        "on the same images"))
+    if found.resolved.easy_accuracy is not None:
+        figures.append(("logistic regression", f"{accuracy_text(found.resolved.easy_accuracy)} %", "on the same images"))
+    figures += [_verdict(name, exported.certificate) for name, exported in found.exports.items()] or [
+        ("certificate", "none yet", "nothing is exported")]
+    open_trials = sum(one.outcome in (Outcome.RUNNING, Outcome.WAITING) for one in found.told)
+    return element("div", element("dl", [element("div", element("dt", name), element("dd", element("strong", value), element(
+        "small", more))) for name, value, more in figures], class_="figures"),
+        element("p", f"The search had not ended when this was written: {open_trials} trials are open.", class_="note")
+        if open_trials else None)
+
+
+def _verdict(name: str, certificate: Certificate) -> tuple[str, Content, str]:
+    accuracy = certificate["accuracy"]
+    words = [name, *([f"trial {certificate['trial']}"] if "trial" in certificate else []),
+             *([f"{accuracy_text(accuracy['test'])} % of the test images"] if accuracy else [])]
+    return "certificate", certificate["verdict"], ", ".join(words)
+
+
+def _ends(interval: tuple[float, float]) -> str:
+    return " to ".join(accuracy_text(end) for end in interval)
+
+
+def _resource(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(content: Markup) -> str:
+    return base64.b64encode(hashlib.sha256(content.text.encode()).digest()).decode()

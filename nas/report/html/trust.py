@@ -1,0 +1,99 @@
+"""How far the numbers of a run can be trusted: its score, its latencies and its predictor, each against something."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from evaluators.benchmarks.tables import is_table
+from nas.engine.correlation import recommendation
+from nas.problem.candidate import Candidate
+from nas.report.correlation import noise_text
+from nas.report.html.findings import Findings
+from nas.report.html.markup import Content, Markup, element, table
+from nas.report.measured import UNKNOWN, accuracy_text, latency_text
+
+
+def trust_section(found: Findings) -> Markup:
+    """Returns what is known of the quality of scores, latencies and predictions, and from what."""
+    return element("div", element("h3", "Score: accuracy after a brief training"), _score(found),
+                   element("h3", "Latency: timed again in other processes"), _timed_again(found),
+                   element("h3", "Predictor of latency"), _predictor(found))
+
+
+def _score(found: Findings) -> Content:
+    if is_table(found.config.data):
+        return element("p", "Accuracies are those of a published table: nothing was trained here.")
+    noise = noise_text(found.noise, found.config.epochs, Path(found.name)).replace("`", "")
+    parts: list[Content] = [element("p", f"{noise[:1].upper()}{noise[1:]}.")]
+    if found.rankings:
+        rows = [[one.score, _interval(one.tau, one.tau_ci), _interval(one.rho, one.rho_ci), f"{one.overlap:.0%}",
+                 f"{one.seconds:.1f}" if one.seconds else UNKNOWN, one.use] for one in found.rankings]
+        parts += [table(("score", "Kendall's tau", "Spearman's rho", "best tenth found", "s each", "use"), rows,
+                        f"{found.rankings[0].networks} networks, against {found.final_epochs} epochs, 95 % intervals "
+                        "over the networks"), element("p", recommendation(found.rankings).replace("`", ""))]
+    else:
+        parts.append(element("p", f"How far {found.config.epochs} epochs rank networks as whole trainings do has not "
+                             "been measured: ", element("code", f"nas correlate {found.name}"), " does it."))
+    if found.standings:
+        parts += [table(("trial", "in the search", "epochs", "in finals (%)", "epochs there"), _finals(found),
+                        "trained again for longer, on the same validation images")]
+    return parts
+
+
+def _finals(found: Findings) -> list[list[Content]]:
+    by_text = {one.architecture: one for one in found.networks}
+    rows: list[list[Content]] = []
+    for standing in sorted(found.standings, key=lambda one: (-one.epochs, -one.correct)):
+        one = by_text.get(standing.architecture)
+        rows.append([_link(one) if one else standing.architecture,
+                     accuracy_text(one.accuracy, one.accuracy_ci) if one else UNKNOWN, one.epochs if one else UNKNOWN,
+                     accuracy_text(standing.accuracy), standing.epochs])
+    return rows
+
+
+def _timed_again(found: Findings) -> Content:
+    """Returns the latencies of the search beside those of later processes."""
+    first = {one.trial: one for one in found.told}
+    pairs = [(first[one.trial], one) for one in found.networks if one.retimed and one.latency_ms
+             and first[one.trial].latency_ms]
+    if not pairs:
+        return element("p", "No candidate has been timed again.")
+    changes = [abs((later.latency_ms or 0) / (before.latency_ms or 1) - 1) for before, later in pairs]
+    inside = sum((before.latency_ci_ms or (0, 0))[0] <= (later.latency_ms or 0) <= (before.latency_ci_ms or (0, 0))[1]
+                 for before, later in pairs)
+    rows = [[_link(later), latency_text(before.latency_ms, before.latency_ci_ms),
+             latency_text(later.latency_ms, later.latency_ci_ms)] for before, later in pairs]
+    return [element("p", f"{len(pairs)} networks were timed again in processes that had timed nothing else: the median "
+                    f"of the changes is {statistics.median(changes):.1%}, the largest {max(changes):.1%}, and {inside} "
+                    f"of {len(pairs)} are within the interval of the first timing. The later one counts."),
+            element("details", element("summary", "each of them"), table(
+                ("trial", "first (ms)", "later (ms)"), rows, "latencies and their 95 % intervals"))]
+
+
+def _predictor(found: Findings) -> Content:
+    """Returns how predictions of this run agree with timings of the same networks that came later."""
+    predicted = [(one.costs.latencies[target].median_ms, one.costs.latencies[target].source, one.trial, target)
+                 for one in found.told for target in found.config.targets if target in one.costs.latencies
+                 and one.costs.latencies[target].is_predicted]
+    if not predicted:
+        return element("p", "None was used: every latency of this report is measured, or from a published table.")
+    later = {(one.trial, target): latency for one in found.candidates
+             for target, latency in one.costs.latencies.items() if not latency.is_predicted}
+    errors = [abs(predicted_ms / later[trial, target].median_ms - 1) for predicted_ms, _, trial, target in predicted
+              if (trial, target) in later]
+    words = f"{len(predicted)} latencies were predicted and not measured; they are marked ≈ in the list of candidates. "
+    if errors:
+        return element("p", words + f"{len(errors)} of these networks were timed later: the median error is "
+                       f"{np.median(errors):.1%}, the largest {max(errors):.1%}.")
+    return element("p", words + "None of these networks was timed later, so how far they are off is not known from "
+                   "this run: ", element("code", "nas latency check"), " measures it.")
+
+
+def _link(one: Candidate) -> Markup:
+    return element("a", f"trial {one.trial}", href=f"#trial-{one.trial}")
+
+
+def _interval(value: float, ends: Sequence[float]) -> str:
+    return f"{value:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
