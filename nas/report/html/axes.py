@@ -41,13 +41,13 @@ class Axis:
     def ticks(self) -> list[float]:
         """Returns round values along the axis, a few of them."""
         if self.logarithmic:
-            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             for steps in ((1, 2, 5), (1, 3), (1,)):
-                found = [step * 10.0**power for power in range(first, last + 1) for step in steps
+                found = [step * 10.0**power for power in powers for step in steps
                          if self.low <= step * 10.0**power <= self.high]
                 if len(found) <= TICKS + 1:
-                    break
-            return found
+                    return found
+            return found[::math.ceil(len(found) / TICKS)]
         rough = (self.high - self.low) / TICKS
         power = 10.0**math.floor(math.log10(rough))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)

@@ -19,7 +19,7 @@ from search_spaces.errors import InvalidInput
 from search_spaces.search_space import Assignment, Value
 from search_spaces.space import Space
 
-MOST = 1500  # networks, for a page that opens at once
+MOST = 1000  # networks, for a page that opens at once
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,13 @@ class Findings:
 
     @cached_property
     def drawn(self) -> list[Candidate]:
-        """The networks that are drawn and listed: of the dominated and the rejected, every so many of too many."""
-        plain = [one for one in self.networks if self.roles(one)[0] in ("dominated", "rejected")]
-        room = max(0, self.most - (len(self.networks) - len(plain)))
-        if len(plain) <= room:
-            return self.networks
-        kept = {plain[index * len(plain) // room].trial for index in range(room)}
-        left_out = {one.trial for one in plain} - kept
-        return [one for one in self.networks if one.trial not in left_out]
+        """The networks that are drawn and listed: of too many every so many, the dominated and rejected ones first."""
+        plain, others = [], []
+        for one in self.networks:
+            (plain if self.roles(one)[0] in ("dominated", "rejected") else others).append(one)
+        kept = _thinned(others, self.most)
+        trials = {one.trial for one in (*kept, *_thinned(plain, self.most - len(kept)), *filter(None, (self.winner,)))}
+        return [one for one in self.networks if one.trial in trials]
 
     @cached_property
     def front(self) -> list[Candidate]:
@@ -132,6 +131,13 @@ class Findings:
     @cached_property
     def _on_front(self) -> frozenset[str]:
         return frozenset(one.architecture for one in self.front)
+
+
+def _thinned(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+    """Returns so many of the candidates, evenly spread."""
+    if len(candidates) <= count:
+        return list(candidates)
+    return [candidates[index * len(candidates) // count] for index in range(count)]
 
 
 def findings_of(run: RunDirectory) -> Findings:

@@ -70,9 +70,10 @@ def _picture(found: Findings, costs: Sequence[Cost]) -> Markup:
     by_role: dict[str, list[Candidate]] = {role: [] for role in ROLES}
     for one in found.drawn:
         by_role[_role(found, one)].append(one)
+    known = {role: [one for one in of_role if one.accuracy is not None] for role, of_role in by_role.items()}
     accuracy = Axis("accuracy on validation images (%)", *accuracy_limits(
-        [*by_role["on the front"], *by_role["winner"]], [*by_role["dominated"], *by_role["made by hand"]],
-        [*by_role["stopped"], *by_role["over a budget"]]), format=lambda value: f"{100 * value:.4g}")
+        known["on the front"] + known["winner"], known["dominated"] + known["made by hand"],
+        known["stopped"] + known["over a budget"]), format=lambda value: f"{100 * value:.4g}")
     strip = AREA.floor + STRIP / 2
     frames = [horizontal_frame(
         AREA, cost.axis, _budget(cost), _stairs(found, cost, accuracy), display="none" if index else None,

@@ -1,6 +1,7 @@
 """The report of a run: one HTML file that needs no network."""
 
 import base64
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from importlib import resources
@@ -21,9 +22,23 @@ from nas.report.html.progress import curves_section, growth_section
 from nas.report.html.trust import trust_section
 from nas.report.measured import accuracy_text, latency_text
 
+LARGEST_BYTES = 2_000_000
+FEWEST = 10  # networks, which a page has whatever its size
+
+Figure = tuple[str, Content, str]  # its name, its value, and more about it
+
 
 def report(found: Findings) -> bytes:
-    """Returns the report of a run as an HTML file in UTF-8."""
+    """Returns the report of a run as an HTML file in UTF-8, of no more networks than `LARGEST_BYTES` have room for."""
+    content = _page(found)
+    while len(content) > LARGEST_BYTES and found.most > FEWEST:
+        share = 0.9 * LARGEST_BYTES / len(content)
+        found = dataclasses.replace(found, most=max(FEWEST, int(share * len(found.drawn))))
+        content = _page(found)
+    return content
+
+
+def _page(found: Findings) -> bytes:
     style, script = (Markup(_resource(name)) for name in ("style.css", "script.js"))
     policy = (f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
               "base-uri 'none'; form-action 'none'")  # so that no text of a run could ever do anything
@@ -61,42 +76,44 @@ def _sections(found: Findings) -> Iterator[tuple[str, str, Markup]]:
 
 def _summary(found: Findings) -> Markup:
     """Returns the figures that a decision begins with."""
-    best, eligible = found.winner, sum(one.eligible for one in found.networks)
-    figures: list[tuple[str, Content, str]] = []
-    if best is None:
-        figures.append(("winner", "none yet", f"{found.budgets}"))
-    else:
-        figures.append(("winner's accuracy on validation", f"{accuracy_text(best.accuracy)} %",
-                        f"trial {best.trial}" + (f", 95 % interval {_ends(best.accuracy_ci)}" if best.accuracy_ci else "")))
-        if best.latency_ms:
-            figures.append((f"its latency on {found.config.targets[0]}", f"{latency_text(best.latency_ms)} ms",
-                            f"budget: {found.budgets}"))
-    figures.append(("front", len(found.front), f"of {len(found.networks)} networks; {eligible} within the budgets and "
-                    "fully trained"))
-    by_hand = max((one.accuracy or 0 for one in found.networks if one.by_hand and one.eligible), default=None)
-    if by_hand is not None:
-        figures.append(("best made by hand", f"{accuracy_text(by_hand)} %", "a published network that fills the budget, "
-                        "on the same images"))
-    if found.resolved.easy_accuracy is not None:
-        figures.append(("logistic regression", f"{accuracy_text(found.resolved.easy_accuracy)} %", "on the same images"))
+    easy, open_trials = found.resolved.easy_accuracy, sum(
+        one.outcome in (Outcome.RUNNING, Outcome.WAITING) for one in found.told)
+    eligible = sum(one.eligible for one in found.networks)
+    by_hand = [one.accuracy or 0.0 for one in found.networks if one.by_hand and one.eligible]
+    figures = [*_winner(found),
+               ("front", len(found.front), f"of {len(found.networks)} networks, of which {eligible} are within the "
+                "budgets and fully trained")]
+    if by_hand:
+        figures.append(("best made by hand", f"{accuracy_text(max(by_hand))} %", "a published network that fills the "
+                        "budget, on the same images"))
+    if easy is not None:
+        figures.append(("logistic regression", f"{accuracy_text(easy)} %", "on the same images"))
     figures += [_verdict(name, exported.certificate) for name, exported in found.exports.items()] or [
         ("certificate", "none yet", "nothing is exported")]
-    open_trials = sum(one.outcome in (Outcome.RUNNING, Outcome.WAITING) for one in found.told)
-    return element("div", element("dl", [element("div", element("dt", name), element("dd", element("strong", value), element(
-        "small", more))) for name, value, more in figures], class_="figures"),
-        element("p", f"The search had not ended when this was written: {open_trials} trials are open.", class_="note")
+    entries = [element("div", element("dt", name), element("dd", element("strong", value), element("small", more)))
+               for name, value, more in figures]
+    return element("div", element("dl", entries, class_="figures"), element(
+        "p", f"The search had not ended when this was written: {open_trials} trials are open.", class_="note")
         if open_trials else None)
 
 
-def _verdict(name: str, certificate: Certificate) -> tuple[str, Content, str]:
+def _winner(found: Findings) -> Iterator[Figure]:
+    best = found.winner
+    if best is None:
+        yield "winner", "none yet", f"within {found.budgets}"
+        return
+    interval = f", 95 % interval {' to '.join(map(accuracy_text, best.accuracy_ci))}" if best.accuracy_ci else ""
+    yield "winner's accuracy on validation", f"{accuracy_text(best.accuracy)} %", f"trial {best.trial}{interval}"
+    if best.latency_ms:
+        yield (f"its latency on {found.config.targets[0]}", f"{latency_text(best.latency_ms)} ms",
+               f"budgets: {found.budgets}")
+
+
+def _verdict(name: str, certificate: Certificate) -> Figure:
     accuracy = certificate["accuracy"]
     words = [name, *([f"trial {certificate['trial']}"] if "trial" in certificate else []),
              *([f"{accuracy_text(accuracy['test'])} % of the test images"] if accuracy else [])]
     return "certificate", certificate["verdict"], ", ".join(words)
-
-
-def _ends(interval: tuple[float, float]) -> str:
-    return " to ".join(accuracy_text(end) for end in interval)
 
 
 def _resource(name: str) -> str:

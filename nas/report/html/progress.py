@@ -39,6 +39,8 @@ def growth(found: Findings) -> list[Growth]:
     Up to the accuracy of guessing and up to the budget; without one, up to the largest cost within the budgets.
     """
     names = found.config.objectives
+    if found.winner is None:
+        return []
     ended = sorted((one for one in found.candidates if one.eligible and one.duplicate_of is None),
                    key=lambda one: (one.ended.timestamp() if one.ended else 0.0, one.trial))
     points = [[OBJECTIVES[name](one) for name in names] for one in ended]
@@ -60,7 +62,7 @@ def growth_section(found: Findings) -> Markup:
     """Returns the hypervolume of the front over the trials."""
     grown = growth(found)
     if not grown:
-        return element("p", "There is no front yet, so it has no hypervolume.")
+        return element("p", "No network has been found yet that is better than guessing within the budgets.")
     last, final = max(one.trial for one in found.told), grown[-1]
     across = Axis("trial", 0, max(1, last), format=lambda value: f"{value:g}")
     up = Axis("hypervolume (% of the last)", 0, 1.04, format=lambda value: f"{100 * value:.0f}")
@@ -78,9 +80,9 @@ def growth_section(found: Findings) -> Markup:
                f"it grew last with trial {final.trial} after {format_duration(final.spent_s)}; the search has "
                f"made {last + 1} trials in {format_duration(seconds_spent(found.told))}. Hypervolume is counted "
                f"from the accuracy of guessing{', ' if limits else ''}{', '.join(limits)}.")
-    return element("figure", drawing(AREA, "growth", "hypervolume of the front over the trials", vertical_frame(AREA, up),
-                                     horizontal_frame(AREA, across), path(points, "line", steps=True), dots),
-                   element("figcaption", caption))
+    return element("figure", drawing(
+        AREA, "growth", "hypervolume of the front over the trials", vertical_frame(AREA, up),
+        horizontal_frame(AREA, across), path(points, "line", steps=True), dots), element("figcaption", caption))
 
 
 def curves_section(found: Findings) -> Markup:

@@ -85,11 +85,12 @@
       reach(next);
       next.focus();
     });
-    picture.addEventListener("focusin", (event) => {
+    const around = picture.parentElement;  // a drawing that listens for the focus would be a stop of the tab key
+    around.addEventListener("focusin", (event) => {
       const mark = event.target.closest("a.mark");
       if (mark && mark.matches(":focus-visible")) show(mark, ...middle(mark));
     });
-    picture.addEventListener("focusout", hide);
+    around.addEventListener("focusout", hide);
     picture.addEventListener("pointermove", (event) => {
       const mark = event.target.closest("a.mark");
       if (mark) show(mark, event.clientX, event.clientY); else hide();
