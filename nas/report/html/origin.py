@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from nas.export.certificate import Certificate, Exported, latencies_of
@@ -12,7 +11,7 @@ from nas.report.command import command_of
 from nas.report.html.findings import Findings
 from nas.report.html.markup import Content, Markup, element, table
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
-from nas.run.environment import lasting
+from nas.run.environment import environment, lasting
 
 LEADING = ("written", "platform", "processor", "cores", "python", "paretonas")
 
@@ -80,9 +79,9 @@ def _timings(certificate: Certificate) -> Markup:
                  "timings in fresh processes")
 
 
-def provenance_section(found: Findings, version: str) -> Markup:
+def provenance_section(found: Findings) -> Markup:
     """Returns the command that repeats the search, its data, its machine, its versions and its configuration."""
-    resolved = found.resolved
+    resolved, now = found.resolved, environment()
     facts: list[tuple[str, Content]] = [
         ("data", found.config.data), ("fingerprint of the data", resolved.data_fingerprint),
         ("split", resolved.data_split),
@@ -90,7 +89,7 @@ def provenance_section(found: Findings, version: str) -> Markup:
         ("budgets", str(found.budgets)), ("evaluator", found.config.evaluator), ("strategy", found.config.strategy),
         ("seed", found.config.seed), ("workers", found.config.workers),
         ("space", element("details", element("summary", found.config.space), element("code", resolved.space))),
-        ("this report", f"of {found.name}, written by paretonas {version}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")]
+        ("this report", f"of {found.name}, written by paretonas {now.get('paretonas', '')}, {_moment(now['written'])}")]
     exact = (" Candidates are asked for in the same order given the same measurements; latencies are measured anew, so "
              "that a repetition may part from this run where a timing decides."
              if found.config.workers == 1 else " With several workers, what is proposed depends on which training ends "

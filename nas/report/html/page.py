@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from importlib import resources
 
-from nas import __version__
 from nas.export.certificate import Certificate
 from nas.problem.candidate import Outcome
 from nas.report.html.candidates import blocks_data, candidate_section
@@ -70,7 +69,7 @@ def _sections(found: Findings) -> Iterator[tuple[str, str, Markup]]:
     yield "importance", "Importance of the choices", importance_section(important)
     yield "outcomes", "What became of the candidates", outcome_section(found)
     yield "trust", "How far the numbers can be trusted", trust_section(found)
-    yield "provenance", "Provenance", provenance_section(found, __version__)
+    yield "provenance", "Provenance", provenance_section(found)
     yield "all", "All networks", candidate_section(found)
 
 

@@ -18,7 +18,7 @@ def repeated(config, monkeypatch):
     """Returns the configuration that the command line makes of a command."""
     made = []
     monkeypatch.setenv(TUNABLES, os.environ.get(TUNABLES, ""))  # so that the process is not replaced
-    monkeypatch.setattr(search, "_search", lambda config, path: made.append(config))
+    monkeypatch.setattr(search, "_search", lambda config, *others: made.append(config))
     app(shlex.split(command_of(config))[1:], standalone_mode=False)
     return made[0]
 

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import select
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from search_spaces import Space
 
 SPACE = Space.parse("scale_w0.5/1+in_r28_c1+conv_k3_c16/24_s2_relu6+mb_k3/5_e3_c16_s1_se0_relu_x1/2+head_c128_relu_n10")
 RESOLVED = Resolved(SPACE.text, 28, 1, 10, "0123456789abcdef", "validation: as given", 0.09, easy_accuracy=0.8)
+PATIENCE_S = 120  # for an answer, on a machine that has other things to do
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -109,6 +111,7 @@ class Browser:
 
     def receive(self):
         while b"\0" not in self.left:
+            assert select.select([self.answers], [], [], PATIENCE_S)[0], "the browser does not answer"
             more = os.read(self.answers.fileno(), 1 << 20)
             assert more, "the browser has ended"
             self.left += more

@@ -20,8 +20,10 @@ def test_an_axis_holds_all_values_and_few_round_ticks_in_their_order(values):
     assert 1 <= len(ticks) <= 7
     assert ticks == sorted(set(ticks))
     assert all(axis.low * 0.999 <= tick <= axis.high * 1.001 for tick in ticks)
-    digits = [f"{tick:e}".partition("e")[0].rstrip("0").replace(".", "") for tick in ticks]
-    assert all(len(each) <= 3 for each in digits)
+    if not axis.logarithmic and len(ticks) > 1:
+        step = (ticks[-1] - ticks[0]) / (len(ticks) - 1)
+        assert f"{step:.3e}"[:5] in ("1.000", "2.000", "5.000")
+        assert [tick / step for tick in ticks] == pytest.approx([round(tick / step) for tick in ticks])
 
 
 @pytest.mark.parametrize(("values", "logarithmic"), [((0.1, 0.2), False), ((0.1, 5.0), True)])
