@@ -26,7 +26,7 @@ from evaluators.runtimes import is_remote, parse_target, runtime_of
 from nas.run.config import SearchConfig
 from nas.strategies import STRATEGIES
 from nas.strategies.loading import module_of, place_of
-from search_spaces.errors import require
+from search_spaces.errors import InvalidInput
 
 SCRIPT = "__main__"
 EVALUATOR, STRATEGY, TARGET = "evaluator", "strategy", "target"
@@ -91,8 +91,9 @@ def require_trusted(path: Path, identity: str, code: Collection[Code], trust: Tr
     known = _remembered(identity)
     trusted = (EVALUATOR, STRATEGY, TARGET) if trust is True else trust or ()
     unknown = [one for one in code if one.field not in trusted and (one not in known or one.lies_in(path))]
-    require(not unknown, "what a file names is run if you have begun it here, and else with `--trust`, but "
-            f"'{path}' names {' and '.join(map(str, unknown))}")
+    if unknown:  # all of it is shown, however long it is
+        raise InvalidInput("what a file names is run if you have begun it here, and else with `--trust`, but "
+                           f"'{path}' names", f" {' and '.join(map(str, unknown))}")
     remember(path, identity, code)
 
 
@@ -105,7 +106,7 @@ def remember(path: Path, identity: str, code: Collection[Code]) -> None:
 
 def identity_of(*facts: Any) -> str:
     """Returns the identity of what these facts tell apart from all others."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _imported(field: str, path: str, own: Collection[str]) -> tuple[Code, ...]:
