@@ -108,7 +108,7 @@ class RunDirectory:
 
     @property
     def identity(self) -> str:
-        """What tells the run from all others, wherever its directory is: when and on what machine it was begun."""
+        """The identity of the run, wherever its directory is: by the time and the machine that it was begun on."""
         return identity_of("run", self._content.get("environment"))
 
     @property

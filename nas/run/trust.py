@@ -37,7 +37,7 @@ Trust = bool | Collection[str]  # whether code is trusted that is not known, or 
 
 @dataclass(frozen=True)
 class Code:
-    """What a file names that would be run.
+    """A piece of code that a file names.
 
     Attributes:
         field: the field of a configuration that names it.
@@ -80,7 +80,7 @@ def given_in_python(config: SearchConfig) -> tuple[str, ...]:
 
 
 def require_trusted(path: Path, identity: str, code: Collection[Code], trust: Trust = False) -> None:
-    """Raises `InvalidInput` for code that is neither known nor trusted; what is trusted is known from then on.
+    """Raises `InvalidInput` for code that is neither known nor trusted; trusted code is known from then on.
 
     Args:
         path: the directory or file that names it.
@@ -98,14 +98,14 @@ def require_trusted(path: Path, identity: str, code: Collection[Code], trust: Tr
 
 
 def remember(path: Path, identity: str, code: Collection[Code]) -> None:
-    """Keeps in mind that this user has begun here with code that a directory or file names, but for what lies in it."""
+    """Makes code known that a directory or file names and this user has begun with here, unless it lies in that."""
     known = _remembered(identity)
     if new := {one for one in code if one.place and not one.lies_in(path)} - known:
         _storage().write(identity, json.dumps(sorted(map(astuple, known | new))).encode())
 
 
 def identity_of(*facts: Any) -> str:
-    """Returns the identity of what these facts tell apart from all others."""
+    """Returns the identity of a directory or file that some facts tell apart from all others."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 

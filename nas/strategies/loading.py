@@ -177,7 +177,7 @@ def _is_of(directory: str, top: str) -> bool:
 
 
 def _place(spec: ModuleSpec | None) -> str:
-    """Returns the file of a module, or the folders of one that has none."""
+    """Returns the file of a module, or else its folders; empty for neither."""
     if spec is None:
         return ""
     return (spec.origin if spec.has_location else os.pathsep.join(spec.submodule_search_locations or ())) or ""

@@ -121,7 +121,7 @@ def test_what_a_command_would_not_run_is_not_asked_for(arguments, named, foreign
 
 @pytest.mark.parametrize("arguments", [
     ("pareto", "run"), ("pareto", "run", "--json", "--csv", "front.csv", "--png", "front.png"), ("show", "run"),
-    ("show", "run", "--trial", "0")])
+    ("show", "run", "--trial", "0"), ("report", "run", "--out", "report.html")])
 def test_a_command_that_reads_asks_nothing_and_runs_nothing(arguments, foreign, project, nas):
     status, _, err = nas(*arguments)
     assert (status, err) == (0, "")
