@@ -12,6 +12,7 @@ from search_spaces.numbers import make_plain
 
 AUGMENTATIONS = ("none", "shift", "shift-flip")
 COMPILE = AUTO, BLOCKS, NETWORK = "auto", "blocks", "network"  # what is compiled at a time
+MOST_EPOCHS, MOST_BATCH, MOST_SEED = 10**6, 2**16, 2**32 - 1
 FINAL_EPOCHS = 20  # of the training of an export
 
 
@@ -60,6 +61,9 @@ class Recipe:
         require(self.epochs >= 0, f"`epochs` must not be negative, but got {self.epochs}")
         require(self.batch >= 1, f"`batch` must be at least 1, but got {self.batch}")
         require(self.seed >= 0, f"`seed` must not be negative, but got {self.seed}")
+        for name, most in (("epochs", MOST_EPOCHS), ("batch", MOST_BATCH), ("seed", MOST_SEED)):
+            value = getattr(self, name)
+            require(value <= most, f"`{name}` must be at most {most}, but got {value}")
         if self.augmentation not in AUGMENTATIONS:
             raise unknown("augmentation", self.augmentation, AUGMENTATIONS)
         if self.compile not in COMPILE:

@@ -97,6 +97,11 @@ def parse_table(text: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
 def read_text(path: Path, most_bytes: int, errors: str = "strict") -> str:
     """Returns the text of a file; raises `InvalidInput` if it has more than so many bytes, of which no more is read."""
     with path.open("rb") as file:
-        content = file.read(most_bytes + 1)
+        return read_bytes(file, most_bytes).decode(errors=errors)
+
+
+def read_bytes(file: io.BufferedIOBase, most_bytes: int) -> bytes:
+    """Returns all that is in an open file; raises `InvalidInput` if that is more than so many bytes."""
+    content = file.read(most_bytes + 1)
     require(len(content) <= most_bytes, f"it has more than {most_bytes:,} bytes")
-    return content.decode(errors=errors)
+    return content

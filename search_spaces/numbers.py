@@ -4,6 +4,7 @@ import dataclasses
 from decimal import Decimal
 from typing import Any
 
+MOST_DIGITS = 9
 WHOLE = (int, int | None, tuple[int, ...])  # types of fields
 
 
@@ -19,6 +20,15 @@ def plain(value: Any, whole: bool = False) -> Any:
         return type(value)(plain(one, whole) for one in value)
     scalar = value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
     return int(scalar) if whole and isinstance(scalar, float) and scalar.is_integer() else scalar
+
+
+def is_whole(text: str) -> bool:
+    """Tells whether a text is a whole number below 1e9, as settings are.
+
+    >>> is_whole("12"), is_whole("-1"), is_whole("9" * 5000)
+    (True, False, False)
+    """
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def rounded(value: int, digits: int) -> str:

@@ -9,10 +9,13 @@ import csv
 import gzip
 import hashlib
 import json
+import math
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +26,12 @@ from evaluators.evaluator import Fidelity
 from evaluators.latency import Latency, Precision
 from evaluators.machine.files import at_home
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput, require, unknown
+from search_spaces.documents import MOST_CSV_BYTES, parse_table, read_bytes, refused
+from search_spaces.errors import require, unknown
 from search_spaces.search_space import Assignment, Trial, Value
 
 PREFIX = "table:"
+GZIP = b"\x1f\x8b"  # the first bytes of a compressed file
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,20 +169,17 @@ def load_table(data: str) -> Table:
         raise unknown("table", name, TABLES)
     file = file or OWN.get(name, "")
     require(bool(file), f"a table is given as {PREFIX}{name}:FILE, but got '{data}'")
-    try:
+    with refused(f"the file must be that of {name}, but '{file}' is not", csv.Error, zlib.error):
         path = at_home(file)
         return _load(name, path, path.stat().st_mtime_ns)
-    except OSError as error:
-        raise InvalidInput(f"a table must be readable, but got '{file}': {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
-        raise InvalidInput(f"the file must be that of {name}, but '{file}' is not: {type(error).__name__}: {error}"
-                           ) from None
 
 
 @lru_cache(maxsize=8)
 def _load(name: str, file: Path, modified_ns: int) -> Table:
     """Returns a table; kept, since making its networks takes seconds."""
-    table = TABLES[name](name, file.read_bytes())
+    with file.open("rb") as opened:
+        content = gzip.GzipFile(fileobj=opened) if opened.peek(2)[:2] == GZIP else opened
+        table = TABLES[name](name, read_bytes(content, MOST_CSV_BYTES))
     require(table.space.size > 0, "a table has networks")
     return table
 
@@ -189,7 +191,8 @@ def _macro(name: str, content: bytes) -> Table:
     def key(assignment: Mapping[str, Value]) -> str:
         return canonical_macro_key("".join(str(assignment[layer]) for layer in layers))
 
-    found = {key: row["mean_acc"] / 100 for key, row in json.loads(content).items() if key == canonical_macro_key(key)}
+    found = {key: _share(row["mean_acc"], f"'{key}'") for key, row in json.loads(content).items()
+             if key == canonical_macro_key(key)}
     ids = {key: nas_bench_macro(key).id for key in found}
     space = TableSpace(name, dict.fromkeys(layers, (0, 1, 2)), lambda assignment: nas_bench_macro(key(assignment)),
                        lambda assignment: dict(zip(layers, map(int, key(assignment)), strict=True)),
@@ -202,18 +205,18 @@ def _accel(name: str, content: bytes) -> Table:
 
     Networks whose latency was not measured are left out. Source: Ahmad et al. 2024, section 3.
     """
-    if content[:2] == b"\x1f\x8b":
-        content = gzip.decompress(content)
-    rows = [row for row in csv.DictReader(content.decode().splitlines()) if row["zcu102_latency_mean"]]
     names = [f"block{block}_{option}" for block in range(7) for option in ("e", "k", "l", "se")]
-    parameters = {name: tuple(sorted({int(row[name]) for row in rows})) for name in names}
+    rows = [(line, row) for line, row in parse_table(content.decode(), [*names, "val_top1", "zcu102_latency_mean"])
+            if row["zcu102_latency_mean"]]
+    parameters = {name: tuple(sorted({int(row[name]) for _, row in rows})) for name in names}
     members, accuracies, latencies_ms = {}, {}, {}
-    for row in rows:
+    for line, row in rows:
         assignment: Assignment = {name: int(row[name]) for name in names}
         architecture = accel_nasbench(assignment)
         members[architecture.id] = assignment
-        accuracies[architecture.id] = float(row["val_top1"]) / 100
-        latencies_ms[architecture.id] = float(row["zcu102_latency_mean"])
+        accuracies[architecture.id] = _share(row["val_top1"], f"line {line}")
+        latencies_ms[architecture.id] = latency_ms = float(row["zcu102_latency_mean"])
+        require(0 < latency_ms < math.inf, f"a latency is positive and finite, but line {line} has {latency_ms:g} ms")
     space = TableSpace(name, parameters, accel_nasbench, dict, members)
     return Table(space, _stand_in(name, content, 224, 1000), accuracies, latencies_ms)
 
@@ -223,17 +226,25 @@ def _learning_curves(name: str, content: bytes) -> Table:
     space = LEARNING_CURVES.bind(14, 1, 10)
     curves: dict[str, list[list[float]]] = {}
     members: dict[str, Assignment] = {}
-    for row in csv.DictReader(content.decode().splitlines()):
+    for line, row in parse_table(content.decode(), ["architecture", "accuracy_1"]):
         architecture = Architecture.parse(row["architecture"])
         assignment = space.encode(architecture)
         require(assignment is not None, f"the networks of {name} are of its space, but got {architecture.text}")
         members[architecture.id] = dict(assignment or {})
-        curves.setdefault(architecture.id, []).append([float(row[key]) for key in row if key.startswith("accuracy_")])
+        curves.setdefault(architecture.id, []).append(
+            [_share(row[key], f"line {line}", 1) for key in row if key.startswith("accuracy_")])
     arrays = {member: np.array(rows) for member, rows in curves.items()}
     require(len({rows.shape for rows in arrays.values()}) <= 1, "all networks have as many trainings, of equal epochs")
     return Table(TableSpace(name, space.parameters, space.decode, space.active, members),
                  _stand_in(name, content, 14, 10, channels=1),
                  {member: float(rows[:, -1].mean()) for member, rows in arrays.items()}, {}, arrays)
+
+
+def _share(value: Any, where: str, whole: int = 100) -> float:
+    """Returns an accuracy as a share; raises `InvalidInput` for one that is not between 0 and the whole."""
+    share = float(value) / whole
+    require(0 <= share <= 1, f"an accuracy lies between 0 and {whole}, but {where} has {value}")
+    return share
 
 
 def _stand_in(name: str, content: bytes, resolution: int, classes: int, channels: int = 3) -> Dataset:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from evaluators.datasets.arrays import parts_of_arrays
 from evaluators.datasets.dataset import Parts
+from evaluators.machine.memory import physical_bytes
+from search_spaces.documents import refused
 from search_spaces.errors import InvalidInput, require
 
 _FILES = {
@@ -18,6 +20,7 @@ _FILES = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 _UINT8 = 0x08
+MOST_DEFLATED = 1032  # bytes that one of a .gz file may become
 
 
 def is_idx_folder(folder: Path) -> bool:
@@ -46,28 +49,25 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     Raises:
         InvalidInput: wrong magic number, or a file that is shorter or longer than its dimensions say.
     """
-    content = _content(path)
-    magic, expected = content[:4], bytes([0, 0, _UINT8, dimensions])
-    require(magic == expected, f"an IDX file with {dimensions} dimensions must begin with 0x{expected.hex()}, but "
-            f"'{path}' begins with 0x{magic.hex()}")
+    expected = bytes([0, 0, _UINT8, dimensions])
     header = 4 + 4 * dimensions
-    require(len(content) >= header, f"an IDX file must have a header of {header} bytes, but '{path}' ends after "
-            f"{len(content)}")
-    shape = struct.unpack(f">{dimensions}I", content[4:header])
-    length = len(content) - header
-    require(length == math.prod(shape), f"an IDX file must be as long as its dimensions say, but '{path}' has "
-            f"{length:,} bytes for {' x '.join(map(str, shape))}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-
-
-def _content(path: Path) -> bytes:
-    if path.suffix != ".gz":
-        return path.read_bytes()
-    try:
-        with gzip.open(path) as file:
-            return file.read()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InvalidInput(f"a .gz file must be intact, but '{path}' is not: {error}") from None
+    compressed = path.suffix == ".gz"
+    with refused(f"a file of images or labels must be intact, but '{path}' is not", zlib.error), (
+            gzip.open(path) if compressed else path.open("rb")) as file:
+        begin = file.read(header)
+        require(begin[:4] == expected, f"an IDX file with {dimensions} dimensions must begin with 0x{expected.hex()}, "
+                f"but it begins with 0x{begin[:4].hex()}")
+        require(len(begin) == header, f"an IDX file must have a header of {header} bytes, but it ends after "
+                f"{len(begin)}")
+        shape = struct.unpack(f">{dimensions}I", begin[4:])
+        size = math.prod(shape)
+        most = path.stat().st_size * (MOST_DEFLATED if compressed else 1)
+        require(size <= physical_bytes(), f"{' x '.join(map(str, shape))} bytes do not fit into the memory")
+        content = file.read(min(size, most) + 1)
+        require(len(content) == size, f"an IDX file must be as long as its dimensions say, but it has "
+                f"{'more than ' * (len(content) > size)}{min(len(content), size):,} bytes for "
+                f"{' x '.join(map(str, shape))}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _existing(folder: Path, name: str) -> Path:

@@ -1,5 +1,6 @@
 """Image files: which files are images, and their pixels as square arrays of bytes. Pillow is imported when needed."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluators.datasets.depth import scaling_line, to_bytes
-from evaluators.datasets.resizing import choose_resolution, square
+from evaluators.datasets.resizing import blank, choose_resolution, square
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # in which no file can run code or another program
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm",
             ".pbm", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".tga", ".ico", ".psd")  # of files meant as images
+MOST_PIXELS = 50 * 10**6  # of an image, of which the header is read first
 BACKGROUND = 128  # grey, on which neither black shapes nor white ones vanish
 
 
@@ -54,7 +56,7 @@ def is_image(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with Image.open(path, formats=FORMATS):
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS):
             return True
     except Exception:  # on other files Pillow fails in any way
         return False
@@ -74,7 +76,7 @@ def read_images(files: Mapping[str, Sequence[Path]], resolution: int | None) -> 
     depth = (min(seen.deep), max(seen.deep)) if seen.deep else (0.0, 65535.0)
     pixels, blended = {}, False
     for part, paths in files.items():
-        pixels[part] = np.zeros((len(paths), chosen, chosen, len(mode)), np.uint8)
+        pixels[part] = blank(len(paths), chosen, len(mode))
         for path, array in zip(paths, pixels[part], strict=True):
             if path not in broken:
                 with _noting(path, broken), _open(path) as opened:
@@ -129,12 +131,16 @@ def _deep_values(image: "Image") -> NDArray[Any]:
 def _open(path: Path) -> Iterator["Image"]:
     from PIL import Image, UnidentifiedImageError
 
-    try:
-        opened = Image.open(path, formats=FORMATS)
-    except UnidentifiedImageError:  # whose text has the whole path
-        raise ValueError("its content is of none of these formats") from None
-    with opened as image:
-        yield image
+    with warnings.catch_warnings(action="ignore"):  # what is wrong with a file is said once, by us
+        try:
+            opened = Image.open(path, formats=FORMATS)
+        except UnidentifiedImageError:  # whose text has the whole path
+            raise ValueError("its content is of none of these formats") from None
+        with opened as image:
+            pixels = image.width * image.height
+            if pixels > MOST_PIXELS:
+                raise ValueError(f"it has {pixels / 1e6:,.0f} megapixels, more than {MOST_PIXELS / 1e6:.0f}")
+            yield image
 
 
 @contextmanager

@@ -1,16 +1,13 @@
 """Data sets in one `.npz` file: images and labels of each part, and perhaps the names of the classes."""
 
 import re
-import zipfile
-import zlib
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO
 
 from evaluators.datasets.arrays import named_classes, parts_of_arrays
 from evaluators.datasets.dataset import PART_NAMES, Parts
+from evaluators.machine.archives import DAMAGED, array_names, read_arrays
+from search_spaces.documents import refused
 from search_spaces.errors import InvalidInput, require, unknown
 
 _KINDS = {"x": "x", "images": "x", "image": "x", "y": "y", "labels": "y", "label": "y"}
@@ -34,8 +31,11 @@ def read_npz(file: Path | IO[bytes], where: str) -> Parts:
             `parts_of_arrays`.
     """
     given: dict[str, str] = {}  # for each of our names the one in the file
-    arrays = _load(file, where)
-    for name in arrays:
+    rule = f"a .npz file must be an intact archive of named arrays, none of them pickled, but '{where}' is not"
+    with refused(rule, *DAMAGED):
+        names = array_names(file)
+        require(bool(names), "it has none")
+    for name in names:
         own = _own_name(name, where)
         require(own not in given,
                 f"a .npz file must hold one array of each kind, but '{where}' has {given.get(own)} and {name}")
@@ -44,6 +44,8 @@ def read_npz(file: Path | IO[bytes], where: str) -> Parts:
     missing = [key for keys in parts.values() for key in keys if key not in given]
     require(not missing, f"a .npz file must hold {', '.join(key for keys in parts.values() for key in keys)}, but "
             f"'{where}' lacks {', '.join(missing)}")
+    with refused(rule, *DAMAGED):
+        arrays = read_arrays(file, names)
     read = parts_of_arrays({part: (arrays[given[images]], arrays[given[labels]])
                             for part, (images, labels) in parts.items()}, where)
     return named_classes(read, arrays[given["classes"]], where) if "classes" in given else read
@@ -63,17 +65,3 @@ def _own_name(name: str, where: str) -> str:
     if alike:
         raise unknown(f"array in '{where}'", name, alike)
     raise InvalidInput(f"unknown array in '{where}' '{name}'; known: {', '.join([*known, *_CLASSES])}")
-
-
-def _load(file: Path | IO[bytes], where: str) -> dict[str, NDArray[Any]]:
-    arrays = {}
-    try:
-        archive = np.load(file, allow_pickle=False)
-        if isinstance(archive, np.lib.npyio.NpzFile):
-            with archive:
-                arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
-        pass  # encrypted and exotic archives are RuntimeErrors; numpy's own words would advise to unpickle
-    require(bool(arrays) and all(isinstance(array, np.ndarray) for array in arrays.values()),
-            f"a .npz file must be an intact archive of named arrays, none of them pickled, but '{where}' is not")
-    return arrays

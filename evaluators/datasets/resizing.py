@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluators.datasets.dataset import Parts, Split
+from evaluators.machine.memory import physical_bytes
+from search_spaces.blocks.conventions import MOST_PIXELS
 from search_spaces.errors import require
 
 if TYPE_CHECKING:
@@ -23,9 +25,18 @@ def choose_resolution(sizes: set[tuple[int, int]], requested: int | None) -> int
     """
     require(requested is None or requested >= 1, f"`resolution` must be at least 1 pixel, but got {requested}")
     if requested is not None:
+        require(requested <= MOST_PIXELS, f"`resolution` must be at most {MOST_PIXELS} pixels, but got {requested}")
         return requested
     (first, second), *others = sizes
     return first if first == second and not others else DEFAULT_RESOLUTION
+
+
+def blank(count: int, resolution: int, channels: int) -> NDArray[np.uint8]:
+    """Returns so many images of zeros; raises `InvalidInput` if they do not fit into the memory of this machine."""
+    size = count * resolution**2 * channels
+    require(size <= physical_bytes(), f"images must fit into the memory, but {count:,} of {resolution} pixels take "
+            f"{size / 1e9:,.0f} GB")
+    return np.zeros((count, resolution, resolution, channels), np.uint8)
 
 
 def square(image: "Image", resolution: int) -> "Image":
@@ -56,7 +67,7 @@ def _square_arrays(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uin
         return images
     from PIL import Image
 
-    result = np.empty((len(images), resolution, resolution, images.shape[3]), np.uint8)
+    result = blank(len(images), resolution, images.shape[3])
     for image, fitted in zip(images, result, strict=True):
         for channel in range(images.shape[3]):  # alone, since Pillow has no images of two channels
             fitted[..., channel] = np.asarray(square(Image.fromarray(image[..., channel]), resolution))

@@ -48,5 +48,10 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def physical_bytes() -> int:
+    """Returns the bytes of memory that this machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def _is_glibc() -> bool:
     return platform.libc_ver()[0] == "glibc"

@@ -7,7 +7,6 @@ then matched with the layers of our program, each kind (kernels, batch norms) by
 
 import re
 import shlex
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluators.machine.archives import DAMAGED, read_arrays
 from evaluators.networks.weights import Weights, read_tensors
 from search_spaces.architecture import Architecture
+from search_spaces.documents import refused
 from search_spaces.errors import InvalidInput, unknown
 from search_spaces.layers import BatchNorm, Convolution, Dense
 from search_spaces.program import Operation, Program
@@ -273,12 +274,9 @@ def read_reference(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InvalidInput: no readable npz file with the arrays `images` and `logits` of as many rows.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            images, logits = np.asarray(file["images"], np.float32), np.asarray(file["logits"], np.float32)
-    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InvalidInput(f"a reference must be an npz file with `images` and `logits`, but got '{path}': {error}"
-                           ) from None
+    with refused(f"a reference must be an npz file with `images` and `logits`, but got '{path}'", *DAMAGED):
+        arrays = read_arrays(path, ("images", "logits"))
+        images, logits = (arrays[name].astype(np.float32) for name in ("images", "logits"))
     if images.ndim != 4 or logits.ndim != 2 or len(images) != len(logits) or not len(images):
         raise InvalidInput(f"a reference has images [B, H, W, C] and logits [B, classes], but '{path}' has "
                            f"{images.shape} and {logits.shape}")

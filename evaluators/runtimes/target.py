@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search_spaces.errors import InvalidInput, require, unknown
+from search_spaces.numbers import is_whole
 
 PRECISIONS = ("float32", "int8")
 UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ns": 1e-6}  # and the milliseconds of each
+MOST_CORES = 4096
 WRITTEN = re.compile(r"([^:\[]*)(?:\[([^]]*)\])?(?::(.*))?", re.DOTALL)
 
 
 def _number(name: str, text: str) -> int:
-    require(text.isascii() and text.isdigit(), f"`{name}` takes whole numbers, but got '{text}'")
+    require(is_whole(text), f"`{name}` takes whole numbers below 1e9, but got '{text}'")
     return int(text)
 
 
@@ -34,6 +36,7 @@ def _cores(name: str, text: str) -> tuple[int, ...]:
         first, dash, last = span.partition("-")
         ends = _number(name, first), _number(name, last if dash else first)
         require(ends[0] <= ends[1], f"`{name}` takes cores and spans such as 0-1+3, but got '{text}'")
+        require(ends[1] < MOST_CORES, f"`{name}` takes numbers of cores below {MOST_CORES}, but got '{text}'")
         cores += range(ends[0], ends[1] + 1)
     return tuple(cores)
 

@@ -74,16 +74,18 @@ def _failure(error: Exception) -> tuple[int, str]:
     """Returns the exit status and the line of an error."""
     from search_spaces.errors import InvalidInput
 
-    if hasattr(error, "format_message"):  # typer's own, whose classes differ between its versions
-        return 2, " ".join(error.format_message().split())
-    line = " ".join(str(error).split())
+    status, line, advice = 1, str(error), ""
     if isinstance(error, InvalidInput):
         return 2, line
-    if isinstance(error, OSError) and error.strerror:
-        return 2, f"{error.strerror}: '{error.filename2 or error.filename}'"
-    if isinstance(error, RuntimeError):
-        return 1, line
-    return 1, f"{type(error).__name__}: {line} (`nas --debug COMMAND ...` shows where)"
+    if hasattr(error, "format_message"):  # typer's own, whose classes differ between its versions
+        status, line = 2, error.format_message()
+    elif isinstance(error, OSError) and error.strerror:
+        status, line = 2, f"{error.strerror}: '{error.filename2 or error.filename}'"
+    elif isinstance(error, MemoryError):
+        line = f"what was asked for must fit into the memory, but it does not: {line or 'none is left'}"
+    elif not isinstance(error, RuntimeError):
+        line, advice = f"{type(error).__name__}: {line}", " (`nas --debug COMMAND ...` shows where)"
+    return status, str(InvalidInput(line, advice))  # short, and without control characters
 
 
 def _require_own_packages() -> None:

@@ -1,17 +1,21 @@
 """The display of a search in a terminal: lines worth keeping, and a live line beneath them."""
 
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 
 from nas.problem.candidate import Candidate
 from nas.report.measured import accuracy_text, latency_text
 from nas.report.table import front_report
 from nas.report.terminal import plot_front
 from nas.trials.tally import Tally
+from search_spaces.errors import visible
 
 if TYPE_CHECKING:
     from nas.api import Run
@@ -19,12 +23,37 @@ if TYPE_CHECKING:
 
 def console_on_stdout() -> Console:
     """Returns the console of a command, of 100 columns where stdout is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 100)
+    return _harmless(Console(width=None if sys.stdout.isatty() else 100, markup=False, emoji=False))
 
 
 def console_on_stderr() -> Console:
     """Returns the console of a command whose stdout takes a file."""
-    return Console(stderr=True)
+    return _harmless(Console(stderr=True, markup=False, emoji=False))
+
+
+def _harmless(console: Console) -> Console:
+    """Returns a console that shows control characters of what it prints, such as names of files, and obeys none."""
+    console.push_render_hook(_Escaping())
+    return console
+
+
+@dataclass(frozen=True)
+class _Visible:
+    """Something to print, with its control characters escaped."""
+
+    content: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self.content, options):
+            yield segment if segment.control else Segment("\n".join(map(visible, segment.text.split("\n"))),
+                                                          segment.style)
+
+
+class _Escaping(RenderHook):
+    """The hook of a console through which all goes that is printed."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Visible(one) for one in renderables]
 
 
 def print_front(run: "Run", console: Console) -> None:
@@ -47,7 +76,7 @@ class Terminal:
     def __init__(self, console: Console, trials: int | None = None) -> None:
         """Takes the console, and the number of candidates to be trained, if it is known."""
         self._trials = trials
-        self._progress = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20),
+        self._progress = Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(20),
                                   MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
                                   console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("starting", total=None, note="")

@@ -16,7 +16,8 @@ from evaluators.machine.files import write_whole
 from evaluators.recipe import Recipe
 from nas.measuring.survey import Progress
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput, require
+from search_spaces.documents import read_json, refused
+from search_spaces.errors import require
 
 OF, NETWORKS = "of", "networks"  # keys: data and recipe; network -> epochs -> accuracy and seconds for each seed
 RESAMPLES = 1000
@@ -148,11 +149,9 @@ def _content(record: Path) -> dict[str, Any]:
     """Returns the content of a record; none where there is no record yet."""
     if not record.exists():
         return {}
-    try:
-        content = json.loads(record.read_text(encoding="utf-8"))
+    with refused("a record of scores must be as `nas correlate` or `nas compare-spaces` has written it, but "
+                 f"'{record}' is not"):
+        content = read_json(record)
         networks = {text: {epochs: [[float(accuracy), float(seconds)] for accuracy, seconds in of_seeds]
                            for epochs, of_seeds in of.items()} for text, of in content[NETWORKS].items()}
         return {**content, OF: dict(content[OF]), NETWORKS: networks}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput("a record of scores must be as `nas correlate` or `nas compare-spaces` has written it, but "
-                           f"'{record}' is not: {type(error).__name__}: {error}") from None

@@ -23,6 +23,7 @@ from nas.problem.budgets import is_feasible
 from nas.problem.candidate import OBJECTIVES, Candidate, Outcome
 from nas.problem.pareto import hypervolume_contributions, ranks
 from search_spaces.errors import require
+from search_spaces.numbers import is_whole
 
 REDUCTION = 3  # one in so many continues
 
@@ -116,7 +117,7 @@ def parse_rungs(text: str) -> tuple[int, ...]:
     (1, 3)
     """
     numbers = text.split(",")
-    require(all(number.isdecimal() for number in numbers), f"rungs are written like 1,3, but got '{text}'")
+    require(all(map(is_whole, numbers)), f"rungs are written like 1,3, but got '{text}'")
     return tuple(map(int, numbers))
 
 

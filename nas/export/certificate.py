@@ -31,7 +31,8 @@ from nas.problem.quantities import QUANTITIES
 from nas.run.environment import environment
 from nas.run.trust import Code, commands_of, identity_of
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput, require
+from search_spaces.documents import MOST_JSON_BYTES, read_text, refused
+from search_spaces.errors import require
 
 CERTIFICATE = "certificate.json"
 VERDICTS = UNLIMITED, MET, PREDICTED, UNTIMED, MISSED, LOSES, DIFFERS = (
@@ -191,13 +192,10 @@ def read_export(directory: Path) -> Exported:
     """Returns an export; raises `InvalidInput` if it is none, or a file of it has changed since."""
     path = directory / CERTIFICATE
     require(path.is_file(), f"an export holds {CERTIFICATE}, but '{directory}' does not")
-    try:
-        certificate = from_json(path.read_bytes())
+    with refused(f"{CERTIFICATE} must be as an export has written it, but '{path}' is not"):
+        certificate = from_json(read_text(path, MOST_JSON_BYTES))
         files = [(each["file"], each["sha256"]) for entry in certificate["files"]
                  for each in (entry, entry.get("beside")) if each]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"{CERTIFICATE} must be as an export has written it, but '{path}' is not: "
-                           f"{type(error).__name__}: {error}") from None
     for name, expected in files:
         file = directory / name
         require(file.is_file() and digest(file) == expected, "a certificate is about the files that were exported with "
@@ -205,7 +203,7 @@ def read_export(directory: Path) -> Exported:
     return Exported(directory, certificate)
 
 
-def from_json(content: bytes) -> Certificate:
+def from_json(content: str | bytes) -> Certificate:
     """Returns a certificate as it was written.
 
     Raises:

@@ -22,7 +22,9 @@ from nas.export.trained import training_id
 from nas.problem.candidate import Candidate, distinct, winner
 from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput, require
+from search_spaces.documents import read_json, refused
+from search_spaces.errors import require
+from search_spaces.numbers import is_whole
 
 FINALISTS = 4  # at most, by default
 FINALS = "finals.json"  # of a run
@@ -62,7 +64,7 @@ def parse_finals(text: str) -> int:
     >>> parse_finals("6"), parse_finals("off")
     (6, 1)
     """
-    require(text == OFF or (text.isdecimal() and int(text) >= 1),
+    require(text == OFF or (is_whole(text) and int(text) >= 1),
             f"finals take a number of candidates, at least 1, or '{OFF}', but got '{text}'")
     return 1 if text == OFF else int(text)
 
@@ -138,11 +140,8 @@ def recorded(record: Path) -> list[Standing]:
     """Returns the trainings in a record, in the order in which they ended; none where there is no record yet."""
     if not record.exists():
         return []
-    try:
-        return [Standing(**values) for values in json.loads(record.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"the record of finals must be as an export has written it, but '{record}' is not: "
-                           f"{type(error).__name__}: {error}") from None
+    with refused(f"the record of finals must be as an export has written it, but '{record}' is not"):
+        return [Standing(**values) for values in read_json(record)]
 
 
 def _apart(best: Candidate, other: Candidate, noise: float) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evaluators.latency import Latency
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)\s*([^\W\d_]*)", re.ASCII)
+MOST_CHARACTERS = 30  # of a number
 _MICRO = re.compile("[µμ]")  # the micro sign and the Greek letter
 
 _LATENCY_UNITS = {"us": Decimal("0.001"), "ms": Decimal(1), "s": Decimal(1000)}
@@ -88,6 +89,7 @@ class Scale:
         match = _NUMBER.fullmatch(_MICRO.sub("u", text.strip()))
         require(match is not None, f"{name} is written like {self.examples}, but got '{text}'")
         assert match is not None
+        require(len(match[1]) <= MOST_CHARACTERS, f"{name} has at most {MOST_CHARACTERS} digits, but got '{text}'")
         number, unit = Decimal(match[1]), match[2]
         require(bool(unit) or "" in self.units, f"{name} needs a unit: {self.examples}, but got '{text}'")
         if unit not in self.units:

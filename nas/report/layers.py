@@ -2,6 +2,7 @@
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from nas.problem.quantities import format_bytes
 from search_spaces.architecture import Architecture, write_block
@@ -23,7 +24,7 @@ def layer_table(architecture: Architecture) -> Table:
     table.add_row("input", "", f"{size}x{size}x{architecture.input.channels}", "", "")
     for index, (block, program) in enumerate(zip(architecture.blocks, architecture.block_programs, strict=True)):
         table.add_section()
-        table.add_row(f"[bold]{index}[/bold]", f"[bold]{write_block(block)}[/bold]",
+        table.add_row(Text(str(index), "bold"), Text(write_block(block), "bold"),
                       _shape(program.output_shape), f"{program.params:,}", f"{program.macs:,}", style="bold")
         for operation in program.operations:
             table.add_row(f"  {operation.name.rpartition('/')[0] or '-'}", _described(operation),

@@ -21,6 +21,7 @@ from nas.problem.quantities import QUANTITIES
 from nas.strategies import STRATEGIES
 from nas.strategies.loading import is_path, load
 from search_spaces import SPACES
+from search_spaces.blocks.conventions import MOST_PIXELS
 from search_spaces.errors import require, unknown
 from search_spaces.numbers import make_plain
 
@@ -30,6 +31,7 @@ CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a se
 PLACES: dict[str, Collection[str]] = {"space": SPACES, "data": DATASETS}  # what may be a path, and the names it may be
 FITTED = "fitted"  # the space that is searched by default
 AUTO, BY_HAND, FILLED, NOTHING = "auto", "by-hand", "filled", "none"  # words for what to evaluate first
+MOST = {"trials": 10**6, "patience": 10**6, "brackets": 100, "workers": 1000, "resolution": MOST_PIXELS}
 TRIALS = 20  # where nothing else ends a search
 PREDICTOR, TIMING = "predictor", "timing"  # where latencies are from, besides files of predictors
 PER_TARGET = ("latency_percentile", *(quantity.field for quantity in QUANTITIES.values() if quantity.of_target))
@@ -218,9 +220,10 @@ class SearchConfig:
                 "`rungs` and `brackets` are of early stopping, but got them without it")
 
     def _check_numbers(self) -> None:
-        for name in ("trials", "patience", "brackets", "workers", "resolution"):
+        for name, most in MOST.items():
             value = getattr(self, name)
             require(value is None or value >= 1, f"`{name}` must be at least 1, but got {value}")
+            require(value is None or value <= most, f"`{name}` must be at most {most}, but got {value}")
         require(self.time_s is None or 0 < self.time_s < math.inf,
                 f"`time_s` must be positive and finite, but got {self.time_s}")
 

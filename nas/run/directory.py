@@ -17,7 +17,6 @@ import json
 import math
 import os
 import shutil
-import tomllib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from nas.run.storage import sqlite_storage
 from nas.run.trust import identity_of
 from nas.trials.memo import OfFinished
 from nas.trials.record import candidate_of, latencies_of
+from search_spaces.documents import read_toml, refused
 from search_spaces.errors import InvalidInput, require
 
 if TYPE_CHECKING:
@@ -267,17 +267,17 @@ class RunDirectory:
     def _section(self, section: str, kind: Any) -> Any:
         """Returns a section of run.toml as a dataclass; fields that another version has written are ignored."""
         known = {field.name for field in dataclasses.fields(kind)}
-        try:
-            values = self._content[section]
+        values = self._content.get(section)
+        with refused(f"run.toml must be as a search has written it, but '{self.path / 'run.toml'}' is not"):
+            if not isinstance(values, dict):
+                raise InvalidInput(f"it lacks the section [{section}]")
             return kind(**{name: tuple(None if one == NONE else one for one in value) if isinstance(value, list)
                            else value for name, value in values.items() if name in known})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidInput(f"run.toml must be as a search has written it, but '{self.path / 'run.toml'}' is "
-                               f"not: {type(error).__name__}: {error}") from None
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    return tomllib.loads((path / "run.toml").read_text(encoding="utf-8", errors="surrogateescape"))
+    with refused(f"run.toml must be as a search has written it, but '{path / 'run.toml'}' is not"):
+        return read_toml(path / "run.toml", "surrogateescape")
 
 
 def _later_timings(notes: Mapping[str, Any], trial: int) -> list[str]:

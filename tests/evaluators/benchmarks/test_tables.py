@@ -1,13 +1,14 @@
 import dataclasses
 import gzip
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evaluators.benchmarks.networks import accel_nasbench, nas_bench_macro
-from evaluators.benchmarks.tables import TABLES, is_table, load_table
+from evaluators.benchmarks.tables import OWN, TABLES, is_table, load_table
 from evaluators.evaluator import Fidelity
 from evaluators.latency import Precision
 from evaluators.recipe import Recipe
@@ -114,7 +115,7 @@ def test_the_fingerprint_is_that_of_the_file(macro, tmp_path):
 @pytest.mark.parametrize(("data", "rule"), [
     ("table:nas-bench-mcro:x", "unknown table 'nas-bench-mcro'; did you mean 'nas-bench-macro'?"),
     ("table:accel-nasbench:", "a table is given as table:accel-nasbench:FILE"),
-    ("table:nas-bench-macro:/nowhere/x.json", "a table must be readable, but got '/nowhere/x.json': No such file"),
+    ("table:nas-bench-macro:/nowhere/x.json", "the file must be that of nas-bench-macro, but '/nowhere/x.json' is"),
 ])
 def test_a_table_that_is_none_is_told(data, rule):
     assert is_table(data)
@@ -125,7 +126,9 @@ def test_a_table_that_is_none_is_told(data, rule):
 
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("content", [
-    b"", b"{", b"{}", b"[1]", b"\x1f\x8b\x00", b"a,b\n1,2\n", b'{"22222222": 3}', b"\xff\xfe"])
+    b"", b"{", b"{}", b"[1]", b"\x1f\x8b\x00", b"a,b\n1,2\n", b'{"22222222": 3}', b"\xff\xfe",
+    b'{"22222222": {"mean_acc": 101}}', b'{"22222222": {"mean_acc": -1}}', b'{"22222222": {"mean_acc": NaN}}',
+    b'{"22222222": {"accuracy": 90}}', 10**5 * b"[", b'{"22222222": ' + 5000 * b"9", b"x" * 200_000 + b"\n1"])
 def test_a_file_of_something_else_is_told(name, content, tmp_path):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(InvalidInput, match=f"the file must be that of {name}, but"):
@@ -139,3 +142,15 @@ def test_the_published_tables_are_read(name, networks, best, published):
     assert table.space.size == len(table.accuracies) == networks
     assert max(table.accuracies.values()) == pytest.approx(best, abs=1e-5)
     assert table.latencies_ms.keys() in (set(), table.accuracies.keys())
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    (("0.374", "1.374"), "an accuracy lies between 0 and 1, but line 2 has 1.374"),
+    (("0.374", "nan"), "an accuracy lies between 0 and 1, but line 2 has nan"),
+    (("architecture,seed", "network,seed"), "it lacks the columns architecture"),
+    (("0.374", "high"), "could not convert string to float: 'high'"),
+])
+def test_a_table_with_a_wrong_value_is_refused_with_its_line(change, reason, tmp_path):
+    (tmp_path / "file").write_text(Path(OWN["learning-curves"]).read_text().replace(*change, 1))
+    with pytest.raises(InvalidInput, match=re.escape(reason)):
+        load_table(f"table:learning-curves:{tmp_path / 'file'}")

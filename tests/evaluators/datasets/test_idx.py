@@ -66,12 +66,13 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"", "must begin with 0x00000803, but '.*' begins with 0x$"),
-    (FILES["train-labels-idx1-ubyte"], "must begin with 0x00000803, but '.*' begins with 0x00000801"),
-    (FILES["train-images-idx3-ubyte"][:11], "must have a header of 16 bytes, but '.*' ends after 11"),
+    (b"", "must begin with 0x00000803, but it begins with 0x$"),
+    (FILES["train-labels-idx1-ubyte"], "must begin with 0x00000803, but it begins with 0x00000801"),
+    (FILES["train-images-idx3-ubyte"][:11], "must have a header of 16 bytes, but it ends after 11"),
     (FILES["train-images-idx3-ubyte"][:-1], "has 863 bytes for 24 x 6 x 6"),
-    (FILES["train-images-idx3-ubyte"] + b"!", "has 865 bytes for 24 x 6 x 6"),
-    (struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "has 0 bytes for 4294967295 x 4294967295 x 4294967295"),
+    (FILES["train-images-idx3-ubyte"] + b"!", "has more than 864 bytes for 24 x 6 x 6"),
+    (struct.pack(">4B3I", 0, 0, 8, 3, 1000, 1000, 1000), "has 0 bytes for 1000 x 1000 x 1000"),
+    (struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "4294967295 x 4294967295 bytes do not fit into the memory"),
 ])
 def test_a_damaged_file_is_refused(folder: Path, content: bytes, message: str) -> None:
     (folder / "train-images-idx3-ubyte").write_bytes(content)
@@ -86,7 +87,7 @@ def test_a_damaged_compressed_file_is_refused(folder: Path, damage) -> None:
     compress(folder, "train-images-idx3-ubyte")
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InvalidInput, match=r"a \.gz file must be intact, but '.*train-images-idx3-ubyte\.gz' is not"):
+    with pytest.raises(InvalidInput, match=r"must be intact, but '.*train-images-idx3-ubyte\.gz' is not"):
         load_dataset(str(folder))
 
 

@@ -1,4 +1,5 @@
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,17 @@ def test_values_that_are_not_finite_are_told(tmp_path: Path) -> None:
     arrays = [np.full((8, 8), value, np.float32) for value in (1, np.nan)]
     paths = saved(tmp_path, *map(Image.fromarray, arrays), suffix="tif")
     assert read_images({"training": paths}, None).broken == {paths[1]: "it has values that are not finite"}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [(7072, 7072), (10_000, 10_000), (60_000, 60_000)])
+def test_an_image_of_too_many_pixels_is_refused_by_its_header(size: tuple[int, int], tmp_path: Path) -> None:
+    path, = saved(tmp_path, Image.new("L", (1, 1)), suffix="bmp")
+    content = path.read_bytes()
+    path.write_bytes(content[:18] + struct.pack("<2i", *size) + content[26:])
+    assert is_image(path)
+    reason = read_images({"training": [path]}, 8).broken[path]
+    assert "megapixels, more than 50" in reason or "decompression bomb" in reason
 
 
 @settings(deadline=None, max_examples=150)

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from evaluators.datasets.dataset import Parts, Split
-from evaluators.datasets.resizing import choose_resolution, square, squared
+from evaluators.datasets.resizing import blank, choose_resolution, square, squared
 from search_spaces.errors import InvalidInput
 
 GENERATOR = np.random.default_rng(0)
@@ -73,3 +73,10 @@ def test_arrays_are_resized_channel_by_channel(channels: int) -> None:
     for channel in range(channels):
         alone = square(Image.fromarray(parts.train.images[1, :, :, channel]), 32)
         np.testing.assert_array_equal(result.train.images[1, :, :, channel], np.asarray(alone))
+
+
+def test_images_that_do_not_fit_into_the_memory_are_refused_before_they_are_made():
+    with pytest.raises(InvalidInput, match="memory, but 1,000,000 of 4096 pixels take 50,332 GB"):
+        blank(10**6, 4096, 3)
+    with pytest.raises(InvalidInput, match="`resolution` must be at most 4096 pixels, but got 100000"):
+        choose_resolution({(28, 28)}, 100_000)

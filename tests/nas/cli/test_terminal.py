@@ -2,9 +2,10 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from evaluators.latency import Latency
-from nas.cli.terminal import Terminal
+from nas.cli.terminal import Terminal, console_on_stdout
 from nas.engine.search import run_search
 from nas.problem.candidate import Candidate
 from nas.problem.costs import Costs
@@ -91,3 +92,13 @@ def test_a_whole_search_is_shown(make_config, gauge, tmp_path):
     assert len(trials) == 3
     assert "3 trained" in trials[-1]
     assert "timing the front again ..." in lines[lines.index(trials[-1]):]
+
+
+def test_what_is_printed_shows_control_characters_and_markup_instead_of_obeying_them(capsys):
+    table = Table()
+    table.add_row("cell\x1b[31m", "[red]x[/nothing] :smile:")
+    console_on_stdout().print("line\x08\x1b7 one\nline two\x9b2J", table, "größe µ", highlight=False)
+    shown = capsys.readouterr().out
+    assert "line\\x1b7 one\nline two\\x9b2J\n" in shown and "größe µ" in shown
+    assert r"cell\x1b[31m" in shown and "[red]x[/nothing] :smile:" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
