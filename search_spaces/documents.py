@@ -23,7 +23,7 @@ _FAILURES: tuple[type[Exception], ...] = (
 
 @contextlib.contextmanager
 def refused(rule: str, *errors: type[Exception]) -> Iterator[None]:
-    """Raises `InvalidInput`, the rule and then what is wrong, for all that fails in a block that reads.
+    """Raises `InvalidInput`, the rule and then the reason, for all that fails in a block that reads.
 
     Args:
         rule: the rule that the input breaks, and the input.
@@ -82,7 +82,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_table(text: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields the number of each line of a CSV text, and its cells by their columns; those that are missing are empty.
+    """Yields the number of each line of a CSV text, and its cells by their columns, missing ones as empty.
 
     Raises:
         InvalidInput, csv.Error: see `refused`; it lacks some of the columns.

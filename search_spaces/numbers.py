@@ -32,7 +32,7 @@ def is_whole(text: str) -> bool:
 
 
 def rounded(value: int, digits: int) -> str:
-    """Returns a positive whole number to some significant digits, also one that is too large for a float.
+    """Returns a positive whole number to some significant digits, however large it is.
 
     >>> rounded(123456, 3), rounded(7**400, 3)
     ('1.23e+05', '1.09e+338')

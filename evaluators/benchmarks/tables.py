@@ -241,7 +241,7 @@ def _learning_curves(name: str, content: bytes) -> Table:
 
 
 def _share(value: Any, where: str, whole: int = 100) -> float:
-    """Returns an accuracy as a share; raises `InvalidInput` for one that is not between 0 and the whole."""
+    """Returns an accuracy as a share; raises `InvalidInput` outside of 0 and the whole."""
     share = float(value) / whole
     require(0 <= share <= 1, f"an accuracy lies between 0 and {whole}, but {where} has {value}")
     return share

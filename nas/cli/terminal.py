@@ -32,7 +32,7 @@ def console_on_stderr() -> Console:
 
 
 def _harmless(console: Console) -> Console:
-    """Returns a console that shows control characters of what it prints, such as names of files, and obeys none."""
+    """Returns a console that shows control characters, as names of files may have, and obeys none."""
     console.push_render_hook(_Escaping())
     return console
 
