@@ -1,8 +1,12 @@
+import dataclasses
+
 import pytest
 
 from evaluators.latency import Precision
 from evaluators.prediction.predictor import FEWEST, Predictor, fit
 from evaluators.prediction.timings import read_rows
+from nas.measuring.calibration import fit_to_tables, require_trusted_command
+from search_spaces.errors import InvalidInput
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,16 @@ def test_the_command_of_a_predictor_of_another_is_run_with_trust_only(nas, direc
     for trust in (("--trust",), ()):
         status, _, err = nas(*check, *trust)
         assert (status, err) == (0, "")
+
+
+def test_the_command_of_an_own_predictor_is_known(all_members, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("\n".join(["architecture,latency_ms", *(
+        f"{member},{member.macs / 1e6}" for member in list(all_members.values())[:FEWEST])]))
+    own = fit_to_tables([rows], tmp_path / "own.json", "command:true {model}")
+    require_trusted_command(own, tmp_path / "own.json", trust=False)
+    with pytest.raises(InvalidInput, match="names command 'true "):
+        require_trusted_command(dataclasses.replace(own, rows=own.rows[1:]), tmp_path / "own.json", trust=False)
 
 
 WRONG = [

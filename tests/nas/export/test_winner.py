@@ -24,6 +24,7 @@ from nas.export.delivery import require_deliverable
 from nas.measuring.remeasuring import in_fresh_processes
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import accuracy_interval, winner
+from nas.run.trust import require_trusted
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
 from search_spaces.architecture import identify
@@ -74,6 +75,16 @@ def test_a_winner_is_exported_where_no_turn_comes_to_time_it_again(run, made_up,
     assert exported.directory.is_dir()
     said = "was not timed again before its training: other processes train or measure"
     assert sum(said in line for line in lines) == 1
+
+
+def test_the_command_of_an_own_export_is_known(make_config, gauge, made_up, tmp_path):
+    config = make_config(trials=2, target="command:true {model}", latency_from=("timing",))
+    exported = Run(run_search(config, tmp_path / "run", gauge=gauge)).export(epochs=1, finals=1)
+    identity, commands = exported.named
+    assert [one.text for one in commands] == ["true {model}"]
+    require_trusted(exported.directory, identity, commands)
+    with pytest.raises(InvalidInput, match="names command 'true "):
+        require_trusted(exported.directory, "another", commands)
 
 
 def test_a_winner_is_exported_in_every_format_and_its_certificate_is_true(run, inputs, monkeypatch):
