@@ -3,7 +3,8 @@
 PED-ANOVA (Watanabe, Bansal and Hutter 2023, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
 Subspaces"), with choices that do not matter in every network as Optuna has it: how far the values of a choice among the
 best tenth of the networks differ from its values among all of them. It gives the numbers of
-`optuna.importance.PedAnovaImportanceEvaluator`, fast enough for an interval over bootstrap samples of the networks.
+`optuna.importance.PedAnovaImportanceEvaluator`, fast enough to be repeated with the losses shuffled among the networks:
+what a choice then comes to is chance.
 """
 
 import math
@@ -17,7 +18,8 @@ from search_spaces.search_space import Assignment
 
 FEWEST = 30  # networks: the best tenth of fewer is no more than two
 BEST = 0.1  # of the networks
-RESAMPLES = 200
+SHUFFLES = 200
+CHANCE = 95  # per cent of the shuffled importances are below what counts as chance
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,12 @@ class Importance:
     Attributes:
         choice: its name.
         share: of all choices' importances together.
-        low, high: the ends of the 95 % interval over bootstrap samples of the networks.
+        chance: the share up to which it may come by chance.
     """
 
     choice: str
     share: float
-    low: float
-    high: float
+    chance: float
 
 
 def importances(choices: Sequence[Assignment], losses: Sequence[float]) -> list[Importance]:
@@ -50,11 +51,11 @@ def importances(choices: Sequence[Assignment], losses: Sequence[float]) -> list[
     codes = {name: code for name, code in codes.items() if code.max() > 0}
     values = np.asarray(losses)
     generator = np.random.default_rng(0)
-    drawn = [generator.integers(len(losses), size=len(losses)) for _ in range(RESAMPLES)]
-    shares = _shares(codes, values, np.arange(len(losses)))
-    resampled = np.array([_shares(codes, values, picks) for picks in drawn])
-    low, high = np.percentile(resampled, (2.5, 97.5), axis=0)
-    found = [Importance(*row) for row in zip(codes, shares.tolist(), low.tolist(), high.tolist(), strict=True)]
+    own = _importances(codes, values)
+    shuffled = [_importances(codes, generator.permutation(values)) for _ in range(SHUFFLES)]
+    chance = np.percentile(shuffled, CHANCE, axis=0)
+    total = own.sum() or 1.0
+    found = [Importance(*row) for row in zip(codes, (own / total).tolist(), (chance / total).tolist(), strict=True)]
     return sorted(found, key=lambda one: -one.share)
 
 
@@ -64,14 +65,11 @@ def _codes(values: Sequence[object]) -> NDArray[np.int64]:
     return np.array([-1 if value is None else numbers[value] for value in values])
 
 
-def _shares(codes: dict[str, NDArray[np.int64]], losses: NDArray[np.float64], picks: NDArray[np.int64]
-            ) -> NDArray[np.float64]:
-    """Returns the importance of each choice in a sample of the networks, as shares of their sum."""
-    sample = losses[picks]
-    last = math.ceil(BEST * len(sample)) - 1
-    best = sample <= np.partition(sample, last)[last]
-    found = np.array([_importance(code[picks], best, int(code.max()) + 1) for code in codes.values()])
-    return found / found.sum() if found.sum() else np.full(len(found), 1 / len(found))
+def _importances(codes: dict[str, NDArray[np.int64]], losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the importance of each choice, up to a factor that all have in common."""
+    last = math.ceil(BEST * len(losses)) - 1
+    best = losses <= np.partition(losses, last)[last]
+    return np.array([_importance(code, best, int(code.max()) + 1) for code in codes.values()])
 
 
 def _importance(codes: NDArray[np.int64], best: NDArray[np.bool_], values: int) -> float:

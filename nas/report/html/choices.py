@@ -25,14 +25,15 @@ def importances_of(found: Findings) -> Importances:
 
 
 def importance_section(of: Importances) -> Markup:
-    """Returns the importances of the choices, the most important ones as bars with their intervals."""
+    """Returns the importances of the choices, the most important ones as bars beside what chance comes to."""
     parts = [element("div", element("h3", f"for {name}"), _bars(rows) if rows else element(
         "p", f"Not known: it takes at least {FEWEST} networks of the space whose {name} was found and differs."))
         for name, rows in of.items()]
     return element("div", element("div", parts, class_="columns"), element(
         "p", "PED-ANOVA: how far the best tenth of the networks differ in a choice from all that were tried, as a "
-        "share of all choices' importances; brackets and lines are 95 % intervals over resampled networks. It says "
-        "where the good ones differ among what this search has tried, and not that the choice alone made them good.",
+        "share of all choices' importances. The line across a bar is how far chance would take it in 19 of 20 cases, "
+        "with the accuracies shuffled among the networks; what does not reach beyond it is marked. Importance says "
+        "where good ones differ among what this search has tried, and not that the choice alone made them good.",
         class_="note") if any(of.values()) else None)
 
 
@@ -47,10 +48,10 @@ def words_of(choice: str) -> str:
 
 
 def _bars(rows: Sequence[Importance]) -> Markup:
-    largest = max(row.high for row in rows) or 1.0
+    largest = max(max(row.share, row.chance) for row in rows) or 1.0
     items = [element("li", element("span", f"{words_of(row.choice)} ", element(
-        "small", f"{row.share:.0%} [{row.low:.0%}, {row.high:.0%}]")), bar(
-        row.share / largest, "macs", (row.low / largest, row.high / largest)), class_="share") for row in rows[:SHOWN]]
+        "small", f"{row.share:.0%}", " – may be chance" if row.share <= row.chance else None)), bar(
+        row.share / largest, "macs", row.chance / largest), class_="share") for row in rows[:SHOWN]]
     more = len(rows) - len(items)
     return element("div", element("ol", items, class_="ranking"),
                    element("p", f"and {more} choices of less importance", class_="note") if more else None)

@@ -12,6 +12,7 @@ from nas.report.scene import accuracy_limits
 
 AREA = Area(width=480, height=340, left=66, bottom=64, right=16)
 STRIP = 20  # below the area, for networks whose accuracy is not known
+BUDGET_WIDTH = 130
 UNTRAINED = ("failed", "rejected")
 ROLES = {  # by which a network is drawn, those in front last
     "failed": "failed, or not finished",
@@ -42,7 +43,7 @@ def front_section(found: Findings) -> Markup:
         element("figcaption", "Bars are 95 % intervals: of the accuracy over the validation images, of a latency over "
                 "its measurement. ", "A latency's budget is met by the upper end of its interval. "
                 if found.budgets.timed else None,
-                "What costs far more than the others stands at the end of the axis. ",
+                "What costs far more than the others or is far less accurate stands at the edge. ",
                 f"{left_out} dominated and rejected networks are left out. " if left_out else None,
                 element("span", "Point at a network, or step through them with the arrow keys; a click or Enter tells "
                         "all about it.", class_="answers"))),
@@ -81,9 +82,10 @@ def _picture(found: Findings, costs: Sequence[Cost]) -> Markup:
     marks = [_mark(found, one, role, costs, accuracy, strip) for role in ROLES for one in by_role[role]]
     label = "accuracy against " + " or ".join(cost.name for cost in costs)
     shapes = element("defs", [element("path", id=f"m-{_slug(role)}", d=shape) for role, shape in SHAPES.items()])
-    strip_of = element("rect", class_="strip", x=number(AREA.left), y=number(AREA.floor),
-                       width=number(AREA.end - AREA.left), height=STRIP)
-    return drawing(AREA, "front", label, shapes, strip_of, text(AREA.left - 5, strip + 3.5, "untrained", "tick end"),
+    strip_of = [element("rect", class_="strip", x=number(AREA.left), y=number(AREA.floor),
+                        width=number(AREA.end - AREA.left), height=STRIP),
+                text(AREA.left - 5, strip + 4, "untrained", "tick end")]
+    return drawing(AREA, "front", label, shapes, strip_of if by_role["rejected"] + by_role["failed"] else None,
                    vertical_frame(AREA, accuracy), frames, element("g", marks), marks=True)
 
 
@@ -91,10 +93,12 @@ def _budget(cost: Cost) -> Content:
     if cost.limit is None:
         return None
     x = AREA.x(cost.axis, cost.limit)
+    room = AREA.end - x > BUDGET_WIDTH  # beyond the budget, where no trained network is in the way
     return [element("rect", class_="beyond", x=number(x), y=number(AREA.top), width=number(max(0, AREA.end - x)),
                     height=number(AREA.floor - AREA.top + STRIP)),
             element("path", class_="budget", d=f"M{number(x)} {number(AREA.top)}V{number(AREA.floor + STRIP)}"),
-            text(x - 4, AREA.top + 11, f"budget {cost.written(cost.limit)}", "limit end")]
+            text(x + (4 if room else -4), AREA.top + 11, f"budget {cost.written(cost.limit)}", "limit" if room else
+                 "limit end")]
 
 
 def _stairs(found: Findings, cost: Cost, accuracy: Axis) -> Content:

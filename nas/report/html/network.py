@@ -9,7 +9,7 @@ from nas.problem.quantities import format_bytes, format_count
 from nas.report.html.axes import Area, drawing, text
 from nas.report.html.findings import Findings
 from nas.report.html.markup import Markup, element, number
-from search_spaces.architecture import Architecture, write_block
+from search_spaces.architecture import Architecture
 from search_spaces.blocks import Block
 from search_spaces.layers import Shape
 
@@ -27,15 +27,15 @@ class Part:
 
     Attributes:
         kind: its kind, in words.
-        options: its options, in words.
-        token: its text.
+        options: those of its options that most blocks have, in words.
+        more: other options, where they are not as by default.
         before, after: the shapes of its input and its output.
         macs, params: its multiply-adds and parameters.
     """
 
     kind: str
     options: str
-    token: str
+    more: str
     before: Shape
     after: Shape
     macs: int
@@ -44,7 +44,7 @@ class Part:
 
 def parts(architecture: Architecture) -> list[Part]:
     """Returns the blocks of a network in their order."""
-    return [Part(kind_of(block), ", ".join(_options(block)), write_block(block), program.input_shape,
+    return [Part(kind_of(block), ", ".join(_options(block)), ", ".join(_more(block)), program.input_shape,
                  program.output_shape, program.macs, program.params)
             for block, program in zip(architecture.blocks, architecture.block_programs, strict=True)]
 
@@ -84,7 +84,8 @@ def _list(blocks: Sequence[Part]) -> Markup:
     macs, params = (max(1, sum(getattr(one, name) for one in blocks)) for name in ("macs", "params"))
     return element("ol", [element(
         "li", element("div", element("strong", one.kind), f" {one.options}", element(
-            "small", f"{shape_text(one.before)} → {shape_text(one.after)}"), class_="what"),
+            "small", f"{shape_text(one.before)} → {shape_text(one.after)}", f"; {one.more}" if one.more else None),
+            class_="what"),
         _bar("multiply-adds", one.macs, macs, "macs"), _bar("parameters", one.params, params, "params"))
         for one in blocks], class_="blocks", start=0)
 
@@ -95,12 +96,12 @@ def _bar(name: str, value: int, total: int, class_: str) -> Markup:
                    bar(share, class_), class_="share")
 
 
-def bar(share: float, class_: str, interval: tuple[float, float] | None = None) -> Markup:
-    """Returns a bar that is filled to a share, with a line over the interval of that; the numbers stand beside it."""
-    low, high = (number(100 * end) for end in interval or (0, 0))
+def bar(share: float, class_: str, line: float | None = None) -> Markup:
+    """Returns a bar that is filled to a share, and perhaps a line across it at another; the numbers stand beside it."""
     return element("svg", element("rect", class_="whole", width=100, height=6),
                    element("rect", class_=class_, width=number(100 * share), height=6),
-                   element("path", class_="whisker", d=f"M{low} 3H{high}") if interval else None, viewBox="0 0 100 6",
+                   element("path", class_="across", d=f"M{number(100 * line)} 0V6") if line is not None else None,
+                   viewBox="0 0 100 6",
                    preserveAspectRatio="none", class_="fill", aria_hidden="true")
 
 
@@ -112,10 +113,14 @@ def shape_text(shape: Shape) -> str:
 def _options(block: Block) -> Iterator[str]:
     for field in dataclasses.fields(block):  # type: ignore[arg-type]
         value = getattr(block, field.name)
-        if field.name in WORDS:
-            if written := WORDS[field.name](value):
-                yield written
-        elif value != field.default:
+        if field.name in WORDS and (written := WORDS[field.name](value)):
+            yield written
+
+
+def _more(block: Block) -> Iterator[str]:
+    for field in dataclasses.fields(block):  # type: ignore[arg-type]
+        value = getattr(block, field.name)
+        if field.name not in WORDS and value != field.default:
             yield f"{field.name.replace('_', ' ')} {value}"
 
 

@@ -96,8 +96,9 @@ def _choice_axis(choice: Choice, x: float) -> Markup:
 
 
 def _number_axis(axis: Axis, x: float) -> Markup:
-    first, _, rest = axis.title.partition(" ")
-    return _axis(x, first, rest, [(AREA.y(axis, value), axis.format(value)) for value in axis.ticks()])
+    name, _, more = axis.title.partition(" ")
+    unit = more[more.rfind("("):] if "(" in more else more
+    return _axis(x, name, unit, [(AREA.y(axis, value), axis.format(value)) for value in axis.ticks()])
 
 
 def _axis(x: float, first: str, rest: str, labels: Iterable[tuple[float, str]]) -> Markup:

@@ -41,14 +41,15 @@
     for (const mark of $(".chosen")) mark.classList.remove("chosen");
     for (const mark of $(`[data-trial="${trial}"]`)) mark.classList.add("chosen");
     document.getElementById(`trial-${trial}`).classList.add("chosen");
-    const list = make("dl", null, ...known.slice(1).filter(([, text]) => text && text !== "–")
+    const list = make("dl", null, ...known.slice(1, -1).filter(([, text]) => text && text !== "–")
       .flatMap(([name, text]) => [make("dt", name), make("dd", text)]));
     const own = networks[trial].map((index) => blocks[index]);
     const total = own.reduce((sum, block) => sum + block[2], 0) || 1;
     const drawn = make("ol", null, ...own.map(([words, shape, macs]) => make("li", `${words} → ${shape}, `
       + `${Math.round(100 * macs / total)} % of multiply-adds`, filled(macs / total, "macs"))));
     drawn.start = 0;
-    detail.replaceChildren(make("h3", `Trial ${trial}`), list, drawn);
+    detail.replaceChildren(make("h3", `Trial ${trial}`), list, drawn, make("code", known[known.length - 1][1]));
+    detail.scrollTop = 0;
   };
 
   const show = (mark, x, y) => {

@@ -39,4 +39,4 @@ def test_without_a_winner_it_says_so(found):
 
 def test_a_bar_is_as_long_as_its_share():
     assert '<rect class="macs" width="25" height="6"/>' in bar(0.25, "macs").text
-    assert 'd="M10 3H40"' in bar(0.25, "macs", (0.1, 0.4)).text
+    assert 'd="M40 0V6"' in bar(0.25, "macs", 0.4).text
