@@ -1,13 +1,16 @@
 """Files that may be forgotten: a directory of bounded size, from which the least recently used go first."""
 
 import contextlib
-import hashlib
+import hmac
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluators.machine import ownership
 from evaluators.machine.files import write_whole
+from evaluators.machine.ownership import NotOwn, make_own, require_own, say_once
 
+CODE_BYTES = 64
 KEPT = 0.9  # of the bound, after files had to go; so they seldom have to
 
 
@@ -16,7 +19,8 @@ class Storage:
     """Contents by name in a directory of the user's own, shared by any number of processes.
 
     What cannot be written is not kept, and what was damaged is not found: the owner of the contents can make them
-    again.
+    again. Nor is what this user may not have written: each file bears a code of its name and content that only who has
+    the user's key can make, and where others can have a hand in the directory, nothing is kept in it or loaded from it.
 
     Attributes:
         directory: where they are; made when something is written.
@@ -31,26 +35,39 @@ class Storage:
         """Returns the content that was written under a name, or None."""
         path = self.directory / name
         try:
-            digest, content = path.read_bytes().split(b"\n", 1)
-            if digest.decode() != _digest(content):
+            require_own(path)
+            code, content = path.read_bytes().split(b"\n", 1)
+            if not hmac.compare_digest(code, _code(ownership.key(), name, content)):
                 return None
             os.utime(path)
+        except NotOwn as error:
+            self._refuse(error)
+            return None
         except (OSError, ValueError):
             return None
         return content
 
     def write(self, name: str, content: bytes) -> None:
         """Keeps a content under a name, if it can."""
-        whole = _digest(content).encode() + b"\n" + content
-        if len(whole) > KEPT * self.limit_bytes:
+        if CODE_BYTES + 1 + len(content) > KEPT * self.limit_bytes:
             return
-        with contextlib.suppress(OSError):
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_whole(self.directory / name, whole)
+        path = self.directory / name
+        try:
+            make_own(self.directory)
+            require_own(path)
+            whole = _code(ownership.key(make=True), name, content) + b"\n" + content
+            write_whole(path, whole)
             known = self._known_bytes
             self._known_bytes = self.size_bytes() if known is None else known + len(whole)
             if self._known_bytes > self.limit_bytes:
                 self._forget()
+        except NotOwn as error:
+            self._refuse(error)
+        except OSError:
+            pass
+
+    def _refuse(self, error: NotOwn) -> None:
+        say_once(f"nothing is kept in '{self.directory}' or loaded from it: {error}")
 
     def size_bytes(self) -> int:
         """Returns how large all files are together."""
@@ -75,5 +92,6 @@ class Storage:
         self._known_bytes = kept
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _code(key: bytes, name: str, content: bytes) -> bytes:
+    """Returns the authentication code (HMAC, RFC 2104) of a content under its name."""
+    return hmac.digest(key, name.encode() + b"\n" + content, "sha256").hex().encode()

@@ -6,6 +6,7 @@ import fcntl
 import glob
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -62,16 +63,16 @@ def write_whole(path: Path, content: bytes) -> None:
         return
     try:
         handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            temporary.chmod(0o644)
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        temporary.chmod(0o644)
-        temporary.replace(place)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def followed(path: Path) -> Path:
@@ -99,11 +100,15 @@ def whole_directory(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{BEING_WRITTEN}"
     for left in sorted(path.parent.glob(f"{glob.escape(prefix)}*")):
-        with contextlib.suppress(FileNotFoundError), _locked(left) as free:
-            if free and left.suffix == BEFORE and not path.exists():
-                left.replace(path)  # its process was killed between the two moves below
-            elif free:
-                shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            status = left.lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+                continue  # somebody else's, to be taken for ours or to be in the way
+            with _locked(left) as free:
+                if free and left.suffix == BEFORE and not path.exists():
+                    left.replace(path)  # its process was killed between the two moves below
+                elif free:
+                    shutil.rmtree(left, ignore_errors=True)
     new = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
     before = new.with_name(f"{new.name}{BEFORE}")
     try:

@@ -6,30 +6,34 @@ training loop that renews its turn whenever it is over keeps measurements from w
 
 The locks are kernel locks (`flock`), so they end with the process that holds them, however it ends. Linux lets its own
 files about the cores be locked, which all users and jobs of a machine see, whatever they have in the place of `/tmp`;
-where there are none, files are made in the first directory of `SHARED`. Turns do not nest, and a process forked (not
-spawned) within a turn shares it.
+where there are none, files are made among the user's own data, and the jobs of one user take turns. Nothing is made
+where another user could be first. Turns do not nest, and a process forked (not spawned) within a turn shares it.
 """
 
 import contextlib
+import errno
 import fcntl
 import math
 import os
+import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from evaluators.machine.files import at_home
+from evaluators.machine.ownership import DATA, NotOwn, directory_of, make_own
+from evaluators.machine.trouble import MachineTrouble
 
 TURNSTILE, ROOM = "possible", "online"  # names of files that tell of cores; only their locks matter
 CORES = Path("/sys/devices/system/cpu")
-SHARED = (Path("/run/lock"), Path("/dev/shm"), Path("/tmp"))
 PLACE = "PARETONAS_LOCKS"  # the variable that names another directory
 TRAINING_S = 0.3
 POLL_S = 0.01
 
 
 class Turn:
-    """A turn, which is had in a `with` statement."""
+    """A turn, which is had in a `with` statement; entering it raises `MachineTrouble` where nothing can be locked."""
 
     def __init__(self, kind: int, within_s: float = math.inf) -> None:
         """Takes the kind of lock that it has on the room, and how long to wait for it."""
@@ -77,13 +81,27 @@ def measuring_turn(within_s: float = math.inf) -> Turn:
 
 def _locked(path: Path, kind: int, deadline: float) -> int:
     """Returns the handle of a locked file; raises `TimeoutError` at the deadline, a time of `time.monotonic`."""
-    handle = _opened(path)
-    try:
-        _lock(handle, kind, deadline)
-    except BaseException:
-        os.close(handle)
-        raise
+    with _troubles(path):
+        handle = _opened(path)
+        try:
+            _lock(handle, kind, deadline)
+        except BaseException:
+            os.close(handle)
+            raise
     return handle
+
+
+@contextlib.contextmanager
+def _troubles(path: Path) -> Iterator[None]:
+    """Makes trouble of the machine of what stands in the way of a lock."""
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except (OSError, NotOwn) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise MachineTrouble(f"training and measuring take turns by the lock of a file, but '{path}' gives none: "
+                             f"{reason}; `{PLACE}` names another directory") from None
 
 
 def _lock(handle: int, kind: int, deadline: float) -> None:
@@ -103,7 +121,11 @@ def _opened(path: Path) -> int:
     """Returns the handle of a file, made where there is none; whoever may read it may lock it."""
     while True:
         with contextlib.suppress(FileNotFoundError):
-            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would wait for a writer
+            if stat.S_ISREG(os.fstat(handle).st_mode):
+                return handle
+            os.close(handle)
+            raise OSError(errno.EINVAL, "it is no file")
         with contextlib.suppress(FileExistsError):  # somebody was faster
             handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o444)
             os.fchmod(handle, 0o444)  # other users' too, whatever the umask
@@ -116,7 +138,10 @@ def _places() -> tuple[Path, Path]:
         return _files(at_home(os.environ[PLACE]))
     if os.access(CORES / TURNSTILE, os.R_OK) and os.access(CORES / ROOM, os.R_OK):
         return CORES / TURNSTILE, CORES / ROOM
-    return _files(next((place for place in SHARED if os.access(place, os.W_OK)), SHARED[-1]))
+    own = directory_of(DATA) / "locks"
+    with _troubles(own):
+        make_own(own)
+    return _files(own)
 
 
 def _files(directory: Path) -> tuple[Path, Path]:

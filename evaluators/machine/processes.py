@@ -3,6 +3,8 @@
 import signal
 import subprocess
 
+KILLED = f"died of {signal.SIGKILL.name}"  # by the kernel, as where memory is short, or by somebody
+
 
 def death(process: subprocess.Popen[bytes]) -> str:
     """Returns how a process has ended that was to answer, and ends it if it has not."""

@@ -8,7 +8,6 @@ speed.
 
 import dataclasses
 import math
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from evaluators.machine.files import write_whole
+from evaluators.machine.ownership import temporary_directory
 from evaluators.runtimes.folding import fold_batch_norm
 from evaluators.runtimes.runtime import BYTES_LAYOUT, Argument, Arrays, Place, Session, as_taken, moments
 from evaluators.runtimes.target import Options, Target
@@ -207,8 +207,8 @@ def quantised(model: Any, images: np.ndarray) -> Any:
             image = next(self.left, None)
             return None if image is None else {INPUT: image[None]}
 
-    with tempfile.TemporaryDirectory(prefix="paretonas-") as directory:
-        path = Path(directory) / "model.onnx"
+    with temporary_directory() as directory:
+        path = directory / "model.onnx"
         onnx.helper.set_model_props(model, NOTHING_TO_PREPARE)
         quantize_static(model, path, Images(), QuantFormat.QDQ, per_channel=True, reduce_range=True,
                         activation_type=QuantType.QUInt8)

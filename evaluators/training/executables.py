@@ -27,6 +27,7 @@ import numpy as np
 from jax.experimental import serialize_executable
 
 from evaluators.machine.disk_cache import Storage
+from evaluators.machine.ownership import CACHE, directory_of
 from search_spaces.errors import require
 
 IN_MEMORY = 256  # executables, of about 0.6 MB each on CPU; a network of 17 blocks takes a hundred
@@ -85,8 +86,7 @@ def storage() -> Storage:
     """Returns the storage of executables between processes: the user's cache directory, at most `LIMIT` megabytes."""
     given = os.environ.get(LIMIT, str(DEFAULT_LIMIT_MB))
     require(given.isdecimal(), f"{LIMIT} must be a whole number of megabytes, but got '{given}'")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return _storage(base / "paretonas" / "executables", 10**6 * int(given))
+    return _storage(directory_of(CACHE) / "executables", 10**6 * int(given))
 
 
 _storage = functools.cache(Storage)
@@ -149,8 +149,7 @@ def _loaded(key: str) -> Callable | None:
 
 
 def _load(content: bytes) -> Callable:
-    # whoever can write to the user's cache directory could change the machine code as well as the pickle around it
-    program = pickle.loads(content)  # noqa: S301
+    program = pickle.loads(content)  # noqa: S301 - the storage gives only what this user has written
     return serialize_executable.deserialize_and_load(*program, execution_devices=[_device()])
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from evaluators.datasets import Dataset
 from evaluators.evaluator import Context, Evaluator, close
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
+from evaluators.machine.ownership import temporary_directory
 from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
 from nas.engine.setting import Setting, require_latencies, setting_of
@@ -134,7 +134,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
 def _begin(run: RunDirectory, config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Monitor,
            stack: contextlib.ExitStack) -> None:
     """Writes the directory of a search, once all that it needs was found; holds it until the stack ends."""
-    before = Timings(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "timings.csv")
+    before = Timings(stack.enter_context(temporary_directory()) / "timings.csv")
     require_fitting_tables(config, setting.space, monitor)
     add_saved(config, setting.space, before)
     resolved = _resolve(config, setting, screening(gauges, config, before, Budgets()), monitor)

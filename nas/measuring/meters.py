@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from evaluators.latency import Latency, Precision
+from evaluators.machine.ownership import temporary_directory
 from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import Target, is_predicting, parse_target, require_usable, runtime_of
 from evaluators.timing.meter import LatencyMeter
@@ -73,10 +73,10 @@ def file_gauge(target: Target, quiet_ms: float | None = None, wait_s: float = ma
     """
     require_usable(target)
     with ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="paretonas-"))
+        directory = stack.enter_context(temporary_directory())
         meter = (None if is_predicting(runtime_of(target)) else
                  stack.enter_context(LatencyMeter(target, quiet_ms=quiet_ms, wait_s=wait_s)))
-        yield FileGauge(target, meter, Path(directory))
+        yield FileGauge(target, meter, directory)
 
 
 def counted(architecture: Architecture) -> Costs:

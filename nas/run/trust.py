@@ -12,7 +12,6 @@ the user has begun with at that very place. What lies within the directory of a 
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Collection, Iterable
 from dataclasses import astuple, dataclass
@@ -20,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.machine.disk_cache import Storage
-from evaluators.machine.files import at_home
+from evaluators.machine.ownership import STATE, directory_of
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import is_remote, parse_target, runtime_of
 from nas.run.config import SearchConfig
 from nas.strategies import STRATEGIES
 from nas.strategies.loading import module_of, place_of
-from search_spaces.errors import InvalidInput
+from search_spaces.errors import require
 
 SCRIPT = "__main__"
 EVALUATOR, STRATEGY, TARGET = "evaluator", "strategy", "target"
@@ -91,9 +90,8 @@ def require_trusted(path: Path, identity: str, code: Collection[Code], trust: Tr
     known = _remembered(identity)
     trusted = (EVALUATOR, STRATEGY, TARGET) if trust is True else trust or ()
     unknown = [one for one in code if one.field not in trusted and (one not in known or one.lies_in(path))]
-    if unknown:  # all of it is shown, however long it is
-        raise InvalidInput("what a file names is run if you have begun it here, and else with `--trust`, but "
-                           f"'{path}' names", f" {' and '.join(map(str, unknown))}")
+    require(not unknown, "what a file names is run if you have begun it here, and else with `--trust`, but "
+            f"'{path}' names {' and '.join(map(str, unknown))}")
     remember(path, identity, code)
 
 
@@ -122,6 +120,4 @@ def _remembered(identity: str) -> set[Code]:
 
 
 def _storage() -> Storage:
-    given = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(given) if os.path.isabs(given) else at_home("~/.local/state")  # noqa: PTH117 - as its standard has it
-    return Storage(base / "paretonas" / "trusted", LIMIT_BYTES)
+    return Storage(directory_of(STATE) / "trusted", LIMIT_BYTES)

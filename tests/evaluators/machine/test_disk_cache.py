@@ -1,15 +1,43 @@
+import hashlib
 import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluators.machine import ownership
 from evaluators.machine.disk_cache import Storage
+
+OTHER = 54321  # a user who is not this one
+
+
+@pytest.fixture(autouse=True)
+def own_data(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+    monkeypatch.setattr(ownership, "_said", set())
 
 
 @pytest.fixture
 def storage(tmp_path):
-    return Storage(tmp_path / "storage", 1000)
+    return Storage(tmp_path / "caches" / "storage", 1000)
+
+
+def give_away(path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to somebody else")
+    os.chown(path, OTHER, OTHER)
+
+
+def open_to_all(path):
+    path.chmod(path.stat().st_mode | 0o022)
+
+
+def lead_away(path):
+    """Puts it into a directory that anybody can write, and a link in its place."""
+    away = path.with_name("away")
+    away.mkdir()
+    away.chmod(0o777)
+    path.symlink_to(path.rename(away / path.name))
 
 
 def test_what_was_written_is_read_again_by_anyone(storage):
@@ -21,6 +49,46 @@ def test_what_was_written_is_read_again_by_anyone(storage):
 def test_the_directory_is_the_users_own(storage):
     storage.write("one", b"1")
     assert storage.directory.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("part", ["caches", "caches/storage", "caches/storage/one"])
+@pytest.mark.parametrize("change", [give_away, open_to_all, lead_away])
+def test_nothing_is_loaded_from_or_kept_where_others_have_a_hand_in_and_that_is_said_once(
+        storage, part, change, tmp_path, capsys):
+    storage.write("one", b"content")
+    before = storage.directory.stat().st_mtime_ns
+    change(tmp_path / part)
+    for _ in range(2):
+        assert storage.read("one") is None
+    storage.write("one", b"other")
+    storage.write("two", b"other") if "one" not in part else None
+    assert storage.directory.stat().st_mtime_ns == before or change is lead_away
+    assert len(list(storage.directory.glob("*"))) in (1, 2)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"nas: nothing is kept in '{storage.directory}' or loaded from it: '{tmp_path / part}' ")
+
+
+def test_a_file_that_is_moved_to_another_name_is_not_found(storage):
+    storage.write("one", b"content")
+    (storage.directory / "one").rename(storage.directory / "two")
+    assert storage.read("two") is None
+
+
+def test_what_was_written_with_the_key_of_somebody_else_is_not_found(storage, tmp_path, monkeypatch):
+    storage.write("one", b"content")
+    assert storage.read("one") == b"content"
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "elsewhere"))
+    assert storage.read("one") is None
+    assert not (tmp_path / "elsewhere").exists()  # reading makes no key
+    storage.write("two", b"content")
+    assert storage.read("one") is None and storage.read("two") == b"content"
+
+
+def test_what_bears_nothing_but_its_own_hash_is_not_found(storage):
+    storage.write("one", b"content")
+    (storage.directory / "one").write_bytes(hashlib.sha256(b"other").hexdigest().encode() + b"\nother")
+    assert storage.read("one") is None
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: content[:10], lambda content: b"",

@@ -167,6 +167,39 @@ def test_a_directory_that_a_living_process_fills_is_left_alone(tmp_path):
     other.communicate()
 
 
+@pytest.mark.parametrize("plant", [
+    lambda path, other: path.symlink_to(other), lambda path, other: os.mkfifo(path),
+    lambda path, other: path.write_text("")], ids=["link", "pipe", "file"])
+@pytest.mark.parametrize("name", [".place.written-x", ".place.written-x.before"])
+def test_what_only_looks_like_what_a_killed_process_has_left_is_left_alone(plant, name, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "file").write_text("mine")
+    plant(tmp_path / name, other)
+    with whole_directory(tmp_path / "place") as directory:
+        (directory / "file").write_text("new")
+    assert (tmp_path / name).lstat() and not (tmp_path / "place").is_symlink()
+    assert content(tmp_path)["place"] == "new" and content(tmp_path)["other"] == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
+def test_what_somebody_else_has_put_there_is_not_taken_for_what_a_killed_process_has_left(tmp_path):
+    planted = tmp_path / ".place.written-x.before"
+    planted.mkdir()
+    (planted / "file").write_text("planted")
+    os.chown(planted, 54321, 54321)
+    with pytest.raises(KeyboardInterrupt), whole_directory(tmp_path / "place"):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "place").exists() and (planted / "file").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without a device that is full")
+def test_a_file_that_finds_no_room_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.mkstemp", lambda **options: (os.open("/dev/full", os.O_WRONLY), tmp_path / "part"))
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path / 'file'}'"):
+        write_whole(tmp_path / "file", b"content")
+
+
 def test_a_directory_of_somebody_else_with_a_similar_name_is_left_alone(tmp_path):
     for name in (".place.old", ".place.x", ".places.written-1234"):
         (tmp_path / name).mkdir()

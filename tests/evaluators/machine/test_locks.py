@@ -12,6 +12,7 @@ import pytest
 
 from evaluators.machine import locks
 from evaluators.machine.locks import measuring_turn, training_turn
+from evaluators.machine.trouble import MachineTrouble
 
 HOLD = """
 import sys
@@ -199,19 +200,30 @@ def test_a_training_that_renews_its_turn_lets_a_measurement_pass_that_waits(own_
     assert order == ["measured", "trains on"]
 
 
-def test_a_lock_that_is_a_link_is_refused(own_directory, tmp_path):
-    (tmp_path / "paretonas-possible.lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="symbolic links"), training_turn():
+@pytest.mark.parametrize(("plant", "reason"), [
+    (lambda path: path.symlink_to(path.with_name("elsewhere")), "Too many levels of symbolic links"),
+    (lambda path: os.mkfifo(path), "it is no file"), (lambda path: path.mkdir(), "it is no file"),
+    (lambda path: path.parent.rmdir(), "No such file or directory"),
+    (lambda path: path.parent.rmdir() or path.parent.write_text(""), "Not a directory"),
+], ids=["link", "pipe", "directory", "nothing", "file"])
+def test_what_cannot_be_locked_is_trouble_of_the_machine_in_one_line(plant, reason, tmp_path, monkeypatch):
+    monkeypatch.setenv("PARETONAS_LOCKS", str(tmp_path / "locks"))
+    path = tmp_path / "locks" / "paretonas-possible.lock"
+    path.parent.mkdir()
+    plant(path)
+    with pytest.raises(MachineTrouble) as error, training_turn():
         pass
+    assert str(error.value) == (f"training and measuring take turns by the lock of a file, but '{path}' gives none: "
+                                f"{reason}; `PARETONAS_LOCKS` names another directory")
     assert not (tmp_path / "elsewhere").exists()
 
 
-@pytest.mark.parametrize("cores", [True, False], ids=["files of the kernel", "a shared directory"])
+@pytest.mark.parametrize("cores", [True, False], ids=["files of the kernel", "the user's own data"])
 def test_jobs_of_a_machine_take_turns_whatever_their_temporary_directories_are(cores, tmp_path, monkeypatch):
     elsewhere = tmp_path / "machine"
     elsewhere.mkdir()
     monkeypatch.setattr(locks, "CORES", elsewhere)  # the locks of this machine are for those who use it
-    monkeypatch.setattr(locks, "SHARED", (tmp_path / "missing", elsewhere))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("PARETONAS_LOCKS")
     if cores:
         for name in (locks.TURNSTILE, locks.ROOM):
@@ -221,8 +233,20 @@ def test_jobs_of_a_machine_take_turns_whatever_their_temporary_directories_are(c
         monkeypatch.setattr(tempfile, "tempdir", None)
         with pytest.raises(TimeoutError), measuring_turn(within_s=0.1):
             pass
-    found = sorted(path.name for path in elsewhere.iterdir())
-    assert found == (["online", "possible"] if cores else ["paretonas-online.lock", "paretonas-possible.lock"])
+    own = tmp_path / "data" / "paretonas" / "locks"
+    assert own.exists() != cores
+    assert cores or [path.name for path in sorted(own.iterdir())] == ["paretonas-online.lock",
+                                                                      "paretonas-possible.lock"]
+
+
+def test_locks_are_not_made_where_somebody_else_could_be_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "CORES", tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("PARETONAS_LOCKS")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o777)
+    with pytest.raises(MachineTrouble, match="data' can be written by others"), training_turn():
+        pass
 
 
 @pytest.mark.skipif(not locks.CORES.is_dir(), reason="a system that has no files about cores")

@@ -1,3 +1,6 @@
+import hashlib
+import os
+import pickle
 import threading
 
 import jax
@@ -13,6 +16,7 @@ from search_spaces import InvalidInput
 @pytest.fixture(autouse=True)
 def of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture
@@ -78,6 +82,41 @@ def test_what_was_damaged_or_forgotten_is_compiled_again():
         path.unlink()
     evaluate()
     assert len(traced) == 4
+
+
+class Planted:
+    """What makes a directory when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.usefixtures("one_in_memory")
+def test_what_somebody_else_has_put_there_is_not_executed(tmp_path, monkeypatch):
+    """Under the name of a function, with a hash of itself and with the code of a key that is not this user's."""
+    traced, ran, ours = [], tmp_path / "ran", storage().directory
+
+    def evaluate():
+        Executable(lambda x: x - 1, "other")(jnp.ones(4))
+        assert Executable(scaled(2, traced), 2)(jnp.ones(4))[0] == 2
+
+    evaluate()
+    content = pickle.dumps(Planted(ran))
+    for path in ours.iterdir():
+        path.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    evaluate()
+    with monkeypatch.context() as somebody:
+        somebody.setenv("XDG_DATA_HOME", str(tmp_path / "somebody"))
+        for path in ours.iterdir():
+            storage().write(path.name, content)
+    evaluate()
+    assert len(traced) == 3 and not ran.exists()
+    storage().write("control", content)
+    executables._loaded("control")
+    assert ran.exists()  # it would have been
 
 
 def test_threads_that_need_the_same_compile_it_once():
