@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from evaluators.latency import DRIFT, Latency, MeasurementFailed, Precision, imprecise
+from evaluators.machine.trouble import MachineTrouble
 from evaluators.runtimes.benchmark_output import Printed, read_printed
 from evaluators.runtimes.remote import Elsewhere, require_writable_format
 from evaluators.runtimes.runtime import Argument, Place
@@ -25,6 +26,7 @@ from search_spaces.errors import require
 MODEL = "{model}"
 UNBOUND = Target("command", argument=MODEL)
 PLACES = ("threads", "batch")  # options that the command has to be told
+NOT_RUN = (126, 127)  # statuses of a shell for a program that cannot be run, or that is not there
 SHOWN = 80  # characters of a command in a message
 
 
@@ -58,6 +60,7 @@ class Command(Elsewhere):
 
         Raises:
             MeasurementFailed: the command fails, takes too long, or prints no times.
+            MachineTrouble: there is no such command.
         """
         start, found = time.monotonic(), Printed()
         while True:
@@ -92,7 +95,8 @@ class Command(Elsewhere):
             process.wait()
         if process.returncode:
             last = (errors.strip() or output.strip() or "it printed nothing").splitlines()[-1]
-            raise MeasurementFailed(f"{self._shown} ended with status {process.returncode}: {last}")
+            failure = MachineTrouble if process.returncode in NOT_RUN else MeasurementFailed
+            raise failure(f"{self._shown} ended with status {process.returncode}: {last}")
         if not output.strip():
             raise MeasurementFailed(f"{self._shown} printed nothing")
         return output

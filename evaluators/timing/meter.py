@@ -7,13 +7,13 @@ error and a restart.
 
 import contextlib
 import dataclasses
+import io
 import json
 import math
 import os
 import select
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +22,11 @@ from typing import Any, Self
 import numpy as np
 
 from evaluators.latency import DEFAULT_PRECISION, Latency, MeasurementFailed, NoTurn, Precision
+from evaluators.machine.files import write_whole
 from evaluators.machine.locks import measuring_turn
-from evaluators.machine.processes import death
+from evaluators.machine.ownership import temporary_directory
+from evaluators.machine.processes import KILLED, death
+from evaluators.machine.trouble import MachineTrouble
 from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import Place, Target, is_remote, require_installed, runtime_of
 from evaluators.runtimes.target import spans
@@ -66,7 +69,7 @@ class LatencyMeter:
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._directory = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="paretonas-")))
+        self._directory = self._open.enter_context(temporary_directory())
         self._open.callback(self._stop)
         self._reference = self._directory / f"reference{self._runtime.suffix}"
         self._runtime.write(REFERENCE, initial_arrays(REFERENCE.program, seed=0), self._reference, {})
@@ -92,7 +95,8 @@ class LatencyMeter:
                 default.
 
         Raises:
-            MeasurementFailed: the file cannot be run, kills its process or takes too long, or its turn does not come.
+            MeasurementFailed: the file cannot be run, crashes its process or takes too long, or its turn does not come.
+            MachineTrouble: the process does not start or is killed, or the system refuses a file or a lock.
         """
         batch = self.target.options.batch
         inputs = noise(batch, shape) if images is None else np.resize(images, (batch, *images.shape[1:]))
@@ -128,7 +132,8 @@ class LatencyMeter:
         if self._process is None or self._process.poll() is not None:
             self._start()
         path = self._directory / "images.npy"
-        np.save(path, images, allow_pickle=False)
+        np.save(content := io.BytesIO(), images, allow_pickle=False)  # into a file, numpy hides why it cannot
+        write_whole(path, content.getvalue())
         request = {"model": str(model.absolute()), "images": str(path), "precision": dataclasses.asdict(precision)}
         answer = self._ask(request, f"timed '{model}'", self.timeout_s + precision.at_most_s)
         return Latency.stored(answer["latency"])
@@ -142,8 +147,11 @@ class LatencyMeter:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                 env=environment | {"JAX_PLATFORMS": "cpu"})
-        self._ask({"target": self.target.text, "reference": str(self._reference), "cores": self._cores,
-                   "quiet_ms": self._quiet_ms}, "started", self.timeout_s)
+        try:
+            self._ask({"target": self.target.text, "reference": str(self._reference), "cores": self._cores,
+                       "quiet_ms": self._quiet_ms}, "started", self.timeout_s)
+        except MeasurementFailed as error:  # before it has seen any file
+            raise MachineTrouble(str(error)) from None
 
     def _ask(self, request: dict[str, Any], doing: str, timeout_s: float) -> dict[str, Any]:
         """Returns the answer to a request; a process that gives none is ended."""
@@ -152,13 +160,15 @@ class LatencyMeter:
             answer = json.loads(_exchange(self._process, json.dumps(request).encode() + b"\n", timeout_s))
         except BaseException as error:  # even an interrupt, or the next request would get this one's answer
             reason = f"was ended after {timeout_s:g} s" if isinstance(error, TimeoutError) else death(self._process)
+            failure = MachineTrouble if reason == KILLED else MeasurementFailed
             self._stop()
             if isinstance(error, TimeoutError | BrokenPipeError | EOFError):
                 words = self._last_words()
-                raise MeasurementFailed(f"the measuring process {reason} while it {doing}{words}") from None
+                raise failure(f"the measuring process {reason} while it {doing}{words}") from None
             raise
         if "error" in answer:
-            raise MeasurementFailed(f"the measuring process failed while it {doing}: {answer['error']}")
+            failure = MachineTrouble if answer["trouble"] else MeasurementFailed
+            raise failure(f"the measuring process failed while it {doing}: {answer['error']}")
         return answer
 
     def _last_words(self) -> str:

@@ -5,7 +5,7 @@ model file that cannot be run is answered with an error; one that kills the proc
 
 The first request is `{"target": text, "reference": path, "cores": [...], "quiet_ms": number or null}`, every other one
 `{"model": path, "images": path of an .npy file, "precision": {...}}`. Answers are `{"latency": {...}}` or
-`{"error": text}`.
+`{"error": text, "trouble": whether it is of the machine}`.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.latency import Latency, Precision
+from evaluators.machine.trouble import is_trouble
 from evaluators.runtimes import Place, Target, parse_target, runtime_of
 from evaluators.timing.protocol import Bench
 from search_spaces.architecture import Architecture
@@ -80,7 +81,7 @@ def main() -> None:
                 else:
                     answer = {"latency": dataclasses.asdict(_measure(station, request))}
             except Exception as error:  # whatever a model file or its runtime raises is the answer
-                answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
+                answer = {"error": " ".join(f"{type(error).__name__}: {error}".split()), "trouble": is_trouble(error)}
             print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -1,5 +1,6 @@
 """The trials of a search: asked for, worked on by one worker or several, and told, until the search ends."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -63,6 +64,7 @@ class Loop:
 
         Raises:
             SearchFailed: candidate after candidate failed.
+            MachineTrouble: the machine failed; trials that were begun count for nothing, as with any other error.
         """
         _fail_lost_trials(self.study)
         if len(evaluators) == 1:
@@ -96,8 +98,12 @@ class Loop:
                     values = objective(evaluation, self.study, trial, history.told)
                 except CandidateFailed:
                     pass  # its reason is recorded
-                finally:
-                    self._tell(trial, values)
+                except BaseException:
+                    with contextlib.suppress(Exception):  # else the next search finds it running
+                        write_lost(self.study, trial)
+                        self._tell(trial, None)
+                    raise
+                self._tell(trial, values)
                 history = self._history()
                 self._look_after(trial.number, history)
 

@@ -33,6 +33,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         InvalidInput: wrong input, budgets that the space cannot meet, code that is not trusted, or a directory of
             another search; nothing is written.
         SearchFailed: candidate after candidate failed.
+        MachineTrouble: locks, a disk, memory, a library or a process failed, which no candidate is to blame for.
     """
     began_s = time.monotonic()
     monitor = monitor or Silent()

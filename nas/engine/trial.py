@@ -14,6 +14,7 @@ import numpy as np
 
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.machine.trouble import MachineTrouble, is_trouble, tells_of_trouble
 from evaluators.networks.checkpoint import load_checkpoint, save_checkpoint, save_network
 from evaluators.recipe import Recipe
 from nas.engine.coordinator import Coordinator
@@ -56,18 +57,18 @@ class Evaluation:
 
 def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", told: Sequence[Candidate]
               ) -> tuple[float, ...]:
-    """Returns the values of a trial; raises `CandidateFailed`. One that is interrupted counts for nothing.
+    """Returns the values of a trial.
 
     `told` are the candidates of all trials before it.
+
+    Raises:
+        CandidateFailed: its reason is recorded.
+        MachineTrouble: nothing is known of the candidate, as with any other error.
     """
     own = candidate_of(trial)
-    try:
-        if own.continues is not None:
-            return _continued(evaluation, study, trial, own)
-        return _begun(evaluation, study, trial, own, told)
-    except (KeyboardInterrupt, SystemExit):
-        write_lost(study, trial)
-        raise
+    if own.continues is not None:
+        return _continued(evaluation, study, trial, own)
+    return _begun(evaluation, study, trial, own, told)
 
 
 def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
@@ -177,9 +178,11 @@ def _reused(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate, earli
     return _values(evaluation, earlier)
 
 
-def _failed(trial: "optuna.Trial", own: Candidate, error: Exception) -> CandidateFailed:
-    """Returns the error that ends a trial, having recorded its reason."""
-    reason = str(error) if isinstance(error, CandidateFailed) else in_words(error)
+def _failed(trial: "optuna.Trial", own: Candidate, error: Exception) -> CandidateFailed | MachineTrouble:
+    """Returns the error that ends a trial, having recorded its reason if it is the candidate's."""
+    reason = str(error) if isinstance(error, CandidateFailed | MachineTrouble) else in_words(error)
+    if is_trouble(error) or tells_of_trouble(reason):
+        return MachineTrouble(f"{reason} (no candidate is to blame: once that is mended, the same command goes on)")
     write(trial, dataclasses.replace(own, reason=reason))
     return CandidateFailed(reason)
 

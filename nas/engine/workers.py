@@ -19,7 +19,9 @@ from typing import Self
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Context, Evaluator, Fidelity, Score
 from evaluators.machine.locks import training_turn
-from evaluators.machine.processes import death
+from evaluators.machine.ownership import SILENT
+from evaluators.machine.processes import KILLED, death
+from evaluators.machine.trouble import MachineTrouble, is_trouble
 from nas.engine.trial import CandidateFailed, in_words
 from nas.run.config import evaluator_named
 from search_spaces.architecture import Architecture
@@ -50,21 +52,24 @@ class TrainingProcess:
 
         Raises:
             CandidateFailed: the evaluator raised an error, or ended its process.
+            MachineTrouble: the process does not start, was killed, or lacks what it needs of the machine.
             KeyboardInterrupt: the process was closed in the meantime.
         """
+        failure: type[RuntimeError] = MachineTrouble  # until it has seen the candidate
         try:
             if self._connection is None:
                 self._start()
+            failure = CandidateFailed
             assert self._connection is not None
             self._connection.send((architecture, fidelity))
-            result, error = self._connection.recv()
-        except (OSError, EOFError):
-            how = self._end()
+            result, error, trouble = self._connection.recv()
+        except (OSError, EOFError) as cause:
+            how = self._end(cause)
             if self._closed:
                 raise KeyboardInterrupt from None
-            raise CandidateFailed(f"the training process {how}") from None
+            raise (MachineTrouble if how == KILLED else failure)(f"the training process {how}") from None
         if error:
-            raise CandidateFailed(error)
+            raise (MachineTrouble if trouble else CandidateFailed)(error)
         return result
 
     def close(self) -> None:
@@ -87,9 +92,9 @@ class TrainingProcess:
             self._connection.send((self._evaluator, self._context))
             self._connection.recv()
 
-    def _end(self) -> str:
-        """Returns how the process has ended."""
-        how = "did not start"
+    def _end(self, cause: Exception) -> str:
+        """Returns how the process has ended, to which an error points."""
+        how = f"did not start: {in_words(cause)}"
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:
@@ -110,6 +115,8 @@ def _share(worker: int, workers: int) -> dict[str, str]:
     per_device = math.ceil(workers / max(1, len(devices)))
     environment = {"PJRT_NPROC": str(max(1, cores // workers)),
                    "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / per_device:.2f}", **os.environ}  # unless they are set
+    if worker:
+        environment[SILENT] = "1"  # the first one says what concerns all
     if len(devices) > 1:
         environment["CUDA_VISIBLE_DEVICES"] = devices[worker % len(devices)]
     return environment
@@ -136,11 +143,11 @@ def main(handle: int) -> None:
 
 
 def _answer(evaluate: Evaluator, architecture: Architecture, data: Dataset, fidelity: Fidelity
-            ) -> tuple[Score | float | None, str]:
-    """Returns the score of a candidate, or the words of the error that it ended with."""
+            ) -> tuple[Score | float | None, str, bool]:
+    """Returns the score of a candidate, or the error that it ended with in words and if it is the machine's trouble."""
     try:
         score = evaluate(architecture, data, fidelity)
         pickle.dumps(score)
-        return score, ""
+        return score, "", False
     except Exception as error:  # whatever a candidate raises is the answer
-        return None, in_words(error)
+        return None, in_words(error), is_trouble(error)

@@ -22,6 +22,7 @@ from typing import Any, NotRequired, TypedDict
 
 from evaluators.latency import Latency, MeasurementFailed
 from evaluators.machine.files import write_whole
+from evaluators.machine.trouble import MachineTrouble
 from evaluators.runtimes import Options, is_predicting, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
 from nas.measuring.remeasuring import DECIDING
@@ -255,7 +256,7 @@ def time_files(directory: Path, architecture: Architecture, files: Sequence[File
                 latency = runtime.latency(architecture) if is_predicting(runtime) else measure_once(
                     parse_target(target), directory / entry["file"], architecture.program.input_shape, DECIDING,
                     quiet_ms=quiet_ms.get(target), wait_s=WAIT_S)
-            except MeasurementFailed as error:
+            except (MeasurementFailed, MachineTrouble) as error:
                 timing.setdefault("untimed", {})[target] = str(error)
                 continue
             timing["latencies"][target] = _written(latency)

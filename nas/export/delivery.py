@@ -5,7 +5,6 @@ The trained weights are written before anything that may fail or take long, so t
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -15,6 +14,8 @@ from evaluators.datasets import Dataset
 from evaluators.evaluator import Fidelity
 from evaluators.latency import MeasurementFailed
 from evaluators.machine.files import STDOUT, followed, require_writable, whole_directory
+from evaluators.machine.ownership import temporary_directory
+from evaluators.machine.trouble import MachineTrouble
 from evaluators.networks.weights import Weights, initial_arrays
 from evaluators.recipe import Recipe
 from evaluators.runtimes import (
@@ -262,13 +263,13 @@ def _run_by(written: Format, target: Target | None) -> RunBy:
 def _beside_float32(order: Order, target: Target, arrays: Weights, path: Path) -> RunBy:
     """Returns the latency of a quantised file beside that of its float32 form, for the certificate."""
     float32 = Target(target.runtime, dataclasses.replace(target.options, precision=Options.precision), target.argument)
-    with tempfile.TemporaryDirectory(prefix="paretonas-") as directory:
-        other = Path(directory) / f"model{path.suffix}"
+    with temporary_directory() as directory:
+        other = directory / f"model{path.suffix}"
         form = format_of(float32, order.preprocess_inside)
         form.write(order.architecture, arrays, other, _texts(order, form))
         try:
             ratio = relative_latency(target, path, other, order.architecture.program.input_shape)
-        except MeasurementFailed as error:
+        except (MeasurementFailed, MachineTrouble) as error:
             return {"remarks": [f"not timed beside its float32 form: {error}"]}
     found: RunBy = {"relative_latency": ratio}
     if ratio > SLOWER:

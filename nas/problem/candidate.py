@@ -29,7 +29,7 @@ class Outcome(StrEnum):
 
     WAITING = "waiting"  # asked for, and not begun
     RUNNING = "running"
-    LOST = "lost"  # its worker died or was interrupted
+    LOST = "lost"  # its worker died or was interrupted, or the machine failed
     IMPOSSIBLE = "impossible"  # its choices make no network
     FAILED = "failed"
     REJECTED = "rejected"  # over a budget, so that it was not trained

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.problem.problem import Problem
 from nas.trials.memo import OfFinished
-from nas.trials.record import LOST, OUTSIDE, candidate_of
+from nas.trials.record import OUTSIDE, candidate_of, is_lost
 from search_spaces.search_space import SearchSpace
 
 SamplerMaker = Callable[[int, Problem], BaseSampler]
@@ -98,8 +98,8 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 def place(study: Study, trial: FrozenTrial) -> int:
-    """Returns the number of trials before one, without those that were lost with a dead worker."""
-    return sum(other.number < trial.number and LOST not in other.user_attrs
+    """Returns the number of trials before one, without those that were lost."""
+    return sum(other.number < trial.number and not is_lost(other)
                for other in study._get_trials(deepcopy=False, use_cache=True))
 
 
@@ -121,7 +121,7 @@ class _Seen(Study):
                     ) -> list[FrozenTrial]:
         return [trial if trial.values is None or math.inf not in trial.values else self._as_seen(trial)
                 for trial in super()._get_trials(deepcopy, states, use_cache=True)
-                if LOST not in trial.user_attrs and OUTSIDE not in trial.user_attrs]
+                if not is_lost(trial) and OUTSIDE not in trial.user_attrs]
 
     def stop(self) -> None:
         """Does nothing, where exhaustive samplers end a study: a search ends as it was asked to."""

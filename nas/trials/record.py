@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators.latency import Latency
+from evaluators.machine.trouble import tells_of_trouble
 from nas.problem.candidate import TRAINING, Candidate, State
 from nas.problem.costs import Costs
 from search_spaces.architecture import Architecture
@@ -24,7 +25,7 @@ START = "start"  # the text of the architecture that was asked for
 TAKEN = "taken"  # what another run has found in training that
 OUTSIDE = "outside"  # its architecture is not of the space: it has no parameters
 IMPOSSIBLE = "impossible"  # why its choices make no network
-LOST = "lost"  # its worker died or was interrupted
+LOST = "lost"  # its worker died or was interrupted, or the machine failed
 
 STATES: dict[str, State] = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "complete", "FAIL": "failed"}
 
@@ -53,13 +54,12 @@ def candidate_of(trial: "optuna.trial.FrozenTrial | optuna.Trial", target: str =
     """
     marks = trial.user_attrs
     known: dict[str, Any] = marks.get(CANDIDATE, {})
-    state = STATES[trial.state.name] if hasattr(trial, "state") else "running"
     return Candidate(
         trial=trial.number,
         architecture=known.get("architecture", ""),
         costs=Costs.stored(known, latencies_of(known.get("latencies") or known.get("latency") or {}, target)),
         violations=trial.constraints,
-        state="lost" if LOST in marks else state,
+        state="lost" if is_lost(trial) else STATES[trial.state.name] if hasattr(trial, "state") else "running",
         assignment=trial.params,
         reason=known.get("reason") if known else marks.get(IMPOSSIBLE),
         duplicate_of=known.get("duplicate_of"),
@@ -99,8 +99,15 @@ def write(trial: "optuna.Trial", candidate: Candidate) -> None:
             trial.set_constraint(name, violation)
 
 
+def is_lost(trial: "optuna.trial.FrozenTrial | optuna.Trial") -> bool:
+    """Tells whether a trial counts for nothing, which earlier versions also let fail for trouble of the machine."""
+    marks = trial.user_attrs
+    failed = hasattr(trial, "state") and trial.state.name == "FAIL"
+    return LOST in marks or (failed and tells_of_trouble(marks.get(CANDIDATE, {}).get("reason") or ""))
+
+
 def write_lost(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | optuna.Trial") -> None:
-    """Marks a trial as lost, whose worker may be dead."""
+    """Marks a trial as lost, whose worker may be dead: it counts for nothing, and what it asked is asked again."""
     study._storage.set_trial_user_attr(trial._trial_id, LOST, True)  # Optuna has no public way to do so
 
 

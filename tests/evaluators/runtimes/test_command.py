@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evaluators.latency import MeasurementFailed, Precision
+from evaluators.machine.trouble import MachineTrouble
 from evaluators.runtimes import parse_target, runtime_of
 from evaluators.timing.meter import LatencyMeter, measure_once
 from search_spaces import Architecture
@@ -70,7 +71,6 @@ def test_a_command_runs_again_until_the_times_are_exact_enough_or_the_time_is_up
     ("echo hello {model}", "one time on each line, but printed 'hello"),
     ("sleep 0.2; echo 1 ms; true {model}", "at least two times"),
     ("echo 1 ms; echo no such device >&2; exit 3; {model}", "ended with status 3: no such device"),
-    ("./no-such-program {model}", "ended with status 127"),
     ("kill -9 $$; {model}", "ended with status -9"),
 ])
 def test_a_command_that_gives_no_times_is_an_error_in_one_line(model, command, complaint):
@@ -78,6 +78,12 @@ def test_a_command_that_gives_no_times_is_an_error_in_one_line(model, command, c
         _measure(command, model)
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("command", "status"), [("./no-such-program {model}", 127), ("/ {model}", 126)])
+def test_a_command_that_is_not_there_is_trouble_of_the_machine(model, command, status):
+    with pytest.raises(MachineTrouble, match=f"ended with status {status}: "):
+        _measure(command, model)
 
 
 def _ended(pid):

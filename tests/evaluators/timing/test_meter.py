@@ -1,5 +1,6 @@
 import contextlib
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper
 
 from evaluators.latency import MeasurementFailed, Precision
 from evaluators.machine.locks import training_turn
+from evaluators.machine.trouble import MachineTrouble, is_trouble
 from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import RUNTIMES, Options, Place, Target
 from evaluators.timing.meter import LatencyMeter, measure_once
@@ -135,17 +137,34 @@ def test_a_model_that_takes_other_images_is_an_error(meter, model):
         meter.measure(model, (9, 9, 1), QUICK)
 
 
-@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGKILL])
-def test_a_file_that_kills_its_process_is_an_error_and_the_next_one_gets_a_new_process(meter, model, how):
+@pytest.mark.parametrize(("how", "failure"), [(signal.SIGSEGV, MeasurementFailed), (signal.SIGKILL, MachineTrouble)])
+def test_a_file_that_kills_its_process_is_an_error_and_the_next_one_gets_a_new_process(meter, model, how, failure):
     meter.measure(model, SHAPE, QUICK)
     pid = meter.pid
     timer = threading.Timer(0.3, os.kill, (pid, how))
     timer.start()
-    with pytest.raises(MeasurementFailed, match=f"died of {how.name} while it timed '.*model.onnx'") as error:
+    with pytest.raises(failure, match=f"died of {how.name} while it timed '.*model.onnx'") as error:
         meter.measure(model, SHAPE, ENDLESS)
     assert "\n" not in str(error.value)
     meter.measure(model, SHAPE, QUICK)
     assert meter.pid != pid
+
+
+@pytest.mark.parametrize(("module", "words"), [
+    ("no.such.module", "ended with status 1 while it started: ModuleNotFoundError: No module named 'no'"),
+    ("shutil", "ended with status 1 while it started: ImportError: cannot import name 'main'")])
+def test_a_process_that_does_not_start_is_trouble_of_the_machine(meter, model, monkeypatch, module, words):
+    monkeypatch.setattr("evaluators.timing.meter.MODULE", module)
+    with pytest.raises(MachineTrouble, match=words):
+        meter.measure(model, SHAPE, QUICK)
+
+
+def test_a_file_that_is_gone_is_not_the_networks_failure(meter, model):
+    meter.measure(model, SHAPE, QUICK)
+    shutil.rmtree(meter._directory)  # as by who clears /tmp
+    with pytest.raises(OSError, match="No such file or directory") as error:
+        meter.measure(model, SHAPE, QUICK)
+    assert is_trouble(error.value)
 
 
 def test_a_process_that_dies_between_two_files_is_replaced(meter, model):

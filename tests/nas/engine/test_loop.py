@@ -1,14 +1,21 @@
 """Candidates that fail cost themselves only, until so many fail in a row that something else must be wrong."""
 
+import errno
+import os
+
 import numpy as np
+import optuna
 import pytest
 
 from evaluators.evaluator import Score
 from evaluators.latency import MeasurementFailed
+from evaluators.machine.trouble import MachineTrouble
 from evaluators.registry import EVALUATORS
+from nas.engine import trial as trials
 from nas.engine.loop import SearchFailed
 from nas.engine.search import run_search
-from nas.problem.candidate import distinct, front
+from nas.problem.candidate import Outcome, distinct, front
+from nas.run.directory import RunDirectory
 from nas.trials.tally import tally
 from search_spaces import Architecture
 from search_spaces.architecture import identify
@@ -99,6 +106,78 @@ def test_a_writer_that_cannot_take_a_network_fails_its_candidate_only(make_confi
     found = run_search(make_config(trials=3), tmp_path / "run", gauge=gauge).candidates()
     assert [c.reason for c in found if c.state == "failed"] == ["NotImplementedError: no form of a layer"]
     assert sum(c.trained and c.duplicate_of is None for c in found) == 3
+
+
+def full(*arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/file")
+
+
+def unlocked(*arguments):
+    raise MachineTrouble("no lock")
+
+
+def missing(*arguments):
+    import no_such_runtime  # noqa: F401
+
+
+def too_large(*arguments):
+    np.empty(2**60, np.uint8)
+
+
+@pytest.mark.parametrize(("where", "fails", "words"), [
+    ("size", full, "OSError: .Errno 28. No space left on device: '/somewhere/file'"), ("latency", unlocked, "no lock"),
+    ("training", missing, "ModuleNotFoundError: No module named 'no_such_runtime'"),
+    ("training", too_large, "Unable to allocate 1.00 EiB"), ("weights", full, "No space left on device: '/somewhere")])
+def test_trouble_of_the_machine_ends_the_search_and_fails_no_candidate(
+        where, fails, words, make_config, gauge, evaluator, tmp_path, monkeypatch):
+    undisturbed = run_search(make_config(trials=3), tmp_path / "undisturbed", gauge=gauge).candidates()
+    with monkeypatch.context() as patch:
+        if where == "training":
+            patch.setitem(EVALUATORS, "hash", lambda context: fails)
+        elif where == "weights":
+            patch.setattr(trials, "save_network", fails)
+        else:
+            patch.setattr(gauge, {"size": "size_bytes", "latency": "latency"}[where], fails)
+        for _ in range(2):
+            with pytest.raises((MachineTrouble, OSError), match=words):
+                run_search(make_config(trials=3), tmp_path / "run", gauge=gauge)
+        assert {candidate.outcome for candidate in RunDirectory(tmp_path / "run").told()} == {Outcome.LOST}
+    found = run_search(make_config(trials=3), tmp_path / "run", gauge=gauge).candidates()
+    assert [one.architecture for one in found] == [one.architecture for one in undisturbed]
+    assert all(one.outcome is before.outcome for one, before in zip(found, undisturbed, strict=True))
+
+
+@pytest.mark.parametrize("reason", [
+    "NotADirectoryError: [Errno 20] Not a directory: '/run/locks/paretonas-possible.lock'",
+    "MeasurementFailed: the measuring process failed while it timed 'a.onnx': OSError: [Errno 28] No space left",
+    "the training process died of SIGKILL"])
+def test_what_an_earlier_version_let_fail_for_the_machine_is_tried_again(
+        reason, make_config, gauge, tmp_path, monkeypatch):
+    def fails(*arguments):
+        raise trials.CandidateFailed(reason)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trials, "tells_of_trouble", lambda reason: False)
+        patch.setattr("nas.trials.record.tells_of_trouble", lambda reason: False)
+        patch.setitem(EVALUATORS, "hash", lambda context: fails)
+        with pytest.raises(SearchFailed):
+            run_search(make_config(), tmp_path / "run", gauge=gauge)
+        failed = [candidate.architecture for candidate in RunDirectory(tmp_path / "run").told()]
+    run = run_search(make_config(), tmp_path / "run", gauge=gauge)
+    assert {trial.state for trial in run.study().trials[:5]} == {optuna.trial.TrialState.FAIL}
+    found = run.candidates()
+    assert [one.architecture for one in found][:5] == failed
+    assert tally(run.told()).trained == 8 and tally(run.told()).failed == 0
+
+
+def test_an_error_that_only_sounds_like_the_machine_does_not_ask_for_the_same_candidate_for_ever(
+        make_config, gauge, tmp_path, monkeypatch):
+    def sounds(*arguments):
+        raise OSError("[Errno 28] as I say")
+
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: sounds)
+    with pytest.raises(MachineTrouble, match="as I say"):
+        run_search(make_config(), tmp_path / "run", gauge=gauge)
 
 
 COMMAND = """\

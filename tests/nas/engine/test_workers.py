@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from evaluators.benchmarks.tables import load_table
+from evaluators.machine.trouble import MachineTrouble
 from nas.engine.search import run_search
 from nas.engine.workers import TrainingProcess
 from nas.problem.candidate import distinct
@@ -14,6 +15,7 @@ from nas.run.config import SearchConfig
 from nas.run.monitor import Silent
 from nas.trials.record import LOST
 from nas.trials.tally import tally
+from search_spaces.architecture import identify
 from search_spaces.errors import InvalidInput
 
 EVALUATOR = '''
@@ -57,6 +59,10 @@ def evaluate(architecture, data, fidelity):
          device=os.environ.get("CUDA_VISIBLE_DEVICES"), compile=fidelity.recipe.compile)
     if once("die"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if once("abort"):
+        os.kill(os.getpid(), signal.SIGABRT)
+    if once("full"):
+        raise MemoryError
     if once("fail"):
         raise ValueError("the loss is\\n  not finite")
     if once("exit"):
@@ -136,7 +142,7 @@ def test_of_several_devices_each_process_has_one(search, here, monkeypatch):
 
 
 @pytest.mark.parametrize(("what", "reason"), [
-    ("die", "the training process died of SIGKILL"), ("exit", "the training process ended with status 3"),
+    ("abort", "the training process died of SIGABRT"), ("exit", "the training process ended with status 3"),
     ("fail", "ValueError: the loss is not finite")])
 def test_a_candidate_that_fails_or_ends_its_process_costs_nothing_else(search, here, what, reason):
     (here / what).touch()
@@ -146,6 +152,26 @@ def test_a_candidate_that_fails_or_ends_its_process_costs_nothing_else(search, h
     pids = [event["pid"] for event in events(here)]
     at = next(index for index, event in enumerate(events(here)) if "asked" in event)
     assert what == "fail" or pids[at] not in pids[at + 1:]
+
+
+@pytest.mark.parametrize(("what", "reason"), [
+    ("die", "the training process died of SIGKILL"), ("full", "MemoryError:")])
+def test_what_the_machine_does_ends_the_search_and_all_candidates_are_tried_again(search, here, what, reason):
+    (here / what).touch()
+    with pytest.raises(MachineTrouble, match=f"{reason} .no candidate is to blame"):
+        search(trials=6)
+    assert all(gone(event["pid"]) for event in events(here))
+    asked = begun(here)
+    run = search(trials=6)
+    assert not [candidate for candidate in run.candidates() if candidate.state == "failed"]
+    assert len([candidate for candidate in distinct(run.candidates()) if candidate.trained]) == 6
+    assert set(asked) <= {identify(candidate.architecture) for candidate in run.candidates()}
+
+
+def test_an_evaluator_that_cannot_be_made_there_ends_the_search(search, here):
+    (here / "watched.py").write_text(f"import os\nassert os.getpid() == {os.getpid()}\n{EVALUATOR}")
+    with pytest.raises(MachineTrouble, match="the training process ended with status 1"):
+        search(trials=6)
 
 
 def test_an_interrupt_ends_the_trainings_and_the_search_goes_on_later(search, here):
