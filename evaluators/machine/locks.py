@@ -93,7 +93,7 @@ def _locked(path: Path, kind: int, deadline: float) -> int:
 
 @contextlib.contextmanager
 def _troubles(path: Path) -> Iterator[None]:
-    """Makes trouble of the machine of what stands in the way of a lock."""
+    """Makes trouble of the machine of errors that stand in the way of a lock."""
     try:
         yield
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""Paths that are wholly the user's own, so that what lies there is what this user, or root, has put there.
+"""Paths that are wholly the user's own, so that nobody but this user, or root, has put anything there.
 
 One rule for all that is kept outside of the places that a user names: caches are loaded from nowhere else, and locks
 and temporary files are made nowhere else.

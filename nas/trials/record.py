@@ -107,7 +107,7 @@ def is_lost(trial: "optuna.trial.FrozenTrial | optuna.Trial") -> bool:
 
 
 def write_lost(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | optuna.Trial") -> None:
-    """Marks a trial as lost, whose worker may be dead: it counts for nothing, and what it asked is asked again."""
+    """Marks a trial as lost, whose worker may be dead: it counts for nothing and is asked again."""
     study._storage.set_trial_user_attr(trial._trial_id, LOST, True)  # Optuna has no public way to do so
 
 
