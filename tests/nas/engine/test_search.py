@@ -15,7 +15,7 @@ from nas.problem.budgets import Budgets
 from nas.problem.candidate import distinct, front, winner
 from nas.problem.costs import Costs
 from nas.problem.quantities import QUANTITIES
-from nas.strategies.reseeding import LOST
+from nas.trials.record import LOST
 from nas.trials.tally import Tally, tally
 from search_spaces import Architecture
 from search_spaces.architecture import identify
