@@ -150,7 +150,8 @@ def _timings_table(certificate: Certificate) -> Table:
 def _table(*left: str, right: tuple[str, ...]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for name in (*left, *right):
-        table.add_column(name, justify="left" if name in left else "right", no_wrap=name in right)
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=name in right,
+                         overflow="fold")
     return table
 
 
