@@ -40,6 +40,7 @@ OUTCOMES = ("refused", "accepted", "tracebacks", "over 10 s", "over 1 GB", "part
 MOST_S, MOST_BYTES, MOST_CHARACTERS = 10.0, 10**9, 2200
 GIVEN_UP_S = 120.0
 BATCH = 50
+OF_THIS_PROCESS = "study.db-*"  # files of a database that is open; a command closes it when it ends
 
 
 def outcome_of(status: int, errors: str, accepted: str) -> str:
@@ -64,7 +65,7 @@ def tried(kind: str, number: int, intact: Path) -> dict[str, Any]:
         found: dict[str, Any] = {"kind": kind, "number": number, "seconds": round(time.process_time() - begin, 2),
                                  "megabytes": _peak_bytes() // 10**6,
                                  "outcome": outcome_of(status, errors, KINDS[kind].accepted)}
-        left = [path for path in set(folder.rglob("*")) - before if path.name != "__pycache__"]
+        left = [path for path in set(folder.rglob("*")) - before if not path.match(OF_THIS_PROCESS)]
         if left and status:
             found["left"] = sorted(path.name for path in left)[:3]
         if found["outcome"] == "tracebacks":
@@ -112,11 +113,22 @@ def _answers(kind: str, first: int, last: int, intact: Path) -> Iterator[dict[st
                 yield json.loads(line)
                 first += 1
         finally:
-            process.kill()
-            process.wait()
+            ended = _ended(process)
         if first < last:
-            yield {"kind": kind, "number": first, "seconds": GIVEN_UP_S, "megabytes": 0, "outcome": "over 10 s"}
+            yield {"kind": kind, "number": first, "seconds": 0.0 if ended else GIVEN_UP_S, "megabytes": 0,
+                   "outcome": "tracebacks" if ended else "over 10 s"}
             first += 1
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Returns whether a process has ended by itself, and sees to it that it has."""
+    try:
+        process.wait(timeout=5)
+        return True
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
 
 
 def _lines(output: IO[bytes]) -> Iterator[bytes]:

@@ -203,8 +203,8 @@ def _archive(chance: random.Random, intact: Path, folder: Path) -> list[str]:
     """Makes an npz file whose headers lie, whose arrays are of other shapes and types, or whose bytes are damaged."""
     path, file = folder / "data.npz", io.BytesIO()
     with np.load(intact / "data.npz") as archive, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as damaged:
-        for name in archive.files:
-            array, entry = archive[name], io.BytesIO()
+        for name, array in list(archive.items()):
+            entry = io.BytesIO()
             if chance.random() < 0.3:
                 dtype = chance.choice((np.float64, np.uint16, np.int64, np.complex64, "U3", "S2", bool))
                 array = array.astype(dtype).reshape(chance.choice(((-1,), (1, -1), (-1, 1, 1), array.shape)))
@@ -212,7 +212,8 @@ def _archive(chance: random.Random, intact: Path, folder: Path) -> list[str]:
             content = entry.getvalue()
             if chance.random() < 0.2:
                 content = content[:8] + damaged_text(chance, content[8:].decode("latin1")).encode("latin1", "replace")
-            damaged.writestr(damaged_text(chance, name)[:200] if chance.random() < 0.1 else f"{name}.npy", content)
+            name = damaged_text(chance, name)[:200] if chance.random() < 0.1 else name
+            damaged.writestr(f"{name}.npy", content)
     path.write_bytes(damaged_bytes(chance, file.getvalue()) if chance.random() < 0.5 else file.getvalue())
     return _shown(intact, path)
 

@@ -1,6 +1,7 @@
 """Arrays in npz files that somebody else may have written: no more is read of them than fits, and nothing unpickled."""
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from evaluators.machine.memory import physical_bytes
 from search_spaces.errors import require
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError)  # further errors of reading; RuntimeError: it is encrypted
+DAMAGED = (zipfile.BadZipFile, zlib.error, tokenize.TokenError,  # further errors of reading
+           RuntimeError)  # that it is encrypted
 MOST_SHRUNK, SMALL_BYTES = 250, 2**28  # how far deflating takes real arrays, and what matters little if it is more
 
 

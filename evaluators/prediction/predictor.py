@@ -141,7 +141,8 @@ class Predictor:
 
     def require_finite(self) -> Self:
         """Returns this predictor; raises `InvalidInput` where it tells no finite latency of a network that it knows."""
-        known = self.predict([row.architecture for row in self.rows])
+        with np.errstate(all="ignore"):  # which is found out below
+            known = self.predict([row.architecture for row in self.rows])
         require(all(0 < one.median_ms < math.inf and 0 <= one.deviation < math.inf for one in known),
                 "a predictor must tell finite latencies of the networks that it was learned from")
         return self

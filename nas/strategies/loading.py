@@ -130,8 +130,9 @@ def load(path: str, what: str, kind: str) -> Any:
             sys.path.insert(0, here)
         module = _import(module_name)
     except Exception as error:  # whatever the module raises
-        raise InvalidInput(f"{what} must name a module that can be imported, but got '{path}': "
-                           f"{type(error).__name__}: {error}") from error
+        kind_of_error = "" if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: "
+        raise InvalidInput(f"{what} must name a module that can be imported, but got '{path}': {kind_of_error}{error}"
+                           ) from error
     try:
         return getattr(module, name)
     except AttributeError:

@@ -28,6 +28,14 @@ def claimed(shape, dtype="|u1", content=b"x", compression=zipfile.ZIP_STORED):
     return file
 
 
+def raw(header):
+    """Returns an archive whose array has this header, whatever it says."""
+    file, text = io.BytesIO(), header.encode().ljust(117) + b"\n"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    return file
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_arrays_are_those_that_numpy_saved(save):
     file = npz(save, **ARRAYS)
@@ -51,6 +59,7 @@ def test_only_the_arrays_that_are_asked_for_are_decompressed():
     (claimed((2**40, 2**40), "<f8"), "'a.npy' has 1 bytes for an array of"),
     (claimed((-1,)), "'a.npy' has 1 bytes for an array of -1 uint8"),
     (claimed((), "|O", b"\x80\x04N."), "'a.npy' is pickled"),
+    (raw("{'descr': '|u1', ("), "EOF in multi-line statement"),
     (io.BytesIO(b""), "File is not a zip file"), (npz(a=np.array([object()])), "'a.npy' is pickled"),
 ])
 def test_a_header_that_lies_and_a_pickle_are_refused_before_anything_is_read(file, reason):
