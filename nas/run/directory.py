@@ -5,6 +5,7 @@
     timings.csv      what was timed on targets whose candidates are screened, see `nas.measuring.screening`
     correlation.json trainings with several seeds, for the noise of a score and for `nas correlate`
     finals.json      the trainings of finals before an export
+    blocks.json      what each block of the winner takes, see `nas.measuring.blocks`
     weights/ID.safetensors   the trained weights of the members of the front
     checkpoints/ID.safetensors   the states that stopped trainings continue from
 """

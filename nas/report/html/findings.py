@@ -1,5 +1,6 @@
 """The findings of a run: all that a report tells of it, read once."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ from nas.engine.noise import noise_of
 from nas.engine.scores import Noise, known_sample
 from nas.export.certificate import CERTIFICATE, Exported, read_export
 from nas.export.finals import FINALS, Standing, recorded
+from nas.measuring.blocks import BLOCKS, BlockTimes, recorded_times
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate, Outcome, distinct, front, winner
 from nas.run.config import SearchConfig
@@ -38,6 +40,7 @@ class Findings:
         noise: between seeds, if it is known.
         rankings: how far scores rank networks as whole trainings do, if that is known.
         final_epochs: the length of these whole trainings.
+        block_times: of the network of `shown`, on the first target on which they were timed.
         most: how many networks are drawn and listed at most.
     """
 
@@ -54,6 +57,7 @@ class Findings:
     noise: Noise | None = None
     rankings: Sequence[Ranking] = ()
     final_epochs: int = 0
+    block_times: BlockTimes | None = None
     most: int = MOST
 
     @cached_property
@@ -86,6 +90,11 @@ class Findings:
         """The candidate of the first export, which finals may have chosen."""
         trials = [one.certificate.get("trial") for one in self.exports.values()]
         return next((one for trial in trials for one in self.candidates if one.trial == trial), None)
+
+    @property
+    def shown(self) -> Candidate | None:
+        """The candidate that is drawn block by block: the exported one, or else the winner."""
+        return self.exported or self.winner
 
     @cached_property
     def finalists(self) -> frozenset[str]:
@@ -155,8 +164,13 @@ def findings_of(run: RunDirectory) -> Findings:
             unreadable[path.parent.name] = str(error)
     sample = known_sample(run.path / CORRELATION, FEWEST)
     lengths = sample.lengths if sample else []
-    return Findings(
+    found = Findings(
         name=str(run.path), config=run.config, resolved=run.resolved, budgets=run.budgets, told=told,
         candidates=run.candidates(told), environments=run.environments, exports=exports, unreadable=unreadable,
         standings=recorded(run.path / FINALS), noise=noise_of(run),
         rankings=rankings(sample, lengths) if sample else (), final_epochs=lengths[-1] if lengths else 0)
+    if found.shown is None:
+        return found
+    architecture = found.architectures[found.shown.architecture]
+    timed = (recorded_times(run.path / BLOCKS, architecture, target) for target in run.config.targets)
+    return dataclasses.replace(found, block_times=next(filter(None, timed), None))

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from nas.problem.quantities import format_bytes, format_count
+from nas.measuring.blocks import BlockTimes
+from nas.problem.quantities import format_bytes, format_count, format_latency_ms
 from nas.report.html.axes import Area, drawing, text
 from nas.report.html.findings import Findings
 from nas.report.html.markup import Markup, element, number
@@ -61,7 +62,7 @@ def kind_of(block: Block) -> str:
 
 def network_section(found: Findings) -> Markup:
     """Returns the network that was exported, or else the winner of the search, block by block."""
-    shown = found.exported or found.winner
+    shown, times = found.shown, found.block_times
     if shown is None:
         return element("p", "No candidate is within the budgets and fully trained, so there is no winner yet.")
     architecture = found.architectures[shown.architecture]
@@ -73,21 +74,40 @@ def network_section(found: Findings) -> Markup:
         "activations at their peak."),
                    element("figure", _silhouette(architecture, blocks), element(
                        "figcaption", "From the image on the left to the classes on the right: height is that of the "
-                       "feature map, width goes with the multiply-adds.")), _list(blocks),
-                   element("p", "Where the time goes is not known: the target tells that of the whole file, it has not "
-                           "been measured block by block, and it is not guessed from multiply-adds.", class_="note"),
+                       "feature map, width goes with the multiply-adds.")), _list(blocks, times),
+                   element("p", _timed(times) if times else (
+                       "Where the time goes is not known: it has not been measured block by block, and it is not "
+                       "guessed from multiply-adds. ", element("code", f"nas report {found.name} --time-blocks"),
+                       " measures it."), class_="note"),
                    element("details", element("summary", "text of the architecture"), element(
                        "p", element("code", architecture.text))))
 
 
-def _list(blocks: Sequence[Part]) -> Markup:
+def _timed(times: BlockTimes) -> str:
+    doubts = (f" {len(times.doubtful)} of {len(times.beginnings)} timings are in doubt, the first as {flags[0]}."
+              if times.doubtful and (flags := times.doubtful[0].flags) else "")
+    return (f"Times were measured on {times.target}: what a network takes that ends behind the block less what one "
+            "takes that ends before it, both with the same small classifier, and the 95 % interval of that difference. "
+            f"Without any block a run takes {format_latency_ms(times.least_ms)}, the whole network "
+            f"{format_latency_ms(times.whole_ms)}.{doubts}")
+
+
+def _list(blocks: Sequence[Part], times: BlockTimes | None) -> Markup:
+    each = times.blocks_ms if times else [None] * len(blocks)
     macs, params = (max(1, sum(getattr(one, name) for one in blocks)) for name in ("macs", "params"))
     return element("ol", [element(
         "li", element("div", element("strong", one.kind), f" {one.options}", element(
             "small", f"{shape_text(one.before)} → {shape_text(one.after)}", f"; {one.more}" if one.more else None),
             class_="what"),
-        _bar("multiply-adds", one.macs, macs, "macs"), _bar("parameters", one.params, params, "params"))
-        for one in blocks], class_="blocks", start=0)
+        _bar("multiply-adds", one.macs, macs, "macs"), _bar("parameters", one.params, params, "params"),
+        _time(time, times.whole_ms) if times and time else None)
+        for one, time in zip(blocks, each, strict=True)], class_="blocks timed" if times else "blocks", start=0)
+
+
+def _time(time: tuple[float, float], whole_ms: float) -> Markup:
+    (own_ms, half_ms), share = time, max(0.0, time[0]) / whole_ms
+    return element("div", element("span", f"time {own_ms:.2g} ± {half_ms:.1g} ms, {share:.0%}"),
+                   bar(share, "time"), class_="share")
 
 
 def _bar(name: str, value: int, total: int, class_: str) -> Markup:

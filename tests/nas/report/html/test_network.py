@@ -1,6 +1,8 @@
 import dataclasses
 import re
 
+from evaluators.latency import Latency
+from nas.measuring.blocks import BlockTimes
 from nas.report.html.network import bar, network_section, parts, shape_text
 from search_spaces import Architecture
 
@@ -26,11 +28,21 @@ def test_the_winner_is_drawn_with_a_trapezoid_and_shares_for_each_block(found):
     shares = [int(share) for share in re.findall(r"multiply-adds [\d.kM]+, (\d+)%", text)]
     assert abs(sum(shares) - 100) <= len(shares) / 2
     assert "Where the time goes is not known" in text
+    assert "nas report runs/a --time-blocks" in text
     assert f"Trial {found.winner.trial}, the most accurate within the budgets" in text
 
 
 def test_what_was_exported_takes_its_place(exported):
     assert "Trial 1, the network of the export" in network_section(exported).text
+
+
+def test_times_of_blocks_stand_beside_them_where_they_were_measured(found):
+    count = len(Architecture.parse(found.winner.architecture).blocks)
+    beginnings = tuple(Latency(1 + k, 0.9 + k, 1.1 + k, 1 + k, 10, 0.1, 0.1, 0.1, 0.0) for k in range(count + 1))
+    text = network_section(dataclasses.replace(found, block_times=BlockTimes("litert", beginnings))).text
+    assert text.count(f"time 1 ± 0.1 ms, {1 / (count + 1):.0%}") == count
+    assert "measured on litert" in text
+    assert f"Without any block a run takes 1 ms, the whole network {count + 1} ms." in text
 
 
 def test_without_a_winner_it_says_so(found):
