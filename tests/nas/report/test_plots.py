@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import io
 import itertools
 import sys
@@ -114,7 +115,7 @@ def test_a_png_that_cannot_be_drawn_leaves_the_old_one(tmp_path, candidates, bud
     path.write_bytes(b"old")
 
     def full(self, target):
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr("pathlib.Path.replace", full)
     with pytest.raises(OSError, match="no space"):
