@@ -68,7 +68,8 @@ class Findings:
     @cached_property
     def drawn(self) -> list[Candidate]:
         """The networks that are drawn and listed: of too many every so many, the dominated and rejected ones first."""
-        plain, others = [], []
+        plain: list[Candidate] = []
+        others: list[Candidate] = []
         for one in self.networks:
             (plain if self.roles(one)[0] in ("dominated", "rejected") else others).append(one)
         kept = _thinned(others, self.most)
