@@ -49,7 +49,8 @@ def own_turns(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def own_state(tmp_path_factory):
-    """What tests begin with is not remembered at the user's."""
+    """What tests begin with is not remembered at the user's, nor by a key of the user's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        for name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name)))
         yield

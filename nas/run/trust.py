@@ -25,7 +25,7 @@ from evaluators.runtimes import is_remote, parse_target, runtime_of
 from nas.run.config import SearchConfig
 from nas.strategies import STRATEGIES
 from nas.strategies.loading import module_of, place_of
-from search_spaces.errors import require
+from search_spaces.errors import InvalidInput
 
 SCRIPT = "__main__"
 EVALUATOR, STRATEGY, TARGET = "evaluator", "strategy", "target"
@@ -90,8 +90,9 @@ def require_trusted(path: Path, identity: str, code: Collection[Code], trust: Tr
     known = _remembered(identity)
     trusted = (EVALUATOR, STRATEGY, TARGET) if trust is True else trust or ()
     unknown = [one for one in code if one.field not in trusted and (one not in known or one.lies_in(path))]
-    require(not unknown, "what a file names is run if you have begun it here, and else with `--trust`, but "
-            f"'{path}' names {' and '.join(map(str, unknown))}")
+    if unknown:  # all of it is shown, however long it is
+        raise InvalidInput("what a file names is run if you have begun it here, and else with `--trust`, but "
+                           f"'{path}' names", f" {' and '.join(map(str, unknown))}")
     remember(path, identity, code)
 
 

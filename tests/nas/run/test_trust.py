@@ -224,6 +224,14 @@ def test_what_is_remembered_is_in_a_directory_of_the_users_alone(project, monkey
     assert (project.parent / "home/.local/state/paretonas").is_dir()
 
 
+def test_all_of_a_command_is_shown_in_one_line_however_long(project):
+    command = f"echo {'1 ms;' * 99} rm -rf ~;\x1b[8m echo {'1 ms;' * 999}" + " {model}"
+    with pytest.raises(InvalidInput) as error:
+        require_trusted(project, "any", code_of(SearchConfig(target=f"command:{command}")))
+    assert repr(command) in str(error.value)
+    assert str(error.value).isprintable()
+
+
 CODES = st.frozensets(st.builds(Code, st.sampled_from(["evaluator", "strategy", "target"]), st.text(max_size=3),
                                 st.sampled_from(["/a", "/a/b.py", "/run/c.py", ""])), max_size=4)
 

@@ -1,14 +1,18 @@
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nas.engine.search import run_search
 from nas.problem.budgets import Budgets
 from nas.run.config import SearchConfig
 from nas.strategies import STRATEGIES, Problem, sampler_of
-from nas.strategies.loading import require_able, strategy_of
+from nas.strategies.loading import place_of, require_able, strategy_of
 from nas.testing import check_strategy
 from search_spaces.errors import InvalidInput
 from search_spaces.space import Space
@@ -99,6 +103,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "package_of_mine" / "inner.py").write_text(MINE)
     (tmp_path / "broken_module.py").write_text("1 / 0")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     return tmp_path
 
 
@@ -182,6 +187,22 @@ def test_a_sampler_never_sees_a_start_that_is_not_of_the_space(here, make_config
                      gauge=gauge)
     assert [candidate.state for candidate in run.candidates()] == ["complete"] * len(run.candidates())
     assert run.candidates()[0].architecture == outside
+
+
+@pytest.mark.parametrize(("path", "place"), [
+    ("own_samplers:Seeded", "own_samplers.py"), ("package_of_mine.inner.Seeded", "package_of_mine"), ("nowhere:a", ""),
+    ("optuna.samplers:TPESampler", Path(optuna.__file__)), ("json:loads", Path(json.__file__)), ("sys:exit", "")])
+def test_the_place_of_code_is_known_without_importing_it(path, place, here, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("own_samplers", "package_of_mine")]:
+        monkeypatch.delitem(sys.modules, name)
+    before = set(sys.modules)
+    assert place_of(path) == (str(here / place) if place else "")
+    assert set(sys.modules) == before
+
+
+@given(st.text() | st.from_regex(r"[a-z./\x00]*[:.][a-z]*", fullmatch=True))
+def test_any_text_has_a_place_or_none(path):
+    assert isinstance(place_of(path), str)
 
 
 def test_a_sampler_that_is_given_itself_is_found_again_by_its_path():
