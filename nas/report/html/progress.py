@@ -62,7 +62,8 @@ def growth_section(found: Findings) -> Markup:
     """Returns the hypervolume of the front over the trials."""
     grown = growth(found)
     if not grown:
-        return element("p", "No network has been found yet that is better than guessing within the budgets.")
+        return element("p", "There is none yet: no network within the budgets is better than guessing, or there is but "
+                       "one, and no budget to measure it by.")
     last, final = max(one.trial for one in found.told), grown[-1]
     across = Axis("trial", 0, max(1, last), format=lambda value: f"{value:g}")
     up = Axis("hypervolume (% of the last)", 0, 1.04, format=lambda value: f"{100 * value:.0f}")

@@ -50,6 +50,18 @@ def test_a_search_that_has_hardly_begun_has_every_section_too(found, kept):
     assert [one.text for one in parsed(report(few)).iter("h2")] == SECTIONS
 
 
+@pytest.mark.parametrize("changes", [
+    {"objectives": ("accuracy",)}, {"objectives": ("accuracy", "macs"), "latency_ms": None, "macs": None},
+    {"target": ("onnxruntime", "litert"), "latency_ms": (0.09, None)}, {"data": "table:learning-curves", "start": ()}])
+def test_a_page_is_valid_whatever_is_searched_for(exported, changes):
+    config = dataclasses.replace(exported.config, **changes)
+    budgets = config.budgets(config.latency_ms)
+    for kept in (None, 1):
+        other = dataclasses.replace(exported, config=config, budgets=budgets, told=exported.told[:kept],
+                                    candidates=exported.candidates[:kept])
+        assert [one.text for one in parsed(report(other)).iter("h2")] == SECTIONS
+
+
 def test_only_our_own_style_and_script_may_do_anything(exported):
     read = parsed(report(exported))
     (policy,) = [one.get("content") for one in read.iter("meta") if one.get("http-equiv") == "Content-Security-Policy"]

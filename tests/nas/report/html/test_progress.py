@@ -28,7 +28,7 @@ def test_the_picture_ends_at_the_whole_volume_and_says_when_it_grew_last(found):
 
 def test_without_anything_within_the_budgets_there_is_none(found):
     text = growth_section(dataclasses.replace(found, candidates=found.candidates[2:3])).text
-    assert "No network has been found yet" in text
+    assert "There is none yet" in text
 
 
 def test_learning_curves_are_drawn_where_they_are_recorded(found):
