@@ -1,6 +1,7 @@
 """The common ground of source files in any library: their heading, their data, and the weights beside them."""
 
 import json
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from evaluators.networks.checkpoint import save_checkpoint
 from evaluators.runtimes import Arrays
 from evaluators.runtimes.enclosed import classes_of
 from nas.export.source.classes import Outline
-from nas.export.source.writing import WIDTH, places, wrapped
+from nas.export.source.writing import WIDTH, places
 from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.program import Operation
 
@@ -75,7 +76,26 @@ def constants(outline: Outline, path: Path, metadata: Mapping[str, str]) -> str:
     lines = [f'WEIGHTS = Path(__file__).with_name("{weights_beside(path).name}")',
              f"SHAPE = {outline.architecture.program.input_shape}  # height, width and channels of an image"]
     if "mean" in metadata:
-        names = ", ".join(f'"{name}"' if name.isalnum() else repr(name) for name in classes_of(metadata))
-        lines += [*wrapped(f"CLASSES = [{names}]", 0),
+        lines += [*_listed("CLASSES", classes_of(metadata)),
                   *(f"{name.upper()} = {json.loads(metadata[name])!r}" for name in ("mean", "std"))]
     return "\n".join(lines)
+
+
+def _listed(name: str, texts: Sequence[str]) -> list[str]:
+    """Returns the statement that gives texts a name, in lines that break between them."""
+    lines = [f"{name} = ["]
+    for text in texts:
+        piece = (f'"{text}"' if text.isalnum() else repr(text)) + ", "
+        if len(lines[-1]) + len(piece) > WIDTH:
+            lines[-1] = lines[-1].rstrip()
+            lines.append(" " * len(f"{name} = ["))
+        lines[-1] += piece
+    lines[-1] = lines[-1].removesuffix(", ") + "]"
+    return lines
+
+
+def images_taken(shape: str, metadata: Mapping[str, str]) -> str:
+    """Returns the words of a docstring on images as bytes, and how they were prepared."""
+    prepared = textwrap.fill(f"Their preprocessing: {metadata['preprocessing']}", WIDTH, initial_indent="    ",
+                             subsequent_indent="    ")
+    return f"images `{shape}` of uint8.\n\n{prepared}"

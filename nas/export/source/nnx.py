@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nas.export.source.classes import Outline
-from nas.export.source.file import constants, heading, run_source, write_source
+from nas.export.source.file import constants, heading, images_taken, run_source, write_source
 from nas.export.source.writing import Dialect, Form, Values, blocks_source, classes_source
 from search_spaces import layers
 from search_spaces.program import Operation
@@ -94,7 +94,7 @@ def source(outline: Outline, path: Path, metadata: Mapping[str, str]) -> str:
     taken, normalised = f"normalised images `{shape}`, float32", "images"
     if "mean" in metadata:
         imports += "import numpy as np\n"
-        taken = f"images `{shape}` of uint8.\n\n    Their preprocessing: {metadata['preprocessing']}"
+        taken = images_taken(shape, metadata)
         normalised = "(np.asarray(images, np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)"
     return f'''{heading(outline, path, "Flax")}
 

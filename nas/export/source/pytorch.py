@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nas.export.source.classes import Outline
-from nas.export.source.file import constants, heading, run_source, write_source
+from nas.export.source.file import constants, heading, images_taken, run_source, write_source
 from nas.export.source.writing import Dialect, Form, Values, blocks_source, classes_source
 from search_spaces import layers
 from search_spaces.program import Operation
@@ -125,8 +125,7 @@ def source(outline: Outline, path: Path, metadata: Mapping[str, str]) -> str:
     functions = "from torch.nn import functional as F\n" if "F." in helpers + classes else ""
     taken, normalised = f"normalised images `{shape}`, float32", "images"
     if "mean" in metadata:
-        taken = (f"images `[batch, {side}, {side}, {channels}]` of uint8.\n\n"
-                 f"    Their preprocessing: {metadata['preprocessing']}")
+        taken = images_taken(f"[batch, {side}, {side}, {channels}]", metadata)
         normalised = "(images / 255 - torch.tensor(MEAN)) / torch.tensor(STD)"
     prepared = f"({normalised}).permute(0, 3, 1, 2)" if "mean" in metadata else normalised
     return f'''{heading(outline, path, "PyTorch")}

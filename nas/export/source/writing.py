@@ -284,7 +284,7 @@ class _ClassSource:
 def _summary(made: Class) -> str:
     """Returns the first line of the docstring of a class: that of the block, or what it consists of."""
     if (summary := made.modules[0].summary) and made.modules[0].kind != CONVOLUTION:
-        return summary
+        return summary.replace("\\", "\\\\").replace('"', "'")
     names = [member.part.name.replace("_", " ") for member in made.layers]
     return ", ".join([names[0].capitalize(), *names[1:]]) + "."
 
