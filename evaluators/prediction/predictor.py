@@ -183,13 +183,14 @@ class Predictor:
         return [Prediction(float(m), float(d)) for m, d in zip(slowdown * median, deviation, strict=True)]
 
 
-def fit(rows: Iterable[Measured], target: str = "") -> Predictor:
+def fit(rows: Iterable[Measured], target: str = "", *, intervals: bool = True) -> Predictor:
     """Returns the predictor that measured networks give.
 
     Args:
         rows: networks with their latencies in ms, from anywhere. Those that were measured beside the reference model
             are learned at the speed that the machine had in the median.
         target: what they were measured on.
+        intervals: whether intervals are to be right, which takes ten times as long.
 
     Raises:
         InvalidInput: fewer than `FEWEST` rows, a latency that nothing has, or rows of which nothing can be learned.
@@ -200,7 +201,7 @@ def fit(rows: Iterable[Measured], target: str = "") -> Predictor:
     reference_ms = float(np.median(references_ms)) if references_ms else 0.0
     with refused("measured networks must be such that costs can be told from them", RuntimeError):
         return dataclasses.replace(_fitted(known, reference_ms), target=target,
-                                   widening=_widening(known, reference_ms)).require_finite()
+                                   widening=_widening(known, reference_ms) if intervals else 1.0).require_finite()
 
 
 def _fitted(rows: tuple[Row, ...], reference_ms: float) -> Predictor:

@@ -23,6 +23,7 @@ from search_spaces.search_space import SearchSpace
 NETWORKS = 150  # timed for a predictor
 CHECKED = 30
 POOL = 600  # random members of a space, of which those are timed that tell most about all
+FEWEST_HELD_OUT = 5
 FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a network
 
 
@@ -187,6 +188,25 @@ def check(predictor: Predictor, space: SearchSpace, gauge: Gauge, networks: int 
                  agreement(np.array([found.median_ms for found in predictions]), truth,
                            float(np.mean((low <= truth) & (truth <= high)))),
                  agreement(slowdown * line_through_macs(predictor.rows, unseen), truth), slowdown)
+
+
+def held_out(rows: Sequence[Row]) -> Check | None:
+    """Returns how a predictor of the first two thirds of timings does on the last third; None for too few of them.
+
+    The networks of the last third that were timed before are left out. The last timings are those of candidates that
+    a search had come to think well of, for which its predictor was needed.
+    """
+    first, last = rows[:2 * len(rows) // 3], rows[2 * len(rows) // 3:]
+    known = {row.architecture for row in first}
+    unseen = [row for row in last if row.architecture not in known]
+    if len(first) < FEWEST or len(unseen) < FEWEST_HELD_OUT:
+        return None
+    predictor = fit(first, intervals=False)
+    slowdowns = np.array([predictor.slowdown(row.reference_ms) for row in unseen])
+    truth, networks = np.array([row.latency_ms for row in unseen]), [row.architecture for row in unseen]
+    predicted = np.array([one.median_ms for one in predictor.predict(networks)])
+    return Check(len(unseen), agreement(slowdowns * predicted, truth),
+                 agreement(slowdowns * line_through_macs(first, networks), truth), float(np.median(slowdowns)))
 
 
 def agreement(predicted_ms: np.ndarray, measured_ms: np.ndarray, inside: float | None = None) -> Agreement:

@@ -12,6 +12,7 @@ from nas.engine.scores import Noise, known_sample
 from nas.export.certificate import CERTIFICATE, Exported, read_export
 from nas.export.finals import FINALS, Standing, recorded
 from nas.measuring.blocks import BLOCKS, BlockTimes, recorded_times
+from nas.measuring.calibration import Check, held_out
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate, Outcome, distinct, front, winner
 from nas.run.config import SearchConfig
@@ -41,6 +42,7 @@ class Findings:
         rankings: how far scores rank networks as whole trainings do, if that is known.
         final_epochs: the length of these whole trainings.
         block_times: of the network of `shown`, on the first target on which they were timed.
+        held_out: on targets with enough timings, how a predictor of the earlier ones does on the later ones.
         most: how many networks are drawn and listed at most.
     """
 
@@ -58,6 +60,7 @@ class Findings:
     rankings: Sequence[Ranking] = ()
     final_epochs: int = 0
     block_times: BlockTimes | None = None
+    held_out: Mapping[str, Check] = field(default_factory=dict)
     most: int = MOST
 
     @cached_property
@@ -163,11 +166,13 @@ def findings_of(run: RunDirectory) -> Findings:
             exports[path.parent.name] = read_export(path.parent)
         except InvalidInput as error:
             unreadable[path.parent.name] = str(error)
+    checks = {target: held_out(run.timings.rows(target)) for target in run.config.targets}
     sample = known_sample(run.path / CORRELATION, FEWEST)
     lengths = sample.lengths if sample else []
     found = Findings(
         name=str(run.path), config=run.config, resolved=run.resolved, budgets=run.budgets, told=told,
         candidates=run.candidates(told), environments=run.environments, exports=exports, unreadable=unreadable,
+        held_out={target: check for target, check in checks.items() if check},
         standings=recorded(run.path / FINALS), noise=noise_of(run),
         rankings=rankings(sample, lengths) if sample else (), final_epochs=lengths[-1] if lengths else 0)
     if found.shown is None:

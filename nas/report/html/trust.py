@@ -4,10 +4,9 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from evaluators.benchmarks.tables import is_table
 from nas.engine.correlation import recommendation
+from nas.measuring.calibration import Check
 from nas.problem.candidate import Candidate
 from nas.report.correlation import noise_text
 from nas.report.html.findings import Findings
@@ -73,22 +72,32 @@ def _timed_again(found: Findings) -> Content:
 
 
 def _predictor(found: Findings) -> Content:
-    """Returns how predictions of this run agree with timings of the same networks that came later."""
-    predicted = [(one.costs.latencies[target].median_ms, one.costs.latencies[target].source, one.trial, target)
-                 for one in found.told for target in found.config.targets if target in one.costs.latencies
-                 and one.costs.latencies[target].is_predicted]
+    """Returns how a predictor of the earlier timings agrees with the later ones, and what was predicted only."""
+    return [_held_out(target, check) for target, check in found.held_out.items()] + [_predicted(found)]
+
+
+def _held_out(target: str, check: Check) -> Markup:
+    rows = [[name, f"{one.median_error:.1%}", f"{one.within_a_tenth:.0%}", f"{one.kendall_tau:.2f}"]
+            for name, one in (("predictor", check.predictor), ("line through multiply-adds", check.line_through_macs))]
+    return table(("from the earlier two thirds", "median error", "within 10 %", "Kendall's tau"), rows,
+                 f"{target}: against the later third of the timings, {check.networks} networks that were new then")
+
+
+def _predicted(found: Findings) -> Markup:
+    predicted = [(latency.median_ms, one.trial, target) for one in found.told
+                 for target, latency in one.costs.latencies.items() if latency.is_predicted]
     if not predicted:
-        return element("p", "None was used: every latency of this report is measured, or from a published table.")
+        return element("p", "Every latency of this report is measured, or from a published table; none is predicted.")
     later = {(one.trial, target): latency for one in found.candidates
              for target, latency in one.costs.latencies.items() if not latency.is_predicted}
-    errors = [abs(predicted_ms / later[trial, target].median_ms - 1) for predicted_ms, _, trial, target in predicted
-              if (trial, target) in later]
-    words = f"{len(predicted)} latencies were predicted and not measured; they are marked ≈ in the list of candidates. "
+    errors = [abs(predicted_ms / later[key].median_ms - 1) for predicted_ms, *at in predicted
+              if (key := (at[0], at[1])) in later]
+    words = f"{len(predicted)} latencies were predicted and not measured; they are marked ≈ in the list of networks. "
     if errors:
         return element("p", words + f"{len(errors)} of these networks were timed later: the median error is "
-                       f"{np.median(errors):.1%}, the largest {max(errors):.1%}.")
-    return element("p", words + "None of these networks was timed later, so how far they are off is not known from "
-                   "this run: ", element("code", "nas latency check"), " measures it.")
+                       f"{statistics.median(errors):.1%}, the largest {max(errors):.1%}.")
+    return element("p", words + "None of these networks was timed later; ", element("code", "nas latency check"),
+                   " measures how far predictions are off.")
 
 
 def _link(one: Candidate) -> Markup:

@@ -5,6 +5,7 @@ import pytest
 
 from evaluators.latency import MeasurementFailed
 from evaluators.prediction.predictor import FEWEST, Predictor, fit
+from evaluators.prediction.rows import Row
 from evaluators.prediction.timings import Timings
 from nas.measuring.calibration import (
     FAILURES_IN_A_ROW,
@@ -12,6 +13,7 @@ from nas.measuring.calibration import (
     check,
     fit_to_members,
     fit_to_tables,
+    held_out,
     line_through_macs,
 )
 from nas.run.monitor import Silent
@@ -19,6 +21,21 @@ from search_spaces import InvalidInput, Space
 
 TARGET = "onnxruntime"
 OTHER = Space.parse("in_r12_c1+conv_k3/5_c8/16_s2_relu/relu6+conv_k3/5_c8/16_s1_relu+head_c16_relu_n2")
+
+
+def test_the_last_third_of_timings_tells_how_a_predictor_of_the_others_does(all_members):
+    networks = sorted(all_members.values(), key=lambda one: one.id)[:30]
+    rows = [Row(one, one.macs / 1e6 + 1e-4 * len(one.program.operations), 0.02) for one in networks]
+    found = held_out(rows)
+    assert found.networks == 10
+    assert found.predictor.median_error < 0.05
+    assert found.predictor.kendall_tau > 0.9
+    slower = [Row(row.architecture, 2 * row.latency_ms, 0.04) for row in rows[20:]]  # so is the reference model
+    again = held_out([*rows[:20], *slower])
+    assert again.predictor.median_error == pytest.approx(found.predictor.median_error)
+    assert again.slowdown == pytest.approx(2)
+    assert held_out(rows[:12]) is None
+    assert held_out([*rows[:20], *rows[:10]]) is None  # networks that were timed before
 
 
 class FailingGauge:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nas.engine.search import run_search
+from nas.measuring.calibration import Agreement, Check
 from nas.report.html import page
 from nas.report.html.page import report
 
@@ -91,6 +92,15 @@ def test_everything_that_is_known_is_told(exported):
         assert said in words, said
     rows = [one for one in read.iter("tr") if (one.get("id") or "").startswith("trial-")]
     assert len(rows) == len(exported.networks)
+
+
+def test_the_quality_of_the_predictor_is_told_from_what_and_against_what(found):
+    check = Check(7, Agreement(0.031, 0.9, 0.85), Agreement(0.2, 0.3, 0.5), 1.0)
+    read = parsed(report(dataclasses.replace(found, held_out={"litert": check})))
+    words = " ".join(read.find("body").itertext())
+    assert "litert: against the later third of the timings, 7 networks that were new then" in words
+    (row,) = [one for one in read.iter("tr") if one[0].text == "predictor"]
+    assert [cell.text for cell in row] == ["predictor", "3.1%", "90%", "0.85"]
 
 
 def test_importances_take_their_number_of_networks(found):
