@@ -4,20 +4,18 @@ from collections.abc import Sequence
 
 from nas.problem.candidate import Candidate
 from nas.problem.quantities import QUANTITIES
+from nas.report.html.costs import TITLES
 from nas.report.html.findings import Findings
 from nas.report.html.markup import Content, Markup, element, json_of
 from nas.report.html.network import parts, shape_text
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
-
-OWN = [name for name, quantity in QUANTITIES.items() if not quantity.of_target]
-TITLES = {"macs": "multiply-adds", "params": "parameters", "memory": "memory", "size": "file"}
 
 
 def candidate_section(found: Findings) -> Markup:
     """Returns a line for each network with all that is known of it; the script sorts it by a click on a heading."""
     targets = found.config.targets
     heads = ["trial", "what", "accuracy (%)", "epochs",
-             *(f"latency on {target} (ms)" for target in targets), *(TITLES.get(name, name) for name in OWN),
+             *(f"latency on {target} (ms)" for target in targets), *(TITLES[name] for name in TITLES),
              "outcome", "remarks", "architecture"]
     rows = [_row(found, one) for one in found.drawn]
     left_out = len(found.networks) - len(found.drawn)
@@ -51,7 +49,7 @@ def _row(found: Findings, one: Candidate) -> Markup:
         cells.append((UNKNOWN, None) if latency is None else (
             ("≈ " if latency.is_predicted else "") + latency_text(latency.median_ms, (latency.low_ms, latency.high_ms)),
             latency.median_ms))
-    for name in OWN:
+    for name in TITLES:
         value = one.costs.value(name)
         cells.append((UNKNOWN if value is None else QUANTITIES[name].scale.format(value), value))
     cells += [(str(one.outcome), None), (_remarks(found, one), None), (element("code", one.architecture), None)]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-VOID = frozenset({"br", "col", "input", "meta"})
+VOID = frozenset({"br", "input", "meta"})
 DRAWN = frozenset({"circle", "line", "path", "rect", "use"})  # of SVG, without content
 # control characters, surrogates and code points that are no characters, which HTML forbids, and signs that turn the
 # direction of what follows them
@@ -77,21 +77,13 @@ def number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def table(head: Iterable[Content], rows: Iterable[Iterable[Any]], caption: Content = None,
-          class_: str | None = None) -> Markup:
+def table(head: Iterable[Content], rows: Iterable[Iterable[Any]], caption: str) -> Markup:
     """Returns a table, the first cell of each row its heading, that can be scrolled sideways where it is too wide."""
-    heads = list(head)
-    body = [[element("th", cells[0], scope="row"), *(element("td", cell) for cell in cells[1:])]
-            for cells in map(list, rows)]
-    whole = element("table", element("caption", caption) if caption else None,
-                    element("thead", element("tr", [element("th", one, scope="col") for one in heads])),
-                    element("tbody", [element("tr", cells) for cells in body]), class_=class_)
-    return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=_label(caption, heads))
-
-
-def _label(caption: Content, heads: Iterable[Content]) -> str:
-    return caption if isinstance(caption, str) else "table of " + ", ".join(str(one) for one in heads
-                                                                            if isinstance(one, str) and one)
+    body = [[element("th", first, scope="row"), *(element("td", cell) for cell in cells)] for first, *cells in rows]
+    whole = element("table", element("caption", caption),
+                    element("thead", element("tr", [element("th", one, scope="col") for one in head])),
+                    element("tbody", [element("tr", cells) for cells in body]))
+    return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
 
 
 def _attribute(key: str, value: Any) -> str:
