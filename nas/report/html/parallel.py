@@ -34,8 +34,8 @@ class Choice:
 
 def parallel_section(found: Findings, of: Importances) -> Markup:
     """Returns a line for each trained network through its choices, its accuracy and its first cost."""
-    lines = [one for one in found.drawn if one.trial in found.choices and one.accuracy is not None and one.epochs]
-    lines = sorted(lines, key=lambda one: one.accuracy or 0.0)[-MOST_LINES:]
+    trained = [one for one in found.drawn if one.trial in found.choices and one.accuracy is not None and one.epochs]
+    lines = sorted(trained, key=lambda one: one.accuracy or 0.0)[-MOST_LINES:]
     differ = _choices(found, lines)
     ranked = [row.choice for row in of["accuracy"]]
     best = sorted(differ, key=lambda one: ranked.index(one.name) if one.name in ranked else len(ranked))[:AXES]
@@ -60,13 +60,15 @@ def parallel_section(found: Findings, of: Importances) -> Markup:
     return element("figure", element(
         "div", drawing(AREA, "parallel", "choices, accuracy and cost", element("g", threads), drawn, marks=True),
         class_="scroll", tabindex=0, role="region", aria_label="parallel coordinates"), _shades(), element(
-        "figcaption", _caption(len(lines), len(differ) - len(choices), bool(ranked))))
+        "figcaption", _caption(len(lines), len(trained), len(differ) - len(choices), bool(ranked))))
 
 
-def _caption(lines: int, left_out: int, ranked: bool) -> str:
-    which = ("; those of more importance for accuracy have an axis" if ranked else "; the first of them have an axis")
-    return (f"{lines} trained networks, within a value the more accurate ones further up. "
-            + (f"{left_out} choices more differ{which}. " if left_out else "All choices that differ have an axis. ")
+def _caption(lines: int, trained: int, left_out: int, ranked: bool) -> str:
+    shown = f"The {lines} most accurate of {trained} trained networks" if lines < trained else f"{lines} trained networks"
+    which = "those of more importance for accuracy" if ranked else "the first of them"
+    return (f"{shown}, within a value the more accurate ones further up. "
+            + (f"{left_out} choices more differ; {which} have an axis. " if left_out else
+               "All choices that differ have an axis. ")
             + "A dash stands for a choice that does not matter in a network.")
 
 
