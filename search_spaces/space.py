@@ -174,10 +174,10 @@ class Space:
             return None
         for width in self._scale("width"):
             assignment = {name: values[0] for name, values in self.parameters.items()} | given | {"width": width}
-            for found in self._match(architecture.blocks, 0, width):
-                whole = {name: (assignment | found)[name] for name in self.parameters}
-                if self._decode_possible(whole) == architecture:
-                    return whole
+            found = self._match(architecture.blocks, 0, width, set())
+            whole = {name: (assignment | (found or {}))[name] for name in self.parameters}
+            if found is not None and self._decode_possible(whole) == architecture:
+                return whole
         return None
 
     def __contains__(self, architecture: Architecture) -> bool:
@@ -238,35 +238,46 @@ class Space:
         at = f"stage{index}" if option in PER_STAGE else self._prefix(index, layer)
         return f"{at}.{option}" if len(self.stages[index].alternatives) == 1 else f"{at}.{alternative.kind}.{option}"
 
-    def _match(self, blocks: tuple[Block, ...], index: int, width: float) -> Iterator[Assignment]:
-        """Yields the choices of the stages from `index` on under which they may expand to exactly these blocks."""
+    def _match(self, blocks: tuple[Block, ...], index: int, width: float, dead: set[tuple[int, int]]
+               ) -> Assignment | None:
+        """Returns the choices under which the stages from `index` on are exactly these blocks; None if there are none.
+
+        Args:
+            blocks: the blocks.
+            index: the first stage.
+            width: the width multiplier.
+            dead: the stages and numbers of blocks that were found to match in no way.
+        """
         if index == len(self.stages):
-            if not blocks:
-                yield {}
-            return
-        stage = self.stages[index]
-        for depth in stage.depths:
-            if depth > len(blocks):
-                continue
-            own: Assignment = {f"stage{index}.depth": depth}
-            for layer, block in enumerate(blocks[:depth]):
-                alternative = next((a for a in stage.alternatives if a.block is type(block)), None)
-                if alternative is None:
-                    break
-                own[f"{self._prefix(index, layer)}.kind"] = alternative.kind
-                for option, values in alternative.choices:
-                    name = self._option_name(index, layer, alternative, option)
-                    fitting = [value for value in values if _scaled_option(
-                        alternative.block, option, value, width, layer == 0) == getattr(block, option)]
-                    if not fitting:
-                        break
-                    own.setdefault(name, fitting[0]) if option == "stride" and layer else own.update({name: fitting[0]})
-                else:
-                    continue
-                break
-            else:
-                for rest in self._match(blocks[depth:], index + 1, width):
-                    yield own | rest
+            return None if blocks else {}
+        for depth in self.stages[index].depths if (index, len(blocks)) not in dead else ():
+            own = self._match_stage(blocks[:depth], index, width) if depth <= len(blocks) else None
+            rest = self._match(blocks[depth:], index + 1, width, dead) if own is not None else None
+            if own is not None and rest is not None:
+                return own | rest
+        dead.add((index, len(blocks)))
+        return None
+
+    def _match_stage(self, blocks: tuple[Block, ...], index: int, width: float) -> Assignment | None:
+        """Returns the choices under which a stage is exactly these blocks; None if there are none."""
+        own: Assignment = {f"stage{index}.depth": len(blocks)}
+        for layer, block in enumerate(blocks):
+            alternative = next((a for a in self.stages[index].alternatives if a.block is type(block)), None)
+            if alternative is None or own.setdefault(f"{self._prefix(index, layer)}.kind",
+                                                     alternative.kind) != alternative.kind:
+                return None
+            for option, values in alternative.choices:
+                found = getattr(block, option)
+                fitting = [value for value in values
+                           if _scaled_option(alternative.block, option, value, width, layer == 0) == found]
+                name = self._option_name(index, layer, alternative, option)
+                if not fitting or own.setdefault(name, fitting[0]) not in fitting:
+                    return None
+            fields = dataclasses.fields(alternative.block)  # type: ignore[arg-type]
+            if any(getattr(block, field.name) != field.default for field in fields
+                   if field.name not in alternative.options):
+                return None
+        return own
 
     def _decode_possible(self, assignment: Assignment) -> Architecture | None:
         try:

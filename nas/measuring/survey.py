@@ -11,12 +11,13 @@ from nas.problem.budgets import Budgets, is_feasible
 from nas.problem.costs import Costs
 from nas.problem.quantities import QUANTITIES, format_latency_ms, limitable
 from search_spaces.architecture import Architecture
-from search_spaces.errors import InvalidInput
+from search_spaces.errors import InvalidInput, require
 from search_spaces.search_space import Assignment, SearchSpace
 
 PERCENTILES = (0, 10, 30, 50, 70, 100)
 SAMPLE = 200
 SMALLEST = 20
+MOST_MEMBERS = 100_000
 NEIGHBOURS_TIMED = 40
 
 Progress = Callable[[str, int, int], None]
@@ -39,8 +40,9 @@ def members(space: SearchSpace, count: int, seed: int) -> list[Assignment]:
     Choices that make no network, as where a layer is left without a pixel, are passed over.
 
     Raises:
-        InvalidInput: all choices that were drawn make no network.
+        InvalidInput: all choices that were drawn make no network, or more are asked for than anybody can wait for.
     """
+    require(count <= MOST_MEMBERS, f"at most {MOST_MEMBERS} members of a space are drawn, but got {count}")
     generator = np.random.default_rng((seed, 2))
     found: dict[str, Assignment] = {}
     drawn = set()

@@ -196,6 +196,16 @@ def test_what_differs_from_all_members_is_no_member(architecture, change):
     assert Architecture.parse(f"{architecture}+{HEAD}") not in space, change
 
 
+@pytest.mark.parametrize(("stage", "blocks", "end"), [
+    ("conv_k3_c8_s1_relu_x0/1", "conv_k3_c8_s1_relu", "head_c24_relu_n3"),
+    ("conv_k3_c8/16_s1_relu_x0/2", "conv_k3_c8_s1_relu+conv_k3_c16_s1_relu", HEAD),
+    ("conv_k3_c8_s1_relu_x0/1", "conv_k3_c8_s1_relu", f"conv_k3_c8_s1_relu_bias+{HEAD}"),
+])
+def test_that_a_network_is_no_member_is_found_without_walking_the_ways_to_share_its_blocks(stage, blocks, end):
+    space = Space.parse("+".join(["in_r8_c1", *(60 * [stage]), HEAD]))
+    assert Architecture.parse("+".join(["in_r8_c1", *(30 * [blocks]), end])) not in space
+
+
 def test_a_stagewise_space_has_no_member_whose_layers_differ():
     space = Space.parse(f"scale_stagewise+in_r5_c1+sep_k3/5_c16_s2_relu_x2//conv_k3_c16_s2_relu_x2+{HEAD}")
     assert Architecture.parse(f"in_r5_c1+sep_k5_c16_s2_relu+sep_k5_c16_s1_relu+{HEAD}") in space

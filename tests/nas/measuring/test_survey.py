@@ -34,6 +34,11 @@ def test_a_small_space_has_no_more_members_than_it_has(bound_space, all_members)
     assert drawn == all_members.keys()
 
 
+def test_more_members_than_anybody_can_wait_for_are_refused(bound_space):
+    with pytest.raises(InvalidInput, match="at most 100000 members of a space are drawn, but got 1000000000"):
+        members(bound_space, 10**9, 0)
+
+
 def test_percentiles_are_those_of_the_measured_members(bound_space, all_members, gauge):
     found = survey(bound_space, {TARGET: gauge}, seed=0)
     assert set(found.values) == set(QUANTITIES)
