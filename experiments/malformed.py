@@ -10,7 +10,8 @@ if the command ends with status 1 or 2 and one printable line of at most 2,200 c
 *accepted* if it ends well, or is refused later for what is not malformed. The record is
 `experiments/results/malformed.json`.
 
-Takes some 20 minutes on one core.
+Takes 10 to 20 minutes on one core. Result: 9,297 of 10,000 refused in one line, 703 accepted; none led to a traceback,
+took 3 s or 250 MB, or left anything half-written.
 """
 
 import argparse

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluators.runtimes import parse_target
-from experiments.malformed import counted, outcome_of, table, tried
+from experiments.malformed import RECORD, counted, outcome_of, table, tried
 from experiments.malformed_inputs import KINDS, OPTIONS, damaged_bytes, damaged_text, intact_inputs
 from nas.engine.successive_halving import parse_rungs
 from nas.export.certificate import CERTIFICATE, read_export
@@ -97,6 +97,13 @@ def test_equal_seeds_make_equal_inputs():
 ])
 def test_an_outcome_is_judged_by_status_and_line(status, errors, outcome):
     assert outcome_of(status, errors, "nowhere") == outcome
+
+
+def test_the_table_of_the_document_is_that_of_the_record():
+    document = (Path(__file__).parents[2] / "docs/security.md").read_text(encoding="utf-8")
+    kinds = json.loads(RECORD.read_text(encoding="utf-8"))["kinds"]
+    assert table(kinds) in document
+    assert {kind: counts["tried"] for kind, counts in kinds.items()} == {kind: KINDS[kind].count for kind in KINDS}
 
 
 def test_inputs_are_counted_by_their_outcomes_and_marks():
