@@ -132,7 +132,7 @@ SEARCHES = [
     (("--objectives", "speed"), "unknown objective 'speed'"),
     (("--objectives", "latency"), "must be accuracy, alone or with one of latency, macs, params"),
     (("--objectives", ""), "unknown objective ''"),
-    (("--latency-from", "missing.json"), "a predictor must be readable, but got "),
+    (("--latency-from", "missing.json"), "a predictor must be as `save` has written it, but "),
     (("--latency-from", "mine.py"), "a predictor must be as `save` has written it, but "),
     (("--trials", "0"), "`trials` must be at least 1"),
     (("--trials", "few"), "Invalid value for '--trials'"),
