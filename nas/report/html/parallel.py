@@ -64,10 +64,10 @@ def parallel_section(found: Findings, of: Importances) -> Markup:
 
 
 def _caption(lines: int, trained: int, left_out: int, ranked: bool) -> str:
-    shown = f"The {lines} most accurate of {trained} trained networks" if lines < trained else f"{lines} trained networks"
-    which = "those of more importance for accuracy" if ranked else "the first of them"
-    return (f"{shown}, within a value the more accurate ones further up. "
-            + (f"{left_out} choices more differ; {which} have an axis. " if left_out else
+    which = f"The {lines} most accurate of {trained}" if lines < trained else f"{lines}"
+    first = "those of more importance for accuracy" if ranked else "the first of them"
+    return (f"{which} trained networks, within a value the more accurate ones further up. "
+            + (f"{left_out} choices more differ; {first} have an axis. " if left_out else
                "All choices that differ have an axis. ")
             + "A dash stands for a choice that does not matter in a network.")
 
