@@ -1,6 +1,8 @@
 """Published data, small tables in `tests/data` and larger ones beside the repository; and how processes are set up."""
 
+import contextlib
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -29,6 +31,20 @@ def published():
                 return place / folder / name
         pytest.skip(f"{folder}/{name} is not beside the repository, in ../shared/data")
     return find
+
+
+@pytest.fixture
+def little_room():
+    """A context in which no file grows beyond 100 bytes, as on a disk that is full."""
+    @contextlib.contextmanager
+    def limited():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    return limited()
 
 
 @pytest.fixture(scope="session", autouse=True)

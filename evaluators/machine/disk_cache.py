@@ -63,8 +63,8 @@ class Storage:
                 self._forget()
         except NotOwn as error:
             self._refuse(error)
-        except OSError:
-            pass
+        except OSError as error:
+            say_once(f"nothing more is kept in '{self.directory}': {error.strerror}")
 
     def _refuse(self, error: NotOwn) -> None:
         say_once(f"nothing is kept in '{self.directory}' or loaded from it: {error}")

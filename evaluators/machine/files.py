@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from search_spaces.errors import InvalidInput
+from search_spaces.errors import InvalidInput, require
 
 STDOUT = (Path("-"), Path("/dev/stdout"))
 BEING_WRITTEN, BEFORE = "written-", ".before"  # in the names of directories that are not in their place
@@ -26,6 +26,26 @@ def at_home(path: str | Path) -> Path:
 def exists(path: str | Path) -> bool:
     """Tells whether there is a file or directory of a name."""
     return os.path.exists(path)  # noqa: PTH110 - false for a text too long for a path, and where we may not look
+
+
+def held(directory: Path, *names: str) -> Path:
+    """Returns the path of a file or directory that another directory holds, be it there or not.
+
+    Args:
+        directory: which may have come from elsewhere; it may itself be reached by links.
+        names: of directories, one in the other, and of the file.
+
+    Raises:
+        InvalidInput: one of them is a link, which may lead anywhere, or neither file nor directory.
+    """
+    path = directory
+    for name in names:
+        path /= name
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            mode = path.lstat().st_mode
+            require(stat.S_ISREG(mode) or stat.S_ISDIR(mode), f"'{directory}' must hold files and directories of its "
+                    f"own, but '{path}' is {'a link' if stat.S_ISLNK(mode) else 'none'}")
+    return path
 
 
 def require_writable(path: Path, what: str) -> None:
@@ -58,10 +78,10 @@ def write_whole(path: Path, content: bytes) -> None:
         sys.stdout.buffer.flush()
         return
     place = followed(path)
-    if place.exists() and not place.is_file():
-        place.write_bytes(content)  # raises for a directory
-        return
     try:
+        if place.exists() and not place.is_file():
+            place.write_bytes(content)  # raises for a directory
+            return
         handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
         temporary = Path(name)
         try:

@@ -7,6 +7,7 @@ Files that we write have two further columns: the target, and the time of the re
 """
 
 import csv
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -68,9 +69,19 @@ class Timings:
             for architecture, latency_ms, reference_ms in (Row(*row) for row in rows):
                 beside = f"{reference_ms:.6g}" if reference_ms else ""
                 writer.writerow((architecture.text, f"{latency_ms:.6g}", target, beside))
-            os.write(handle, text.getvalue().encode())  # at once, so that lines of processes do not mix
+            _append(handle, text.getvalue().encode())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
         finally:
             os.close(handle)
+
+
+def _append(handle: int, content: bytes) -> None:
+    """Writes at the end of a file, at once, so that lines of processes do not mix; what has no room leaves no part."""
+    before = os.fstat(handle).st_size
+    if os.write(handle, content) < len(content):
+        os.ftruncate(handle, before)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _parsed(path: Path) -> Iterator[tuple[str, Row]]:

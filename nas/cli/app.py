@@ -80,7 +80,8 @@ def _failure(error: Exception) -> tuple[int, str]:
     if hasattr(error, "format_message"):  # typer's own, whose classes differ between its versions
         status, line = 2, error.format_message()
     elif isinstance(error, OSError) and error.strerror:
-        status, line = 2, f"{error.strerror}: '{error.filename2 or error.filename}'"
+        place = error.filename2 or error.filename
+        status, line = 2, f"{error.strerror}: '{place}'" if place else error.strerror
     elif isinstance(error, MemoryError):
         line = f"what was asked for must fit into the memory, but it does not: {line or 'none is left'}"
     elif not isinstance(error, RuntimeError):

@@ -156,7 +156,7 @@ def correlate_scores(
     run = RunDirectory(Path(what))
     if run.exists:
         require(not own, f"a run has its own space, data, budgets and recipe, but got {', '.join(own)}")
-        config, budgets, place = run.config, run.budgets, run.path / CORRELATION
+        config, budgets, place = run.config, run.budgets, run.place(CORRELATION)
         run.require_there(config, *PLACES)
         require_trusted(run.path, run.identity, (*evaluator_of(config), *commands_of(budgets.measured)), trust)
     else:

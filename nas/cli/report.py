@@ -26,7 +26,7 @@ def write_report(
     from nas.run.directory import RunDirectory
 
     directory = RunDirectory.existing(run)
-    place, found = out or directory.path / "report.html", findings_of(directory)
+    place, found = out or directory.place("report.html"), findings_of(directory)
     if time_blocks:
         _time_blocks(found, directory.path)
         found = findings_of(directory)

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -145,13 +145,14 @@ class Loop:
         last = next((candidate for candidate in candidates if candidate.trial == number), None)
         self.evaluation.monitor.told(history.counts, last, winner(candidates))
         running = [candidate for candidate in candidates if candidate.outcome is Outcome.RUNNING]
-        self.evaluation.run.keep_files(_ids([*front(candidates, self.evaluation.objectives), *running]),
-                                       _ids([*stopped(candidates), *running]))
+        own = _ids(candidate for candidate in history.told if candidate.architecture)
+        self.evaluation.run.remove_files(own - _ids([*front(candidates, self.evaluation.objectives), *running]),
+                                         own - _ids([*stopped(candidates), *running]))
         _require_progress(history.told)
 
 
-def _ids(candidates: list[Candidate]) -> list[str]:
-    return [identify(candidate.architecture) for candidate in candidates]
+def _ids(candidates: Iterable[Candidate]) -> set[str]:
+    return {identify(candidate.architecture) for candidate in candidates}
 
 
 def _require_progress(told: Sequence[Candidate]) -> None:

@@ -15,7 +15,7 @@ NETWORKS_TRAINED_AGAIN = 3
 
 def noise_of(run: RunDirectory) -> Noise | None:
     """Returns the noise of the whole trainings of a search, None as long as it is not known."""
-    return known_noise(run.path / CORRELATION, run.config.epochs)
+    return known_noise(run.place(CORRELATION), run.config.epochs)
 
 
 def measure_noise(run: RunDirectory, dataset: Dataset, evaluate: Evaluator, recipe: Recipe, monitor: Monitor) -> None:
@@ -27,7 +27,7 @@ def measure_noise(run: RunDirectory, dataset: Dataset, evaluate: Evaluator, reci
     first = {candidate.architecture: candidate for candidate in run.candidates() if candidate.by_hand
              and candidate.trained and candidate.taken_from is None}  # what was taken over has another search's seed
     networks = [Architecture.parse(text) for text in list(first)[:NETWORKS_TRAINED_AGAIN]]
-    record = run.path / CORRELATION
+    record = run.place(CORRELATION)
     try:
         if not networks or noise_of(run) is not None:
             return

@@ -94,6 +94,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     run = RunDirectory(path)
     require(run.path.is_dir() or not run.path.exists(), f"a run directory must be a directory, but got '{run.path}'")
     require_writable(run.path, "a run directory")
+    run.require_sound()
     if run.exists:
         run.require_there(config, *PLACES)
         require_trusted(run.path, run.identity, code_of(config), trust)
@@ -116,6 +117,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
             gauges = gauge if isinstance(gauge, Mapping) else dict.fromkeys(config.targets, gauge)
         if run.exists:
             stack.enter_context(run.locked())
+            run.begin_trials(config)
             run.write(config, run.resolved)
         else:
             _begin(run, config, setting, gauges, monitor, stack)
@@ -124,7 +126,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
         rungs = dataclasses.replace(rungs, objectives=config.objectives, reference=reference_point(
             config.objectives, run.budgets, run.resolved.classes), by_strategy=strategy.continues_stopped)
         recipe = dataclasses.replace(config.recipe, epochs=rungs.epochs[-1])
-        evaluators = _evaluators(config, setting, Context(space, dataset, run.path / "evaluator", recipe), stack)
+        evaluators = _evaluators(config, setting, Context(space, dataset, run.place("evaluator"), recipe), stack)
         yield Prepared(
             config, run, space, dataset, gauges, recipe, evaluators, starts(config, dataset, run.resolved), rungs,
             sampler_of(strategy, problem),
@@ -140,7 +142,9 @@ def _begin(run: RunDirectory, config: SearchConfig, setting: Setting, gauges: Ga
     resolved = _resolve(config, setting, screening(gauges, config, before, Budgets()), monitor)
     stack.enter_context(run.locked())
     require(not run.exists, f"one process begins a search, but another has just begun one in '{run.path}'")
+    run.require_sound()
     run.begin_timings(before)
+    run.begin_trials(config)
     run.write(config, resolved)
     if code := code_of(config):
         remember(run.path, run.identity, code)

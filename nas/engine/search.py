@@ -37,7 +37,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     """
     began_s = time.monotonic()
     monitor = monitor or Silent()
-    with prepare(config, Path(path), monitor, gauge, trust) as search:
+    with prepare(config, Path(path), monitor, gauge, trust) as search, search.run.storing():
         run = search.run
         calibrate(config, search.space, search.gauges, run.timings, run.budgets, monitor)
         evaluation, termination = search.evaluation(monitor), _termination(search, began_s)

@@ -112,7 +112,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
     elif start and start.trained:
         own = own.with_training_of(start.trained)
         kept = evaluation.run.weights_path(architecture.id)
-        if start.weights and start.weights.exists():
+        if start.weights and start.weights.is_file():
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(start.weights, kept)
     else:

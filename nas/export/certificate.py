@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from evaluators.latency import Latency, MeasurementFailed
-from evaluators.machine.files import write_whole
+from evaluators.machine.files import held, write_whole
 from evaluators.machine.trouble import MachineTrouble
 from evaluators.runtimes import Options, is_predicting, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
@@ -233,7 +233,7 @@ def digest(file: Path) -> str:
 
 def write_certificate(directory: Path, certificate: Certificate) -> None:
     """Writes the certificate of an export, whole or not at all."""
-    write_whole(directory / CERTIFICATE, to_json(certificate))
+    write_whole(held(directory, CERTIFICATE), to_json(certificate))
 
 
 def time_files(directory: Path, architecture: Architecture, files: Sequence[File], quiet_ms: Mapping[str, float]

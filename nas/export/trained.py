@@ -49,8 +49,8 @@ def load_trained(path: Path, identity: str) -> tuple[Weights, Training] | None:
 
 def require_replaceable(path: Path) -> None:
     """Raises `InvalidInput` where a file would be written over that no export has left."""
-    require(not path.exists() or OF in _texts(path), "the trained weights of an export that was stopped lie beside it, "
-            f"but '{path}' is another file")
+    require(not path.is_symlink() and (not path.exists() or OF in _texts(path)), "the trained weights of an export "
+            f"that was stopped lie beside it, but '{path}' is another file")
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from nas.engine.noise import noise_of
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, Finalist, Origin
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.finals import FEWEST_IMAGES, FINALISTS, FINALS, finalists, play
+from nas.export.trained import weights_beside
 from nas.measuring.remeasuring import CONFIRMING, in_fresh_processes, retimed
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate
@@ -58,17 +59,18 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
     require_deliverable(formats, out)
     require_trusted(run.path, run.identity, commands_of(config.targets), trust)
-    require_writable(run.path, "a run directory")
+    if out is None:
+        require_writable(run.path, "a run directory")
     require_devices()
     dataset = _data_of(run, data)
 
     def ordered(chosen: Candidate, origin: Origin) -> tuple[Order, Path]:
         architecture = Architecture.parse(chosen.architecture)
-        directory = out or run.path / ("export" if budgets is None and trial is None else f"export-{architecture.id}")
+        name = "export" if budgets is None and trial is None else f"export-{architecture.id}"
         origin = {"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin}
         return Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, recipe, formats,
                      quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss, origin=origin,
-                     preprocess_inside=preprocess_inside), directory
+                     preprocess_inside=preprocess_inside), out or _place_in(run, name)
 
     if trial is not None:
         return deliver(*ordered(_of_trial(run, trial), {}), monitor)
@@ -77,10 +79,16 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
                     f"{FEWEST_IMAGES} can; more images help")
         finals = 1
     while True:
-        chosen, origin = best_of_finals(run, judged_by, dataset, recipe, finals, monitor)
+        chosen, origin = best_of_finals(run, judged_by, dataset, recipe, finals, monitor, out)
         order = ordered(chosen, origin)
         if is_trained(*order) or confirmed(run, chosen, judged_by, monitor).feasible:
             return deliver(*order, monitor)
+
+
+def _place_in(run: RunDirectory, name: str) -> Path:
+    """Returns the directory of an export in its run; raises `InvalidInput` where a link leads out of that."""
+    run.place(weights_beside(run.path / name).name)
+    return run.place(name)
 
 
 def _data_of(run: RunDirectory, place: str | None) -> Dataset:
@@ -94,9 +102,11 @@ def _data_of(run: RunDirectory, place: str | None) -> Dataset:
     return dataset
 
 
-def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe: Recipe, finals: int, monitor: Monitor
-                   ) -> tuple[Candidate, Origin]:
+def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe: Recipe, finals: int, monitor: Monitor,
+                   out: Path | None = None) -> tuple[Candidate, Origin]:
     """Returns the winner of the finals among the candidates within the budgets, and its entry in a certificate.
+
+    Trainings are recorded in a file of the run, or beside `out`, where the export goes, if that cannot be written.
 
     Raises:
         InvalidInput: no candidate within the budgets.
@@ -110,7 +120,8 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
     monitor.say(f"finals: trials {', '.join(str(candidate.trial) for candidate in chosen)} cannot be told apart yet, "
                 "so they are trained longer")
     candidates = {candidate.trial: candidate for candidate in chosen}
-    standings = play(chosen, dataset, recipe, run.path / FINALS, monitor)
+    record = run.place(FINALS) if run.writable or out is None else out.with_name(f"{out.name}.{FINALS}")
+    standings = play(chosen, dataset, recipe, record, monitor)
     table: list[Finalist] = [
         {"trial": trial, "epochs": standing.epochs, "validation_accuracy": standing.accuracy,
          "by_hand": candidates[trial].by_hand} for trial, standing in standings.items()]

@@ -81,7 +81,7 @@ def retimed(run: RunDirectory, candidate: Candidate, budgets: Budgets, retime: R
     architecture = Architecture.parse(candidate.architecture)
     latencies = retime(architecture)
     run.note_latencies(candidate.trial, latencies)
-    for target in screened_targets(run.config):
+    for target in screened_targets(run.config) if run.writable else ():
         found = latencies[target]
         run.timings.add(target, Row(architecture, found.median_ms, found.quiet_reference_ms))
     return candidate.with_latencies(latencies, budgets)

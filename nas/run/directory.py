@@ -19,28 +19,32 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators.latency import Latency
-from evaluators.machine.files import at_home, exists, write_whole
+from evaluators.machine.files import at_home, exists, held, write_whole
 from evaluators.prediction.timings import Timings
 from nas.problem.budgets import NONE, Budgets, PerTarget
 from nas.problem.candidate import Candidate, directions, evaluated
 from nas.run.config import PLACES, SearchConfig, head_and_path
 from nas.run.environment import environment, lasting
-from nas.run.storage import sqlite_storage
+from nas.run.storage import DAMAGE, StudyFile, told_of, unusable
 from nas.run.trust import identity_of
 from nas.trials.memo import OfFinished
-from nas.trials.record import candidate_of, latencies_of
+from nas.trials.record import latencies_of, stored_candidate
 from search_spaces.documents import read_toml, refused
 from search_spaces.errors import InvalidInput, require
 
 if TYPE_CHECKING:
     import optuna
+
+HELD = (".lock", "timings.csv", "correlation.json", "finals.json", "weights", "checkpoints", "evaluator")
+TRIALS = "trials"  # the key of run.toml that names the storage of the trials, once there is one
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class RunDirectory:
     @property
     def exists(self) -> bool:
         """Whether a search was begun here."""
-        return (self.path / "run.toml").is_file()
+        return self.place("run.toml").is_file()
 
     @classmethod
     def existing(cls, path: str | Path) -> "RunDirectory":
@@ -120,7 +124,18 @@ class RunDirectory:
 
     @cached_property
     def _content(self) -> dict[str, Any]:
-        return _parsed(self.path)
+        path = self.place("run.toml")
+        with refused(f"run.toml must be as a search has written it, but '{path}' is not"):
+            return read_toml(path, "surrogateescape")
+
+    def place(self, *names: str) -> Path:
+        """Returns the path of a file or directory in it; raises `InvalidInput` where a link leads out of it."""
+        return held(self.path, *names)
+
+    @property
+    def writable(self) -> bool:
+        """Whether this process may write into the directory."""
+        return os.access(self.path, os.W_OK | os.X_OK)
 
     def require_there(self, config: SearchConfig, *names: str) -> None:
         """Raises `InvalidInput` for a missing path in a configuration where the run had one.
@@ -139,26 +154,27 @@ class RunDirectory:
     @property
     def timings(self) -> Timings:
         """The timings that the predictors of a search learn from."""
-        return Timings(self.path / "timings.csv")
+        return Timings(self.place("timings.csv"))
 
     def begin_timings(self, before: Timings) -> None:
         """Takes over the timings from before there was a directory."""
-        self.timings.path.unlink(missing_ok=True)
         if before.path.exists():
             shutil.copyfile(before.path, self.timings.path)
 
     def write(self, config: SearchConfig, resolved: Resolved) -> None:
         """Writes run.toml, whole or not at all. The environment of a resumed search is added."""
         self.path.mkdir(parents=True, exist_ok=True)
-        before, now = _parsed(self.path) if self.exists else {}, environment()
+        vars(self).pop("_content", None)  # another process may have resumed the search meanwhile
+        before, now = self._content if self.exists else {}, environment()
         first, resumed = before.get("environment", now), list(before.get("resumed", ()))
         if not any(lasting(one) == lasting(now) for one in (first, *resumed)):
             resumed.append(now)
         sections = [("[config]", dataclasses.asdict(config)), ("[resolved]", dataclasses.asdict(resolved)),
                     ("[environment]", first), *(("[[resumed]]", one) for one in resumed)]
-        place = _toml({"directory": os.path.abspath(self.path)})  # noqa: PTH100 - without `..`
+        place = _toml({"directory": os.path.abspath(self.path),  # noqa: PTH100 - without `..`
+                       TRIALS: self._study_file.name if self._study_file.was_there else None})
         content = "\n".join([place, *(f"{name}\n{_toml(values)}" for name, values in sections)])
-        write_whole(self.path / "run.toml", content.encode(errors="surrogateescape"))
+        write_whole(self.place("run.toml"), content.encode(errors="surrogateescape"))
         for name in ("_content", "budgets"):
             vars(self).pop(name, None)
         vars(self).update(config=config, resolved=resolved)
@@ -167,7 +183,7 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Holds the directory against other processes; raises `InvalidInput` if one searches in it already."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
+        with os.fdopen(os.open(self.place(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -189,18 +205,70 @@ class RunDirectory:
 
     @cached_property
     def _study(self) -> "optuna.Study":
-        """The study, opened once: Optuna checks the tables of its storage each time."""
-        import optuna
+        """The study as a search goes on with it, opened once: Optuna checks the tables of its storage each time."""
+        self.begin_trials(self.config)
+        self.told()  # raises before anything is written to a damaged file
+        return self._study_file.opened()
 
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        return optuna.create_study(storage=sqlite_storage(self.path / "study.db"), study_name="search",
-                                   directions=directions(self.config.objectives), load_if_exists=True)
+    @cached_property
+    def _study_file(self) -> StudyFile:
+        return StudyFile(self.path)
+
+    def begin_trials(self, config: SearchConfig) -> None:
+        """Makes the storage of the trials where there is none yet, before run.toml tells that there is one."""
+        if not self.has_trials():
+            self._study_file.begin(directions(config.objectives))
+
+    def has_trials(self) -> bool:
+        """Tells whether there is a storage of trials; raises `InvalidInput` where it is gone."""
+        file = self._study_file
+        if file.path.exists():
+            return True
+        if file.was_there or (self.exists and (
+                TRIALS in self._content or any(self.place("weights").glob("*.safetensors")))):
+            raise unusable(file.path, "gone")
+        return False
+
+    def require_sound(self) -> None:
+        """Raises `InvalidInput` where a search can neither begin nor go on, before it has spent any time."""
+        for name in HELD:
+            self.place(name)
+        if self.exists:
+            self.told()
+            return
+        trials = self._trials(self._study_file.read()) if self.has_trials() else []
+        for there, path in ((trials, self._study_file.path), (self.timings.path.exists(), self.timings.path)):
+            require(not there, f"a search begins where no other one has begun, but '{path}' is there without its "
+                    "run.toml; put that back, or search in another directory (`--run`)")
+
+    def storing(self) -> AbstractContextManager[None]:
+        """Returns a context in which errors of the storage are told in one line, see `told_of`."""
+        return told_of(self._study_file.path)
+
+    def _known(self) -> "optuna.Study | None":
+        """Returns the study that is searched in, else a copy of it as it is now; None before the first trial."""
+        if "_study" in vars(self):
+            return self._study
+        return self._study_file.read() if self.has_trials() else None
 
     def told(self) -> list[Candidate]:
-        """Returns the candidates of all trials, in the order of their numbers, as these were told."""
-        if not (self.path / "study.db").exists():
+        """Returns the candidates of all trials, in the order of their numbers, as these were told.
+
+        Raises:
+            InvalidInput: their storage is gone, damaged, or none that a search has made.
+        """
+        study = self._known()
+        if study is None:
             return []
-        return [self._candidate_of(trial) for trial in self.study().get_trials(deepcopy=False)]
+        with told_of(self._study_file.path, DAMAGE):
+            return list(map(self._candidate_of, self._trials(study)))
+
+    def _trials(self, study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
+        with told_of(self._study_file.path, DAMAGE):
+            found = study.get_trials(deepcopy=False)
+            if [trial.number for trial in found] != list(range(len(found))):
+                raise ValueError("trials are missing")
+        return found
 
     def candidates(self, told: Sequence[Candidate] | None = None) -> list[Candidate]:
         """Returns the candidates whose architecture is known, in the order of their trials; lost ones are left out.
@@ -213,18 +281,19 @@ class RunDirectory:
             return []
         found = [dataclasses.replace(candidate, by_hand=True) if candidate.architecture in self.resolved.by_hand
                  else candidate for candidate in evaluated(told)]
-        notes = self.study().user_attrs
-        if not notes:
-            return found
-        budgets = self.budgets
-        later = {candidate.architecture: latencies_of(notes[names[-1]], self.config.targets[0]) for candidate in found
-                 if (names := _later_timings(notes, candidate.trial))}
+        study, budgets, target = self._known(), self.budgets, self.config.targets[0]
+        with told_of(self._study_file.path, DAMAGE):
+            notes = study.user_attrs if study else {}
+            if not notes:
+                return found
+            later = {candidate.architecture: latencies_of(notes[names[-1]], target) for candidate in found
+                     if (names := _later_timings(notes, candidate.trial))}
         return [candidate.with_latencies(later[candidate.architecture], budgets)
                 if candidate.architecture in later else candidate for candidate in found]
 
     @cached_property
     def _candidate_of(self) -> OfFinished[Candidate]:
-        return OfFinished(partial(candidate_of, target=self.config.targets[0]))
+        return OfFinished(partial(stored_candidate, target=self.config.targets[0]))
 
     def trainings(self) -> list[Candidate]:
         """Returns a candidate of each architecture whose training came to its end, as it was told."""
@@ -234,11 +303,13 @@ class RunDirectory:
     def note_latencies(self, trial: int, latencies: Mapping[str, Latency]) -> None:
         """Records later timings of a trial's architecture beside the trial, which Optuna keeps as it was told.
 
-        Notes are added, never changed; the last one counts.
+        Notes are added, never changed; the last one counts. Where nothing can be written, they end with this process.
         """
-        study = self.study()
-        study.set_user_attr(f"after:{trial}:latency:{len(_later_timings(study.user_attrs, trial)) + 1}",
-                            {target: dataclasses.asdict(latency) for target, latency in latencies.items()})
+        study = self.study() if self.writable else self._known()
+        assert study is not None, "a trial has a study"
+        with self.storing():
+            study.set_user_attr(f"after:{trial}:latency:{len(_later_timings(study.user_attrs, trial)) + 1}",
+                                {target: dataclasses.asdict(latency) for target, latency in latencies.items()})
 
     def quiet_ms(self) -> dict[str, float]:
         """Returns the time of the reference model on each target of a quiet machine, where that is known."""
@@ -251,18 +322,17 @@ class RunDirectory:
 
     def weights_path(self, architecture_id: str) -> Path:
         """Returns where the trained network of an architecture is kept."""
-        return self.path / "weights" / f"{architecture_id}.safetensors"
+        return self.place("weights", f"{architecture_id}.safetensors")
 
     def checkpoint_path(self, architecture_id: str) -> Path:
         """Returns where the checkpoint of an architecture is kept whose training was stopped."""
-        return self.path / "checkpoints" / f"{architecture_id}.safetensors"
+        return self.place("checkpoints", f"{architecture_id}.safetensors")
 
-    def keep_files(self, weights: Iterable[str], checkpoints: Iterable[str]) -> None:
-        """Removes the weights and the checkpoints of all architectures but the ones with these ids."""
-        kept = {*map(self.weights_path, weights), *map(self.checkpoint_path, checkpoints)}
-        for directory in ("weights", "checkpoints"):
-            for path in (self.path / directory).glob("*.safetensors"):
-                if path not in kept:
+    def remove_files(self, weights: Collection[str], checkpoints: Collection[str]) -> None:
+        """Removes the weights, and the checkpoints, of the architectures with these ids; other files stay."""
+        for directory, removed in (("weights", weights), ("checkpoints", checkpoints)):
+            for path in self.place(directory).glob("*.safetensors"):
+                if path.stem in removed:
                     path.unlink(missing_ok=True)
 
     def _section(self, section: str, kind: Any) -> Any:
@@ -274,11 +344,6 @@ class RunDirectory:
                 raise InvalidInput(f"it lacks the section [{section}]")
             return kind(**{name: tuple(None if one == NONE else one for one in value) if isinstance(value, list)
                            else value for name, value in values.items() if name in known})
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    with refused(f"run.toml must be as a search has written it, but '{path / 'run.toml'}' is not"):
-        return read_toml(path / "run.toml", "surrogateescape")
 
 
 def _later_timings(notes: Mapping[str, Any], trial: int) -> list[str]:

@@ -28,6 +28,8 @@ IMPOSSIBLE = "impossible"  # why its choices make no network
 LOST = "lost"  # its worker died or was interrupted, or the machine failed
 
 STATES: dict[str, State] = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "complete", "FAIL": "failed"}
+KINDS: dict[str, Any] = {"architecture": str, "accuracy": int | float | None, "total": int, "epochs": int,
+                         "trained": bool, "reason": str | None, "duplicate_of": int | None, "bracket": int}
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,24 @@ def candidate_of(trial: "optuna.trial.FrozenTrial | optuna.Trial", target: str =
         ended=getattr(trial, "datetime_complete", None),
         **_training_of(known),
     )
+
+
+def stored_candidate(trial: "optuna.trial.FrozenTrial", target: str = "") -> Candidate:
+    """Returns the candidate of a trial as `candidate_of` does, where a search may have written it so.
+
+    Raises:
+        ValueError: a complete trial lacks what each of them has.
+        TypeError, LookupError or AttributeError: a value is of another kind.
+    """
+    found = candidate_of(trial, target)
+    if found.state == "complete":
+        lacking = [name for name in ("architecture", "trained") if name not in trial.user_attrs.get(CANDIDATE, {})]
+        if lacking or not trial.values:
+            raise ValueError(f"trial {found.trial} has no {' and no '.join(lacking) or 'values'}")
+    for name, kind in KINDS.items():
+        if not isinstance(value := getattr(found, name), kind):
+            raise TypeError(f"`{name}` of trial {found.trial} is {value!r}")
+    return found
 
 
 def attributes_of(candidate: Candidate) -> dict[str, Any]:

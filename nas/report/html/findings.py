@@ -167,13 +167,13 @@ def findings_of(run: RunDirectory) -> Findings:
         except InvalidInput as error:
             unreadable[path.parent.name] = str(error)
     checks = {target: held_out(run.timings.rows(target)) for target in run.config.targets}
-    sample = known_sample(run.path / CORRELATION, FEWEST)
+    sample = known_sample(run.place(CORRELATION), FEWEST)
     lengths = sample.lengths if sample else []
     found = Findings(
         name=str(run.path), config=run.config, resolved=run.resolved, budgets=run.budgets, told=told,
         candidates=run.candidates(told), environments=run.environments, exports=exports, unreadable=unreadable,
         held_out={target: check for target, check in checks.items() if check},
-        standings=recorded(run.path / FINALS), noise=noise_of(run),
+        standings=recorded(run.place(FINALS)), noise=noise_of(run),
         rankings=rankings(sample, lengths) if sample else (), final_epochs=lengths[-1] if lengths else 0)
     if found.shown is None:
         return found

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluators.machine.files import at_home, require_writable, whole_directory, write_whole
+from evaluators.machine.files import at_home, held, require_writable, whole_directory, write_whole
 from search_spaces import InvalidInput
 
 
@@ -29,6 +29,49 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(FileNotFoundError) as raised:
         write_whole(path, b"content")
     assert raised.value.filename == str(path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_device_is_named():
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        write_whole(Path("/dev/full"), b"content")
+    assert raised.value.filename == "/dev/full"
+
+
+def test_a_disk_that_takes_no_more_is_named_and_keeps_the_file_as_it_was(tmp_path, little_room):
+    path = tmp_path / "file.bin"
+    write_whole(path, b"before")
+    with little_room, pytest.raises(OSError, match="File too large") as raised:
+        write_whole(path, bytes(1000))
+    assert raised.value.filename == str(path)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"file.bin": b"before"}
+
+
+@pytest.mark.parametrize("names", [("file",), ("directory", "file"), ("nothing",), ("nothing", "below"),
+                                   ("file", "below")])
+def test_what_a_directory_holds_itself_is_found_be_it_there_or_not(names, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "directory" / "file").touch()
+    (tmp_path.parent / f"{tmp_path.name}-link").symlink_to(tmp_path)  # the directory itself may be reached by one
+    for directory in (tmp_path, tmp_path.parent / f"{tmp_path.name}-link"):
+        assert held(directory, *names) == directory.joinpath(*names)
+
+
+@pytest.mark.parametrize("names", [("link",), ("dangling",), ("link", "file"), ("directory", "link")])
+def test_what_leads_out_of_a_directory_is_refused(names, tmp_path):
+    (tmp_path / "directory").mkdir()
+    for place in (tmp_path, tmp_path / "directory"):
+        (place / "link").symlink_to(tmp_path.parent)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InvalidInput, match=r"files and directories of its own, but '.*' is a link"):
+        held(tmp_path, *names)
+
+
+def test_a_pipe_among_the_files_of_a_directory_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidInput, match="pipe' is none"):
+        held(tmp_path, "pipe")
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):

@@ -82,3 +82,13 @@ def test_a_latency_is_kept_to_six_digits(tmp_path_factory, latency_ms):
     timings = Timings(tmp_path_factory.mktemp("kept") / "timings.csv")
     timings.add("onnxruntime", (A, latency_ms))
     assert timings.rows("onnxruntime")[0][1] == pytest.approx(latency_ms, rel=1e-5)
+
+
+def test_lines_that_have_no_room_leave_no_part_of_them(tmp_path, little_room):
+    timings = Timings(tmp_path / "timings.csv")
+    with little_room, pytest.raises(OSError, match="No space left on device") as raised:
+        timings.add("onnxruntime", Row(A, 0.5), Row(B, 0.25))
+    assert raised.value.filename == str(timings.path)
+    assert timings.path.read_bytes() == b""
+    timings.add("onnxruntime", Row(A, 0.5))
+    assert timings.rows("onnxruntime") == [Row(A, 0.5)]

@@ -24,6 +24,7 @@ from nas.export.delivery import require_deliverable
 from nas.measuring.remeasuring import in_fresh_processes
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import accuracy_interval, winner
+from nas.run.directory import RunDirectory
 from nas.run.trust import require_trusted
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
@@ -215,6 +216,28 @@ def test_a_trial_that_is_named_is_exported_whether_it_won_or_not(run, made_up):
     exported = run.export(trial=other.trial, formats=["flax"])
     assert exported.certificate["architecture"] == other.architecture
     assert [entry["format"] for entry in exported.certificate["files"]] == ["onnx", "flax"]
+
+
+def test_a_run_that_cannot_be_written_is_exported_elsewhere_and_stays_as_it_is(run, made_up, monkeypatch, tmp_path):
+    best = run.best().architecture
+    made_up[identify(best)] = 99.0  # too slow when it is timed again, which is known until the export has ended
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    monkeypatch.setattr(RunDirectory, "writable", False)
+    exported = Run.open(run.path).export(out=tmp_path / "out")
+    assert exported.met
+    assert exported.certificate["architecture"] != best
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "out"}
+
+
+def test_an_export_does_not_follow_links_out_of_its_run(run, made_up, tmp_path):
+    (tmp_path / "other").mkdir()
+    for name in ("export", "export.unfinished.safetensors"):
+        (run.path / name).symlink_to(tmp_path / "other")
+        with pytest.raises(InvalidInput, match="is a link"):
+            run.export()
+        (run.path / name).unlink()
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 def test_a_winner_that_is_too_slow_when_it_is_timed_again_is_replaced(run, made_up):
