@@ -21,7 +21,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +30,7 @@ import numpy as np
 
 from evaluators.machine.files import write_whole
 from evaluators.machine.memory import HUGE_PAGES, TUNABLES
+from evaluators.machine.ownership import CACHE, directory_of, make_own
 from nas.run.environment import environment
 from search_spaces import Architecture
 from search_spaces.layers import Convolution, Dense
@@ -125,7 +125,9 @@ def flax(architecture: Architecture, batch: int) -> Steps:
     from evaluators.training.train import Images
     from experiments.benchmarks.flax_baseline import training_step
 
-    jax.config.update("jax_compilation_cache_dir", str(Path(tempfile.gettempdir()) / f"plain-flax-{os.getuid()}"))
+    cache = directory_of(CACHE) / "plain-flax"
+    make_own(cache)
+    jax.config.update("jax_compilation_cache_dir", str(cache))
     moments = (0.5,) * architecture.input.channels
     images, labels = map(jnp.asarray, _data(architecture))
     data = Images(images, labels, moments, moments)

@@ -9,7 +9,7 @@ import pytest
 from evaluators.benchmarks.tables import load_table
 from evaluators.machine.trouble import MachineTrouble
 from nas.engine.search import run_search
-from nas.engine.workers import TrainingProcess
+from nas.engine.workers import TrainingProcess, _share
 from nas.problem.candidate import distinct
 from nas.run.config import SearchConfig
 from nas.run.monitor import Silent
@@ -131,6 +131,10 @@ def test_each_process_has_its_share_of_the_cores_and_ends_with_the_search(search
 def test_each_process_is_told_what_to_compile_at_a_time(search, here):
     search(trials=2, compile="network")
     assert {event["compile"] for event in events(here) if "begun" in event} == {"network"}
+
+
+def test_one_of_the_processes_says_what_concerns_all():
+    assert ["PARETONAS_SILENT" in _share(worker, 3) for worker in range(3)] == [False, True, True]
 
 
 def test_of_several_devices_each_process_has_one(search, here, monkeypatch):
