@@ -98,7 +98,7 @@ class TrainingProcess:
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:
-            how = death(self._process)
+            how = death(self._process, within_s=10.0)  # it has closed its end, and a busy machine takes its time
             self._process.kill()
             self._process.wait()
         self._process = self._connection = None
