@@ -7,7 +7,7 @@ from evaluators.datasets import load_dataset
 from evaluators.evaluator import Score
 from evaluators.recipe import Recipe
 from evaluators.training.train import Diverged
-from nas.engine.scores import keep, known_noise, opened, scored
+from nas.engine.scores import keep, known_noise, known_sample, opened, scored
 from search_spaces import InvalidInput
 
 RECIPE = Recipe(epochs=3)
@@ -90,3 +90,18 @@ def test_noise_is_what_seeds_differ_by(tmp_path):
     assert known_noise(record, 3).deviation == pytest.approx(0.02, rel=0.05)
     assert known_noise(record, 3).networks == 10
     assert known_noise(record, 20) is known_noise(record, 9) is known_noise(tmp_path / "nowhere", 3) is None
+
+
+def test_a_record_gives_the_networks_that_were_trained_longest_by_what_they_have_in_common(tmp_path):
+    rows = {f"net{index}": {"1": [[0.5, 1.0], [0.6, 1.0]][:1 + index % 2], "3": [[0.7, 3.0]], "20": [[0.9, 9.0]] * 2}
+            for index in range(4)} | {"brief": {"3": [[0.1, 1.0]]}}
+    record = tmp_path / "record.json"
+    keep(record, {"of": {}, "networks": rows})
+    sample = known_sample(record, 4)
+    assert list(sample.scores) == ["net0", "net1", "net2", "net3"]
+    assert sample.lengths == [1, 3, 20]
+    assert [sample.accuracies(length).shape for length in sample.lengths] == [(4, 1), (4, 1), (4, 2)]
+    assert known_sample(record, 5) is None
+    keep(record, {"of": {}, "networks": {name: {"20": of["20"]} for name, of in rows.items() if "20" in of}})
+    assert known_sample(record, 4) is None  # one length has nothing to be compared with
+    assert known_sample(tmp_path / "none.json", 1) is None

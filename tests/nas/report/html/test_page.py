@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nas.engine.correlation import Ranking
 from nas.engine.search import run_search
 from nas.measuring.calibration import Agreement, Check
 from nas.report.html import page
@@ -101,6 +102,17 @@ def test_the_quality_of_the_predictor_is_told_from_what_and_against_what(found):
     assert "litert: against the later third of the timings, 7 networks that were new then" in words
     (row,) = [one for one in read.iter("tr") if one[0].text == "predictor"]
     assert [cell.text for cell in row] == ["predictor", "3.1%", "90%", "0.85"]
+
+
+def test_the_quality_of_the_score_is_told_from_what_and_against_what(found):
+    rankings = [Ranking("parameters", 20, 0.4, (0.1, 0.6), 0.5, (0.2, 0.7), 0.5, 0.0),
+                Ranking("3 epochs", 20, 0.7, (0.5, 0.8), 0.8, (0.6, 0.9), 1.0, 4.2, 0.01)]
+    read = parsed(report(dataclasses.replace(found, rankings=rankings, final_epochs=20)))
+    words = " ".join(read.find("body").itertext())
+    assert "20 networks, against 20 epochs, 95 % intervals over the networks" in words
+    assert "3 epochs rank networks as the whole training does (tau 0.70): --epochs 3" in words
+    (row,) = [one for one in read.iter("tr") if one[0].text == "3 epochs"]
+    assert [cell.text for cell in row][1:3] == ["0.70 [0.50, 0.80]", "0.80 [0.60, 0.90]"]
 
 
 def test_importances_take_their_number_of_networks(found):
