@@ -68,8 +68,9 @@ class Architecture:
                 raise InvalidInput(f"{error} in '{write_block(block)}'") from None
             shape = programs[-1].output_shape
             operations += len(programs[-1].operations)
-            require(operations <= MOST_OPERATIONS, f"a network has at most {MOST_OPERATIONS} operations, but got more "
-                    f"by '{write_block(block)}'")
+            if operations > MOST_OPERATIONS:
+                raise InvalidInput(f"a network has at most {MOST_OPERATIONS} operations, but got more by "
+                                   f"'{write_block(block)}'")
         return tuple(programs)
 
     @cached_property

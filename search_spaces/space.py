@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces.architecture import MOST_BLOCKS, SEPARATOR, Architecture, split
+from search_spaces.architecture import SEPARATOR, Architecture, split
 from search_spaces.blocks import KIND_OF, Block, Input, round_channels
 from search_spaces.errors import InvalidInput, require
 from search_spaces.notation import Choices, build, number, parse, word, write
@@ -23,7 +23,8 @@ from search_spaces.search_space import Assignment, Trial, Value
 from search_spaces.stage import PER_STAGE, Alternative, Stage, classifies, in_field_order, require_possible
 
 MOST_STAGES = 100
-MOST_CHOICES = 1000  # of a whole space
+MOST_LAYERS = 300  # of the deepest member
+MOST_LISTED = 1000  # values of all choices
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Space:
         require(len(tokens) <= MOST_STAGES + 1, f"a space has at most {MOST_STAGES} stages, but got {len(tokens) - 1}")
         space = cls(in_field_order(Scale, scale), in_field_order(Input, given), tuple(map(Stage.parse, tokens[1:])))
         layers = sum(max(stage.depths) for stage in space.stages)
-        require(layers <= MOST_BLOCKS, f"a network has at most {MOST_BLOCKS} blocks, but got a space of {layers}")
-        require(len(space.parameters) <= MOST_CHOICES,
-                f"a space has at most {MOST_CHOICES} choices, but got {len(space.parameters)}")
+        require(layers <= MOST_LAYERS, f"a space has at most {MOST_LAYERS} layers, but got {layers}")
+        listed = sum(map(len, space.parameters.values()))
+        require(listed <= MOST_LISTED, f"a space has at most {MOST_LISTED} values to choose from, but got {listed}")
         return space
 
     @cached_property
