@@ -177,6 +177,6 @@ def findings_of(run: RunDirectory) -> Findings:
         rankings=rankings(sample, lengths) if sample else (), final_epochs=lengths[-1] if lengths else 0)
     if found.shown is None:
         return found
-    architecture = found.architectures[found.shown.architecture]
+    architecture = Architecture.parse(found.shown.architecture)
     timed = (recorded_times(run.path / BLOCKS, architecture, target) for target in run.config.targets)
     return dataclasses.replace(found, block_times=next(filter(None, timed), None))
