@@ -1,4 +1,4 @@
-"""The time of each block of a network on a target, measured by leaving off what comes after it.
+"""The time of each block of a network on a target, measured by leaving off all that comes after it.
 
 A beginning of the network ends in a global pool and a dense layer, the simplest classifier; what a block takes is the
 time of the beginning with it less that of the beginning without it. The first beginning has no block at all: it takes

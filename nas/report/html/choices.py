@@ -25,7 +25,7 @@ def importances_of(found: Findings) -> Importances:
 
 
 def importance_section(of: Importances) -> Markup:
-    """Returns the importances of the choices, the most important ones as bars beside what chance comes to."""
+    """Returns the importances of the choices, the most important ones as bars beside those of chance."""
     parts = [element("div", element("h3", f"for {name}"), _bars(rows) if rows else element(
         "p", f"Not known: it takes at least {FEWEST} networks of the space whose {name} was found and differs."))
         for name, rows in of.items()]

@@ -139,7 +139,7 @@ def _mark(found: Findings, one: Candidate, role: str, costs: Sequence[Cost], acc
 
 
 def _legend(counts: dict[str, int], found: Findings) -> Markup:
-    """Returns what each sign stands for, and of how many networks."""
+    """Returns the meaning of each sign, and the number of networks that have it."""
     entries = [(role, words, counts[role]) for role, words in reversed(ROLES.items()) if counts[role]]
     if found.finalists:
         entries.append(("finalist", "trained longer in finals", sum(

@@ -1,4 +1,4 @@
-"""Where a run comes from and what has come of it: provenance, the command that repeats it, and certificates."""
+"""The origin of a run and its exports: provenance, the command that repeats it, and certificates."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

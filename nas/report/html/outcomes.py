@@ -1,4 +1,4 @@
-"""What became of the candidates: how many were trained, and why the others were not."""
+"""The outcomes of the candidates: how many were trained, and why the others were not."""
 
 import statistics
 from collections import Counter

@@ -15,7 +15,7 @@ from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 
 
 def trust_section(found: Findings) -> Markup:
-    """Returns what is known of the quality of scores, latencies and predictions, and from what."""
+    """Returns the quality of scores, latencies and predictions, as far as it is known, and its sources."""
     return element("div", element("h3", "Score: accuracy after a brief training"), _score(found),
                    element("h3", "Latency: timed again in other processes"), _timed_again(found),
                    element("h3", "Predictor of latency"), _predictor(found))
@@ -72,7 +72,7 @@ def _timed_again(found: Findings) -> Content:
 
 
 def _predictor(found: Findings) -> Content:
-    """Returns how a predictor of the earlier timings agrees with the later ones, and what was predicted only."""
+    """Returns how a predictor of the earlier timings agrees with the later ones, and how many latencies were predicted only."""
     return [_held_out(target, check) for target, check in found.held_out.items()] + [_predicted(found)]
 
 
