@@ -72,7 +72,7 @@ def _timed_again(found: Findings) -> Content:
 
 
 def _predictor(found: Findings) -> Content:
-    """Returns how a predictor of the earlier timings agrees with the later ones, and how many latencies were predicted only."""
+    """Returns how a predictor of earlier timings agrees with later ones, and how many latencies were predicted only."""
     return [_held_out(target, check) for target, check in found.held_out.items()] + [_predicted(found)]
 
 
