@@ -11,6 +11,7 @@ import functools
 from dataclasses import dataclass
 from functools import cached_property
 
+from evaluators.training.stochastic_depth import DropPath
 from search_spaces.layers import Activation, Add, BatchNorm, Concatenate, Convolution, Multiply, Shape
 from search_spaces.program import Operation, Program
 
@@ -35,6 +36,11 @@ class Piece:
         """The stride of the depthwise convolution that it is, or 0."""
         layer = self.operations[0].layer
         return layer.stride if isinstance(layer, Convolution) and layer.is_depthwise(self.input_shapes[0][-1]) else 0
+
+    @property
+    def drops(self) -> bool:
+        """Whether it is the end of a residual branch that images skip at random, which stands alone."""
+        return isinstance(self.operations[0].layer, DropPath)
 
     @cached_property
     def statistics(self) -> Shapes:
@@ -68,6 +74,8 @@ def cut(program: Program) -> tuple[Use, ...]:
 def _continues(program: Program, operation: Operation, index: int) -> bool:
     """Tells whether an operation belongs to the piece before it; nothing else may need that one's result."""
     before = program.operations[index - 1]
+    if isinstance(before.layer, DropPath) or isinstance(operation.layer, DropPath):
+        return False
     if index not in operation.inputs or program.last_use[index] != index:
         return False
     pooled = before.output_shape[:2] == (1, 1) and not isinstance(operation.layer, BatchNorm)

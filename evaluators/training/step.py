@@ -9,7 +9,7 @@ small pieces costs more than compiling, use that.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -27,14 +27,15 @@ from search_spaces.program import Operation, Program
 
 
 class PieceState(NamedTuple):
-    """The state of one piece in training, each array flat: `weights [n]`, `moments [2, n]`, `statistics [m]`.
+    """The state of a piece in training, all arrays flat: `weights`, `average [n]`, `moments [2, n]`, `statistics [m]`.
 
-    Pieces without weights or without batch norm have None in their place.
+    Pieces without weights or without batch norm have None in their place, and all where weights are not averaged.
     """
 
     weights: jax.Array | None
     moments: jax.Array | None
     statistics: jax.Array | None
+    average: jax.Array | None = None
 
 
 # XLA's older emitters of loops make code of shifted sums that is up to twice as fast as that of the newer ones; of
@@ -42,23 +43,27 @@ class PieceState(NamedTuple):
 OLDER_EMITTERS = {"xla_cpu_use_fusion_emitters": False}
 
 States = list[PieceState]
-Step = Callable[[States, jax.Array, jax.Array, np.ndarray], tuple[States, jax.Array]]
+Step = Callable[..., tuple[States, jax.Array]]
 Inference = Callable[[States, jax.Array], jax.Array]
 
 
-def pack(program: Program, weights: Weights, statistics: Weights, moments: tuple[Weights, Weights] | None = None
-         ) -> States:
-    """Returns the state of a training, from arrays by name; without moments, those of an untrained optimizer."""
+def pack(program: Program, weights: Weights, statistics: Weights, moments: tuple[Weights, Weights] | None = None,
+         average: Weights | None = None) -> States:
+    """Returns the state of a training, from arrays by name; without moments, those of an untrained optimizer.
+
+    With averages of the weights, these go on being averaged.
+    """
     def flat(arrays: Weights, names: tuple[str, ...]) -> np.ndarray:
         return np.concatenate([arrays[name].ravel() for name in names])
 
     states = []
     for use in cut(program):  # in numpy: JAX would compile programs for each shape, and keep them
-        arrays: list[np.ndarray | None] = [None, None, None]
+        arrays: list[np.ndarray | None] = [None, None, None, None]
         if use.weights:
             own = flat(weights, use.weights)
             arrays[:2] = own, np.zeros((2, *own.shape), own.dtype) if moments is None else np.stack(
                 [flat(moment, use.weights) for moment in moments])
+            arrays[3] = flat(average, use.weights) if average is not None else None
         if use.statistics:
             arrays[2] = flat(statistics, use.statistics)
         states.append(PieceState(*jax.device_put(arrays)))
@@ -86,28 +91,36 @@ def unpack_moments(program: Program, states: States) -> tuple[Weights, Weights]:
     return moments
 
 
-def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
-    """Returns `step(states, images [B, H, W, C], labels [B], coefficients) -> (states, loss)`.
+def averaged(states: States) -> States:
+    """Returns the states with the averages in the place of the weights."""
+    return [state._replace(weights=state.average, average=None) for state in states]
 
-    `coefficients` `[3]` are those of the step, see `evaluators.training.adamw`. The whole network's step consumes the
-    old states.
+
+def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
+    """Returns `step(states, images [B, H, W, C], labels, coefficients, kept, factors) -> (states, loss)`.
+
+    Labels are numbers of classes `[B]`, or targets `[B, classes]` whose sums weight the images. `coefficients` `[3]`
+    are those of the step, see `evaluators.training.adamw`. Where weights are averaged, the averages keep the share
+    `kept`. `factors` `[branches, B]` are those of a program `with_stochastic_depth`. The whole network's step consumes
+    the old states.
     """
     uses = cut(program)
     compiled = _as_it_is if whole else Executable
     forward, backward = zip(*(piece_passes(use.piece, optimizer, tuple(value > 0 for value in use.inputs), compiled)
                               for use in uses), strict=True)
     loss_of = compiled(_loss(optimizer.label_smoothing), optimizer.label_smoothing)
-    add = {use.output: compiled(_add) for use in uses}
+    add, blend = {use.output: compiled(_add) for use in uses}, compiled(_blended)
     ended = _ended(uses)
     train = np.True_ if whole else jax.device_put(np.True_)
 
-    def step(states: States, images: jax.Array, labels: jax.Array, coefficients: np.ndarray
-             ) -> tuple[States, jax.Array]:
-        values, tape = {0: images}, []
-        coefficients = jax.device_put(coefficients)  # once for all pieces
+    def step(states: States, images: jax.Array, labels: jax.Array, coefficients: np.ndarray,
+             kept: np.ndarray | None = None, factors: Sequence[np.ndarray] = ()) -> tuple[States, jax.Array]:
+        values, tape, drops = {0: images}, [], iter(factors)
+        coefficients, kept = jax.device_put((coefficients, kept))  # once for all pieces
         for index, (use, state) in enumerate(zip(uses, states, strict=True)):
             inputs = [values[value] for value in use.inputs]
-            values[use.output], batch, after = forward[index](state.weights, state.statistics, train, *inputs)
+            values[use.output], batch, after = forward[index](
+                state.weights, state.statistics, next(drops) if use.piece.drops else train, *inputs)
             tape.append((inputs, batch, after))
             _forget(values, ended[index])
         loss, gradient = loss_of(values.pop(program.output), labels)
@@ -116,7 +129,8 @@ def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
             inputs, batch, after = tape.pop()
             weights, moments, below = back(state.weights, state.moments, batch, gradients.pop(use.output),
                                            coefficients, *inputs)
-            stepped.append(PieceState(weights, moments, after))
+            average = None if state.average is None else blend(state.average, weights, kept)
+            stepped.append(PieceState(weights, moments, after, average))
             for value, gradient in zip((value for value in use.inputs if value > 0), below, strict=True):
                 gradients[value] = add[value](gradients[value], gradient) if value in gradients else gradient
         return stepped[::-1], loss
@@ -131,18 +145,46 @@ def inference(program: Program, whole: bool) -> Inference:
     """
     uses = cut(program)
     compiled = _as_it_is if whole else Executable
-    forward = [_forward_pass(use.piece, compiled) for use in uses]
-    flat, ended = compiled(_flat), _ended(uses)
+    flat, passed = compiled(_flat), _passing(uses, compiled)
 
     def infer(states: States, images: jax.Array) -> jax.Array:
-        values = {0: images}
-        for index, (use, state) in enumerate(zip(uses, states, strict=True)):
-            inputs = [values[value] for value in use.inputs]
-            values[use.output] = forward[index](state.weights, state.statistics, np.False_, *inputs)[0]
-            _forget(values, ended[index])
-        return flat(values[program.output])
+        return flat(passed(states, images, np.False_)[0])
 
     return Executable(infer, program) if whole else infer
+
+
+def settling(program: Program, whole: bool) -> Callable[[States, jax.Array], States]:
+    """Returns `settle(states, images) -> states`, whose running statistics have moved towards those of the images.
+
+    All else stays: so batch norm comes to know the activations that averaged weights make (Izmailov et al. 2018, 3.2),
+    which are others than those of the weights that were averaged.
+    """
+    passed = _passing(cut(program), _as_it_is if whole else Executable)
+
+    def settle(states: States, images: jax.Array) -> States:
+        after = passed(states, images, np.True_)[1]
+        return [state._replace(statistics=statistics) for state, statistics in zip(states, after, strict=True)]
+
+    return Executable(settle, program) if whole else settle
+
+
+def _passing(uses: tuple[Use, ...], compiled: Callable[..., Callable]) -> Callable:
+    """Returns `(states, images, train) -> (output, statistics of each piece after it)`; no branch is skipped."""
+    forward, ended = [_forward_pass(use.piece, compiled) for use in uses], _ended(uses)
+
+    def passed(states: States, images: jax.Array, train: np.bool_) -> tuple[jax.Array, list[jax.Array | None]]:
+        values, statistics = {0: images}, []
+        for index, (use, state) in enumerate(zip(uses, states, strict=True)):
+            inputs = [values[value] for value in use.inputs]
+            if use.piece.drops:
+                values[use.output], after = inputs[0], None
+            else:
+                values[use.output], _, after = forward[index](state.weights, state.statistics, train, *inputs)
+            statistics.append(after)
+            _forget(values, ended[index])
+        return values[uses[-1].output], statistics
+
+    return passed
 
 
 def _as_it_is(function: Callable, *parameters: object, **options: object) -> Callable:
@@ -153,6 +195,8 @@ def _as_it_is(function: Callable, *parameters: object, **options: object) -> Cal
 def piece_passes(piece: Piece, optimizer: Optimizer, wanted: tuple[bool, ...],
                  compiled: Callable[..., Callable] = Executable) -> tuple[Callable, Callable]:
     """Returns the forward and the backward pass of a piece; `wanted` tells which inputs have a gradient."""
+    if piece.drops:
+        return compiled(_dropped), compiled(_dropped_backward)
     backward = compiled(_backward(piece, optimizer, wanted), piece, optimizer, wanted,
                         cpu_options=OLDER_EMITTERS if piece.depthwise_stride else {})
     return _forward_pass(piece, compiled), backward
@@ -212,10 +256,25 @@ def _backward(piece: Piece, optimizer: Optimizer, wanted: tuple[bool, ...]) -> C
     return backward
 
 
+def _dropped(weights: None, statistics: None, factors: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array, None]:
+    """The forward pass of a `DropPath`, in the form of that of other pieces."""
+    return x * factors.astype(x.dtype)[:, None, None, None], factors, None
+
+
+def _dropped_backward(weights: None, moments: None, factors: jax.Array, gradient: jax.Array, coefficients: jax.Array,
+                      x: jax.Array) -> tuple[None, None, list[jax.Array]]:
+    return None, None, [gradient * factors.astype(x.dtype)[:, None, None, None]]
+
+
 def _loss(label_smoothing: float) -> Callable:
-    """Returns `(logits [B, 1, 1, classes], labels [B]) -> (loss, gradient of the logits)`."""
+    """Returns `(logits [B, 1, 1, classes], labels) -> (loss, gradient of the logits)`, labels as in `training_step`."""
     def loss_of(logits: jax.Array, labels: jax.Array) -> jax.Array:
-        logits = logits.reshape(labels.size, -1).astype(jnp.promote_types(logits.dtype, jnp.float32))
+        logits = logits.reshape(len(labels), -1).astype(jnp.promote_types(logits.dtype, jnp.float32))
+        if labels.ndim == 2:
+            weights = labels.sum(-1)
+            shares = labels / jnp.where(weights > 0, weights, 1)[:, None]
+            losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(shares, label_smoothing))
+            return (weights * losses).mean()
         targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
         return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing)).mean()
 
@@ -224,6 +283,10 @@ def _loss(label_smoothing: float) -> Callable:
 
 def _add(left: jax.Array, right: jax.Array) -> jax.Array:
     return left + right
+
+
+def _blended(average: jax.Array, weights: jax.Array, kept: jax.Array) -> jax.Array:
+    return kept * average + (1 - kept) * weights
 
 
 def _flat(logits: jax.Array) -> jax.Array:

@@ -14,16 +14,29 @@ from evaluators.evaluator import Fidelity, Score
 from evaluators.machine.locks import training_turn
 from evaluators.machine.memory import give_memory_back, keep_memory
 from evaluators.networks.weights import Weights, initial_weights
-from evaluators.recipe import AUTO, NETWORK
+from evaluators.recipe import AUTO, NETWORK, Recipe
 from evaluators.training.adamw import coefficients
+from evaluators.training.augmentation import Drawing, augmented, weights_of_classes
 from evaluators.training.compile_choice import UNSEEN, choice
 from evaluators.training.executables import Executable
-from evaluators.training.step import States, inference, pack, training_step, unpack, unpack_moments
+from evaluators.training.partition import cut
+from evaluators.training.step import (
+    States,
+    averaged,
+    inference,
+    pack,
+    settling,
+    training_step,
+    unpack,
+    unpack_moments,
+)
+from evaluators.training.stochastic_depth import keeping, with_stochastic_depth
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
 from search_spaces.program import Program
 
 EVALUATION_BATCH = 500
+SETTLING_BATCHES = 50  # after which 0.9^50, or 0.5 %, is left of the statistics from before
 
 
 class Diverged(RuntimeError):
@@ -34,11 +47,13 @@ class Diverged(RuntimeError):
 class Trained:
     """A network trained for some epochs: its arrays by name, and the number of validation images it gets right.
 
-    The optimizer's moments are by the names of the weights; with the arrays they are all that further epochs need.
+    Attributes:
+        arrays: weights, averaged where the recipe says so, and running statistics.
+        checkpoint: the state that further epochs need, as arrays by name.
     """
 
     arrays: Weights
-    moments: tuple[Weights, Weights]
+    checkpoint: Weights
     correct: int
     total: int
     epochs: int
@@ -50,13 +65,6 @@ class Trained:
     def accuracy(self) -> float:
         """The share of validation images that it gets right."""
         return self.correct / self.total
-
-    @property
-    def checkpoint(self) -> Weights:
-        """The state that further epochs need, as arrays by name."""
-        kinds = zip(_CHECKPOINT_KINDS, (self.arrays, *self.moments), strict=True)
-        return {"epochs": np.array(self.epochs)} | {
-            f"{kind}/{name}": array for kind, arrays in kinds for name, array in arrays.items()}
 
 
 @dataclass(frozen=True)
@@ -74,15 +82,22 @@ class Images:
         return cls(jax.device_put(images), jax.device_put(labels), tuple(map(float, dataset.mean)),
                    tuple(map(float, dataset.std)))
 
-    def batches(self, resolution: int, augmentation: str) -> Executable:
-        """Returns `(images, labels, chosen [B], seed) -> (images, labels)`: `augmented` with the rest given."""
-        given = self.mean, self.std, resolution, augmentation
+    def batches(self, resolution: int) -> Executable:
+        """Returns `(images, labels, chosen [B], seed) -> (images, labels)`: prepared, and as they are otherwise."""
+        return _executable(Drawing(self.mean, self.std, resolution))
 
-        def draw(images: jax.Array, labels: jax.Array, chosen: jax.Array, seed: jax.Array
-                 ) -> tuple[jax.Array, jax.Array]:
-            return augmented(images, labels, chosen, seed, *given)
+    def training_batches(self, resolution: int, recipe: Recipe, classes: int) -> Executable:
+        """Returns the same for images that are augmented and blended as a recipe says."""
+        return _executable(Drawing(
+            self.mean, self.std, resolution, recipe.augmentation, recipe.magnitude, recipe.operations, recipe.mixup,
+            recipe.cutmix, weights_of_classes(recipe, np.asarray(self.labels), classes)))
 
-        return Executable(draw, *given)
+
+def _executable(drawing: Drawing) -> Executable:
+    def draw(images: jax.Array, labels: jax.Array, chosen: jax.Array, seed: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return augmented(images, labels, chosen, seed, drawing)
+
+    return Executable(draw, drawing)
 
 
 def train(architecture: Architecture, training: Images, validation: Images | None, fidelity: Fidelity, *,
@@ -104,50 +119,91 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     """
     keep_memory()
     start = time.perf_counter()
-    program, recipe, epochs = architecture.program, fidelity.recipe, fidelity.epochs
-    draw = training.batches(architecture.input.resolution, recipe.augmentation)
-    weights, statistics = ({name: (initial or {}).get(name, array) for name, array in part.items()}
-                           for part in initial_weights(program, recipe.seed))
-    first, states = _restored(program, fidelity) if fidelity.checkpoint else (0, pack(program, weights, statistics))
+    recipe, epochs = fidelity.recipe, fidelity.epochs
+    program, branches = _program(architecture, recipe)
+    draw = training.training_batches(architecture.input.resolution, recipe, architecture.classes)
+    first, states = _begun(architecture, program, fidelity, initial or {})
     batch = min(recipe.batch, len(training.labels))
     per_epoch = len(training.labels) // batch
     scheduled = recipe.epochs * per_epoch
     compiled = recipe.compile
     if compiled == AUTO:
+        first_batch = functools.partial(draw, training.images, training.labels, np.arange(batch), np.int64(0))
         with training_turn():
-            compiled = choice((training.images.shape, batch, scheduled), program, recipe.optimizer,
-                              lambda: draw(training.images, training.labels, np.arange(batch), np.int64(0)),
-                              (epochs - first) * per_epoch, unseen)
+            compiled = choice((training.images.shape, batch, scheduled), architecture.program, recipe.optimizer,
+                              first_batch, (epochs - first) * per_epoch, unseen)
     whole = compiled == NETWORK
     step = training_step(program, recipe.optimizer, whole)
     for epoch in range(first, epochs):
         # of its own, so that a training can go on from any epoch
-        generator = np.random.default_rng((recipe.seed, 1, epoch))
-        losses = []
+        generator, losses = np.random.default_rng((recipe.seed, 1, epoch)), []
         with training_turn() as turn:
             order = generator.permutation(len(training.labels))[:per_epoch * batch].reshape(per_epoch, batch)
             for index, chosen in enumerate(order):
                 images, labels = draw(training.images, training.labels, chosen, generator.integers(2**32))
                 done = epoch * per_epoch + index
-                rate = recipe.rate(done / scheduled)
-                states, loss = step(states, images, labels, coefficients(recipe.optimizer, rate, done + 1))
+                of_step = coefficients(recipe.optimizer, recipe.rate(done / scheduled), done + 1)
+                kept = np.float32(recipe.kept(done + 1)) if recipe.average else None
+                factors = keeping(branches, recipe.stochastic_depth, batch, generator) if branches else ()
+                states, loss = step(states, images, labels, of_step, kept, factors)
                 losses.append(loss)
                 if turn.over:
                     jax.block_until_ready(states)
                     turn.renew()
-            if not np.all(np.isfinite(jax.device_get(losses))):
-                raise Diverged(f"the loss became infinite or not a number in epoch {epoch + 1}")
+            _require_finite(losses, epoch)
         on_epoch(epoch + 1)
     with training_turn():
-        correct = _correct(architecture, states, validation, batch, whole) if validation else 0
-    arrays, moments = unpack(program, states), unpack_moments(program, states)
+        final = _settled(program, states, training, draw, fidelity, batch, whole) if recipe.average else states
+        correct = _correct(program, final, validation, architecture.input.resolution, batch, whole) if validation else 0
+    arrays, checkpoint = unpack(program, final), _checkpoint(program, states, epochs)
     give_memory_back()
     duration_s = time.perf_counter() - start
-    return Trained(arrays, moments, correct, len(validation.labels) if validation else 0, epochs, duration_s,
+    return Trained(arrays, checkpoint, correct, len(validation.labels) if validation else 0, epochs, duration_s,
                    (epochs - first) * per_epoch * batch / duration_s, compiled)
 
 
-_CHECKPOINT_KINDS = ("arrays", "first moments", "second moments")
+def _require_finite(losses: list[jax.Array], epoch: int) -> None:
+    if not np.all(np.isfinite(jax.device_get(losses))):
+        raise Diverged(f"the loss became infinite or not a number in epoch {epoch + 1}")
+
+
+def _program(architecture: Architecture, recipe: Recipe) -> tuple[Program, int]:
+    """Returns the program that a recipe trains, and how many of its branches images skip at random."""
+    if not recipe.stochastic_depth:
+        return architecture.program, 0
+    program = with_stochastic_depth(architecture.program)
+    return program, sum(use.piece.drops for use in cut(program))
+
+
+def _begun(architecture: Architecture, program: Program, fidelity: Fidelity, initial: Weights) -> tuple[int, States]:
+    """Returns the epochs that a training has behind it, by its checkpoint, and its state."""
+    if fidelity.checkpoint:
+        return _restored(program, fidelity)
+    weights, statistics = ({name: initial.get(name, array) for name, array in part.items()}
+                           for part in initial_weights(architecture.program, fidelity.recipe.seed))
+    return 0, pack(program, weights, statistics, average=weights if fidelity.recipe.average else None)
+
+
+def _settled(program: Program, states: States, training: Images, draw: Executable, fidelity: Fidelity, batch: int,
+             whole: bool) -> States:
+    """Returns the states with averaged weights, and running statistics of training images that pass through them."""
+    generator = np.random.default_rng((fidelity.recipe.seed, 2, fidelity.epochs))
+    settle, states = settling(program, whole), averaged(states)
+    for _ in range(SETTLING_BATCHES):
+        chosen = generator.permutation(len(training.labels))[:batch]
+        images, _ = draw(training.images, training.labels, chosen, generator.integers(2**32))
+        states = settle(states, images)
+    return states
+
+
+_KINDS = "arrays", "first moments", "second moments", "averages"  # of arrays in a checkpoint
+
+
+def _checkpoint(program: Program, states: States, epochs: int) -> Weights:
+    averages = [unpack(program, averaged(states))] if any(state.average is not None for state in states) else []
+    kinds = zip(_KINDS, (unpack(program, states), *unpack_moments(program, states), *averages), strict=False)
+    return {"epochs": np.array(epochs)} | {
+        f"{kind}/{name}": array for kind, arrays in kinds for name, array in arrays.items()}
 
 
 def _restored(program: Program, fidelity: Fidelity) -> tuple[int, States]:
@@ -155,49 +211,18 @@ def _restored(program: Program, fidelity: Fidelity) -> tuple[int, States]:
     checkpoint, epochs = fidelity.checkpoint, int(fidelity.checkpoint["epochs"])
     require(epochs <= fidelity.epochs,
             f"a training goes on to more epochs, but got a checkpoint of {epochs} for {fidelity.epochs}")
-    arrays, *moments = ({name.removeprefix(f"{kind}/"): array for name, array in checkpoint.items()
-                         if name.startswith(f"{kind}/")} for kind in _CHECKPOINT_KINDS)
-    return epochs, pack(program, arrays, arrays, (moments[0], moments[1]))
+    arrays, first, second, averages = ({name.removeprefix(f"{kind}/"): array for name, array in checkpoint.items()
+                                        if name.startswith(f"{kind}/")} for kind in _KINDS)
+    return epochs, pack(program, arrays, arrays, (first, second), averages or None)
 
 
-def prepare(images: jax.Array, mean: tuple[float, ...], std: tuple[float, ...], resolution: int) -> jax.Array:
-    """Returns uint8 images `[B, H, W, C]` normalised and resized (bilinear, antialiased) to `resolution`, float32."""
-    x = (images.astype(jnp.float32) / 255 - jnp.asarray(mean)) / jnp.asarray(std)
-    if images.shape[1] == resolution:
-        return x
-    return jax.image.resize(x, (x.shape[0], resolution, resolution, x.shape[3]), "linear")
-
-
-def compute_type() -> jnp.dtype:
-    """Returns the type that layers compute in: bfloat16 on accelerators, float32 on CPU."""
-    return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
-
-
-def augmented(images: jax.Array, labels: jax.Array, chosen: jax.Array, seed: jax.Array, mean: tuple[float, ...],
-              std: tuple[float, ...], resolution: int, augmentation: str) -> tuple[jax.Array, jax.Array]:
-    """Returns the chosen uint8 images `[N, H, W, C]`, augmented and prepared, and their labels `[B]`."""
-    x = images[chosen]
-    count, height, width, _ = x.shape
-    if augmentation != "none":
-        shift_key, flip_key = jax.random.split(jax.random.key(seed))
-        reach = max(1, round(0.04 * height))
-        padded = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
-        corners = jax.random.randint(shift_key, (count, 2), 0, 2 * reach + 1)
-        x = jax.vmap(lambda image, corner: jax.lax.dynamic_slice(
-            image, (corner[0], corner[1], 0), (height, width, image.shape[2])))(padded, corners)
-        if augmentation == "shift-flip":
-            mirrored = jax.random.bernoulli(flip_key, shape=(count, 1, 1, 1))
-            x = jnp.where(mirrored, x[:, :, ::-1], x)
-    return prepare(x, mean, std, resolution).astype(compute_type()), labels[chosen]
-
-
-def _correct(architecture: Architecture, states: States, data: Images, batch: int, whole: bool) -> int:
+def _correct(program: Program, states: States, data: Images, resolution: int, batch: int, whole: bool) -> int:
     """Evaluates in batches of one size, the last one filled up with its first image, so that one program serves all.
 
     Pieces are compiled for the batch of training; a whole network takes large batches.
     """
-    infer, predict = inference(architecture.program, whole), Executable(_predicted)
-    draw = data.batches(architecture.input.resolution, "none")
+    infer, predict = inference(program, whole), Executable(_predicted)
+    draw = data.batches(resolution)
     total = len(data.labels)
     size = min(EVALUATION_BATCH, total) if whole else batch
     predicted = []

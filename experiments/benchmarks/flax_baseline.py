@@ -12,7 +12,8 @@ import optax
 from flax import nnx
 
 from evaluators.recipe import Recipe
-from evaluators.training.train import Images, augmented
+from evaluators.training.augmentation import Drawing, augmented
+from evaluators.training.train import Images
 from search_spaces import Architecture
 from search_spaces.blocks.conventions import round_channels
 from search_spaces.blocks.mobilenet import InvertedBottleneck
@@ -94,6 +95,7 @@ def network(architecture: Architecture, rngs: nnx.Rngs) -> nnx.Sequential:
 def training_step(architecture: Architecture, data: Images, recipe: Recipe) -> Callable[[np.ndarray], jax.Array]:
     """Returns `step(chosen [B]) -> loss`, at the largest learning rate."""
     settings = recipe.optimizer
+    drawing = Drawing(data.mean, data.std, architecture.input.resolution, recipe.augmentation)
     abstract = nnx.eval_shape(lambda: network(architecture, nnx.Rngs(0)))  # made eagerly, it would take 8 to 18 s
     graph, weights, rest = nnx.split(abstract, nnx.Param, ...)
     weights, rest = jax.tree.map(_initial, weights), jax.tree.map(_initial, rest)
@@ -111,8 +113,7 @@ def training_step(architecture: Architecture, data: Images, recipe: Recipe) -> C
     def update(state: tuple, images: jax.Array, labels: jax.Array, chosen: jax.Array, seed: jax.Array
                ) -> tuple[tuple, jax.Array]:
         weights, rest, moments = state
-        batch = augmented(images, labels, chosen, seed, data.mean, data.std, architecture.input.resolution,
-                          recipe.augmentation)
+        batch = augmented(images, labels, chosen, seed, drawing)
         (loss, rest), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights, rest, *batch)
         changes, moments = transform.update(gradient, moments, weights)
         return (optax.apply_updates(weights, changes), rest, moments), loss

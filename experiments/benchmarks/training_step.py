@@ -105,7 +105,7 @@ def ours(architecture: Architecture, batch: int) -> Steps:
     data = Images(images, labels, (0.5,) * channels, (0.5,) * channels)
     advance = training_step(architecture.program, recipe.optimizer, jax.default_backend() != "cpu")
     states = pack(architecture.program, *initial_weights(architecture.program, 0))
-    draw, seeds = data.batches(resolution, recipe.augmentation), np.random.default_rng(0)
+    draw, seeds = data.training_batches(resolution, recipe, architecture.classes), np.random.default_rng(0)
 
     def step(chosen: np.ndarray) -> jax.Array:
         nonlocal states

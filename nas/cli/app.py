@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from nas.cli import export, inspect, latency, report, search, zoo
+from nas.cli.options import Panelled
 
 INTERRUPTED = 130  # the exit status of programs that SIGINT ends
 TERMINATED = 143  # and SIGTERM
@@ -33,7 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False,
                   context_settings={"help_option_names": ["-h", "--help"]})
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, cls=Panelled)(command)
 app.add_typer(latency.app, name="latency")
 
 

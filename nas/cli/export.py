@@ -7,6 +7,7 @@ import typer
 
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from nas.cli.options import (
+    AUGMENTATION,
     Formats,
     RunArgument,
     SkipBroken,
@@ -16,6 +17,7 @@ from nas.cli.options import (
     given,
     listed,
     recipe_options,
+    recipe_settings,
     with_options,
 )
 
@@ -26,7 +28,8 @@ AccuracyLoss = Annotated[float | None, typer.Option(
     help="percentage points that a file may be less accurate than the network  [1]", show_default=False)]
 
 
-@with_options(limits=budget_options())
+@with_options(limits=budget_options(), recipe=recipe_options(
+    None, parts=True, batch="images in a training step", augmentation=AUGMENTATION))
 def export_best(
     run: RunArgument,
     *,
@@ -35,7 +38,8 @@ def export_best(
     limits: dict[str, Any],
     format: Formats = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [DIR/export]", show_default=False)] = None,
-    epochs: Annotated[int, typer.Option(help="length of the final training")] = FINAL_EPOCHS,
+    epochs: Annotated[int | None, typer.Option(help="length of the final training  [20]", show_default=False)] = None,
+    recipe: dict[str, Any],
     finals: Annotated[str | None, typer.Option(
         metavar="N|off", help="candidates at most that are trained longer to choose the winner among those that the "
         "search cannot tell apart  [4]", show_default=False)] = None,
@@ -61,14 +65,14 @@ def export_best(
     use_huge_pages()
     console = console_on_stdout()
     with Terminal(console) as monitor:
-        exported = found.export(trial=trial, budgets=budgets, formats=listed(format), out=out, epochs=epochs,
-                                trust=trust, monitor=monitor, **settings)
+        exported = found.export(trial=trial, budgets=budgets, formats=listed(format), out=out, trust=trust,
+                                monitor=monitor, **recipe_settings(recipe | given(epochs=epochs)), **settings)
     _print_certificate(exported, console)
 
 
 @with_options(limits=budget_options(), recipe=recipe_options(
-    Recipe(FINAL_EPOCHS), epochs="length of the training; 0 exports the network as it is",
-    batch="images in a training step", augmentation="none, shift or shift-flip",
+    Recipe(FINAL_EPOCHS), parts=True, epochs="length of the training; 0 exports the network as it is",
+    batch="images in a training step", augmentation=AUGMENTATION,
     compile="what is compiled at a time: blocks, network, or auto, which measures on accelerators",
     seed="of data split and training"))
 def train_named(
@@ -103,7 +107,7 @@ def train_named(
     console = console_on_stdout()
     with Terminal(console) as monitor:
         exported = train(network, data=data, skip_broken=bool(skip_broken), resolution=resolution, classes=classes,
-                         budgets=budgets, formats=listed(format), out=out, monitor=monitor, **recipe,
+                         budgets=budgets, formats=listed(format), out=out, monitor=monitor, **recipe_settings(recipe),
                          **given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside))
     _print_certificate(exported, console)
 

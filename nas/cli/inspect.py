@@ -9,6 +9,7 @@ import typer
 
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from nas.cli.options import (
+    AUGMENTATION,
     Data,
     Resolution,
     RunArgument,
@@ -120,7 +121,7 @@ def show_space(
 
 
 @with_options(limits=budget_options(), recipe=recipe_options(
-    Recipe(), batch="images in a training step", augmentation="none, shift or shift-flip",
+    Recipe(), batch="images in a training step", augmentation=AUGMENTATION,
     seed="of members, data split and trainings"))
 def correlate_scores(
     what: Annotated[str, typer.Argument(metavar="DIR|NAME|FILE.toml", help="a run, whose space, data and budgets are "
@@ -171,7 +172,7 @@ def correlate_scores(
 
 
 @with_options(limits=budget_options(), recipe=recipe_options(
-    Recipe(), epochs="of each training", batch="images in a training step", augmentation="none, shift or shift-flip",
+    Recipe(), epochs="of each training", batch="images in a training step", augmentation=AUGMENTATION,
     seed="of members, data split and trainings"))
 def compare_spaces(
     spaces: Annotated[list[str], typer.Argument(metavar="NAME|FILE.toml...", help="the spaces")],

@@ -4,11 +4,13 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
-from evaluators.recipe import Recipe
+from evaluators.recipe import PARTS, Recipe, load_recipe
 from nas.problem.quantities import QUANTITIES
 
 Data = Annotated[str | None, typer.Option(
@@ -25,6 +27,9 @@ Trust = Annotated[bool, typer.Option(
 RunArgument = Annotated[str, typer.Argument(metavar="DIR", help="run directory")]
 Formats = Annotated[str, typer.Option(help="further formats: onnx, litert, stablehlo, flax, python, torch")]
 
+AUGMENTATION = ("none, shift, or randaugment: shifts, rotations, shears, brightness, contrast, cutout; shift-flip and "
+                "randaugment-flip: also mirror images")
+PANEL, OF_RUN = "Recipe of the training", "that of the run"
 Command = Callable[..., None]
 Option = inspect.Parameter
 
@@ -36,15 +41,53 @@ def budget_options(percentiles: bool = False) -> list[Option]:
             for name, quantity in QUANTITIES.items()]
 
 
-def recipe_options(default: Recipe, **helps: str) -> list[Option]:
-    """Returns an option for each setting of a training with a help here, which states its default too."""
-    return [_option(field.name, field.type, f"{helps[field.name]}  [{getattr(default, field.name)}]")
-            for field in fields(Recipe) if field.name in helps]
+def recipe_options(default: Recipe | None, parts: bool = False, **helps: str) -> list[Option]:
+    """Returns an option for each setting of a training with a help here, which states its default too.
+
+    That is the setting of a run where no default is given. With `parts` there is also an option for each part of a
+    recipe, and one for a file of them; `recipe_settings` puts all together.
+    """
+    settings = [_option(field.name, field.type, f"{helps[field.name]}  [{getattr(default, field.name, OF_RUN)}]",
+                        PANEL) for field in fields(Recipe) if field.name in helps]
+    if not parts:
+        return settings
+    file = _option("recipe", Path, "FILE.toml of settings by their names (mixup = 0.2); options win", PANEL)
+    return [*settings, file,
+            *(_option(field.name, field.type, _bounded(field, getattr(default, field.name, OF_RUN)), PANEL)
+              for field in fields(Recipe) if field.name in PARTS)]
 
 
-def _option(name: str, kind: Any, text: str) -> Option:
+def recipe_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a recipe: those of its file, where options do not say otherwise."""
+    options = {name: value for name, value in given.items() if name != "recipe"}
+    return {**load_recipe(given["recipe"]), **options} if "recipe" in given else options
+
+
+def _bounded(field: Any, default: Any) -> str:
+    within = field.metadata["within"]
+    return f"{field.metadata['what']}{'' if isinstance(within, tuple) else f'; in {within}'}  [{default}]"
+
+
+def _option(name: str, kind: Any, text: str, panel: str | None = None) -> Option:
     return Option(name, Option.KEYWORD_ONLY, default=None, annotation=Annotated[
-        kind | None, typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)])
+        kind | None, typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False,
+                                  rich_help_panel=panel)])
+
+
+class Panelled(typer.core.TyperCommand):
+    """A command whose help has a section for each panel of options, after all others."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the sections of arguments and options."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+        for name in sorted(sections, key=[*(name for name in sections if name != PANEL), PANEL].index):
+            with formatter.section(name):
+                formatter.write_dl(sections[name])
 
 
 def with_options(**groups: Sequence[Option]) -> Callable[[Command], Command]:

@@ -7,6 +7,7 @@ import typer
 
 from evaluators.recipe import Recipe
 from nas.cli.options import (
+    AUGMENTATION,
     Data,
     Resolution,
     SkipBroken,
@@ -15,14 +16,15 @@ from nas.cli.options import (
     budget_options,
     given,
     recipe_options,
+    recipe_settings,
     search_limits,
     with_options,
 )
 
 
 @with_options(limits=budget_options(percentiles=True), recipe=recipe_options(
-    Recipe(), epochs="epochs that each is trained for", batch="images in a training step",
-    augmentation="none, shift or shift-flip", compile="what is compiled at a time: blocks, shared by candidates, "
+    Recipe(), parts=True, epochs="epochs that each is trained for", batch="images in a training step",
+    augmentation=AUGMENTATION, compile="what is compiled at a time: blocks, shared by candidates, "
     "network, or auto: blocks on CPU, else the faster one, measured", seed="of data split, strategy and training"))
 def search_space(
     *,
@@ -73,7 +75,7 @@ def search_space(
 
     directory = RunDirectory(Path(run) if run is not None else new_run_directory())
     stored = vars(directory.config) if directory.exists else {}
-    config = SearchConfig(**{**stored, **search_limits(limits), **recipe, **given(
+    config = SearchConfig(**{**stored, **search_limits(limits), **recipe_settings(recipe), **given(
         space=space, data=data, skip_broken=skip_broken, resolution=resolution, target=target, strategy=strategy,
         evaluator=evaluator, trials=trials, patience=patience, early_stopping=early_stopping, brackets=brackets,
         workers=workers, latency_from=latency_from,

@@ -101,7 +101,7 @@ def opened(record: Path, dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
         InvalidInput: it was recorded on other data, or with another recipe.
     """
     of = {"data": dataset.fingerprint, "batch": recipe.batch, "augmentation": recipe.augmentation,
-          "seed": recipe.seed}
+          "seed": recipe.seed, **recipe.changed}
     content = {OF: of, NETWORKS: {}, **_content(record)}
     require(content[OF] == of, "a record of scores goes on with its own data and recipe, but "
             f"'{record}' is of {content[OF]}; `--record FILE` begins another one")

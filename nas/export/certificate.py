@@ -120,6 +120,7 @@ class Training(TypedDict):
     epochs: int
     duration_s: float
     compiled: NotRequired[str]
+    recipe: NotRequired[dict[str, Any]]  # batch, augmentation, and what is not by default
 
 
 class Data(TypedDict):

@@ -114,7 +114,7 @@ def _batches(architecture: Architecture, dataset: Dataset, part: Split, as_bytes
 
 def _prepared(architecture: Architecture, dataset: Dataset | None, images: np.ndarray) -> np.ndarray:
     """Returns bytes `[B, H, W, C]` as a network sees them, normalised as its data are; in [0, 1] without data."""
-    from evaluators.training.train import prepare
+    from evaluators.training.augmentation import prepare
 
     mean, std = ((0.0,), (1.0,)) if dataset is None else (
         tuple(map(float, values)) for values in (dataset.mean, dataset.std))

@@ -199,7 +199,8 @@ def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, Training
                     Fidelity(recipe), initial=order.initial,
                     on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, recipe.epochs))
     return trained.arrays, {"images": len(both), "epochs": recipe.epochs, "duration_s": round(trained.duration_s, 1),
-                            "compiled": trained.compiled}
+                            "compiled": trained.compiled,
+                            "recipe": {"batch": recipe.batch, "augmentation": recipe.augmentation, **recipe.changed}}
 
 
 def _metadata(order: Order) -> dict[str, str]:

@@ -25,7 +25,9 @@ def weights_beside(directory: Path) -> Path:
 
 def training_id(architecture: Architecture, fingerprint: str, recipe: Recipe, initial: Weights) -> str:
     """Returns the identity of a training: network, data, settings that matter, arrays it begins with."""
-    settings = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "compile"}
+    settings = {"epochs": recipe.epochs, "batch": recipe.batch, "augmentation": recipe.augmentation,
+                "seed": recipe.seed, "peak_rate": recipe.peak_rate, "warm_up": recipe.warm_up,
+                "optimizer": dataclasses.asdict(recipe.optimizer)} | recipe.changed  # as earlier versions wrote it
     digest = hashlib.sha256(json.dumps([architecture.text, fingerprint, settings]).encode())
     for name in sorted(initial):
         digest.update(name.encode() + initial[name].tobytes())

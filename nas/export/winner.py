@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.latency import NoTurn
@@ -28,7 +29,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
                   formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
                   finals: int = FINALISTS, accuracy_loss: float = ACCURACY_LOSS_POINTS,
                   preprocess_inside: bool = False, data: str | None = None, trust: bool = False,
-                  monitor: Monitor | None = None) -> Exported:
+                  monitor: Monitor | None = None, **settings: Any) -> Exported:
     """Returns the exported winner of a run.
 
     Args:
@@ -45,6 +46,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         data: where the data of the search are now, if they have moved; their content tells.
         trust: whether to run the commands of targets of a run that was not begun here, see `nas.run.trust`.
         monitor: what to report to.
+        settings: of the final training, by the names of `evaluators.Recipe`; by default those of the search.
 
     An export that was stopped goes on from the trainings that it has behind it.
 
@@ -54,7 +56,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     """
     monitor = monitor or Silent()
     config, judged_by = run.config, budgets or run.budgets
-    recipe = dataclasses.replace(config.recipe, epochs=epochs)
+    recipe = dataclasses.replace(config.recipe, epochs=epochs, **settings)
     recipe.require_training()
     require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
     require_deliverable(formats, out)

@@ -12,7 +12,7 @@ from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
 from evaluators.evaluator import Make
 from evaluators.machine.files import at_home, exists
-from evaluators.recipe import Recipe
+from evaluators.recipe import Recipe, with_parts
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import parse_target
 from nas.problem.budgets import Budgets, PerTarget, as_given, for_each_target, with_limits
@@ -39,6 +39,7 @@ PER_TARGET = ("latency_percentile", *(quantity.field for quantity in QUANTITIES.
 
 @dataclass(frozen=True)
 @with_limits
+@with_parts
 class SearchConfig:
     """The definition of a search. Two runs of equal ones with one worker ask for the same candidates.
 
@@ -78,7 +79,8 @@ class SearchConfig:
             `nas.engine.successive_halving`.
         rungs: the epochs after which they are; by default a ninth of the training.
         brackets: at how many rungs, counted from the first, candidates may be judged first; above 1 as in Hyperband.
-        batch, augmentation, compile: of the training, see `evaluators.recipe.Recipe`.
+        batch, augmentation, compile: of the training, see `evaluators.recipe.Recipe`, whose further fields are those
+            of a search too.
         seed: of the data split, the strategy and the training.
         workers: candidates that are trained at a time, each in a process with its share of the cores. With more than
             one, what a search proposes depends on which training ends first.
@@ -242,7 +244,7 @@ class SearchConfig:
     @property
     def recipe(self) -> Recipe:
         """The training of a candidate, from its first epoch to its last."""
-        return Recipe(self.epochs, self.batch, self.augmentation, self.compile, self.seed)
+        return Recipe(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Recipe)})
 
     def _each(self, name: str) -> tuple[float | None, ...]:
         return for_each_target(name, getattr(self, name), len(self.targets))

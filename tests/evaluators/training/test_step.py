@@ -11,7 +11,7 @@ from evaluators.networks.weights import initial_weights
 from evaluators.recipe import Optimizer
 from evaluators.training.adamw import coefficients
 from evaluators.training.partition import cut
-from evaluators.training.step import inference, pack, training_step, unpack, unpack_moments
+from evaluators.training.step import averaged, inference, pack, settling, training_step, unpack, unpack_moments
 from search_spaces import Architecture
 
 NETWORKS = [
@@ -132,3 +132,52 @@ def test_blocks_that_differ_in_kernel_and_activation_share_the_other_pieces():
     assert len(pieces("mb_k5_e2_c8_s1_se0.25_relu") - base) == 1
     assert len(pieces("mb_k3_e2_c8_s1_se0_relu") - base) == 0
     assert len(pieces("mb_k3_e2_c8_s1_se0.25_swish") - base) == 1
+
+
+SMALL = Architecture.parse("in_r6_c1+conv_k3_c4_s2_relu+head_c4_relu_n3").program
+
+
+def small_batch():
+    return np.random.default_rng(0).standard_normal((8, 6, 6, 1), np.float32), np.arange(8) % 3
+
+
+def first_loss(labels, smoothing=0.1):
+    step = training_step(SMALL, Optimizer(label_smoothing=smoothing), whole=False)
+    states = pack(SMALL, *initial_weights(SMALL, 0))
+    return float(step(states, small_batch()[0], labels, coefficients(Optimizer(), RATE, 1))[1])
+
+
+def test_the_loss_is_linear_in_the_labels_and_that_of_optax_for_weighted_classes():
+    images, labels = small_batch()
+    eye = np.eye(3, dtype=np.float32)
+    ours, others = eye[labels], eye[labels[::-1]]
+    assert first_loss(ours) == pytest.approx(first_loss(labels), rel=1e-6)
+    for share in (0.3, 0.9):
+        expected = share * first_loss(ours) + (1 - share) * first_loss(others)
+        assert first_loss(share * ours + (1 - share) * others) == pytest.approx(expected, rel=1e-5)
+    weights = np.array([0.5, 1, 3], np.float32)
+    logits, _ = run(SMALL, *initial_weights(SMALL, 0), images, train=True)
+    losses = optax.softmax_cross_entropy(logits.reshape(8, 3), optax.smooth_labels(ours, 0.1))
+    expected = float(np.mean(weights[labels] * losses))
+    assert first_loss(ours * weights[labels][:, None]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_weights_are_averaged_over_the_steps_and_their_statistics_are_their_own(whole):
+    images, labels = small_batch()
+    weights, statistics = initial_weights(SMALL, 0)
+    states, step = pack(SMALL, weights, statistics, average=weights), training_step(SMALL, Optimizer(), whole)
+    expected = {name: array.astype(np.float64) for name, array in weights.items()}
+    for number, kept in enumerate((0.2, 0.5, 0.9), 1):
+        states, _ = step(states, images, labels, coefficients(Optimizer(), 0.05, number), np.float32(kept), ())
+        after = unpack(SMALL, states)
+        expected = {name: kept * array + (1 - kept) * after[name] for name, array in expected.items()}
+    found = unpack(SMALL, averaged(states))
+    assert distance(found, expected, weights) < 1e-6
+    assert distance(found, after, weights) > 1e-3
+    settle, states = settling(SMALL, whole), averaged(states)
+    for _ in range(200):
+        states = settle(states, images)
+    _, once = run(SMALL, found, {name: np.zeros_like(array) for name, array in statistics.items()}, images, train=True)
+    expected = {name: np.asarray(array) / (1 - 0.9) for name, array in once.items()}  # a tenth of the batch's moments
+    assert distance(unpack(SMALL, states), expected, statistics) < 1e-4

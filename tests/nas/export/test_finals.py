@@ -123,8 +123,9 @@ def test_a_finalist_is_trained_on_training_images_alone_and_judged_on_validation
     assert (standing.correct, standing.total) == (expected.correct, 120)
 
 
-def test_a_finalist_that_diverges_comes_last(all_members, dataset, tmp_path):
-    recipe = dataclasses.replace(RECIPE, epochs=1, peak_rate=1e30)
+def test_a_finalist_that_diverges_comes_last(all_members, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(Recipe, "rate", lambda recipe, progress: 1e30)
+    recipe = dataclasses.replace(RECIPE, epochs=1)
     entrant = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
     assert play([entrant], dataset, recipe, tmp_path / "finals.json", Silent())[0].correct == 0
 

@@ -19,6 +19,7 @@ from evaluators.machine.locks import training_turn
 from evaluators.networks.checkpoint import load_arrays, save_network
 from evaluators.recipe import Recipe
 from nas.export.delivery import Order, deliver
+from nas.export.trained import training_id
 from nas.problem.budgets import Budgets
 from nas.report.certificate import certificate_report
 from nas.run.monitor import Silent
@@ -58,12 +59,13 @@ def saved(architecture, path):
 
 def test_a_text_is_trained_written_and_certified(data, untimed, tmp_path):
     exported = nas.train(NETWORK.text, data=data, epochs=3, batch=16, budgets=Budgets(macs=NETWORK.macs),
-                         compile="network", out=tmp_path / "out")
+                         compile="network", label_smoothing=0.05, out=tmp_path / "out")
     stored = json.loads((tmp_path / "out" / "certificate.json").read_text())
     assert (stored["verdict"], exported.met) == ("met", True)
     assert (stored["architecture"], stored["network"]) == (NETWORK.text, NETWORK.id)
     assert [entry["file"] for entry in stored["files"]] == ["model.onnx", "model.safetensors"]
     assert stored["training"]["compiled"] == "network"
+    assert stored["training"]["recipe"] == {"batch": 16, "augmentation": "shift", "label_smoothing": 0.05}
     assert stored["training"]["images"] == 160  # training and validation, never the test images
 
     with np.load(data) as arrays:  # the stored accuracy is that of the file on test images prepared by hand
@@ -221,6 +223,49 @@ def test_the_command_line_asks_for_files_that_normalise(flags, data, nas, tmp_pa
     monkeypatch.setattr("nas.export.train.deliver", deliver)
     nas("train", NETWORK.text, "--data", data, "--epochs", 1, "--out", tmp_path / "out", *flags)
     assert [order.preprocess_inside for order in orders] == [bool(flags)]
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('epochs = 7\nmixup = 0.2\naverage = 0.99\naugmentation = "randaugment"\nmagnitude = 0.8\n')
+    return path
+
+
+def test_options_win_over_the_file_of_a_recipe(data, recipe, nas, tmp_path, monkeypatch):
+    orders = []
+
+    def deliver(order, *others):
+        orders.append(order)
+        raise InvalidInput("nothing is to be written")
+
+    monkeypatch.setattr("nas.export.train.deliver", deliver)
+    nas("train", NETWORK.text, "--data", data, "--out", tmp_path / "out", "--recipe", recipe, "--mixup", 0.4,
+        "--stochastic-depth", 0.1)
+    (order,) = orders
+    assert order.recipe == Recipe(7, mixup=0.4, average=0.99, augmentation="randaugment", magnitude=0.8,
+                                  stochastic_depth=0.1)
+
+
+def test_what_is_no_recipe_is_one_line(data, recipe, nas, tmp_path):
+    for options, rule in (
+            (("--recipe", tmp_path / "none.toml"), "a recipe must be a readable TOML file, but got"),
+            (("--recipe", recipe, "--augmentation", "shift"), "`magnitude` is of the augmentations randaugment and"),
+            (("--cutmix", 11), "`cutmix` must lie in [0, 10], but got 11"),
+            (("--class-weights", "all"), "unknown way to weight classes 'all'"),
+            (("--average", "x"), "'--average'")):
+        status, _, error = nas("train", NETWORK.text, "--data", data, "--out", tmp_path / "out", *options)
+        assert (status, error.count("\n")) == (2, 1)
+        assert rule in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_training_of_an_earlier_version_is_found_again():
+    """The identity that version 0.1 gave it."""
+    architecture = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e2_c8_s1_se0.25_hswish+head_c16_relu_n2")
+    assert training_id(architecture, "f", Recipe(20, seed=1), {}) == (
+        "aa05bbe0d9eb4508a519f35ccb93c9b9c8089923851004c5411f6f5f939f8b7b")
+    assert training_id(architecture, "f", Recipe(20, seed=1, mixup=0.2), {})[:8] != "aa05bbe0"
 
 
 def test_a_file_that_no_export_has_left_is_not_written_over(data, tmp_path):

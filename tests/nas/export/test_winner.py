@@ -24,7 +24,8 @@ from nas.export.delivery import require_deliverable
 from nas.measuring.remeasuring import in_fresh_processes
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import accuracy_interval, winner
-from nas.run.directory import RunDirectory
+from nas.run.config import SearchConfig
+from nas.run.directory import Resolved, RunDirectory
 from nas.run.trust import require_trusted
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
@@ -340,3 +341,23 @@ def test_what_cannot_be_exported_is_refused_before_any_training(arguments, rule,
     with pytest.raises(InvalidInput, match=rule):
         run.export(**arguments)
     assert not (run.path / "export").exists()
+
+
+def test_the_final_training_may_have_another_recipe_than_the_search(nas, tmp_path, monkeypatch):
+    RunDirectory(tmp_path / "run").write(SearchConfig(), Resolved("", 28, 1, 10, "", ""))
+    (tmp_path / "mine.toml").write_text("epochs = 7\nmixup = 0.2\nwarm_up = 0.1\n")
+    asked = []
+
+    def export_winner(run, **settings):
+        asked.append({name: settings[name] for name in ("epochs", "mixup", "warm_up", "average") if name in settings})
+        raise InvalidInput("nothing is to be exported")
+
+    monkeypatch.setattr("nas.api.export_winner", export_winner)
+    for options in ((), ("--recipe", tmp_path / "mine.toml", "--epochs", 9, "--average", 0.9)):
+        nas("export", tmp_path / "run", *options)
+    assert asked == [{"epochs": 20}, {"epochs": 9, "mixup": 0.2, "warm_up": 0.1, "average": 0.9}]
+
+
+def test_a_recipe_of_the_final_training_is_checked_before_anything_is_done(run):
+    with pytest.raises(InvalidInput, match=r"`mixup` must lie in \[0, 10\], but got 11"):
+        run.export(mixup=11.0)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluators.latency import Latency
+from evaluators.recipe import CLASS_WEIGHTS, PARTS, Recipe
 from nas.engine.search import run_search
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import winner
@@ -37,6 +38,7 @@ configs = st.builds(
     strategy=st.sampled_from(["random", "tpe", "nsga2"]), seed=st.integers(0, 2**31),
     trials=st.none() | st.integers(1, 10**6), time_s=st.none() | st.integers(1, 99) | st.floats(1e-3, 1e6),
     patience=st.none() | st.integers(1, 99),
+    mixup=st.floats(0, 10), class_weights=st.sampled_from(CLASS_WEIGHTS), average=st.floats(0, 0.999),
     resolution=st.none() | st.integers(1, 500), evaluator=texts.map(lambda name: f"module:{name}"))
 
 
@@ -59,6 +61,18 @@ def test_a_file_of_another_version_is_read_as_far_as_it_is_known(tmp_path):
     text = (tmp_path / "run.toml").read_text()
     (tmp_path / "run.toml").write_text(text.replace("seed = 3", 'later = "new"').replace("epochs = 3\n", ""))
     assert RunDirectory(tmp_path).config == SearchConfig()
+
+
+def test_a_run_of_before_there_were_parts_of_a_recipe_has_the_recipe_of_then(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.write(SearchConfig(epochs=4, augmentation="none"), RESOLVED)
+    lines = (tmp_path / "run.toml").read_text().splitlines(keepends=True)
+    (tmp_path / "run.toml").write_text("".join(line for line in lines if line.partition(" ")[0] not in PARTS))
+    before = RunDirectory(tmp_path).config
+    assert before.recipe == Recipe(4, augmentation="none") and before.recipe.changed == {}
+    assert before.differences(run.config) == []
+    assert before.differences(SearchConfig(epochs=4, augmentation="none", mixup=0.2)) == [
+        "mixup is 0.0 there, 0.2 here"]
 
 
 @pytest.mark.parametrize("content", [
