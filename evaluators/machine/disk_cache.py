@@ -35,7 +35,7 @@ class Storage:
         """Returns the content that was written under a name, or None."""
         path = self.directory / name
         try:
-            require_own(path)
+            _require_own_file(path)
             code, content = path.read_bytes().split(b"\n", 1)
             if not hmac.compare_digest(code, _code(ownership.key(), name, content)):
                 return None
@@ -54,7 +54,7 @@ class Storage:
         path = self.directory / name
         try:
             make_own(self.directory)
-            require_own(path)
+            _require_own_file(path)
             whole = _code(ownership.key(make=True), name, content) + b"\n" + content
             write_whole(path, whole)
             known = self._known_bytes
@@ -90,6 +90,13 @@ class Storage:
             else:
                 kept += size
         self._known_bytes = kept
+
+
+def _require_own_file(path: Path) -> None:
+    """Raises `NotOwn` unless a path is wholly the user's own and no pipe, which would be waited for."""
+    require_own(path)
+    if path.exists() and not path.is_file():
+        raise NotOwn(f"'{path}' is no file")
 
 
 def _code(key: bytes, name: str, content: bytes) -> bytes:

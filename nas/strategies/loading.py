@@ -133,12 +133,12 @@ def load(path: str, what: str, kind: str) -> Any:
         kind_of_error = "" if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: "
         raise InvalidInput(f"{what} must name a module that can be imported, but got '{path}': {kind_of_error}{error}"
                            ) from error
-    try:
-        return getattr(module, name)
-    except AttributeError:
+    found, of_script = getattr(module, name, None), module_name == "__main__"
+    if found is None or (of_script and getattr(found, "__module__", None) != module_name):  # it may be another script
         advice = "; of a script or notebook it is not found again: put it into a module"
         raise InvalidInput(f"{what} must name {kind}, but '{module_name}' has no '{name}'"
-                           + (advice if module_name == "__main__" else "")) from None
+                           + (advice if of_script else ""))
+    return found
 
 
 def _import(module_name: str) -> ModuleType:

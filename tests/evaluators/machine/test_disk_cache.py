@@ -51,6 +51,16 @@ def test_the_directory_is_the_users_own(storage):
     assert storage.directory.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_neither_waited_for_nor_replaced(storage, make, capsys):
+    storage.write("one", b"1")
+    make(storage.directory / "two")
+    assert storage.read("two") is None
+    storage.write("two", b"2")
+    assert capsys.readouterr().err.endswith(f"'{storage.directory / 'two'}' is no file\n")
+    assert storage.read("one") == b"1"
+
+
 @pytest.mark.parametrize("part", ["caches", "caches/storage", "caches/storage/one"])
 @pytest.mark.parametrize("change", [give_away, open_to_all, lead_away])
 def test_nothing_is_loaded_from_or_kept_where_others_have_a_hand_in_and_that_is_said_once(

@@ -209,3 +209,11 @@ def test_a_sampler_that_is_given_itself_is_found_again_by_its_path():
     assert SearchConfig(strategy=optuna.samplers.TPESampler).strategy == "optuna.samplers._tpe.sampler:TPESampler"
     with pytest.raises(InvalidInput, match="a strategy must be of a module, so that it is found on resuming"):
         SearchConfig(strategy=lambda seed, problem: None)
+
+
+def test_what_a_script_has_imported_is_not_its_own(monkeypatch):
+    called = []
+    monkeypatch.setattr(sys.modules["__main__"], "borrowed", lambda: called.append(1), raising=False)
+    with pytest.raises(InvalidInput, match="'__main__' has no 'borrowed'; of a script or notebook it is not found"):
+        strategy_of("__main__:borrowed")(Problem(SPACE, ("accuracy",), Budgets(), 0))
+    assert not called
