@@ -37,6 +37,7 @@ def write_report(
 
 
 def _time_blocks(found: "Findings", directory: Path) -> None:
+    from evaluators.machine.files import held
     from nas.cli.terminal import Terminal, console_on_stderr
     from nas.measuring.blocks import BLOCKS, time_blocks
     from search_spaces.errors import InvalidInput
@@ -44,5 +45,5 @@ def _time_blocks(found: "Findings", directory: Path) -> None:
     if found.shown is None:
         raise InvalidInput(f"the blocks of a winner are timed, but '{directory}' has none yet")
     with Terminal(console_on_stderr()) as monitor:
-        time_blocks(found.architectures[found.shown.architecture], found.config.targets[0], directory / BLOCKS,
+        time_blocks(found.architectures[found.shown.architecture], found.config.targets[0], held(directory, BLOCKS),
                     monitor.progress)

@@ -178,5 +178,5 @@ def findings_of(run: RunDirectory) -> Findings:
     if found.shown is None:
         return found
     architecture = Architecture.parse(found.shown.architecture)
-    timed = (recorded_times(run.path / BLOCKS, architecture, target) for target in run.config.targets)
+    timed = (recorded_times(run.place(BLOCKS), architecture, target) for target in run.config.targets)
     return dataclasses.replace(found, block_times=next(filter(None, timed), None))

@@ -140,3 +140,12 @@ def test_nothing_is_kept_in_no_space_or_where_nothing_can_be_written(tmp_path):
     blocked = Storage(tmp_path / "file", 1000)
     blocked.write("one", b"1")
     assert blocked.read("one") is None
+
+
+def test_a_disk_that_is_full_is_named_once_and_nothing_else_is_lost(storage, little_room, capsys):
+    storage.write("one", b"1")
+    with little_room:
+        for name in ("two", "three"):
+            storage.write(name, bytes(200))
+    assert (storage.read("one"), storage.read("two"), storage.read("three")) == (b"1", None, None)
+    assert capsys.readouterr().err == f"nas: nothing more is kept in '{storage.directory}': File too large\n"
