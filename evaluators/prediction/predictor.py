@@ -32,7 +32,7 @@ from typing import Any, Self
 import numpy as np
 
 from evaluators.machine.files import at_home, write_whole
-from evaluators.prediction.rows import Measured, Row, checked
+from evaluators.prediction.rows import LONGEST_MS, Measured, Row, checked
 from evaluators.prediction.workload import EFFORTS, Workload
 from search_spaces.architecture import Architecture
 from search_spaces.documents import read_json, refused
@@ -126,7 +126,7 @@ class Predictor:
             require(stored["format"] == FORMAT, f"`format` must be {FORMAT}, but got {stored['format']!r}")
             rows = checked(Row(Architecture.parse(text), *times_ms) for text, *times_ms in stored["rows"])
             costs = {str(kind): tuple(map(float, values)) for kind, values in stored["costs_ms"].items()}
-            require("" in costs and all(len(values) == len(EFFORTS) and all(0 <= value < math.inf for value in values)
+            require("" in costs and all(len(values) == len(EFFORTS) and all(0 <= one <= LONGEST_MS for one in values)
                                         for values in costs.values()),
                     f"`costs_ms` must give {len(EFFORTS)} costs for each kind of operation")
             variances = {name: float(stored["variances"][name]) for name in PRIOR}

@@ -219,6 +219,15 @@ def test_a_damaged_predictor_is_refused_in_one_line_or_tells_finite_latencies(tm
         assert all(0 < one.median_ms < math.inf and 0 <= one.deviation < math.inf for one in found)
 
 
+def test_costs_beyond_any_network_are_refused_that_only_unknown_networks_would_show(tmp_path):
+    learned_from_few_rows().save(tmp_path / "absurd.json")
+    stored = json.loads((tmp_path / "absurd.json").read_text())
+    stored["costs_ms"][""][0] = 1e300
+    (tmp_path / "absurd.json").write_text(json.dumps(stored))
+    with pytest.raises(InvalidInput, match="`costs_ms` must give"):
+        Predictor.load(tmp_path / "absurd.json")
+
+
 def test_too_few_measurements_are_refused():
     with pytest.raises(InvalidInput, match=f"at least {FEWEST} measured networks, but got {FEWEST - 1}"):
         fit(rows(range(FEWEST - 1)))
