@@ -4,9 +4,11 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 MOST_LISTED = 40  # names that a message lists; of more it gives the nearest
 MOST_QUOTED = 80  # characters of an input that a message quotes
+MOST_PATH = 400  # of a path
 MOST_SHOWN = 2000  # characters of a message
 
 _QUOTED = re.compile(r"(?<!\w)'(.*?)'(?!\w)|(?<!\w)\"(.*?)\"(?!\w)")
@@ -16,7 +18,7 @@ class InvalidInput(ValueError):
     """A rule that some input breaks: one line that states the rule, then the value.
 
     The command line prints it without a traceback and exits with status 2. Of what it quotes, the middle is left out
-    where it is long, but not of a path that is there, nor of advice that follows the rule.
+    where it is long, but not of a path that is there or could be, nor of advice that follows the rule.
     """
 
     def __init__(self, rule: str, advice: str = "") -> None:
@@ -47,8 +49,17 @@ def shortened(text: str, most: int = MOST_QUOTED) -> str:
 
 def _shortly(quoted: re.Match[str]) -> str:
     text, mark = quoted[0][1:-1], quoted[0][0]
-    is_there = len(text) > MOST_QUOTED and os.path.lexists(text)
-    return quoted[0] if is_there else f"{mark}{shortened(text)}{mark}"
+    if len(text) > MOST_QUOTED and _is_path(text):
+        return quoted[0]
+    return f"{mark}{shortened(text)}{mark}"
+
+
+def _is_path(text: str) -> bool:
+    """Tells whether a path is there, or is an absolute one that begins with a folder that is."""
+    path = Path(text)
+    if path.is_absolute() and len(text) <= MOST_PATH:
+        path = Path(*path.parts[:2])
+    return os.path.lexists(path)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InvalidInput:

@@ -74,8 +74,13 @@ def commands_of(targets: Iterable[str]) -> tuple[Code, ...]:
 
 
 def given_in_python(config: SearchConfig) -> tuple[str, ...]:
-    """Returns the fields of a configuration whose code this process has imported, so that it was given as an object."""
-    return tuple(field for field in (EVALUATOR, STRATEGY) if module_of(getattr(config, field)) in sys.modules)
+    """Returns the fields of a configuration whose code this process has imported, so that it was given as an object.
+
+    Python's own modules are imported anyway and say nothing.
+    """
+    modules = {field: module_of(getattr(config, field)) for field in (EVALUATOR, STRATEGY)}
+    return tuple(field for field, module in modules.items()
+                 if module in sys.modules and module.partition(".")[0] not in sys.stdlib_module_names)
 
 
 def require_trusted(path: Path, identity: str, code: Collection[Code], trust: Trust = False) -> None:

@@ -169,7 +169,8 @@ def _found(top: str) -> ModuleSpec | None:
         return next((spec for place in places if (spec := PathFinder.find_spec(top, [place])) is not None), None)
     if not top or top in sys.modules:
         return getattr(sys.modules.get(top), "__spec__", None)
-    return PathFinder.find_spec(top, places) or find_spec(top)
+    found = PathFinder.find_spec(top, places)
+    return found if found or os.sep in top else find_spec(top)  # other finders know names only
 
 
 def _is_of(directory: str, top: str) -> bool:

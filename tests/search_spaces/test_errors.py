@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from search_spaces.errors import InvalidInput, unknown
@@ -37,8 +39,16 @@ def test_a_message_is_short_whatever_it_quotes(text):
     assert len(str(unknown("block", text, ["mb"]))) <= 2000
 
 
-def test_a_path_that_is_there_is_quoted_whole(tmp_path):
-    path = tmp_path / ("n" * 100)
+def test_a_path_that_is_there_is_quoted_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("n" * 100)
     assert str(path) not in str(InvalidInput(f"must be there, but got '{path}'"))
     path.touch()
     assert str(path) in str(InvalidInput(f"must be another, but got '{path}'"))
+
+
+def test_a_path_whose_beginning_is_there_is_quoted_whole(tmp_path):
+    missing = tmp_path / ("long-" * 15) / "data.npz"
+    assert f"'{missing}'" in str(InvalidInput(f"data must be there, but got '{missing}'"))
+    assert "..." in str(InvalidInput(f"data must be there, but got '/no-such-folder{missing}'"))
+    assert "..." in str(InvalidInput(f"data must be there, but got '{tmp_path}{'/x' * 300}'"))

@@ -14,7 +14,7 @@ import nas.api
 from nas.engine.search import run_search
 from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
-from nas.run.trust import Code, code_of, remember, require_trusted
+from nas.run.trust import Code, code_of, given_in_python, remember, require_trusted
 from nas.strategies.loading import load
 from search_spaces.errors import InvalidInput
 
@@ -256,3 +256,8 @@ def test_code_of_a_search_is_what_is_not_built_in(project):
     assert (found.field, Path(found.place).parts[-2:]) == ("strategy", ("optuna", "__init__.py"))
     (found,) = code_of(SearchConfig(evaluator="nowhere:score"))
     assert str(found) == "evaluator 'nowhere:score'"
+
+
+def test_modules_of_python_itself_are_not_given_by_having_been_imported():
+    assert given_in_python(SearchConfig(strategy="os:abort", evaluator="training")) == ()
+    assert given_in_python(SearchConfig(strategy="hypothesis:given", evaluator="training")) == ("strategy",)
