@@ -18,6 +18,7 @@ NETWORKS = [
     "in_r12_c3+conv_k3_c8_s2_relu6+mb_k3_e3_c8_s1_se0.25_hswish+mb_k7_e2_c16_s2_se0_swish+head_c16_relu_n10",
     "in_r10_c1_symmetric+conv_k3_c8_s1_swish+sep_k5_c8_s2_relu+mb_k5_e2_c8_s1_se0.5_relu_sein+head_c8_relu_d12_n10",
 ]
+SOME = [NETWORKS[0], pytest.param(NETWORKS[1], marks=pytest.mark.slow)]  # each network takes ten seconds to compile
 RATE = float(np.float32(1e-3))
 
 
@@ -34,7 +35,7 @@ def distance(ours, theirs, names):
     return np.linalg.norm(joined[0] - joined[1]) / np.linalg.norm(joined[1])
 
 
-@pytest.mark.parametrize("text", NETWORKS)
+@pytest.mark.parametrize("text", SOME)
 def test_pieces_train_as_the_whole_network_does(text):
     architecture, optimizer = Architecture.parse(text), Optimizer()
     program = architecture.program
@@ -85,7 +86,7 @@ def given(text):
                                               np.float64))
 
 
-@pytest.mark.parametrize("text", NETWORKS)
+@pytest.mark.parametrize("text", SOME)
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_step_is_that_of_optax_adamw_on_the_gradient_of_the_whole_network(text, whole):
     program, optimizer = Architecture.parse(text).program, Optimizer()

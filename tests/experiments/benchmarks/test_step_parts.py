@@ -9,6 +9,7 @@ from search_spaces import Architecture
 SMALL = Architecture.parse("in_r12_c1_symmetric+conv_k3_c8_s2_relu6+mb_k3_e3_c8_s1_se0.25_hswish+head_c16_relu6_n3")
 
 
+@pytest.mark.slow
 def test_both_sides_compute_the_same_of_every_piece():
     generator = np.random.default_rng(0)
     for use in cut(SMALL.program):

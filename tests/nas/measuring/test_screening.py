@@ -192,6 +192,7 @@ def test_wrong_settings_are_refused(changes, rule, make_config):
         make_config(**changes)
 
 
+@pytest.mark.slow
 def test_candidates_on_a_device_behind_a_command_are_screened_unless_all_are_to_be_timed(
         make_config, gauge, budget_ms, tmp_path):
     config = make_config(target="command:bench {model}", latency_ms=budget_ms, trials=10)
