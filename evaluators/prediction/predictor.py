@@ -125,6 +125,7 @@ class Predictor:
             stored = read_json(at_home(path))
             require(stored["format"] == FORMAT, f"`format` must be {FORMAT}, but got {stored['format']!r}")
             rows = checked(Row(Architecture.parse(text), *times_ms) for text, *times_ms in stored["rows"])
+            require(len(rows) >= FEWEST, f"`rows` must be at least {FEWEST}, but got {len(rows)}")
             costs = {str(kind): tuple(map(float, values)) for kind, values in stored["costs_ms"].items()}
             require("" in costs and all(len(values) == len(EFFORTS) and all(0 <= one <= LONGEST_MS for one in values)
                                         for values in costs.values()),

@@ -197,6 +197,15 @@ def learned_from_few_rows():
     return fit(rows(range(FEWEST)))
 
 
+@pytest.mark.parametrize("stored", ["", [], {}])
+def test_a_predictor_that_was_learned_from_nothing_is_refused(tmp_path, stored):
+    learned_from_few_rows().save(tmp_path / "empty.json")
+    content = json.loads((tmp_path / "empty.json").read_text())
+    (tmp_path / "empty.json").write_text(json.dumps(content | {"rows": stored}))
+    with pytest.raises(InvalidInput, match=f"`rows` must be at least {FEWEST}, but got 0"):
+        Predictor.load(tmp_path / "empty.json")
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_a_damaged_predictor_is_refused_in_one_line_or_tells_finite_latencies(tmp_path_factory, data):
