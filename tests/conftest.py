@@ -7,8 +7,12 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 PLACES = (Path(__file__).parent / "data", Path(__file__).parents[1] / "../shared/data")
+
+
+settings.register_profile("seeded", derandomize=True)  # what passes here passes there; `make slow` draws anew
 
 
 def pytest_configure(config):
@@ -17,6 +21,7 @@ def pytest_configure(config):
     What LLVM does for speed would take a sixth of the time. With slow tests, all is compiled as at the user's.
     """
     if config.option.markexpr == "not slow":
+        settings.load_profile("seeded")
         os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process that a test starts compiles all modules anew
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # there is a process for each core
