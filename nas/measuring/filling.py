@@ -19,8 +19,8 @@ STEPS_AN_OCTAVE = 8
 WIDTHS = tuple(2 ** (step / STEPS_AN_OCTAVE) for step in range(-4 * STEPS_AN_OCTAVE, 2 * STEPS_AN_OCTAVE + 1))
 WIDTH = "width"  # the choice of a space that multiplies its channels
 BY_HAND = ("mobilenet_v1", "mobilenet_v2", "mobilenext")  # of which a search tries one pattern each
-SHORTENED = "2 layers a stage, no tail"
-SHARES = (0.5, 0.25)  # of the budgets: the first of them narrower, where a search wants a front
+SHORTENED, SHORTEST = "2 layers a stage, no tail", "1 layer a stage, no tail"
+SHARES = (0.5, 0.25)  # of the budgets, that the first of them fills at its shortest where a search wants a front
 FULL = 0.9  # the least share of a budget that a network uses which fills it
 ATTEMPTS = 6  # random members for each that is wanted
 
@@ -63,15 +63,15 @@ def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets,
                  shares: Sequence[float] = ()) -> dict[str, Architecture]:
     """Returns published networks by name, put to the images of a search and widened until they fill its budgets.
 
-    The first of them comes again for each of `shares` of the budgets, where it can be as narrow.
+    The first of them comes again at its shortest for each of `shares` of the budgets, where it can be as narrow.
     """
     found = {}
-    wanted = [*((family, family, 1.0) for family in BY_HAND),
-              *((f"{BY_HAND[0]} at {share:.0%}", BY_HAND[0], share) for share in shares)]
-    for done, (name, family, share) in enumerate(wanted):
+    wanted = [*((family, family, SHORTENED, 1.0) for family in BY_HAND),
+              *((f"{BY_HAND[0]} at {share:.0%}", BY_HAND[0], SHORTEST, share) for share in shares)]
+    for done, (name, family, shortened, share) in enumerate(wanted):
         progress("filling the budget with published networks", done, len(wanted))
         for pattern in patterns(family, resolution, channels, classes):
-            if pattern.name.endswith(SHORTENED) and (full := filled(pattern.scaled, budgets, gauges, share=share)):
+            if pattern.name.endswith(shortened) and (full := filled(pattern.scaled, budgets, gauges, share=share)):
                 found[name] = full[0]
     return found
 

@@ -18,7 +18,7 @@ from nas.report.html.origin import certificate_section, provenance_section
 from nas.report.html.outcomes import outcome_section
 from nas.report.html.parallel import parallel_section
 from nas.report.html.progress import curves_section, growth_section
-from nas.report.html.trust import trust_section
+from nas.report.html.reliability import reliability_section
 from nas.report.measured import accuracy_text, latency_text
 
 LARGEST_BYTES = 2_000_000
@@ -68,7 +68,7 @@ def _sections(found: Findings) -> Iterator[tuple[str, str, Markup]]:
     yield "choices", "Choices", parallel_section(found, important)
     yield "importance", "Importance of the choices", importance_section(important)
     yield "outcomes", "What became of the candidates", outcome_section(found)
-    yield "trust", "How far the numbers can be trusted", trust_section(found)
+    yield "reliability", "How far the numbers can be trusted", reliability_section(found)
     yield "provenance", "Provenance", provenance_section(found)
     yield "all", "All networks", candidate_section(found)
 

@@ -212,15 +212,21 @@ def test_a_file_that_normalises_is_given_bytes_of_its_own_resolution(data, untim
     assert texts["preprocessing"].endswith("all from scaling on happens inside the file")
 
 
-@pytest.mark.parametrize("flags", [(), ("--preprocess-inside",)])
-def test_the_command_line_asks_for_files_that_normalise(flags, data, nas, tmp_path, monkeypatch):
-    orders = []
+@pytest.fixture
+def orders(monkeypatch):
+    """The orders of deliveries, of which none is carried out."""
+    noted = []
 
     def deliver(order, *others):
-        orders.append(order)
+        noted.append(order)
         raise InvalidInput("nothing is to be written")
 
     monkeypatch.setattr("nas.export.train.deliver", deliver)
+    return noted
+
+
+@pytest.mark.parametrize("flags", [(), ("--preprocess-inside",)])
+def test_the_command_line_asks_for_files_that_normalise(flags, data, nas, tmp_path, orders):
     nas("train", NETWORK.text, "--data", data, "--epochs", 1, "--out", tmp_path / "out", *flags)
     assert [order.preprocess_inside for order in orders] == [bool(flags)]
 
@@ -232,14 +238,7 @@ def recipe(tmp_path):
     return path
 
 
-def test_options_win_over_the_file_of_a_recipe(data, recipe, nas, tmp_path, monkeypatch):
-    orders = []
-
-    def deliver(order, *others):
-        orders.append(order)
-        raise InvalidInput("nothing is to be written")
-
-    monkeypatch.setattr("nas.export.train.deliver", deliver)
+def test_options_win_over_the_file_of_a_recipe(data, recipe, nas, tmp_path, orders):
     nas("train", NETWORK.text, "--data", data, "--out", tmp_path / "out", "--recipe", recipe, "--mixup", 0.4,
         "--stochastic-depth", 0.1)
     (order,) = orders

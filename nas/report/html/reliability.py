@@ -14,7 +14,7 @@ from nas.report.html.markup import Content, Markup, element, table
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 
 
-def trust_section(found: Findings) -> Markup:
+def reliability_section(found: Findings) -> Markup:
     """Returns the quality of scores, latencies and predictions, as far as it is known, and its sources."""
     return element("div", element("h3", "Score: accuracy after a brief training"), _score(found),
                    element("h3", "Latency: timed again in other processes"), _timed_again(found),
