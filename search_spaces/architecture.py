@@ -104,7 +104,6 @@ class Architecture:
         return self.program.memory_bytes
 
 
-@lru_cache(maxsize=2**14)
 def identify(text: str) -> str:
     """Returns the first 12 hexadecimal digits of the SHA-256 of a canonical text."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

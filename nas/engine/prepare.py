@@ -121,6 +121,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
             run.write(config, run.resolved)
         else:
             _begin(run, config, setting, gauges, monitor, stack)
+        stack.callback(run.close)
         problem = Problem(space, config.objectives, run.budgets, config.seed, rungs.epochs[-1])
         strategy = strategy_of(config.strategy)(problem)
         rungs = dataclasses.replace(rungs, objectives=config.objectives, reference=reference_point(

@@ -210,6 +210,11 @@ class RunDirectory:
         self.told()  # raises before anything is written to a damaged file
         return self._study_file.opened()
 
+    def close(self) -> None:
+        """Closes the storage of the trials; it is opened anew for whoever goes on."""
+        vars(self).pop("_study", None)
+        self._study_file.close()
+
     @cached_property
     def _study_file(self) -> StudyFile:
         return StudyFile(self.path)

@@ -44,6 +44,7 @@ class StudyFile:
     directory: Path
     name: str = "study.db"
     _copied: "tuple[object, optuna.Study] | None" = field(default=None, repr=False)
+    _storage: "optuna.storages.RDBStorage | None" = field(default=None, repr=False)
 
     @property
     def path(self) -> Path:
@@ -72,7 +73,14 @@ class StudyFile:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with told_of(self.path):
-            return optuna.load_study(study_name=STUDY, storage=sqlite_storage(self.path))
+            self._storage = sqlite_storage(self.path)
+            return optuna.load_study(study_name=STUDY, storage=self._storage)
+
+    def close(self) -> None:
+        """Ends what `opened` has begun, so that SQLite leaves a single file."""
+        if self._storage is not None:
+            self._storage.engine.dispose()
+            self._storage = None
 
     def read(self) -> "optuna.Study":
         """Returns a copy of the study as it is now, the same one as long as nothing has changed.

@@ -91,6 +91,12 @@ def test_a_percentile_becomes_a_budget_that_so_many_members_meet(make_config, ga
     assert len(gauge.timed) <= timed + 50  # the hundred members are not timed again
 
 
+def test_a_search_leaves_its_trials_in_a_single_file_that_can_be_gone_on_with(make_config, gauge, tmp_path):
+    run = run_search(make_config(trials=2), tmp_path / "run", gauge=gauge)
+    assert [path.name for path in (tmp_path / "run").glob("study.db*")] == ["study.db"]
+    assert len(run.study().trials) == len(run.told()) >= 2
+
+
 @pytest.mark.parametrize("changes", [
     {"strategy": "tpe"}, {"seed": 1}, {"macs": 10**9}, {"epochs": 7}, {"objectives": ("accuracy",)},
     {"target": "onnxruntime:batch=2"}, {"batch": 32, "augmentation": "none"}, {"latency_ms": 0.5},
