@@ -25,7 +25,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet -c constraints.txt -e '.[dev,litert,openvino]'
+	$(VENV)/bin/pip install --quiet -c constraints.txt -e '.[dev,litert,openvino,postgres]'
 	touch $@
 
 clean:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from experiments.postgresql import binaries, running
+
 PLACES = (Path(__file__).parent / "data", Path(__file__).parents[1] / "../shared/data")
 
 
@@ -36,6 +38,16 @@ def published():
                 return place / folder / name
         pytest.skip(f"{folder}/{name} is not beside the repository, in ../shared/data")
     return find
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL server for all tests: `postgresql.new_database()` is the address of an empty database."""
+    pytest.importorskip("psycopg", reason="needs the extra `postgres`")
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    with running(fsync="off") as server:
+        yield server
 
 
 @pytest.fixture
