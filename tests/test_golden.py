@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ BUDGETS = Budgets((0.1, 0.2), params=200_000, latency_p95_ms=(None, 0.25), image
 BLOCKS = ("mb_k3_e3_c16_s1_se0_relu", "mb_k5_e6_c24_s2_se0.25_hswish", "mb_k7_e3_c32_s2_se0_swish")
 
 
-def help_of(*command: str) -> str:
-    return CliRunner().invoke(app, [*command, "--help"], prog_name="nas", env={"COLUMNS": "80"}).output
+def help_of(*command: str, option: str = "--help") -> str:
+    return CliRunner().invoke(app, [*command, option], prog_name="nas", env={"COLUMNS": "80"}).output
 
 
 def latency(median_ms: float) -> Latency:
@@ -54,7 +55,9 @@ def texts() -> dict[str, Callable[[], str]]:
         for name in command:
             at = at.commands[name]
         commands += [(*command, name) for name in getattr(at, "commands", ())]
-        found["-".join(("help", *command)) + ".txt"] = lambda command=command: help_of(*command)
+        found["-".join(("help", *command)) + ".txt"] = partial(help_of, *command)
+        if any(getattr(parameter, "hidden", False) for parameter in at.params):
+            found["-".join(("help-all", *command)) + ".txt"] = partial(help_of, *command, option="--help-all")
     return found
 
 

@@ -11,31 +11,42 @@ from typing import Annotated
 import typer
 
 from nas.cli import export, inspect, latency, report, search, zoo
-from nas.cli.options import Panelled
+from nas.cli.help import Contents, add_command
 
 INTERRUPTED = 130  # the exit status of programs that SIGINT ends
 TERMINATED = 143  # and SIGTERM
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "search": search.search_space,
-    "pareto": inspect.show_front,
-    "show": inspect.show_layers,
-    "report": report.write_report,
-    "zoo": zoo.list_networks,
-    "import-weights": zoo.import_network,
-    "space": inspect.show_space,
-    "compare-spaces": inspect.compare_spaces,
-    "correlate": inspect.correlate_scores,
-    "export": export.export_best,
-    "train": export.train_named,
-    "certify": export.time_again,
+# by the section of the list of commands; beside each command is the example of its help
+COMMANDS: dict[str, dict[str, tuple[Callable[..., None], str]]] = {
+    "Search": {
+        "search": (search.search_space, "nas search --data photos --latency 5ms --time 30m --run runs/a"),
+    },
+    "Results": {
+        "pareto": (inspect.show_front, "nas pareto runs/a --png front.png"),
+        "show": (inspect.show_layers, "nas show mobilenet_v3_small"),
+        "report": (report.write_report, "nas report runs/a --out report.html"),
+    },
+    "Delivery": {
+        "export": (export.export_best, "nas export runs/a --format onnx,flax"),
+        "train": (export.train_named, "nas train mobilenet_v1_0.25 --data photos --epochs 20 --latency 5ms"),
+        "certify": (export.time_again, "nas certify runs/a/export --times 3 --apart 2m"),
+        "import-weights": (zoo.import_network, "nas import-weights timm:resnet50 resnet50.safetensors"),
+    },
+    "Networks and spaces": {
+        "zoo": (zoo.list_networks, "nas zoo --family mobilenet_v2"),
+        "space": (inspect.show_space, "nas space mobile --data photos --latency 5ms"),
+        "compare-spaces": (inspect.compare_spaces, "nas compare-spaces fitted mobile --latency 0.1ms"),
+        "correlate": (inspect.correlate_scores, "nas correlate runs/a --epochs 1,3,9"),
+    },
 }
+EXAMPLE = "nas search --data photos --latency 5ms --run runs/a && nas export runs/a"
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False,
-                  context_settings={"help_option_names": ["-h", "--help"]})
-for name, command in COMMANDS.items():
-    app.command(name, cls=Panelled)(command)
-app.add_typer(latency.app, name="latency")
+app = typer.Typer(cls=Contents, no_args_is_help=True, rich_markup_mode=None, add_completion=False, epilog=EXAMPLE,
+                  pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+for panel, commands in COMMANDS.items():
+    for name, (command, example) in commands.items():
+        add_command(app, name, command, example, panel)
+app.add_typer(latency.app, name="latency", rich_help_panel="Networks and spaces")
 
 
 @app.callback()

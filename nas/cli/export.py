@@ -23,9 +23,9 @@ from nas.cli.options import (
 
 PreprocessInside = Annotated[bool | None, typer.Option(
     "--preprocess-inside", help="let files take bytes (uint8, NHWC) and normalise them themselves; not that of flax",
-    show_default=False)]
+    show_default=False, hidden=True)]
 AccuracyLoss = Annotated[float | None, typer.Option(
-    help="percentage points that a file may be less accurate than the network  [1]", show_default=False)]
+    help="percentage points that a file may be less accurate than the network  [1]", show_default=False, hidden=True)]
 
 
 @with_options(limits=budget_options(), recipe=recipe_options(
@@ -49,7 +49,7 @@ def export_best(
                                              show_default=False)] = None,
     trust: Trust = False,
 ) -> None:
-    """Train the winner to the end, write its files, prove that they meet the budget."""
+    """Train the winner to the end and certify its files."""
     import dataclasses
 
     from evaluators.machine.memory import use_huge_pages
@@ -87,7 +87,7 @@ def train_named(
         help="pixels of the network and the images  [those of the data, for a published network; else its own]",
         show_default=False)] = None,
     classes: Annotated[int | None, typer.Option(help="classes of a network that is exported without data",
-                                                show_default=False)] = None,
+                                                show_default=False, hidden=True)] = None,
     target: Targets = None,
     limits: dict[str, Any],
     format: Formats = "flax",
@@ -96,7 +96,7 @@ def train_named(
     preprocess_inside: PreprocessInside = None,
     recipe: dict[str, Any],
 ) -> None:
-    """Train a network without a search, and export it with a certificate as a winner is."""
+    """Train and export a network without a search. It is certified as a winner is."""
     from evaluators.machine.memory import use_huge_pages
     from nas.cli.terminal import Terminal, console_on_stdout
     from nas.export.train import train
@@ -118,7 +118,7 @@ def time_again(
     apart: Annotated[str | None, typer.Option(help="how long to wait in between (2m)", show_default=False)] = None,
     trust: Trust = False,
 ) -> None:
-    """Time the files of an export again, each time in a fresh process, and judge them by all their timings."""
+    """Time the files of an export again. Each timing has a fresh process, and all of them together judge."""
     from nas.cli.terminal import Terminal, console_on_stdout
     from nas.export.certificate import CERTIFICATE
     from nas.export.timing_again import certify

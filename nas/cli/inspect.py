@@ -58,7 +58,7 @@ def show_layers(
                                         "is shown")],
     trial: Annotated[int | None, typer.Option(help="show this trial of the run", show_default=False)] = None,
 ) -> None:
-    """Show the layers of an architecture: shapes, parameters, multiply-adds."""
+    """Show the layers of a network. Each has a shape, parameters and multiply-adds."""
     from nas.cli.terminal import console_on_stdout
     from nas.export.named_network import named_network
     from nas.report.layers import forms_table, layer_table
@@ -97,7 +97,7 @@ def show_space(
     limits: dict[str, Any],
     seed: Annotated[int, typer.Option(help="of the members that are drawn")] = 0,
 ) -> None:
-    """Show the size of a space and what its members cost, and whether budgets can be met."""
+    """Show the size of a space and the costs of its members. Budgets are said to be met or not."""
     from nas.cli.terminal import Terminal, console_on_stdout
     from nas.engine.setting import setting_of
     from nas.measuring.meters import file_gauges
@@ -130,7 +130,8 @@ def correlate_scores(
     data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
     limits: dict[str, Any],
     evaluator: Annotated[str | None, typer.Option(
-        help="training, or a function of yours as module:function  [training]", show_default=False)] = None,
+        help="training, or a function of yours as module:function  [training]", show_default=False,
+        hidden=True)] = None,
     epochs: Annotated[str | None, typer.Option(help="lengths of brief trainings, such as 1,3,9  [that of searches]",
                                                show_default=False)] = None,
     to: Annotated[int, typer.Option(help="length of the training to the end")] = FINAL_EPOCHS,
@@ -141,7 +142,7 @@ def correlate_scores(
     recipe: dict[str, Any],
     trust: Trust = False,
 ) -> None:
-    """Show how far brief trainings, multiply-adds and parameters rank networks as the whole training does."""
+    """Show how brief trainings rank networks, against whole ones. Multiply-adds and parameters rank them too."""
     from nas.cli.terminal import Terminal, console_on_stdout
     from nas.engine.correlation import CORRELATION, correlate, recommendation
     from nas.engine.successive_halving import parse_rungs
@@ -185,7 +186,7 @@ def compare_spaces(
     record: Annotated[Path, typer.Option(help="file of the scores, to go on with")] = Path("spaces.json"),
     recipe: dict[str, Any],
 ) -> None:
-    """Compare spaces by how accurate random members are that fill a budget, and published networks that do."""
+    """Compare spaces by random members that fill a budget. Published networks that do stand beside them."""
     from evaluators.machine.files import STDOUT, followed, require_writable
     from nas.cli.terminal import Terminal, console_on_stderr, console_on_stdout
     from nas.engine.distributions import compare

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nas.cli.help import Contents, add_command
 from nas.cli.options import Trust
 
 if TYPE_CHECKING:
     from search_spaces.search_space import SearchSpace
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
-                  help="Predict the latency of networks on a target from few timed ones.")
+app = typer.Typer(cls=Contents, no_args_is_help=True, rich_markup_mode=None,
+                  help="Predict latencies on a target from few timed networks.",
+                  epilog="nas latency fit --space mobile --out mobile.json")
 
 PredictorFile = Annotated[Path, typer.Argument(metavar="FILE", help="predictor that `nas latency fit` has written")]
 SpaceName = Annotated[str | None, typer.Option("--space", help="ready space, or FILE.toml", show_default=False)]
@@ -20,7 +22,6 @@ Resolution = Annotated[int | None, typer.Option(help="resize the images to so ma
 Seed = Annotated[int, typer.Option(help="of the members that are drawn")]
 
 
-@app.command()
 def fit(
     out: Annotated[Path, typer.Option(metavar="FILE", help="where the predictor goes; timings are kept beside it")],
     space: SpaceName = None,
@@ -33,7 +34,7 @@ def fit(
         "given again for further ones", show_default=False)] = None,
     data: Data = "fashion-mnist", resolution: Resolution = None, seed: Seed = 0,
 ) -> None:
-    """Time members of a space that tell most about all, or take a table of timed networks, and save a predictor."""
+    """Fit a predictor to timings of a space, or to a table of them. Timed are the members that tell most about all."""
     from evaluators.runtimes import is_predicting, parse_target, runtime_of
     from nas.cli.terminal import Terminal, console_on_stdout
     from nas.measuring.calibration import NETWORKS, fit_to_members, fit_to_tables
@@ -56,13 +57,12 @@ def fit(
     console_on_stdout().print(f"{out}: learned from {len(found.rows)} timings{on}", highlight=False, soft_wrap=True)
 
 
-@app.command()
 def predict(
     file: PredictorFile,
     architectures: Annotated[list[str], typer.Argument(metavar="ARCHITECTURE...", help="texts of architectures, names "
                                                        "of published networks, or files of their weights")],
 ) -> None:
-    """Print the latency predicted for architectures, in ms, with its 90 % interval."""
+    """Print predicted latencies in ms, with 90 % intervals."""
     from evaluators.prediction.predictor import Predictor
     from nas.cli.terminal import console_on_stdout
     from nas.export.named_network import named_network
@@ -74,7 +74,6 @@ def predict(
         console_on_stdout().print(line, highlight=False, soft_wrap=True)
 
 
-@app.command()
 def check(
     file: PredictorFile,
     networks: Annotated[int | None, typer.Option(help="members of the space to time  [30]", show_default=False)] = None,
@@ -82,7 +81,7 @@ def check(
                                               show_default=False)] = None,
     data: Data = "fashion-mnist", resolution: Resolution = None, seed: Seed = 0, trust: Trust = False,
 ) -> None:
-    """Time members of the space that the predictor does not know, and compare."""
+    """Time networks that a predictor does not know, and compare."""
     from evaluators.prediction.predictor import Predictor
     from evaluators.runtimes import parse_target
     from nas.cli.terminal import Terminal, console_on_stdout
@@ -112,3 +111,10 @@ def _bound(space: str, data: str, resolution: int | None) -> "SearchSpace":
 
     require(not is_table(data), f"latencies are those of a space, but got '{data}'")
     return setting_of(SearchConfig(space=space, data=data, resolution=resolution)).space
+
+
+for _name, _command, _example in (
+        ("fit", fit, "nas latency fit --space mobile --target onnxruntime --out mobile.json"),
+        ("predict", predict, "nas latency predict mobile.json mobilenet_v3_small"),
+        ("check", check, "nas latency check mobile.json --networks 30")):
+    add_command(app, _name, _command, _example)

@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import typer.core
 
 from evaluators.recipe import PARTS, Recipe, load_recipe
 from nas.problem.quantities import QUANTITIES
+
+REPEATED = "<str>"  # what an option takes that is given again for further values
 
 Data = Annotated[str | None, typer.Option(
     help="fashion-mnist; a path: .npz, a folder of IDX files or of images; or table:NAME:FILE  [fashion-mnist]",
     show_default=False)]
 SkipBroken = Annotated[bool | None, typer.Option(
-    "--skip-broken", help="leave out image files that are broken, recorded with the split", show_default=False)]
-Resolution = Annotated[int | None, typer.Option(help="resize the images to so many pixels", show_default=False)]
+    "--skip-broken", help="leave out image files that are broken, recorded with the split", show_default=False,
+    hidden=True)]
+Resolution = Annotated[int | None, typer.Option(help="resize the images to so many pixels", show_default=False,
+                                                hidden=True)]
 Targets = Annotated[list[str] | None, typer.Option(
-    "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; given again for further ones, "
-    "each with budgets of its own in the same order  [onnxruntime]", show_default=False)]
+    "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; again for further ones, with "
+    "budgets in the same order  [onnxruntime]", metavar=REPEATED, show_default=False)]
 Trust = Annotated[bool, typer.Option(
     "--trust", help="run the code and commands that are named there, though not begun with by you on this machine")]
 RunArgument = Annotated[str, typer.Argument(metavar="DIR", help="run directory")]
@@ -29,7 +32,9 @@ Formats = Annotated[str, typer.Option(help="further formats: onnx, litert, stabl
 
 AUGMENTATION = ("none, shift, or randaugment: shifts, rotations, shears, brightness, contrast, cutout; shift-flip and "
                 "randaugment-flip: also mirror images")
-PANEL, OF_RUN = "Recipe of the training", "that of the run"
+BUDGETS, RECIPE = "Budgets", "Recipe of the training"
+SHOWN = ("latency", "macs", "params", "memory", "size", "epochs")  # settings on the first page of a help
+OF_RUN = "that of the run"
 Command = Callable[..., None]
 Option = inspect.Parameter
 
@@ -37,7 +42,7 @@ Option = inspect.Parameter
 def budget_options(percentiles: bool = False) -> list[Option]:
     """Returns an option for each quantity that a budget may limit; those of a target are given once for each."""
     further = {"latency": ", or a percentile of the space (p30)"} if percentiles else {}
-    return [_option(name, list[str] if quantity.of_target else str, quantity.help + further.get(name, ""))
+    return [_option(name, list[str] if quantity.of_target else str, quantity.help + further.get(name, ""), BUDGETS)
             for name, quantity in QUANTITIES.items()]
 
 
@@ -48,12 +53,12 @@ def recipe_options(default: Recipe | None, parts: bool = False, **helps: str) ->
     recipe, and one for a file of them; `recipe_settings` puts all together.
     """
     settings = [_option(field.name, field.type, f"{helps[field.name]}  [{getattr(default, field.name, OF_RUN)}]",
-                        PANEL) for field in fields(Recipe) if field.name in helps]
+                        RECIPE) for field in fields(Recipe) if field.name in helps]
     if not parts:
         return settings
-    file = _option("recipe", Path, "FILE.toml of settings by their names (mixup = 0.2); options win", PANEL)
+    file = _option("recipe", Path, "FILE.toml of settings by their names (mixup = 0.2); options win", RECIPE)
     return [*settings, file,
-            *(_option(field.name, field.type, _bounded(field, getattr(default, field.name, OF_RUN)), PANEL)
+            *(_option(field.name, field.type, _bounded(field, getattr(default, field.name, OF_RUN)), RECIPE)
               for field in fields(Recipe) if field.name in PARTS)]
 
 
@@ -68,26 +73,10 @@ def _bounded(field: Any, default: Any) -> str:
     return f"{field.metadata['what']}{'' if isinstance(within, tuple) else f'; in {within}'}  [{default}]"
 
 
-def _option(name: str, kind: Any, text: str, panel: str | None = None) -> Option:
-    return Option(name, Option.KEYWORD_ONLY, default=None, annotation=Annotated[
-        kind | None, typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False,
-                                  rich_help_panel=panel)])
-
-
-class Panelled(typer.core.TyperCommand):
-    """A command whose help has a section for each panel of options, after all others."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes the sections of arguments and options."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
-                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
-        for name in sorted(sections, key=[*(name for name in sections if name != PANEL), PANEL].index):
-            with formatter.section(name):
-                formatter.write_dl(sections[name])
+def _option(name: str, kind: Any, text: str, panel: str) -> Option:
+    return Option(name, Option.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, typer.Option(
+        f"--{name.replace('_', '-')}", help=text, show_default=False, rich_help_panel=panel,
+        hidden=name not in SHOWN, metavar=REPEATED if kind == list[str] else None)])
 
 
 def with_options(**groups: Sequence[Option]) -> Callable[[Command], Command]:

@@ -18,7 +18,7 @@ def write_report(
     time_blocks: Annotated[bool, typer.Option("--time-blocks", help="measure first what each block of the network that "
                                               "is drawn takes on the first target")] = False,
 ) -> None:
-    """Write a report of a run, finished or not: one HTML file that needs no network."""
+    """Write a report of a run, finished or not. It is one HTML file that needs no network."""
     from evaluators.machine.files import STDOUT, write_whole
     from nas.problem.quantities import format_bytes
     from nas.report.html.findings import findings_of

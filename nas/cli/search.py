@@ -1,5 +1,6 @@
 """The command that searches."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 from evaluators.recipe import Recipe
 from nas.cli.options import (
     AUGMENTATION,
+    REPEATED,
     Data,
     Resolution,
     SkipBroken,
@@ -21,6 +23,8 @@ from nas.cli.options import (
     with_options,
 )
 
+course = partial(typer.Option, show_default=False, rich_help_panel="Course of the search")
+
 
 @with_options(limits=budget_options(percentiles=True), recipe=recipe_options(
     Recipe(), parts=True, epochs="epochs that each is trained for", batch="images in a training step",
@@ -31,41 +35,37 @@ def search_space(
     space: Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [fitted]", show_default=False)] = None,
     data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
     limits: dict[str, Any],
-    objectives: Annotated[str | None, typer.Option(
-        help="accuracy, alone or with latency, macs or params  [accuracy,latency]", show_default=False)] = None,
-    start: Annotated[str | None, typer.Option(
+    objectives: Annotated[str | None, course(
+        help="accuracy, alone or with latency, macs or params  [accuracy,latency]")] = None,
+    start: Annotated[str | None, course(
         help="published networks, architectures or runs to try first, separated by commas; by-hand: published networks "
         "that fill the budgets; filled: random members that do; none  [by-hand,filled in the space fitted]",
-        show_default=False)] = None,
-    latency_from: Annotated[list[str] | None, typer.Option(
+        hidden=True)] = None,
+    latency_from: Annotated[list[str] | None, course(
         help="predictor: time members of the space first, and no candidate that is surely over the budget; FILE of a "
         "saved predictor: the same with what it knows; timing: time all  [timing, and for commands what earlier "
-        "timings leave in doubt]", show_default=False)] = None,
-    strategy: Annotated[str | None, typer.Option(
+        "timings leave in doubt]", metavar=REPEATED, hidden=True)] = None,
+    strategy: Annotated[str | None, course(
         help="surrogate, random, qmc, grid, tpe, nsga2, nsga3, gp, evolution, local-search, or one of yours as "
-        "module:Name  [surrogate]", show_default=False)] = None,
-    evaluator: Annotated[str | None, typer.Option(
-        help="training, or a function of yours as module:function  [training]", show_default=False)] = None,
-    trials: Annotated[int | None, typer.Option(
-        help="distinct candidates to train  [20, or no limit with --time or --patience]", show_default=False)] = None,
-    time: Annotated[str | None, typer.Option(
-        help="end after so long, interruptions left out (30m, 1.5h)", show_default=False)] = None,
-    patience: Annotated[int | None, typer.Option(
-        help="end when the front has not moved for so many candidates", show_default=False)] = None,
+        "module:Name  [surrogate]", hidden=True)] = None,
+    evaluator: Annotated[str | None, course(
+        help="training, or a function of yours as module:function  [training]", hidden=True)] = None,
+    trials: Annotated[int | None, course(help="candidates to train  [20, unless --time or --patience]")] = None,
+    time: Annotated[str | None, course(help="end after so long, interruptions left out (30m, 1.5h)")] = None,
+    patience: Annotated[int | None, course(help="end when the front has not moved for so many candidates")] = None,
     recipe: dict[str, Any],
-    early_stopping: Annotated[bool | None, typer.Option(
-        "--early-stopping", help="compare candidates on the way, let the best go on", show_default=False)] = None,
-    rungs: Annotated[str | None, typer.Option(
-        help="epochs after which they are compared (1,3)  [a ninth of the training]", show_default=False)] = None,
-    brackets: Annotated[int | None, typer.Option(
-        help="rungs at which candidates may be compared first, as in Hyperband  [1]", show_default=False)] = None,
-    workers: Annotated[int | None, typer.Option(
-        help="candidates trained at a time, each on its share of the cores  [1]", show_default=False)] = None,
+    early_stopping: Annotated[bool | None, course(
+        "--early-stopping", help="compare candidates on the way, let the best go on")] = None,
+    rungs: Annotated[str | None, course(
+        help="epochs after which they are compared (1,3)  [a ninth of the training]", hidden=True)] = None,
+    brackets: Annotated[int | None, course(
+        help="rungs at which candidates may be compared first, as in Hyperband  [1]", hidden=True)] = None,
+    workers: Annotated[int | None, course(help="candidates trained at a time, sharing the cores  [1]")] = None,
     run: Annotated[str | None, typer.Option(
         metavar="DIR", help="run directory; a search that is there goes on  [runs/TIME]", show_default=False)] = None,
     trust: Trust = False,
 ) -> None:
-    """Search a space under budgets; interrupt it at any time, the same command goes on."""
+    """Search a space under budgets. Interrupted, the same command goes on."""
     from evaluators.machine.memory import use_huge_pages
     from nas.api import new_run_directory
     from nas.engine.successive_halving import parse_rungs

@@ -10,7 +10,7 @@ LARGEST_IMPORT_DIFFERENCE = 1e-3
 
 def list_networks(family: Annotated[str | None, typer.Option(help="only networks of this family",
                                                              show_default=False)] = None) -> None:
-    """List the published networks with parameters, multiply-adds, sources, and the published rows they reproduce."""
+    """List the published networks. Each has parameters, multiply-adds, its source, and the published rows it meets."""
     from nas.cli.terminal import console_on_stdout
     from nas.report.zoo import zoo_report
 
