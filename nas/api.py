@@ -76,10 +76,11 @@ class Run:
                              trust=trust, monitor=monitor, **settings)
 
     def plot(self, path: str | Path) -> None:
-        """Draws the front into a PNG file."""
-        from nas.report.png import write_png
+        """Draws the front into a PNG file, or an SVG file where its name ends so."""
+        from nas.report.figure import write_figure
+        from nas.report.plot import draw_front
 
-        write_png(at_home(path), self.candidates(), self.budgets, self.config.objectives)
+        write_figure(at_home(path), draw_front(self.candidates(), self.budgets, self.config.objectives))
 
 
 def search(config: SearchConfig, run: str | Path | None = None, *, trust: bool = False, **options: Any) -> Run:

@@ -1,9 +1,8 @@
 """The commands that show runs, architectures and spaces, and compare spaces and scores."""
 
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,35 +20,33 @@ from nas.cli.options import (
     recipe_options,
     with_options,
 )
+from nas.cli.output import Csv, Json, Output, Png, Svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from nas.measuring.blocks import BlockTimes
+    from nas.run.directory import RunDirectory
+    from search_spaces.architecture import Architecture
 
 
-def show_front(
-    run: RunArgument,
-    json: Annotated[bool, typer.Option("--json", help="print every candidate as JSON")] = False,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help="write every candidate to a CSV "
-                                             "file; - is standard output")] = None,
-    png: Annotated[Path | None, typer.Option(show_default=False, help="draw accuracy against latency; - is standard "
-                                             "output")] = None,
-) -> None:
-    """Show the Pareto front of a run, finished or not."""
-    from evaluators.machine.files import STDOUT, write_whole
+def show_front(run: RunArgument, json: Json = False, csv: Csv = None, png: Png = None, svg: Svg = None) -> None:
+    """Show the Pareto front of a run, finished or not; JSON and CSV have every candidate."""
     from nas.api import Run
-    from nas.cli.terminal import console_on_stdout, print_front
-    from nas.report.records import rows, to_csv, to_json
-    from search_spaces.errors import require
+    from nas.cli.terminal import print_front
+    from nas.report.records import COLUMNS, rows
 
-    found = Run.open(run)
-    into_stdout = [one for one in (csv, png) if one in STDOUT]
-    require(len(into_stdout) + json <= 1, "standard output takes one of the CSV file, the PNG file and JSON")
-    if png is not None:
-        found.plot(png)
-    records = rows(found.candidates(), found.config.objectives)
-    if csv is not None:
-        write_whole(csv, to_csv(records).encode())
-    if json:
-        sys.stdout.write(to_json(records))
-    elif not into_stdout:
-        print_front(found, console_on_stdout())
+    found, output = Run.open(run), Output(json, csv, png, svg)
+    candidates = found.candidates()
+
+    def draw() -> "Figure":
+        from nas.report.plot import draw_front
+
+        return draw_front(candidates, found.budgets, found.config.objectives)
+
+    output.write(rows(candidates, found.config.objectives), COLUMNS, draw)
+    if not output.takes_stdout:
+        print_front(found, output.console)
 
 
 def show_layers(
@@ -57,24 +54,50 @@ def show_layers(
                                         "architecture, published network, file of one, or run directory, whose winner "
                                         "is shown")],
     trial: Annotated[int | None, typer.Option(help="show this trial of the run", show_default=False)] = None,
+    time_blocks: Annotated[bool, typer.Option("--time-blocks", help="measure what each block takes, some seconds a "
+                                              "block; a run keeps it, and shows it from then on")] = False,
+    target: Annotated[str | None, typer.Option(help="runtime to measure on  [that of the run, or onnxruntime]",
+                                               show_default=False)] = None,
+    json: Json = False, csv: Csv = None,
 ) -> None:
-    """Show the layers of a network. Each has a shape, parameters and multiply-adds."""
-    from nas.cli.terminal import console_on_stdout
+    """Show the layers of a network. Each has a shape, parameters and multiply-adds, a block a measured time."""
     from nas.export.named_network import named_network
-    from nas.report.layers import forms_table, layer_table
+    from nas.report.layers import forms_table, layer_rows, layer_table, time_table
     from nas.run.directory import RunDirectory
     from search_spaces.architecture import Architecture
+    from search_spaces.errors import require
 
+    output, run = Output(json, csv), None
+    require(time_blocks or target is None, f"`--target` is where `--time-blocks` measures, but got '{target}' alone")
     if trial is not None or (os.path.isdir(what) and RunDirectory(Path(what)).exists):  # noqa: PTH112 - false for a text too long for a path
-        architecture = Architecture.parse(_text_of(what, trial))
+        run, architecture = RunDirectory(Path(what)), Architecture.parse(_text_of(what, trial))
     else:
         architecture = named_network(what).architecture
-    console = console_on_stdout()
-    console.print(architecture.text, soft_wrap=True, highlight=False)
-    console.print(layer_table(architecture))
-    forms = forms_table(architecture)
-    if forms is not None:
-        console.print(forms)
+    times = _times_of(architecture, run, time_blocks, target) if time_blocks or run else None
+    output.write(layer_rows(architecture, times))
+    if output.takes_stdout:
+        return
+    output.console.print(architecture.text, soft_wrap=True, highlight=False)
+    for table in (layer_table(architecture), time_table(architecture, times) if times else None,
+                  forms_table(architecture)):
+        if table is not None:
+            output.console.print(table)
+
+
+def _times_of(architecture: "Architecture", run: "RunDirectory | None", measured: bool, target: str | None
+              ) -> "BlockTimes | None":
+    """Returns the times of the blocks of a network, measured now or as its run has recorded them."""
+    from evaluators.runtimes import parse_target
+    from nas.cli.terminal import Terminal, console_on_stderr
+    from nas.measuring.blocks import BLOCKS, recorded_times, time_blocks
+
+    record = run.place(BLOCKS) if run else None
+    targets = run.config.targets if run and not target else (parse_target(target or "onnxruntime").text,)
+    if measured:
+        with Terminal(console_on_stderr()) as monitor:
+            return time_blocks(architecture, targets[0], record, monitor.progress)
+    known = (recorded_times(record, architecture, one) for one in targets if record)
+    return next(filter(None, known), None)
 
 
 def _text_of(run: str, trial: int | None) -> str:
@@ -96,28 +119,32 @@ def show_space(
     data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
     limits: dict[str, Any],
     seed: Annotated[int, typer.Option(help="of the members that are drawn")] = 0,
+    json: Json = False, csv: Csv = None,
 ) -> None:
     """Show the size of a space and the costs of its members. Budgets are said to be met or not."""
-    from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.cli.terminal import Terminal
     from nas.engine.setting import setting_of
     from nas.measuring.meters import file_gauges
     from nas.measuring.survey import require_feasible, survey
     from nas.problem.budgets import parse_limits
-    from nas.report.space import survey_table
+    from nas.report.space import survey_rows, survey_table
     from nas.run.config import SearchConfig
     from search_spaces.numbers import rounded
 
+    output = Output(json, csv)
     config = SearchConfig(space=name, seed=seed, **parse_limits(limits),
                           **given(data=data, skip_broken=skip_broken, resolution=resolution, target=target))
     bound = setting_of(config).space
-    console, budgets = console_on_stdout(), config.budgets(config.latency_ms)
+    console, budgets = output.console, config.budgets(config.latency_ms)
     console.print(f"{name}: {rounded(bound.size, 3)} architectures, {len(bound.parameters)} choices", highlight=False,
                   soft_wrap=True)
     with Terminal(console) as monitor, file_gauges(config.targets) as gauges:
         member = require_feasible(bound, budgets, gauges, seed, monitor.progress) if budgets.limits else None
-        monitor.show(survey_table(survey(bound, gauges, seed, progress=monitor.progress)))
+        found = survey(bound, gauges, seed, progress=monitor.progress)
+        monitor.show(survey_table(found))
         if member:
             monitor.say(f"{budgets}: can be met, e.g. by {member.text}")
+    output.write(survey_rows(found))
 
 
 @with_options(limits=budget_options(), recipe=recipe_options(
@@ -140,19 +167,20 @@ def correlate_scores(
     record: Annotated[Path | None, typer.Option(help="file of the scores, to go on with  [DIR/correlation.json, or "
                                                 "NAME.correlation.json]", show_default=False)] = None,
     recipe: dict[str, Any],
-    trust: Trust = False,
+    trust: Trust = False, json: Json = False, csv: Csv = None,
 ) -> None:
     """Show how brief trainings rank networks, against whole ones. Multiply-adds and parameters rank them too."""
-    from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.cli.terminal import Terminal
     from nas.engine.correlation import CORRELATION, correlate, recommendation
     from nas.engine.successive_halving import parse_rungs
     from nas.problem.budgets import parse_limits
-    from nas.report.correlation import ranking_table
+    from nas.report.correlation import ranking_rows, ranking_table
     from nas.run.config import PLACES, SearchConfig
     from nas.run.directory import RunDirectory
     from nas.run.trust import commands_of, evaluator_of, require_trusted
     from search_spaces.errors import require
 
+    output = Output(json, csv)
     own = {**parse_limits(limits), **recipe, **given(data=data, skip_broken=skip_broken, resolution=resolution,
                                                      target=target, evaluator=evaluator)}
     run = RunDirectory(Path(what))
@@ -165,11 +193,11 @@ def correlate_scores(
         config = SearchConfig(space=what, **own)
         budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")
     lengths = parse_rungs(epochs) if epochs else (config.epochs,)
-    console = console_on_stdout()
-    with Terminal(console) as monitor:
+    with Terminal(output.console) as monitor:
         found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds, monitor=monitor)
         monitor.show(ranking_table(found, to))
         monitor.say(recommendation(found))
+    output.write(ranking_rows(found))
 
 
 @with_options(limits=budget_options(), recipe=recipe_options(
@@ -181,33 +209,23 @@ def compare_spaces(
     data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
     limits: dict[str, Any],
     members: Annotated[int, typer.Option(help="random members of each space that fill the budget")] = 20,
-    png: Annotated[Path | None, typer.Option(show_default=False, help="draw the distributions; - is standard "
-                                             "output")] = None,
     record: Annotated[Path, typer.Option(help="file of the scores, to go on with")] = Path("spaces.json"),
+    json: Json = False, csv: Csv = None, png: Png = None, svg: Svg = None,
     recipe: dict[str, Any],
 ) -> None:
     """Compare spaces by random members that fill a budget. Published networks that do stand beside them."""
-    from evaluators.machine.files import STDOUT, followed, require_writable
-    from nas.cli.terminal import Terminal, console_on_stderr, console_on_stdout
+    from nas.cli.terminal import Terminal
     from nas.engine.distributions import compare
     from nas.problem.budgets import parse_limits
-    from nas.report.distributions import distribution_table, draw_distributions, verdict
-    from nas.report.figure import require_picture, write_figure
+    from nas.report.distributions import distribution_rows, distribution_table, draw_distributions, verdict
     from nas.run.config import SearchConfig
-    from search_spaces.errors import require
 
-    if png is not None:
-        require_picture(png)
-        if png not in STDOUT:
-            place = followed(png).parent
-            require(place.is_dir(), f"a plot is written into a directory that is there, but got '{png}'")
-            require_writable(place, "the place of a plot")
+    output = Output(json, csv, png, svg)
     config = SearchConfig(space=spaces[0], **parse_limits(limits), **recipe, **given(
         data=data, skip_broken=skip_broken, resolution=resolution, target=target))
     budgets = config.budgets(config.latency_ms)
-    with Terminal(console_on_stderr() if png in STDOUT else console_on_stdout()) as monitor:
+    with Terminal(output.console) as monitor:
         found = compare(spaces, config, budgets, record, count=members, monitor=monitor)
         monitor.show(distribution_table(found, budgets, config.epochs))
         monitor.say(verdict(found))
-    if png is not None:
-        write_figure(png, draw_distributions(found, budgets, config.epochs))
+    output.write(distribution_rows(found), draw=lambda: draw_distributions(found, budgets, config.epochs))

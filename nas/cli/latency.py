@@ -7,6 +7,7 @@ import typer
 
 from nas.cli.help import Contents, add_command
 from nas.cli.options import Trust
+from nas.cli.output import Csv, Json, Output
 
 if TYPE_CHECKING:
     from search_spaces.search_space import SearchSpace
@@ -61,17 +62,19 @@ def predict(
     file: PredictorFile,
     architectures: Annotated[list[str], typer.Argument(metavar="ARCHITECTURE...", help="texts of architectures, names "
                                                        "of published networks, or files of their weights")],
+    json: Json = False, csv: Csv = None,
 ) -> None:
     """Print predicted latencies in ms, with 90 % intervals."""
     from evaluators.prediction.predictor import Predictor
-    from nas.cli.terminal import console_on_stdout
     from nas.export.named_network import named_network
-    from nas.report.predictor import prediction_lines
+    from nas.report.predictor import prediction_lines, prediction_rows
 
-    predictor = Predictor.load(file)
+    predictor, output = Predictor.load(file), Output(json, csv)
     asked = [named_network(what).architecture for what in architectures]
-    for line in prediction_lines(asked, predictor.predict(asked)):
-        console_on_stdout().print(line, highlight=False, soft_wrap=True)
+    predictions = predictor.predict(asked)
+    output.write(prediction_rows(asked, predictions))
+    for line in () if output.takes_stdout else prediction_lines(asked, predictions):
+        output.console.print(line, highlight=False, soft_wrap=True)
 
 
 def check(
@@ -80,26 +83,28 @@ def check(
     space: Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [that of the predictor]",
                                               show_default=False)] = None,
     data: Data = "fashion-mnist", resolution: Resolution = None, seed: Seed = 0, trust: Trust = False,
+    json: Json = False, csv: Csv = None,
 ) -> None:
     """Time networks that a predictor does not know, and compare."""
     from evaluators.prediction.predictor import Predictor
     from evaluators.runtimes import parse_target
-    from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.cli.terminal import Terminal
     from nas.measuring.calibration import CHECKED, require_trusted_command
     from nas.measuring.calibration import check as check_predictor
     from nas.measuring.meters import file_gauge
-    from nas.report.predictor import check_table
+    from nas.report.predictor import check_rows, check_table
     from search_spaces.errors import require
     from search_spaces.space import Space
 
-    predictor = Predictor.load(file)
+    predictor, output = Predictor.load(file), Output(json, csv)
     require(bool(space or predictor.space), f"a check needs `--space`, since '{file}' was learned from a table")
     require(bool(predictor.target), f"a check needs a target, but '{file}' states none; `nas latency fit --target`")
     require_trusted_command(predictor, file, trust)
     bound = _bound(space, data, resolution) if space else Space.parse(predictor.space)
-    with Terminal(console_on_stdout()) as monitor, file_gauge(parse_target(predictor.target)) as gauge:
-        monitor.show(check_table(check_predictor(predictor, bound, gauge, CHECKED if networks is None else networks,
-                                                 seed, monitor)))
+    with Terminal(output.console) as monitor, file_gauge(parse_target(predictor.target)) as gauge:
+        found = check_predictor(predictor, bound, gauge, CHECKED if networks is None else networks, seed, monitor)
+        monitor.show(check_table(found))
+    output.write(check_rows(found))
 
 
 def _bound(space: str, data: str, resolution: int | None) -> "SearchSpace":

@@ -5,16 +5,23 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.output import Csv, Json, Output
+
 LARGEST_IMPORT_DIFFERENCE = 1e-3
 
 
-def list_networks(family: Annotated[str | None, typer.Option(help="only networks of this family",
-                                                             show_default=False)] = None) -> None:
+def list_networks(
+    family: Annotated[str | None, typer.Option(help="only networks of this family", show_default=False)] = None,
+    json: Json = False, csv: Csv = None,
+) -> None:
     """List the published networks. Each has parameters, multiply-adds, its source, and the published rows it meets."""
-    from nas.cli.terminal import console_on_stdout
-    from nas.report.zoo import zoo_report
+    from nas.report.zoo import zoo_report, zoo_rows
 
-    console_on_stdout().print(zoo_report(family))
+    output = Output(json, csv)
+    if json or csv:
+        output.write(zoo_rows(family))
+    if not output.takes_stdout:
+        output.console.print(zoo_report(family))
 
 
 def import_network(

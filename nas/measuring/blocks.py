@@ -64,15 +64,15 @@ def beginnings(architecture: Architecture) -> list[Architecture]:
               for count in range(len(architecture.blocks))), architecture]
 
 
-def time_blocks(architecture: Architecture, target: str, record: Path,
+def time_blocks(architecture: Architecture, target: str, record: Path | None = None,
                 progress: Callable[[str, int, int], None] = lambda what, done, total: None,
                 gauge: Gauge | None = None) -> BlockTimes:
-    """Returns the times of the blocks of a network on a target, and records them; what is recorded is not timed again.
+    """Returns the times of the blocks of a network on a target; what is recorded is not timed again.
 
     Args:
         architecture: the network.
         target: the canonical text of the target.
-        record: the file of a run that they are recorded in.
+        record: the file of a run that they are recorded in, if they are to be.
         progress: is told how far it has come.
         gauge: what times; by default files of the target's runtime in a process of its own.
 
@@ -82,7 +82,7 @@ def time_blocks(architecture: Architecture, target: str, record: Path,
     """
     require(runtime_of(parse_target(target)).place in (Place.HERE, Place.APART),
             f"blocks are timed on targets of this machine, but got '{target}'")
-    if known := recorded_times(record, architecture, target):
+    if record is not None and (known := recorded_times(record, architecture, target)):
         return known
     if gauge is None:
         with file_gauge(parse_target(target)) as own:
@@ -94,9 +94,10 @@ def time_blocks(architecture: Architecture, target: str, record: Path,
         if part.text not in found:  # a network may end in the simplest classifier itself
             found[part.text] = gauge.latency(part, CLOSE)
     times = BlockTimes(target, tuple(found[part.text] for part in parts))
-    stored = _read(record)
-    stored.setdefault(architecture.text, {})[target] = [dataclasses.asdict(one) for one in times.beginnings]
-    write_whole(record, (json.dumps(stored, indent=1) + "\n").encode())
+    if record is not None:
+        stored = _read(record)
+        stored.setdefault(architecture.text, {})[target] = [dataclasses.asdict(one) for one in times.beginnings]
+        write_whole(record, (json.dumps(stored, indent=1) + "\n").encode())
     return times
 
 

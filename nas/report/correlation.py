@@ -1,5 +1,6 @@
 """The worth of scores as a table, and their noise as a line."""
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from nas.engine.correlation import FEWEST, Interval, Ranking
 from nas.engine.scores import Noise
+from nas.report.records import Row, listed
 
 
 def ranking_table(rankings: Sequence[Ranking], epochs: int) -> Table:
@@ -24,6 +26,11 @@ def ranking_table(rankings: Sequence[Ranking], epochs: int) -> Table:
                       f"{one.overlap:.0%}", "–" if one.noise is None else f"± {100 * one.noise:.2f}",
                       f"{one.seconds:.1f}" if one.seconds else "–", one.use)
     return table
+
+
+def ranking_rows(rankings: Sequence[Ranking]) -> list[Row]:
+    """Returns a row for each score."""
+    return [listed(dataclasses.asdict(one)) | {"use": one.use} for one in rankings]
 
 
 def noise_text(noise: Noise | None, epochs: int, run: Path) -> str:

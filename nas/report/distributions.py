@@ -12,6 +12,7 @@ from nas.engine.distributions import BY_HAND, RANGE, Comparison
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Interval
 from nas.report.figure import DARK, PALETTE, add_legend, new_figure
+from nas.report.records import Row, listed
 
 PERCENTILES = {"least": 0, "10th": 10, "median": 50, "best\ntenth": 90, "best": 100}
 
@@ -32,6 +33,15 @@ def distribution_table(comparison: Comparison, budgets: Budgets, epochs: int) ->
                       *accuracies.values(),
                       "" if one is comparison.by_hand else f"{above:.0%}{_interval(interval, '.0f')}")
     return table
+
+
+def distribution_rows(comparison: Comparison) -> list[Row]:
+    """Returns a row for the networks made by hand and one for each space, with each member's accuracy."""
+    best = comparison.by_hand.best[1]
+    return [listed({"space": one.name, **{f"p{at}": one.percentile(at) for at in PERCENTILES.values()},
+                    "median_ci": one.median_ci, "above_best_by_hand": above, "above_best_by_hand_ci": interval,
+                    "networks": [member.text for member in one.members], "accuracies": one.accuracies})
+            for one in (comparison.by_hand, *comparison.spaces) for above, interval in (one.above(best),)]
 
 
 def verdict(comparison: Comparison) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from search_spaces.errors import require
 
 DPI = 200  # twice the usual 100
 SIZE_INCHES = (8.0, 5.2)
+WITHOUT_DATE: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}}  # kinds of pictures
 
 # the palette of Okabe and Ito, which colour-blind readers can tell apart
 PALETTE = BLUE, ORANGE, VERMILLION, GREEN, PURPLE, SKY = ("#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7",
@@ -21,16 +23,22 @@ PALETTE = BLUE, ORANGE, VERMILLION, GREEN, PURPLE, SKY = ("#0072B2", "#E69F00", 
 DARK, GREY, FAINT = "#222222", "#8A8A8A", "#C4C4C4"
 
 
-def require_picture(path: Path) -> None:
-    """Raises `InvalidInput` for the name of another kind of picture."""
-    require(path.suffix.lower() in ("", ".png"), f"a plot is a PNG file, but got '{path}'")
+def write_figure(path: Path, figure: Figure, kind: str | None = None) -> None:
+    """Writes a picture, whole or not at all, the same bytes of the same figure.
 
+    Args:
+        path: where to.
+        figure: what is drawn.
+        kind: png or svg; by default as the name ends, png where it has no ending.
 
-def write_figure(path: Path, figure: Figure) -> None:
-    """Writes a picture, whole or not at all; raises `InvalidInput` for the name of another kind of picture."""
-    require_picture(path)
+    Raises:
+        InvalidInput: the name of another kind of picture.
+    """
+    kind = kind or path.suffix.lower().removeprefix(".") or "png"
+    require(kind in WITHOUT_DATE, f"a plot is a PNG or an SVG file, but got '{path}'")
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=DPI)
+    with rc_context({"svg.hashsalt": "paretonas"}):  # of the ids in it, which are random otherwise
+        figure.savefig(image, format=kind, dpi=DPI, metadata=WITHOUT_DATE[kind])
     write_whole(path, image.getvalue())
 
 

@@ -1,5 +1,6 @@
 """The predictions of a predictor, and their errors, for the terminal."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 from rich import box
@@ -8,6 +9,7 @@ from rich.table import Table
 from evaluators.prediction.predictor import LEVEL, Prediction
 from nas.measuring.calibration import Agreement, Check
 from nas.report.measured import UNKNOWN, latency_text
+from nas.report.records import Row
 from search_spaces.architecture import Architecture
 
 
@@ -15,6 +17,19 @@ def prediction_lines(architectures: Sequence[Architecture], predictions: Sequenc
     """Yields a line for each architecture: the latency in ms with its interval of `LEVEL`, and the architecture."""
     for architecture, prediction in zip(architectures, predictions, strict=True):
         yield f"{latency_text(prediction.median_ms, prediction.interval_ms(LEVEL))} ms  {architecture}"
+
+
+def prediction_rows(architectures: Sequence[Architecture], predictions: Sequence[Prediction]) -> list[Row]:
+    """Returns a row for each architecture: the latency and its interval of `LEVEL`."""
+    return [{"architecture": architecture.text, "latency_ms": prediction.median_ms,
+             "interval_ms": list(prediction.interval_ms(LEVEL))}
+            for architecture, prediction in zip(architectures, predictions, strict=True)]
+
+
+def check_rows(check: Check) -> list[Row]:
+    """Returns a row for the predictor and one for the line through multiply-adds."""
+    return [{"prediction": name, "networks": check.networks, **dataclasses.asdict(found), "slowdown": check.slowdown}
+            for name, found in (("predictor", check.predictor), ("line through MACs", check.line_through_macs))]
 
 
 def check_table(check: Check) -> Table:

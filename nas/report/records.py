@@ -1,4 +1,4 @@
-"""Candidates as rows for other programs: JSON and CSV."""
+"""Rows for other programs, as JSON and CSV; and those of candidates."""
 
 import csv
 import dataclasses
@@ -38,10 +38,13 @@ def to_json(records: Sequence[Row]) -> str:
     return f"[\n{lines}\n]\n" if records else "[]\n"
 
 
-def to_csv(records: Sequence[Row]) -> str:
-    """Returns a table with a header; cells are as in JSON, but text has no quotes and unknown values are empty."""
+def to_csv(records: Sequence[Row], columns: Sequence[str] = ()) -> str:
+    """Returns a table with a header; cells are as in JSON, but text has no quotes and unknown values are empty.
+
+    The columns are those of the first row, where none are given.
+    """
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns or list(records[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in records)
     return text.getvalue()
@@ -53,7 +56,12 @@ def _row(candidate: Candidate, on_front: bool) -> Row:
               "latency_ci_ms": candidate.latency_ci_ms, "feasible": candidate.feasible, "on_front": on_front,
               "latencies": {target: {**dataclasses.asdict(latency), "flags": list(latency.flags)}
                             for target, latency in candidate.costs.latencies.items()}}
-    return {name: list(values[name]) if isinstance(values[name], tuple) else values[name] for name in COLUMNS}
+    return listed({name: values[name] for name in COLUMNS})
+
+
+def listed(row: Row) -> Row:
+    """Returns a row whose tuples are lists, as they are when JSON is read back."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
 
 
 def _cell(value: Any) -> str:

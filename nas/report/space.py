@@ -5,6 +5,14 @@ from rich.table import Table
 
 from nas.measuring.survey import PERCENTILES, Survey
 from nas.problem.quantities import QUANTITIES
+from nas.report.records import Row
+
+
+def survey_rows(survey: Survey) -> list[Row]:
+    """Returns a row for each quantity with its percentiles, in the unit that it is stored in."""
+    return [{"quantity": QUANTITIES[name.partition("@")[0]].field, "target": name.partition("@")[2] or None,
+             **{f"p{percentile}": value for percentile, value in zip(PERCENTILES, survey.percentiles(name),
+                                                                     strict=True)}} for name in survey.values]
 
 
 def survey_table(survey: Survey) -> Table:

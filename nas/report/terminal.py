@@ -16,7 +16,7 @@ _GUTTER = 7  # the columns of an accuracy and the axis
 
 def plot_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,
                width: int = 80, height: int = 18) -> Text:
-    """Returns `height` lines of at most `width` columns, and the legend: the drawing of `png.draw_front`, coarsely."""
+    """Returns `height` lines of at most `width` columns, and the legend: the drawing of `plot.draw_front`, coarsely."""
     scene = build_scene(candidates, budgets, objectives)
     columns, lines = max(width - _GUTTER, 20), max(height - 2, 5)
     grid = _draw(scene, columns, lines)

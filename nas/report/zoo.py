@@ -4,6 +4,7 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
+from nas.report.records import Row
 from search_spaces.errors import unknown
 from search_spaces.zoo import NOT_REPRODUCED, ZOO
 
@@ -24,21 +25,27 @@ def zoo_report(family: str | None = None) -> Group:
     return Group(_networks(None), table)
 
 
-def _networks(family: str | None) -> Table:
-    """Returns each network: parameters, multiply-adds, its paper and the published rows that have these figures."""
+def zoo_rows(family: str | None = None) -> list[Row]:
+    """Returns a row for each published network; raises as `zoo_report` does."""
     families = {published.family for published in ZOO.values()}
     if family is not None and family not in families:
         raise unknown("family", family, families)
+    return [{"name": name, "family": published.family, "resolution": architecture.input.resolution,
+             "params": architecture.params, "macs": architecture.macs, "source": published.source,
+             "rows": list(published.rows)} for name, published in ZOO.items() if family in (None, published.family)
+            for architecture in (published.architecture(),)]
+
+
+def _networks(family: str | None) -> Table:
+    """Returns each network: parameters, multiply-adds, its paper and the published rows that have these figures."""
     table = Table(box=box.SIMPLE_HEAD, caption_justify="left")
     table.add_column("name", no_wrap=True)
     table.add_column("input", justify="right")
     table.add_column("params", justify="right")
     table.add_column("MACs (M)", justify="right")
     table.add_column("source, = rows with these figures")
-    for name, published in ZOO.items():
-        if family in (None, published.family):
-            architecture = published.architecture()
-            table.add_row(name, str(architecture.input.resolution), f"{architecture.params:,}",
-                          f"{architecture.macs / 1e6:,.1f}", "\n= ".join((published.source, *published.rows)))
+    for row in zoo_rows(family):
+        table.add_row(row["name"], str(row["resolution"]), f"{row['params']:,}", f"{row['macs'] / 1e6:,.1f}",
+                      "\n= ".join((row["source"], *row["rows"])))
     table.caption = f"{table.row_count} networks; `nas show NAME` lists the layers of one"
     return table

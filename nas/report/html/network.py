@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nas.measuring.blocks import BlockTimes
-from nas.problem.quantities import format_bytes, format_count, format_latency_ms
+from nas.problem.quantities import format_bytes, format_count
 from nas.report.html.axes import Area, drawing, text
 from nas.report.html.findings import Findings
 from nas.report.html.markup import Markup, element, number
+from nas.report.layers import times_text
 from search_spaces.architecture import Architecture
 from search_spaces.blocks import Block
 from search_spaces.layers import Shape
@@ -75,21 +76,12 @@ def network_section(found: Findings) -> Markup:
                    element("figure", _silhouette(architecture, blocks), element(
                        "figcaption", "From the image on the left to the classes on the right: height is that of the "
                        "feature map, width goes with the multiply-adds.")), _list(blocks, times),
-                   element("p", _timed(times) if times else (
+                   element("p", times_text(times) if times else (
                        "Where the time goes is not known: it has not been measured block by block, and it is not "
                        "guessed from multiply-adds. ", element("code", f"nas report {found.name} --time-blocks"),
                        " measures it."), class_="note"),
                    element("details", element("summary", "text of the architecture"), element(
                        "p", element("code", architecture.text))))
-
-
-def _timed(times: BlockTimes) -> str:
-    doubts = (f" {len(times.doubtful)} of {len(times.beginnings)} timings are in doubt, the first as {flags[0]}."
-              if times.doubtful and (flags := times.doubtful[0].flags) else "")
-    return (f"Times were measured on {times.target}: what a network takes that ends behind the block less what one "
-            "takes that ends before it, both with the same small classifier, and the 95 % interval of that difference. "
-            f"Without any block a run takes {format_latency_ms(times.least_ms)}, the whole network "
-            f"{format_latency_ms(times.whole_ms)}.{doubts}")
 
 
 def _list(blocks: Sequence[Part], times: BlockTimes | None) -> Markup:

@@ -165,7 +165,7 @@ def test_a_picture_that_has_no_place_is_refused_before_anything_is_done(nas, inp
         png = tmp_path / place / "a.png"
         assert nas("compare-spaces", wide, "--data", inputs / "data.npz", "--latency", "0.2ms", "--members", 8,
                    "--record", tmp_path / "spaces.json", "--png", png) == (
-                       2, "", f"nas: a plot is written into a directory that is there, but got '{png}'\n")
+                       2, "", f"nas: a file is written into a directory that is there, but got '{png}'\n")
     assert gauge.timed == training.trained == []
 
 
@@ -178,6 +178,6 @@ def test_the_command_prints_a_table_and_draws_a_picture(nas, inputs, wide, tmp_p
     assert BY_HAND in out
     assert "best by hand: mobilenet_v" in out
     assert (tmp_path / "spaces.png").read_bytes().startswith(b"\x89PNG")
-    assert nas(*arguments, "spaces.jpg") == (2, "", "nas: a plot is a PNG file, but got 'spaces.jpg'\n")
+    assert nas(*arguments, "spaces.jpg") == (2, "", "nas: `--png` takes the name of a PNG file, but got 'spaces.jpg'\n")
     status, out, err = nas(*arguments[:5], "1e-5ms", *arguments[6:-1])
     assert (status, out.count("\n"), err.count("\n")) == (2, 1, 1)

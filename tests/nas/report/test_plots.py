@@ -3,6 +3,7 @@ import errno
 import io
 import itertools
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from PIL import Image
 from evaluators.latency import Latency
 from nas.problem.budgets import Budgets
 from nas.problem.costs import Costs
-from nas.report.figure import DPI, SIZE_INCHES
-from nas.report.png import draw_front, write_png
+from nas.report.figure import DPI, SIZE_INCHES, write_figure
+from nas.report.plot import draw_front
 from nas.report.scene import build_scene
 from nas.report.terminal import plot_front
 from search_spaces import InvalidInput
@@ -94,7 +95,7 @@ def test_labels_do_not_overlap_even_in_a_crowd(candidates, budgets):
 
 def test_a_png_is_written_whole_at_twice_the_usual_resolution(tmp_path, candidates, budgets):
     path = tmp_path / "front.png"
-    write_png(path, candidates, budgets)
+    write_figure(path, draw_front(candidates, budgets))
     assert [found.name for found in tmp_path.iterdir()] == ["front.png"]
     image = Image.open(path)
     assert image.size == tuple(round(size * DPI) for size in SIZE_INCHES)
@@ -103,10 +104,10 @@ def test_a_png_is_written_whole_at_twice_the_usual_resolution(tmp_path, candidat
         assert np.any(np.all(pixels == np.round(np.array(to_rgb(colour)) * 255), axis=1)), colour
 
 
-@pytest.mark.parametrize("name", ["front.jpg", "front.JPEG", "front.svg", "front.pdf"])
+@pytest.mark.parametrize("name", ["front.jpg", "front.JPEG", "front.pdf"])
 def test_a_plot_in_the_name_of_another_kind_of_picture_is_refused(name, tmp_path, candidates, budgets):
-    with pytest.raises(InvalidInput, match=rf"a plot is a PNG file, but got '.*{name}'"):
-        write_png(tmp_path / name, candidates, budgets)
+    with pytest.raises(InvalidInput, match=rf"a plot is a PNG or an SVG file, but got '.*{name}'"):
+        write_figure(tmp_path / name, draw_front(candidates, budgets))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -119,9 +120,18 @@ def test_a_png_that_cannot_be_drawn_leaves_the_old_one(tmp_path, candidates, bud
 
     monkeypatch.setattr("pathlib.Path.replace", full)
     with pytest.raises(OSError, match="no space"):
-        write_png(path, candidates, budgets)
+        write_figure(path, draw_front(candidates, budgets))
     assert path.read_bytes() == b"old"
     assert [found.name for found in tmp_path.iterdir()] == ["front.png"]
+
+
+def test_an_svg_is_of_the_same_size_and_the_same_bytes_each_time(tmp_path, candidates, budgets):
+    for name in ("one.svg", "two.svg"):
+        write_figure(tmp_path / name, draw_front(candidates, budgets))
+    root = ElementTree.parse(tmp_path / "one.svg").getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert [float(root.get(side).removesuffix("pt")) / 72 for side in ("width", "height")] == pytest.approx(SIZE_INCHES)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
 def test_drawing_is_repeatable_and_leaves_pyplot_alone(candidates, budgets):
@@ -137,7 +147,7 @@ def test_drawing_is_repeatable_and_leaves_pyplot_alone(candidates, budgets):
 def test_plots_of_few_candidates_are_drawn_all_the_same(tmp_path, candidates, budgets, chosen):
     few = [candidates[index] for index in chosen]
     for limits in (budgets, Budgets()):
-        write_png(tmp_path / "few.png", few, limits)
+        write_figure(tmp_path / "few.png", draw_front(few, limits))
         assert plot_front(few, limits).plain.count("\n") >= 17
 
 

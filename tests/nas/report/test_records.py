@@ -43,4 +43,4 @@ def test_csv_parses_back(candidates):
     parsed = [{name: cell if name in ("architecture", "state") else json.loads(cell or "null")
                for name, cell in row.items()} for row in reader]
     assert parsed == records
-    assert to_csv([]) == ",".join(COLUMNS) + "\n"
+    assert to_csv([], COLUMNS) == ",".join(COLUMNS) + "\n"

@@ -1,7 +1,6 @@
-"""The plot of accuracy against latency as a PNG file."""
+"""The plot of accuracy against latency as a figure, for files."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,19 +22,12 @@ from nas.report.figure import (
     VERMILLION,
     add_legend,
     new_figure,
-    write_figure,
 )
 from nas.report.measured import accuracy_text, latency_text
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
 
 # in points, the best places first: above and to the left of a front there is nothing
 _LABEL_OFFSETS = tuple((side * right, up) for up in (3, -3, 8, -8) for side in (-1, 1) for right in (4, 8))
-
-
-def write_png(path: Path, candidates: Sequence[Candidate], budgets: Budgets,
-              objectives: Sequence[str] = DEFAULT_OBJECTIVES, title: str = "Accuracy against latency") -> None:
-    """Writes the plot, whole or not at all; raises `InvalidInput` for the name of another kind of picture."""
-    write_figure(path, draw_front(candidates, budgets, objectives, title))
 
 
 def draw_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,

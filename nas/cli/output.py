@@ -1,0 +1,85 @@
+"""The forms in which commands give what they have found: a table to read, JSON and CSV for programs, pictures."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evaluators.machine.files import STDOUT, followed, require_writable, write_whole
+from search_spaces.errors import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console
+
+Json = Annotated[bool, typer.Option("--json", help="print all of it as JSON")]
+Csv = Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help="write all of it to a CSV file; - "
+                                          "is standard output")]
+Png = Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help="draw it; - is standard output")]
+Svg = Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help="draw it for any size; - is "
+                                          "standard output")]
+
+
+@dataclass(frozen=True)
+class Output:
+    """The forms that a command was asked for beside, or instead of, its table.
+
+    Raises:
+        InvalidInput: two of them for standard output, the name of another kind of picture, or a place that is missing.
+    """
+
+    json: bool = False
+    csv: Path | None = None
+    png: Path | None = None
+    svg: Path | None = None
+
+    def __post_init__(self) -> None:
+        require(self.json + sum(one in STDOUT for one in (self.csv, self.png, self.svg)) <= 1,
+                "standard output takes one of the CSV file, the PNG file, the SVG file and JSON")
+        for kind in ("png", "svg", "csv"):
+            path: Path | None = getattr(self, kind)
+            if path is None or path in STDOUT:
+                continue
+            require(kind == "csv" or path.suffix.lower() in ("", f".{kind}"),
+                    f"`--{kind}` takes the name of a {kind.upper()} file, but got '{path}'")
+            place = followed(path).parent
+            require(place.is_dir(), f"a file is written into a directory that is there, but got '{path}'")
+            require_writable(place, "the place of a file")
+
+    @property
+    def takes_stdout(self) -> bool:
+        """Whether standard output is for a program, and not for a table."""
+        return self.json or any(one in STDOUT for one in (self.csv, self.png, self.svg))
+
+    @property
+    def console(self) -> "Console":
+        """The console for what a reader is to see: standard error where a program reads standard output."""
+        from nas.cli.terminal import console_on_stderr, console_on_stdout
+
+        return console_on_stderr() if self.takes_stdout else console_on_stdout()
+
+    def write(self, records: Sequence[dict[str, Any]], columns: Sequence[str] = (),
+              draw: "Callable[[], Figure] | None" = None) -> None:
+        """Writes the files, each whole or not at all, and prints JSON.
+
+        Args:
+            records: the rows.
+            columns: their names, where there may be no row.
+            draw: makes the picture.
+        """
+        from nas.report.records import to_csv, to_json
+
+        if draw is not None and (self.png or self.svg):
+            from nas.report.figure import write_figure
+
+            figure = draw()
+            for path, kind in ((self.png, "png"), (self.svg, "svg")):
+                if path is not None:
+                    write_figure(path, figure, kind)
+        if self.csv is not None:
+            write_whole(self.csv, to_csv(records, columns).encode())
+        if self.json:
+            sys.stdout.write(to_json(records))

@@ -1,0 +1,45 @@
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from evaluators.latency import Latency
+from nas.measuring.blocks import BlockTimes
+from nas.report.layers import layer_rows, time_table
+from search_spaces.architecture import Architecture
+
+NETWORK = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e3_c8_s1_se0_relu+head_c16_relu_n2")
+
+
+@pytest.fixture
+def times():
+    """The times of three blocks: 1 ms, 3 ms, and less than can be told from nothing."""
+    def timed(latency_ms, flags=()):
+        return Latency(latency_ms, latency_ms - 0.1, latency_ms + 0.1, latency_ms, 10, 0.1, 0.1, 0.1, 0.0, flags=flags)
+
+    return BlockTimes("onnxruntime", (timed(1), timed(2), timed(5), timed(4.9, ("slow spells",))))
+
+
+def printed(table):
+    console = Console(width=100, file=io.StringIO())
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_each_block_has_a_bar_as_long_as_its_time(times):
+    text = printed(time_table(NETWORK, times))
+    lines = [line for line in text.splitlines() if re.match(r"\s+\d ", line)]
+    assert [line.count("█") for line in lines] == [8, 24, 0]
+    assert [re.search(r"(-?[\d.]+) ± ([\d.]+)", line).groups() for line in lines] == [
+        ("1", "0.1"), ("3", "0.1"), ("-0.1", "0.1")]
+    assert [re.search(r"(\d+)%", line)[1] for line in lines] == ["20", "61", "0"]
+    words = " ".join(text.split())
+    assert "measured on onnxruntime" in words
+    assert "1 of 4 timings are in doubt, the first as slow spells." in words
+
+
+def test_rows_have_the_times_of_blocks(times):
+    rows = layer_rows(NETWORK, times)
+    assert [row["time_ms"] for row in rows if row["layer"] is None] == pytest.approx([1, 3, -0.1])
+    assert {row["time_ms"] for row in rows if row["layer"] is not None} == {None}
