@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def show_front(run: RunArgument, json: Json = False, csv: Csv = None, png: Png = None, svg: Svg = None) -> None:
-    """Show the Pareto front of a run, finished or not; JSON and CSV have every candidate."""
+    """Show the Pareto front of a run, finished or not. JSON and CSV have every candidate."""
     from nas.api import Run
     from nas.cli.terminal import print_front
     from nas.report.records import COLUMNS, rows
