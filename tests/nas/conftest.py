@@ -12,6 +12,7 @@ from evaluators.latency import Latency
 from evaluators.machine.memory import TUNABLES
 from evaluators.registry import EVALUATORS
 from nas import cli
+from nas.engine.search import run_search
 from nas.run.config import SearchConfig
 from nas.strategies import STRATEGIES
 from search_spaces import load_space
@@ -38,6 +39,14 @@ def inputs(tmp_path_factory):
         arrays |= {f"x_{part}": images.astype(np.uint8), f"y_{part}": labels}
     np.savez(directory / "data.npz", **arrays)
     return directory
+
+
+@pytest.fixture(scope="session")
+def table_run(tmp_path_factory):
+    """The directory of a search of a published table, in which nothing is to be written."""
+    config = SearchConfig(space="learning-curves", data="table:learning-curves", objectives=("accuracy", "macs"),
+                          strategy="random", trials=12)
+    return run_search(config, tmp_path_factory.mktemp("table") / "run").path
 
 
 @pytest.fixture(scope="session")

@@ -22,25 +22,35 @@ from nas.report.html.reliability import reliability_section
 from nas.report.measured import accuracy_text, latency_text
 
 LARGEST_BYTES = 2_000_000
+FOLLOWING = "This page follows the search."
+ENDED = "The server of this page has ended, so it stays as it is; nas report DIR --live starts another one."
 FEWEST = 10  # networks, which a page has whatever its size
 
 Figure = tuple[str, Content, str]  # its name, its value, and more about it
 
 
-def report(found: Findings) -> bytes:
-    """Returns the report of a run as an HTML file in UTF-8, of no more networks than `LARGEST_BYTES` have room for."""
-    content = _page(found)
+def report(found: Findings, version: str | None = None) -> bytes:
+    """Returns the report of a run as an HTML file in UTF-8, of no more networks than `LARGEST_BYTES` have room for.
+
+    Args:
+        found: of the run.
+        version: of a page that is served and asks its server for a later one; None for a file, which asks nobody.
+    """
+    content = _page(found, version)
     while len(content) > LARGEST_BYTES and found.most > FEWEST:
         share = 0.9 * LARGEST_BYTES / len(content)
         found = dataclasses.replace(found, most=max(FEWEST, int(share * len(found.drawn))))
-        content = _page(found)
+        content = _page(found, version)
     return content
 
 
-def _page(found: Findings) -> bytes:
-    style, script = (Markup(_resource(name)) for name in ("style.css", "script.js"))
-    policy = (f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
-              "base-uri 'none'; form-action 'none'")  # so that no text of a run could ever do anything
+def _page(found: Findings, version: str | None) -> bytes:
+    style = Markup(_resource("style.css"))
+    scripts = [Markup(_resource(name)) for name in ("script.js", *(["live.js"] if version else []))]
+    policy = "; ".join((  # so that no text of a run could ever do anything
+        "default-src 'none'", f"style-src 'sha256-{_digest(style)}'",
+        " ".join(("script-src", *(f"'sha256-{_digest(script)}'" for script in scripts))),
+        *(["connect-src 'self'"] if version else []), "base-uri 'none'", "form-action 'none'"))
     title = f"{found.name} – search report"
     parts = list(_sections(found))
     head = element("head", element("meta", charset="utf-8"), element("title", title),
@@ -50,11 +60,14 @@ def _page(found: Findings) -> bytes:
     contents = element("nav", element("ul", [element("li", element("a", name, href=f"#{key}"))
                                              for key, name, _ in parts]), aria_label="contents")
     body = element("body", element("a", "skip to the front", href="#front-of", class_="skip"),
+                   element("p", FOLLOWING, id="following", class_="note", role="status", data_following=FOLLOWING,
+                           data_ended=ENDED) if version else None,
                    element("header", element("h1", title), _summary(found)), contents,
                    element("main", [element("section", element("h2", name, id=key), content, aria_labelledby=key)
                                     for key, name, content in parts]),
-                   element("div", id="tip", role="tooltip", hidden=True), blocks_data(found), element("script", script))
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en').text}\n".encode()
+                   element("div", id="tip", role="tooltip", hidden=True), blocks_data(found),
+                   [element("script", script) for script in scripts])
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en', data_version=version).text}\n".encode()
 
 
 def _sections(found: Findings) -> Iterator[tuple[str, str, Markup]]:

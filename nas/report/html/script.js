@@ -1,7 +1,15 @@
 "use strict";
 // Makes the pictures answer: hover, click, arrow keys, another axis, sorting. Without it all of them can be read.
-(() => {
-  const $ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const $ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+// what a reader has chosen of a page, for the next one
+const kept = () => ({
+  axis: $("#axes input").find((one) => one.checked)?.parentElement.textContent,
+  trial: document.getElementById("detail")?.dataset.trial,
+  sorted: $("#candidates thead th").map((head) => head.getAttribute("aria-sort")),
+});
+
+const report = (before = {}) => {
   const tip = document.getElementById("tip");
   const detail = document.getElementById("detail");
   const table = document.getElementById("candidates");
@@ -50,6 +58,7 @@
     drawn.start = 0;
     detail.replaceChildren(make("h3", `Trial ${trial}`), list, drawn, make("code", known[known.length - 1][1]));
     detail.scrollTop = 0;
+    detail.dataset.trial = trial;
   };
 
   const show = (mark, x, y) => {
@@ -62,6 +71,7 @@
     tip.style.top = `${y + 18 + height > innerHeight ? Math.max(4, y - height - 14) : y + 18}px`;
   };
   const hide = () => { tip.hidden = true; };
+  hide();
   const middle = (mark) => {
     const box = (mark.querySelector("use:last-of-type, .dot:last-of-type") || mark).getBoundingClientRect();
     return [box.left + box.width / 2, box.top + box.height / 2];
@@ -113,8 +123,7 @@
     });
   }
 
-  document.getElementById("axes")?.addEventListener("change", (event) => {
-    const axis = event.target.value;
+  const against = (axis) => {
     for (const part of $("#front [data-axis]")) {
       if (part.dataset.axis === axis) part.removeAttribute("display"); else part.setAttribute("display", "none");
     }
@@ -124,14 +133,15 @@
       if (x === "-") mark.setAttribute("display", "none");
       else { mark.removeAttribute("display"); mark.setAttribute("transform", `translate(${x} ${y})`); }
     }
-  });
+  };
+  document.getElementById("axes")?.addEventListener("change", (event) => against(event.target.value));
+  const axis = $("#axes input").find((one) => one.parentElement.textContent === before.axis);
+  if (axis && !axis.checked) { axis.checked = true; against(axis.value); }
 
   // sorting by a column: numbers before texts, what is not known last
-  $("thead button", table).forEach((button, column) => button.addEventListener("click", () => {
-    const head = button.closest("th");
-    const up = head.getAttribute("aria-sort") !== "ascending";
+  const sort = (column, up) => {
     for (const other of $("thead th", table)) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    $("thead th", table)[column].setAttribute("aria-sort", up ? "ascending" : "descending");
     const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
     const rows = [...table.tBodies[0].rows].map((row) => [key(row), row]);
     const order = ([one], [other]) => {
@@ -140,11 +150,17 @@
       return (up ? 1 : -1) * (numbers ? one - other : one.localeCompare(other));
     };
     table.tBodies[0].append(...rows.sort(order).map(([, row]) => row));
-  }));
+  };
+  $("thead th", table).forEach((head, column) => head.firstElementChild.addEventListener("click", () =>
+    sort(column, head.getAttribute("aria-sort") !== "ascending")));
+  const sorted = (before.sorted ?? []).findIndex((order) => order);
+  if (sorted >= 0) sort(sorted, before.sorted[sorted] === "ascending");
 
-  addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  addEventListener("beforeprint", () => { for (const part of $("details")) part.open = true; });
   const linked = location.hash.match(/^#trial-(\d+)$/);
-  const first = linked ? linked[1] : $("#front a.mark.winner")[0]?.dataset.trial;
+  const first = before.trial ?? (linked ? linked[1] : $("#front a.mark.winner")[0]?.dataset.trial);
   if (first && detail) choose(first);
-})();
+};
+
+addEventListener("keydown", (event) => { if (event.key === "Escape") document.getElementById("tip").hidden = true; });
+addEventListener("beforeprint", () => { for (const part of $("details")) part.open = true; });
+report();

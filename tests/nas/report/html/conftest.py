@@ -118,7 +118,7 @@ class Browser:
         message, _, self.left = self.left.partition(b"\0")
         return json.loads(message)
 
-    def open(self, path, width=1280, height=900, scheme="light", script=True):
+    def open(self, page, width=1280, height=900, scheme="light", script=True):
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -128,7 +128,8 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.address = page if isinstance(page, str) else page.as_uri()
+        self.call("Page.navigate", url=self.address)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self.receive())
 
@@ -146,8 +147,7 @@ class Browser:
         """Returns errors of scripts, of the console and of the log, and what was asked of a network."""
         return [event for event in self.events if self._complains(event.get("method"), event.get("params", {}))]
 
-    @staticmethod
-    def _complains(method, told):
+    def _complains(self, method, told):
         match method:
             case "Runtime.exceptionThrown":
                 return True
@@ -156,7 +156,7 @@ class Browser:
             case "Runtime.consoleAPICalled":
                 return told["type"] in ("error", "warning")
             case "Network.requestWillBeSent":
-                return not told["request"]["url"].startswith("file:")
+                return told["request"]["url"] != self.address
         return False
 
     def picture(self, place):
