@@ -12,6 +12,7 @@ from nas.engine.successive_halving import stopped
 from nas.engine.termination import Termination
 from nas.engine.trial import CandidateFailed, Evaluation, objective
 from nas.problem.candidate import Candidate, Outcome, front, winner
+from nas.run.artefacts import CHECKPOINTS, WEIGHTS
 from nas.trials.record import Start, attributes_of, start_attributes, write_lost
 from nas.trials.tally import Tally, tally
 from search_spaces.architecture import identify
@@ -146,8 +147,9 @@ class Loop:
         self.evaluation.monitor.told(history.counts, last, winner(candidates))
         running = [candidate for candidate in candidates if candidate.outcome is Outcome.RUNNING]
         own = _ids(candidate for candidate in history.told if candidate.architecture)
-        self.evaluation.run.remove_files(own - _ids([*front(candidates, self.evaluation.objectives), *running]),
-                                         own - _ids([*stopped(candidates), *running]))
+        kept = {WEIGHTS: front(candidates, self.evaluation.objectives), CHECKPOINTS: stopped(candidates)}
+        for kind, needed in kept.items():
+            self.evaluation.run.artefacts.remove_of(kind, own - _ids([*needed, *running]))
         _require_progress(history.told)
 
 

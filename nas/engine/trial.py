@@ -5,7 +5,6 @@
 
 import dataclasses
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,13 +14,14 @@ import numpy as np
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.machine.trouble import MachineTrouble, is_trouble, tells_of_trouble
-from evaluators.networks.checkpoint import load_checkpoint, save_checkpoint, save_network
+from evaluators.networks.checkpoint import arrays_in, checkpoint_file, network_file
 from evaluators.recipe import Recipe
 from nas.engine.coordinator import Coordinator
 from nas.engine.successive_halving import Rungs
 from nas.measuring.meters import Gauges, costs_within, counted
 from nas.problem.budgets import Budgets, is_feasible
 from nas.problem.candidate import Candidate, Outcome
+from nas.run.artefacts import CHECKPOINTS, WEIGHTS, Artefacts, Files, name_of
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
 from nas.trials.record import Start, candidate_of, start_of, write, write_lost
@@ -111,10 +111,10 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
         own = dataclasses.replace(own, reason=predicted + evaluation.budgets.excess(costs))
     elif start and start.trained:
         own = own.with_training_of(start.trained)
-        kept = evaluation.run.weights_path(architecture.id)
-        if start.weights and start.weights.is_file():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(start.weights, kept)
+        name = name_of(WEIGHTS, architecture.id)
+        there = start.weights and Artefacts(Files(start.weights.parent.parent))
+        if there and (content := _kept(evaluation, there, name)):
+            evaluation.run.artefacts.put(name, content)
     else:
         if evaluation.rungs.brackets > 1:
             bracket = evaluation.rungs.next_bracket(evaluation.run.candidates())
@@ -148,7 +148,7 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
     """
     evaluation.monitor.phase(trial.number, "training")
     run, rungs = evaluation.run, evaluation.rungs
-    checkpoint: Mapping[str, np.ndarray] = load_checkpoint(run.checkpoint_path(architecture.id)) if own.epochs else {}
+    checkpoint = _checkpoint(evaluation, own, architecture) if own.epochs else {}
     for epochs in (rung for rung in rungs.epochs if rung > own.epochs):
         try:
             score = _score(evaluation, architecture, epochs, checkpoint)
@@ -160,12 +160,33 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
                                   accuracies=(*own.accuracies, (epochs, score.accuracy)))
         write(trial, own)
         if not own.trained and not rungs.continues(run.candidates(), trial.number):
-            save_checkpoint(checkpoint, run.checkpoint_path(architecture.id))
+            if checkpoint:
+                run.artefacts.put(name_of(CHECKPOINTS, architecture.id), checkpoint_file(checkpoint))
             write(trial, dataclasses.replace(own, reason=f"stopped after {epochs} of {rungs.epochs[-1]} epochs"))
             break
     if own.trained and score.arrays:
-        save_network(architecture, score.arrays, run.weights_path(architecture.id))
+        run.artefacts.put(name_of(WEIGHTS, architecture.id), network_file(architecture, score.arrays))
     return _values(evaluation, own)
+
+
+def _checkpoint(evaluation: Evaluation, own: Candidate, architecture: Architecture) -> Mapping[str, np.ndarray]:
+    """Returns the checkpoint that a training goes on from; without one it begins anew, which comes to the same."""
+    name = name_of(CHECKPOINTS, architecture.id)
+    content = _kept(evaluation, evaluation.run.artefacts, name)
+    if content:
+        return arrays_in(content)
+    if own.compiled:  # by our own training, which leaves one
+        evaluation.monitor.say(f"trial {own.trial} begins its training anew, without '{name}'")
+    return {}
+
+
+def _kept(evaluation: Evaluation, artefacts: Artefacts, name: str) -> bytes | None:
+    """Returns an artefact, None for a damaged one, which is said, and where there is none."""
+    try:
+        return artefacts.get(name)
+    except InvalidInput as error:
+        evaluation.monitor.say(str(error))
+        return None
 
 
 def _reused(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate, earlier: Candidate) -> tuple[float, ...]:

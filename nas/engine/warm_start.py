@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 from evaluators.datasets import Dataset
+from nas.run.artefacts import SUFFIX, WEIGHTS
 from nas.run.config import BY_HAND, FILLED, SearchConfig, is_run
 from nas.run.directory import Resolved, RunDirectory
 from nas.trials.record import Start
@@ -65,4 +66,5 @@ def _of_run(name: str, config: SearchConfig, dataset: Dataset) -> Iterator[Start
                            + "; ".join(differences))
     for candidate in run.trainings():
         architecture = Architecture.parse(candidate.architecture)
-        yield Start(architecture, dataclasses.replace(candidate, taken_from=name), run.weights_path(architecture.id))
+        yield Start(architecture, dataclasses.replace(candidate, taken_from=name),
+                    run.place(WEIGHTS, f"{architecture.id}{SUFFIX}"))

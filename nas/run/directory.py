@@ -6,7 +6,7 @@
     correlation.json trainings with several seeds, for the noise of a score and for `nas correlate`
     finals.json      the trainings of finals before an export
     blocks.json      what each block of the winner takes, see `nas.measuring.blocks`
-    weights/ID.safetensors   the trained weights of the members of the front
+    weights/ID.safetensors   the trained weights of the members of the front, see `nas.run.artefacts`
     checkpoints/ID.safetensors   the states that stopped trainings continue from
 """
 
@@ -19,7 +19,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -31,6 +31,7 @@ from evaluators.machine.files import at_home, exists, held, write_whole
 from evaluators.prediction.timings import Timings
 from nas.problem.budgets import NONE, Budgets, PerTarget
 from nas.problem.candidate import Candidate, directions, evaluated
+from nas.run.artefacts import CHECKPOINTS, WEIGHTS, Artefacts, Files
 from nas.run.config import PLACES, SearchConfig, head_and_path
 from nas.run.environment import environment, lasting
 from nas.run.storage import DAMAGE, StudyFile, told_of, unusable
@@ -43,7 +44,7 @@ from search_spaces.errors import InvalidInput, require
 if TYPE_CHECKING:
     import optuna
 
-HELD = (".lock", "timings.csv", "correlation.json", "finals.json", "weights", "checkpoints", "evaluator")
+HELD = (".lock", "timings.csv", "correlation.json", "finals.json", WEIGHTS, CHECKPOINTS, "evaluator")
 TRIALS = "trials"  # the key of run.toml that names the storage of the trials, once there is one
 
 
@@ -151,6 +152,11 @@ class RunDirectory:
                     f"the {name} of this run {were} at '{before}', but '{now}' is missing; `--{name}` of {commands} "
                     "takes another path")
 
+    @cached_property
+    def artefacts(self) -> Artefacts:
+        """The networks and checkpoints of the search."""
+        return Artefacts(Files(self.path))
+
     @property
     def timings(self) -> Timings:
         """The timings that the predictors of a search learn from."""
@@ -230,7 +236,7 @@ class RunDirectory:
         if file.path.exists():
             return True
         if file.was_there or (self.exists and (
-                TRIALS in self._content or any(self.place("weights").glob("*.safetensors")))):
+                TRIALS in self._content or self.artefacts.store.names(WEIGHTS))):
             raise unusable(file.path, "gone")
         return False
 
@@ -324,21 +330,6 @@ class RunDirectory:
                 if latency.quiet_reference_ms:
                     found[target] = min(latency.quiet_reference_ms, found.get(target, math.inf))
         return found
-
-    def weights_path(self, architecture_id: str) -> Path:
-        """Returns where the trained network of an architecture is kept."""
-        return self.place("weights", f"{architecture_id}.safetensors")
-
-    def checkpoint_path(self, architecture_id: str) -> Path:
-        """Returns where the checkpoint of an architecture is kept whose training was stopped."""
-        return self.place("checkpoints", f"{architecture_id}.safetensors")
-
-    def remove_files(self, weights: Collection[str], checkpoints: Collection[str]) -> None:
-        """Removes the weights, and the checkpoints, of the architectures with these ids; other files stay."""
-        for directory, removed in (("weights", weights), ("checkpoints", checkpoints)):
-            for path in self.place(directory).glob("*.safetensors"):
-                if path.stem in removed:
-                    path.unlink(missing_ok=True)
 
     def _section(self, section: str, kind: Any) -> Any:
         """Returns a section of run.toml as a dataclass; fields that another version has written are ignored."""

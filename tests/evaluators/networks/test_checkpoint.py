@@ -3,9 +3,21 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from evaluators.networks.checkpoint import load_arrays, load_checkpoint, load_network, save_checkpoint, save_network
+from evaluators.networks.checkpoint import (
+    arrays_in,
+    checkpoint_file,
+    load_arrays,
+    load_network,
+    network_file,
+    require_whole,
+    save_checkpoint,
+    save_network,
+    sealed,
+)
 from evaluators.networks.weights import initial_arrays
 from search_spaces import Architecture, InvalidInput
 
@@ -32,20 +44,51 @@ def test_a_network_comes_back_as_it_was_saved(arrays, tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_a_checkpoint_comes_back_whatever_its_shapes_and_types(tmp_path):
+def test_a_checkpoint_comes_back_whatever_its_shapes_and_types():
     saved = {"epochs": np.array(3), "transposed": np.ones((2, 3), np.float32).T, "count": np.arange(4),
              "none": np.zeros((0,))}
-    save_checkpoint(saved, tmp_path / "new" / "one.safetensors")
-    found = load_checkpoint(tmp_path / "new" / "one.safetensors")
-    assert found.keys() == saved.keys()
-    for name, array in saved.items():
-        assert np.array_equal(found[name], array) and found[name].dtype == array.dtype
+    content = checkpoint_file(saved)
+    for file in (content, sealed(content), sealed(sealed(content))):
+        found = arrays_in(file)
+        assert found.keys() == saved.keys()
+        for name, array in saved.items():
+            assert np.array_equal(found[name], array) and found[name].dtype == array.dtype
 
 
-def test_a_checkpoint_that_was_not_saved_or_is_empty_is_empty(tmp_path):
+def test_no_arrays_need_no_file(tmp_path):
     save_checkpoint({}, tmp_path / "one.safetensors")
     assert not list(tmp_path.iterdir())
-    assert load_checkpoint(tmp_path / "one.safetensors") == {}
+
+
+def test_a_sealed_file_is_plain_safetensors_with_the_same_arrays_and_texts(arrays, tmp_path):
+    path = tmp_path / "network.safetensors"
+    path.write_bytes(sealed(network_file(ARCHITECTURE, arrays, {"classes": "[]"})))
+    assert all(np.array_equal(array, arrays[name]) for name, array in load_file(path).items())
+    with safe_open(path, "numpy") as file:
+        assert file.metadata().keys() == {"architecture", "classes", "sha256"}
+    assert load_arrays(path)[0] == ARCHITECTURE
+
+
+SEALED = sealed(checkpoint_file({"a": np.arange(6, dtype=np.float32), "epochs": np.array(3)}))
+
+
+@given(strategies.integers(0, len(SEALED) - 1), strategies.integers(0, 7))
+def test_a_sealed_file_in_which_a_bit_has_changed_is_refused_or_has_the_same_arrays(place, bit):
+    damaged = bytearray(SEALED)
+    damaged[place] ^= 1 << bit
+    try:
+        found = arrays_in(bytes(damaged))
+    except InvalidInput as error:
+        assert str(error).startswith("a kept network must be a safetensors file as it was written")
+    else:  # the word sha256 itself, or a space that fills the header up
+        assert {name: array.tolist() for name, array in found.items()} == {
+            name: array.tolist() for name, array in arrays_in(SEALED).items()}
+
+
+@given(strategies.integers(0, len(SEALED) - 1))
+def test_a_sealed_file_that_was_cut_is_refused(length):
+    with pytest.raises(InvalidInput, match="as it was written"):
+        require_whole(SEALED[:length])
 
 
 def test_the_file_is_plain_safetensors_that_others_read(arrays, tmp_path):

@@ -15,6 +15,7 @@ from nas.engine import trial as trials
 from nas.engine.loop import SearchFailed
 from nas.engine.search import run_search
 from nas.problem.candidate import Outcome, distinct, front
+from nas.run.artefacts import Files
 from nas.run.directory import RunDirectory
 from nas.trials.tally import tally
 from search_spaces import Architecture
@@ -135,7 +136,7 @@ def test_trouble_of_the_machine_ends_the_search_and_fails_no_candidate(
         if where == "training":
             patch.setitem(EVALUATORS, "hash", lambda context: fails)
         elif where == "weights":
-            patch.setattr(trials, "save_network", fails)
+            patch.setattr(Files, "write", fails)
         else:
             patch.setattr(gauge, {"size": "size_bytes", "latency": "latency"}[where], fails)
         for _ in range(2):

@@ -1,5 +1,8 @@
 """Early stopping in searches: what is trained, told and kept at each rung, and what happens in between."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from evaluators.registry import EVALUATORS
 from nas.engine.search import run_search
 from nas.engine.successive_halving import Rungs, stopped
 from nas.problem.candidate import distinct, front
+from nas.run.monitor import Silent
 from nas.trials.record import CONTINUES, LOST
 from nas.trials.tally import tally
 from search_spaces import Architecture, InvalidInput
@@ -119,13 +123,21 @@ def test_a_longer_search_goes_on_where_it_was(finished, stopping, gauge, curves,
     assert tally(undisturbed.told()).tried == 20
 
 
-def test_without_its_checkpoint_a_training_begins_anew_and_comes_to_the_same(finished, stopping, gauge, curves):
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 40),
+                                    lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!")])
+def test_without_its_checkpoint_a_training_begins_anew_and_comes_to_the_same(
+        damage, finished, stopping, gauge, curves):
     one = stopped(finished.candidates())[0]
-    (finished.path / "checkpoints" / f"{Architecture.parse(one.architecture).id}.safetensors").unlink()
+    name = f"checkpoints/{Architecture.parse(one.architecture).id}.safetensors"
+    damage(finished.path / name)
     study = finished.study()
     study.enqueue_trial(study.get_trials()[one.trial].params, user_attrs={CONTINUES: one.trial})
     curves.calls.clear()
-    candidates = run_search(stopping(trials=13), finished.path, gauge=gauge).candidates()
+    said = []
+    monitor = Silent()
+    monitor.say = said.append
+    candidates = run_search(stopping(trials=13), finished.path, monitor, gauge).candidates()
+    assert damage is Path.unlink or [line.partition(":")[0] for line in said] == [f"'{name}' is damaged"]
     continued = next(candidate for candidate in candidates if candidate.continues == one.trial)
     assert curves.calls[0] == (one.architecture, 0, 3 * one.epochs)
     assert continued.accuracy == Curves.accuracy(Architecture.parse(one.architecture), continued.epochs)

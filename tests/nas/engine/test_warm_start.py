@@ -5,6 +5,7 @@ import pytest
 from nas.engine.search import run_search
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import winner
+from nas.run.artefacts import WEIGHTS, name_of
 from nas.run.directory import RunDirectory
 from nas.trials.tally import tally
 from search_spaces import Architecture, InvalidInput
@@ -65,9 +66,9 @@ def test_the_budgets_of_the_new_target_decide_and_the_weights_go_along(
     assert all(Budgets(limit_ms, targets=("litert",)).violations(candidate.costs)["latency"] <= 0
                for candidate in taken)
     for candidate in run.candidates():
-        own, theirs = (there.weights_path(Architecture.parse(candidate.architecture).id) for there in (run, earlier))
-        if candidate.taken_from and own.exists():
-            assert own.read_bytes() == theirs.read_bytes()
+        name = name_of(WEIGHTS, Architecture.parse(candidate.architecture).id)
+        if candidate.taken_from and name in run.artefacts.store.names(WEIGHTS):
+            assert run.artefacts.get(name) == earlier.artefacts.get(name) is not None
 
 
 def test_a_run_to_start_from_is_found_from_anywhere_and_needed_only_once(

@@ -172,14 +172,6 @@ def test_what_optuna_was_told_stays_as_it_was(run):
     assert [(trial.values, trial.user_attrs, trial.constraints) for trial in study.get_trials()] == before
 
 
-def test_weights_are_removed_that_are_named_and_no_others(run):
-    names = {path.name for path in (run.path / "weights").iterdir()} | {"mine.txt", "mine.safetensors"}
-    for name in ("0123.safetensors", "mine.txt", "mine.safetensors"):
-        (run.path / "weights" / name).write_bytes(b"")
-    run.remove_files({"0123", "not there"}, {"mine"})
-    assert {path.name for path in (run.path / "weights").iterdir()} == names
-
-
 def test_the_storage_is_a_sqlite_file_with_write_ahead_logging(run):
     import sqlite3
     with sqlite3.connect(run.path / "study.db") as connection:

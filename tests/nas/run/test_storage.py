@@ -35,8 +35,8 @@ def searched(tmp_path_factory):
         trial = run.study().ask()
         write(trial, Candidate(trial.number, TEXT, accuracy=accuracy, trained=True, epochs=3))
         run.study().tell(trial, (accuracy, 0.1))
-    run.weights_path("0123").parent.mkdir()
-    run.weights_path("0123").write_bytes(b"")
+    (run.path / "weights").mkdir()
+    (run.path / "weights" / "0123.safetensors").write_bytes(b"")
     close(run)
     return run.path
 
