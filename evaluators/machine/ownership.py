@@ -5,9 +5,11 @@ and temporary files are made nowhere else.
 """
 
 import contextlib
+import fcntl
 import functools
 import os
 import secrets
+import shutil
 import stat
 import sys
 import tempfile
@@ -21,6 +23,7 @@ NAME = "paretonas"
 CACHE, DATA, STATE = ("XDG_CACHE_HOME", "~/.cache"), ("XDG_DATA_HOME", "~/.local/share"), (
     "XDG_STATE_HOME", "~/.local/state")  # by the XDG base directory specification
 KEY_BYTES = 32
+HELD = ".held"  # what temporary directories end on as long as they are locked
 SILENT = "PARETONAS_SILENT"  # set for processes that would say what another one says
 ROOT = 0
 
@@ -122,14 +125,35 @@ def temporary_directory() -> Iterator[Path]:
     """Yields a new directory that nobody else can enter, which is removed when the block ends.
 
     It is made in the system's directory for that (`TMPDIR`), or in the user's own data where others could put another
-    one in its place.
+    one in its place. What a killed process has left is removed by the next one that makes a directory there.
 
     Raises:
         MachineTrouble: there is no such place.
         OSError: there is no room.
     """
-    with tempfile.TemporaryDirectory(prefix=f"{NAME}-", dir=_temporary_place()) as directory:
-        yield Path(directory)
+    place = _temporary_place()
+    for left in place.glob(f"{NAME}-*{HELD}"):
+        with contextlib.suppress(OSError), _held(left):
+            if left.lstat().st_uid == os.geteuid():
+                shutil.rmtree(left)
+    begun = Path(tempfile.mkdtemp(prefix=f"{NAME}-", dir=place))
+    with _held(begun):
+        directory = begun.rename(begun.with_suffix(HELD))  # only now, as others remove what is not held
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Locks a directory, a lock that ends with this process; raises `OSError` where another process has it."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _temporary_place() -> Path:

@@ -1,5 +1,7 @@
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -158,6 +160,21 @@ def test_a_temporary_directory_is_not_made_where_others_could_exchange_it(tmp_pa
             assert directory.parent == tmp_path / "data" / "paretonas" / "temporary"
     assert capsys.readouterr().err == (f"nas: temporary files are made in '{directory.parent}': '{tmp_path / 'open'}' "
                                        "can be written by others\n")
+
+
+def test_what_a_killed_process_has_left_is_removed_and_what_another_one_has_is_not(tmp_path, monkeypatch):
+    script = ("import os, tempfile\nfrom evaluators.machine.ownership import temporary_directory\n"
+              "with temporary_directory() as directory:\n (directory / 'file').touch()\n os.kill(os.getpid(), 9)")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "paretonas-of-an-earlier-version").mkdir()
+    with temporary_directory() as kept:
+        subprocess.run([sys.executable, "-c", script], check=False)
+        left = set(tmp_path.iterdir()) - {kept}
+        assert len(left) == 2
+        with temporary_directory() as other:
+            assert {path.name for path in tmp_path.iterdir()} == {kept.name, other.name,
+                                                                  "paretonas-of-an-earlier-version"}
 
 
 def test_what_one_process_says_another_one_need_not(monkeypatch, capsys):
