@@ -10,10 +10,8 @@ from typing import Any
 
 from evaluators.machine.files import at_home
 from evaluators.recipe import FINAL_EPOCHS
-from nas.engine.search import run_search
 from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported
 from nas.export.finals import FINALISTS
-from nas.export.winner import export_winner, judged
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate, distinct, front, winner
 from nas.run.config import SearchConfig, of_script
@@ -62,6 +60,8 @@ class Run:
 
     def best(self, budgets: Budgets | None = None) -> Candidate | None:
         """Returns the feasible candidate of highest accuracy, under the run's or other budgets; None without any."""
+        from nas.export.winner import judged
+
         return winner(judged(self.directory, budgets or self.budgets))
 
     def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
@@ -70,6 +70,8 @@ class Run:
                data: str | None = None, trust: bool = False, monitor: Monitor | None = None,
                **settings: Any) -> Exported:
         """Returns the exported and certified winner; see `nas.export.winner.export_winner`."""
+        from nas.export.winner import export_winner
+
         return export_winner(self.directory, trial=trial, budgets=budgets, formats=formats,
                              out=at_home(out) if out else None, epochs=epochs, finals=finals,
                              accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, data=data,
@@ -88,6 +90,8 @@ def search(config: SearchConfig, run: str | Path | None = None, *, trust: bool =
 
     To resume one that was not begun here, an evaluator or a strategy is imported before, or `trust` says to run them.
     """
+    from nas.engine.search import run_search
+
     directory = RunDirectory(Path(run or new_run_directory()))
     if of_script(config.evaluator) and not directory.exists:
         warnings.warn(f"the evaluator '{config.evaluator}' is of a script or notebook, which alone can resume this "

@@ -79,6 +79,14 @@ def memory_table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def starts_table(result: dict[str, Any]) -> str:
+    """Returns how long each command takes that only shows something."""
+    lines = ["| command | of CPU | until it has ended |", "|---" * 3 + "|"]
+    lines += [f"| `{command}` | {own['cpu_s']:.2f} s | {own['wall_s']:.2f} s |"
+              for command, own in result["medians"].items()]
+    return "\n".join(lines) + "\n"
+
+
 def parts_table(result: dict[str, Any]) -> str:
     """Returns where the milliseconds of a step go, in plain XLA and here."""
     lines = [f"| {result['network']}, batch {result['batch']} | plain XLA, forward | backward | here, forward | "
@@ -174,7 +182,8 @@ Tables = dict[Callable[..., str], tuple[str, ...]]  # the results that each tabl
 DOCUMENTS: dict[str, Tables] = {
     "docs/performance.md": {
         training_step_table: ("training_step",), parts_table: ("step_parts",), whole_search_table: ("whole_search",),
-        compilation_table: ("compilation",), memory_table: ("resident_memory",)},
+        compilation_table: ("compilation",), memory_table: ("resident_memory",),
+        starts_table: ("starts",)},
     "docs/latency.md": {repeatability_table: tuple(f"latency_repeatability_{runtime}" for runtime in RUNTIMES),
                         certification_table: tuple(f"certification_{runtime}" for runtime in RUNTIMES),
                         predictor_table: ("predictor", "predictor_tables"),

@@ -38,6 +38,7 @@ from nas.run.storage import DAMAGE, StudyFile, told_of, unusable
 from nas.run.trust import identity_of
 from nas.trials.memo import OfFinished
 from nas.trials.record import latencies_of, stored_candidate
+from nas.trials.rows import StoredStudy
 from search_spaces.documents import read_toml, refused
 from search_spaces.errors import InvalidInput, require
 
@@ -256,7 +257,7 @@ class RunDirectory:
         """Returns a context in which errors of the storage are told in one line, see `told_of`."""
         return told_of(self._study_file.path)
 
-    def _known(self) -> "optuna.Study | None":
+    def _known(self) -> "optuna.Study | StoredStudy | None":
         """Returns the study that is searched in, else a copy of it as it is now; None before the first trial."""
         if "_study" in vars(self):
             return self._study
@@ -274,7 +275,7 @@ class RunDirectory:
         with told_of(self._study_file.path, DAMAGE):
             return list(map(self._candidate_of, self._trials(study)))
 
-    def _trials(self, study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
+    def _trials(self, study: "optuna.Study | StoredStudy") -> "Sequence[optuna.trial.FrozenTrial]":
         with told_of(self._study_file.path, DAMAGE):
             found = study.get_trials(deepcopy=False)
             if [trial.number for trial in found] != list(range(len(found))):

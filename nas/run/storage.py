@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluators.machine.files import held, write_whole
 from evaluators.machine.ownership import temporary_directory
+from nas.trials.rows import StoredStudy, read_study
 from search_spaces.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class StudyFile:
 
     directory: Path
     name: str = "study.db"
-    _copied: "tuple[object, optuna.Study] | None" = field(default=None, repr=False)
+    _copied: "tuple[object, optuna.Study | StoredStudy] | None" = field(default=None, repr=False)
     _storage: "optuna.storages.RDBStorage | None" = field(default=None, repr=False)
 
     @property
@@ -82,7 +83,7 @@ class StudyFile:
             self._storage.engine.dispose()
             self._storage = None
 
-    def read(self) -> "optuna.Study":
+    def read(self) -> "optuna.Study | StoredStudy":
         """Returns a copy of the study as it is now, the same one as long as nothing has changed.
 
         Raises:
@@ -96,14 +97,17 @@ class StudyFile:
                 self._copied = state, self._copy()
         return self._copied[1]
 
-    def _copy(self) -> "optuna.Study":
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
+    def _copy(self) -> "optuna.Study | StoredStudy":
         memory = _in_memory()
         with self._source() as source, contextlib.closing(sqlite3.connect(source, uri=True, timeout=BUSY_S)) as file:
             file.backup(memory)
         _require_whole(self.path, memory)
+        found = read_study(memory, STUDY)
+        if found is not None:
+            memory.close()
+            return found
+        import optuna
+
         return optuna.load_study(study_name=STUDY, storage=_storage_of(memory, skip_table_creation=True))
 
     @contextlib.contextmanager
@@ -142,18 +146,23 @@ def told_of(path: Path, damage: tuple[type[Exception], ...] = ()) -> Iterator[No
         InvalidInput: it is damaged.
         OSError: it cannot be read or written, as on a disk that is full.
     """
-    import optuna
-    import sqlalchemy
-
     try:
         yield
     except (InvalidInput, OSError):
         raise
-    except (sqlite3.Error, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, *damage) as error:
+    except _of_storage(damage) as error:
         found = _of_sqlite(error)
         if found is not None and found.sqlite_errorcode & 0xFF not in _DAMAGED:
             raise _of_machine(path, found) from error
         raise unusable(path, f"damaged: {found or f'{type(error).__name__}: {error}'}") from error
+
+
+def _of_storage(damage: tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
+    """Returns the errors of a storage; libraries are imported where there is an error that may be theirs."""
+    import optuna
+    import sqlalchemy
+
+    return sqlite3.Error, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, *damage
 
 
 def unusable(path: Path, state: str) -> InvalidInput:

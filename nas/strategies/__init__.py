@@ -1,17 +1,35 @@
-"""The strategies by name: each is made once for a search, from its problem. A new one is one line here."""
+"""The strategies by name: each is made once for a search, from its problem. A new one is one line here.
+
+The module of a strategy is imported when one is made: many commands need no more than the names.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from nas.problem.problem import Problem
-from nas.strategies.grid import Grid
-from nas.strategies.neighbourhood import evolution, local_search
-from nas.strategies.optuna_samplers import gp, nsga2, nsga3, qmc, random, tpe
-from nas.strategies.reseeding import reseeded
-from nas.strategies.strategy import Maker, Strategy, sampler_of
-from nas.strategies.surrogate.strategy import Surrogate
 
-STRATEGIES: dict[str, Maker] = {
-    "random": reseeded(random), "qmc": reseeded(qmc), "grid": Grid, "tpe": reseeded(tpe), "nsga2": reseeded(nsga2),
-    "nsga3": reseeded(nsga3), "gp": reseeded(gp), "evolution": evolution, "local-search": local_search,
-    "surrogate": Surrogate,
+if TYPE_CHECKING:
+    from nas.strategies.strategy import Maker, Strategy, sampler_of
+
+
+def _of(module: str, name: str) -> "Maker":
+    """Returns the maker of a strategy of a module here."""
+    return lambda problem: getattr(import_module(f"nas.strategies.{module}"), name)(problem)
+
+
+STRATEGIES: "dict[str, Maker]" = {
+    "random": _of("optuna_samplers", "random"), "qmc": _of("optuna_samplers", "qmc"), "grid": _of("grid", "Grid"),
+    "tpe": _of("optuna_samplers", "tpe"), "nsga2": _of("optuna_samplers", "nsga2"),
+    "nsga3": _of("optuna_samplers", "nsga3"), "gp": _of("optuna_samplers", "gp"),
+    "evolution": _of("neighbourhood", "evolution"), "local-search": _of("neighbourhood", "local_search"),
+    "surrogate": _of("surrogate.strategy", "Surrogate"),
 }
 
 __all__ = ["STRATEGIES", "Maker", "Problem", "Strategy", "sampler_of"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is of a strategy when it is asked for."""
+    if name in __all__:
+        return getattr(import_module("nas.strategies.strategy"), name)
+    raise AttributeError(f"module 'nas.strategies' has no attribute '{name}'")

@@ -10,22 +10,23 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import optuna
-from optuna.samplers import BaseSampler
 
 from nas.problem.candidate import directions
-from nas.strategies import STRATEGIES, Maker, Problem, Strategy, sampler_of
-from nas.strategies.reseeding import Reseeded
+from nas.strategies import STRATEGIES, Problem
 from search_spaces.errors import InvalidInput, require
+
+if TYPE_CHECKING:
+    from nas.strategies.reseeding import Reseeded
+    from nas.strategies.strategy import Maker, Strategy
 
 OURS = ("search_spaces", "evaluators", "nas")
 REHEARSED = 12  # trials; after 10, Optuna's samplers begin to use what they were told
 
 
-def strategy_of(name: str) -> Maker:
+def strategy_of(name: str) -> "Maker":
     """Returns the maker of the strategy of a name or a path; see `maker_of`.
 
     Raises:
@@ -39,7 +40,7 @@ def strategy_of(name: str) -> Maker:
     return maker_of(make, name)
 
 
-def maker_of(make: Callable[..., Any], name: str) -> Maker:
+def maker_of(make: Callable[..., Any], name: str) -> "Maker":
     """Returns the maker of a strategy of the user's, from a class, or from a function that returns one.
 
     Of `seed` and `problem` it is given what it takes. What it makes may be an Optuna sampler: one is made for each
@@ -49,14 +50,18 @@ def maker_of(make: Callable[..., Any], name: str) -> Maker:
         make: the class or the function.
         name: what errors call it.
     """
-    def made(problem: Problem) -> Strategy | Reseeded:
+    def made(problem: Problem) -> "Strategy | Reseeded":
+        from optuna.samplers import BaseSampler
+
+        from nas.strategies.reseeding import Reseeded
+
         found = _called(make, name, problem.seed, problem)
         if isinstance(found, BaseSampler):
             return Reseeded(partial(_called, make, name))
         is_strategy = isinstance(found, Reseeded) or (hasattr(found, "propose") and hasattr(found, "continues_stopped"))
         require(is_strategy, "a strategy must be an Optuna sampler, or have `propose` and `continues_stopped`, but "
                 f"'{name}' is a {type(found).__name__}")
-        return cast(Strategy, found)
+        return cast("Strategy", found)
     return made
 
 
@@ -74,6 +79,10 @@ def require_able(name: str, problem: Problem) -> None:
 
     What one of the user's is able to do shows in a few trials whose values are made up.
     """
+    import optuna
+
+    from nas.strategies.strategy import sampler_of
+
     strategy = strategy_of(name)(problem)
     if name in STRATEGIES:
         return

@@ -21,17 +21,19 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from nas.problem.problem import Problem
-from nas.strategies.reseeding import place
+from nas.strategies.reseeding import place, reseeded
 from search_spaces.errors import require
 
 GENERATION = 12  # with more, a hundred evaluations are too few generations
 
 
+@reseeded
 def random(seed: int, problem: Problem) -> BaseSampler:
     """Returns uniform random search."""
     return RandomSampler(seed=seed)
 
 
+@reseeded
 def qmc(seed: int, problem: Problem) -> BaseSampler:
     """Returns a scrambled Sobol sequence, which covers the space more evenly than random search does."""
     return _quietly(_Sequence, seed=problem.seed, scramble=True)
@@ -49,16 +51,19 @@ class _Sequence(QMCSampler):
         return self._place
 
 
+@reseeded
 def tpe(seed: int, problem: Problem) -> BaseSampler:
     """Returns the multivariate tree-structured Parzen estimator (Falkner et al. 2018, section 3)."""
     return TPESampler(seed=seed, multivariate=True, n_startup_trials=10)
 
 
+@reseeded
 def nsga2(seed: int, problem: Problem) -> BaseSampler:
     """Returns NSGA-II (Deb et al. 2002) with constraints."""
     return _Nsga2(seed, GENERATION)
 
 
+@reseeded
 def nsga3(seed: int, problem: Problem) -> BaseSampler:
     """Returns NSGA-III (Deb and Jain 2014) with constraints."""
     return _quietly(_Nsga3, seed=seed, population_size=GENERATION)
@@ -89,6 +94,7 @@ class _Nsga3(_Resumable, NSGAIIISampler):
     pass
 
 
+@reseeded
 def gp(seed: int, problem: Problem) -> BaseSampler:
     """Returns Optuna's Gaussian processes, with constraints; raises `InvalidInput` where PyTorch is not installed."""
     require(find_spec("torch") is not None,

@@ -2,9 +2,10 @@
 
 import weakref
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from optuna.trial import FrozenTrial
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 T = TypeVar("T")
 
@@ -12,12 +13,12 @@ T = TypeVar("T")
 class OfFinished(Generic[T]):
     """A function of a trial, called only once for each trial that has ended."""
 
-    def __init__(self, function: Callable[[FrozenTrial], T]) -> None:
+    def __init__(self, function: "Callable[[FrozenTrial], T]") -> None:
         """Takes the function."""
         self._function = function
         self._found: dict[int, tuple[weakref.ref[FrozenTrial], T]] = {}  # for as long as the trial is in memory
 
-    def __call__(self, trial: FrozenTrial) -> T:
+    def __call__(self, trial: "FrozenTrial") -> T:
         """Returns the value of the function for a trial."""
         key = id(trial)
         if key in self._found:

@@ -6,6 +6,7 @@ from experiments.benchmarks.table import (
     compilation_table,
     memory_table,
     predictor_table,
+    starts_table,
     tables,
     training_step_table,
     whole_search_table,
@@ -19,6 +20,11 @@ def test_a_search_is_compared_with_the_script():
     table = whole_search_table({"sides": sides})
     assert "| `nas search`, 2 workers, cold compile cache | 60 | 120 | 1.50x | 85.0% |" in table
     assert "| Optuna and PyTorch, a script | 90 | 80 | 1.00x | 80.0% |" in table
+
+
+def test_a_command_has_its_time_on_the_processor_and_on_the_clock():
+    table = starts_table({"medians": {"nas --help": {"cpu_s": 0.134, "wall_s": 0.256}}})
+    assert "| `nas --help` | 0.13 s | 0.26 s |" in table
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -69,14 +69,33 @@ def content(directory):
             if path.is_file() and "__pycache__" not in path.parts and ".db-" not in path.name}
 
 
+HEAVY = {"jax", "jaxlib", "flax", "optax", "onnx", "onnxruntime", "matplotlib", "scipy", "sqlalchemy", "alembic", "PIL",
+         "pandas", "torch"}
+
+
+def loaded_by(*commands):
+    """Returns the modules that a process has loaded after some commands."""
+    script = ("import sys\nfrom nas.cli import main\nfor command in sys.argv[1:]:\n"
+              "    sys.argv = ['nas', *command.split()]\n    try:\n        main()\n    except SystemExit as ended:\n"
+              "        assert not ended.code, command\n"
+              "print(*sorted({name.partition('.')[0] for name in sys.modules}))")
+    done = subprocess.run([sys.executable, "-c", script, *map(str, commands)], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
 def test_help_imports_nothing_heavy():
-    script = ("import sys\nfrom nas.cli import main\nsys.argv = ['nas', '--help']\ntry:\n    main()\n"
-              "finally:\n    print(*sorted({name.partition('.')[0] for name in sys.modules}))")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "Usage: nas" in done.stdout
-    loaded = set(done.stdout.splitlines()[-1].split())
+    loaded = loaded_by("--help", "search --help-all")
     assert "typer" in loaded
-    assert not loaded & {"jax", "jaxlib", "flax", "optax", "optuna", "numpy", "onnx", "onnxruntime", "matplotlib"}
+    assert not loaded & {*HEAVY, "optuna", "numpy"}
+
+
+def test_what_is_shown_needs_nothing_heavy(run):
+    loaded = loaded_by("zoo", "show mobilenet_v3_small", f"show {run}", f"show {run} --trial 1", f"pareto {run}",
+                       f"pareto {run} --json")
+    assert "numpy" in loaded
+    assert not loaded & HEAVY
 
 
 SEARCHES = [

@@ -352,7 +352,7 @@ def test_the_final_training_may_have_another_recipe_than_the_search(nas, tmp_pat
         asked.append({name: settings[name] for name in ("epochs", "mixup", "warm_up", "average") if name in settings})
         raise InvalidInput("nothing is to be exported")
 
-    monkeypatch.setattr("nas.api.export_winner", export_winner)
+    monkeypatch.setattr("nas.export.winner.export_winner", export_winner)
     for options in ((), ("--recipe", tmp_path / "mine.toml", "--epochs", 9, "--average", 0.9)):
         nas("export", tmp_path / "run", *options)
     assert asked == [{"epochs": 20}, {"epochs": 9, "mixup": 0.2, "warm_up": 0.1, "average": 0.9}]

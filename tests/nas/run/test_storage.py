@@ -161,7 +161,7 @@ def test_a_run_that_cannot_be_written_is_read_and_what_is_learned_of_it_is_known
     (lambda path: changed(path, "UPDATE trials SET number = NULL"), "trials are missing"),
     (lambda path: changed(path, "DELETE FROM trials WHERE number = 0", "DELETE FROM trial_values WHERE trial_id = 1",
                           "DELETE FROM trial_user_attributes WHERE trial_id = 1"), "trials are missing"),
-    (lambda path: changed(path, "UPDATE trials SET state = 'DONE'"), "is damaged: LookupError: 'DONE'"),
+    (lambda path: changed(path, "UPDATE trials SET state = 'DONE'"), "is damaged: KeyError: 'DONE'"),
     (lambda path: changed(path, "UPDATE trials SET datetime_start = 'x'"), "is damaged: ValueError"),
     (lambda path: changed(path, "DELETE FROM trial_values"), "trial 0 has no values"),
     (lambda path: changed(path, "DELETE FROM trial_user_attributes"), "trial 0 has no architecture and no trained"),
