@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import export, inspect, latency, report, search, zoo
+from nas.cli import compare, export, inspect, latency, report, search, zoo
 from nas.cli.help import Contents, add_command
 
 INTERRUPTED = 130  # the exit status of programs that SIGINT ends
@@ -25,6 +25,7 @@ COMMANDS: dict[str, dict[str, tuple[Callable[..., None], str]]] = {
         "pareto": (inspect.show_front, "nas pareto runs/a --png front.png"),
         "show": (inspect.show_layers, "nas show mobilenet_v3_small"),
         "report": (report.write_report, "nas report runs/a --out report.html"),
+        "compare": (compare.compare_runs, "nas compare runs/a runs/b --out compared.html"),
     },
     "Delivery": {
         "export": (export.export_best, "nas export runs/a --format onnx,flax"),

@@ -22,6 +22,8 @@ Png = Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, he
 Svg = Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help="draw it for any size; - is "
                                           "standard output")]
 
+PICTURES = ("png", "svg")
+
 
 @dataclass(frozen=True)
 class Output:
@@ -35,15 +37,15 @@ class Output:
     csv: Path | None = None
     png: Path | None = None
     svg: Path | None = None
+    html: Path | None = None
 
     def __post_init__(self) -> None:
-        require(self.json + sum(one in STDOUT for one in (self.csv, self.png, self.svg)) <= 1,
-                "standard output takes one of the CSV file, the PNG file, the SVG file and JSON")
-        for kind in ("png", "svg", "csv"):
-            path: Path | None = getattr(self, kind)
-            if path is None or path in STDOUT:
+        require(self.json + sum(path in STDOUT for path in self.files.values()) <= 1,
+                "standard output takes one of the files (CSV, PNG, SVG, HTML) and JSON")
+        for kind, path in self.files.items():
+            if path in STDOUT:
                 continue
-            require(kind == "csv" or path.suffix.lower() in ("", f".{kind}"),
+            require(kind not in PICTURES or path.suffix.lower() in ("", f".{kind}"),
                     f"`--{kind}` takes the name of a {kind.upper()} file, but got '{path}'")
             place = followed(path).parent
             require(place.is_dir(), f"a file is written into a directory that is there, but got '{path}'")
@@ -52,7 +54,12 @@ class Output:
     @property
     def takes_stdout(self) -> bool:
         """Whether standard output is for a program, and not for a table."""
-        return self.json or any(one in STDOUT for one in (self.csv, self.png, self.svg))
+        return self.json or any(path in STDOUT for path in self.files.values())
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files that were asked for, by their kinds."""
+        return {kind: path for kind in (*PICTURES, "csv", "html") if (path := getattr(self, kind)) is not None}
 
     @property
     def console(self) -> "Console":
@@ -62,24 +69,26 @@ class Output:
         return console_on_stderr() if self.takes_stdout else console_on_stdout()
 
     def write(self, records: Sequence[dict[str, Any]], columns: Sequence[str] = (),
-              draw: "Callable[[], Figure] | None" = None) -> None:
+              draw: "Callable[[], Figure] | None" = None, page: Callable[[], bytes] | None = None) -> None:
         """Writes the files, each whole or not at all, and prints JSON.
 
         Args:
             records: the rows.
             columns: their names, where there may be no row.
             draw: makes the picture.
+            page: makes the page.
         """
         from nas.report.records import to_csv, to_json
 
-        if draw is not None and (self.png or self.svg):
-            from nas.report.figure import write_figure
+        figure = draw() if draw is not None and (self.png or self.svg) else None
+        for kind, path in self.files.items():
+            if figure is not None and kind in PICTURES:
+                from nas.report.figure import write_figure
 
-            figure = draw()
-            for path, kind in ((self.png, "png"), (self.svg, "svg")):
-                if path is not None:
-                    write_figure(path, figure, kind)
-        if self.csv is not None:
-            write_whole(self.csv, to_csv(records, columns).encode())
+                write_figure(path, figure, kind)
+            elif kind == "csv":
+                write_whole(path, to_csv(records, columns).encode())
+            elif page is not None:
+                write_whole(path, page())
         if self.json:
             sys.stdout.write(to_json(records))

@@ -1,15 +1,13 @@
 """The report of a run: one HTML file that needs no network."""
 
-import base64
 import dataclasses
-import hashlib
 from collections.abc import Iterator
-from importlib import resources
 
 from nas.export.certificate import Certificate
 from nas.problem.candidate import Outcome
 from nas.report.html.candidates import blocks_data, candidate_section
 from nas.report.html.choices import importance_section, importances_of
+from nas.report.html.document import document
 from nas.report.html.findings import Findings
 from nas.report.html.front import front_section
 from nas.report.html.markup import Content, Markup, element
@@ -45,29 +43,19 @@ def report(found: Findings, version: str | None = None) -> bytes:
 
 
 def _page(found: Findings, version: str | None) -> bytes:
-    style = Markup(_resource("style.css"))
-    scripts = [Markup(_resource(name)) for name in ("script.js", *(["live.js"] if version else []))]
-    policy = "; ".join((  # so that no text of a run could ever do anything
-        "default-src 'none'", f"style-src 'sha256-{_digest(style)}'",
-        " ".join(("script-src", *(f"'sha256-{_digest(script)}'" for script in scripts))),
-        *(["connect-src 'self'"] if version else []), "base-uri 'none'", "form-action 'none'"))
     title = f"{found.name} – search report"
     parts = list(_sections(found))
-    head = element("head", element("meta", charset="utf-8"), element("title", title),
-                   element("meta", http_equiv="Content-Security-Policy", content=policy),
-                   element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-                   element("meta", name="color-scheme", content="light dark"), element("style", style))
     contents = element("nav", element("ul", [element("li", element("a", name, href=f"#{key}"))
                                              for key, name, _ in parts]), aria_label="contents")
-    body = element("body", element("a", "skip to the front", href="#front-of", class_="skip"),
-                   element("p", FOLLOWING, id="following", class_="note", role="status", data_following=FOLLOWING,
-                           data_ended=ENDED) if version else None,
-                   element("header", element("h1", title), _summary(found)), contents,
-                   element("main", [element("section", element("h2", name, id=key), content, aria_labelledby=key)
-                                    for key, name, content in parts]),
-                   element("div", id="tip", role="tooltip", hidden=True), blocks_data(found),
-                   [element("script", script) for script in scripts])
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en', data_version=version).text}\n".encode()
+    following = element("p", FOLLOWING, id="following", class_="note", role="status", data_following=FOLLOWING,
+                        data_ended=ENDED)
+    return document(
+        title, element("a", "skip to the front", href="#front-of", class_="skip"), following if version else None,
+        element("header", element("h1", title), _summary(found)), contents,
+        element("main", [element("section", element("h2", name, id=key), content, aria_labelledby=key)
+                         for key, name, content in parts]),
+        element("div", id="tip", role="tooltip", hidden=True), blocks_data(found),
+        scripts=("script.js", *(["live.js"] if version else [])), version=version)
 
 
 def _sections(found: Findings) -> Iterator[tuple[str, str, Markup]]:
@@ -126,11 +114,3 @@ def _verdict(name: str, certificate: Certificate) -> Figure:
     words = [name, *([f"trial {certificate['trial']}"] if "trial" in certificate else []),
              *([f"{accuracy_text(accuracy['test'])} % of the test images"] if accuracy else [])]
     return "certificate", certificate["verdict"], ", ".join(words)
-
-
-def _resource(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(content: Markup) -> str:
-    return base64.b64encode(hashlib.sha256(content.text.encode()).digest()).decode()
