@@ -131,8 +131,9 @@ def split(text: str) -> list[str]:
     return tokens
 
 
+@lru_cache(maxsize=8192)
 def write_token(kind: str, value: Any) -> str:
-    """Returns the token of a dataclass instance."""
+    """Returns the token of a dataclass instance; kept, as blocks are."""
     return write(kind, type(value), {f.name: (getattr(value, f.name),) for f in dataclasses.fields(value)})
 
 

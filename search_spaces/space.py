@@ -10,15 +10,15 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from search_spaces.architecture import SEPARATOR, Architecture, split
-from search_spaces.blocks import KIND_OF, Block, Input, round_channels
+from search_spaces.blocks import BLOCKS, Block, Input, round_channels
 from search_spaces.errors import InvalidInput, require
-from search_spaces.notation import Choices, build, number, parse, word, write
+from search_spaces.notation import build, number, parse, word, write
 from search_spaces.search_space import Assignment, Trial, Value
 from search_spaces.stage import PER_STAGE, Alternative, Stage, classifies, in_field_order, require_possible
 
@@ -135,13 +135,9 @@ class Space:
         blocks = []
         for index, stage in enumerate(self.stages):
             for layer in range(int(assignment.get(f"stage{index}.depth", stage.depths[0]))):
-                kind = assignment.get(f"{self._prefix(index, layer)}.kind", stage.alternatives[0].kind)
-                alternative = next(a for a in stage.alternatives if a.kind == kind)
-                options = {}
-                for option, values in alternative.choices:
-                    name = self._option_name(index, layer, alternative, option)
-                    options[option] = (assignment.get(name, values[0]),)
-                blocks.append(_scaled(alternative.block, options, width, first=layer == 0))
+                kind = str(assignment.get(self._kinds[index, layer], stage.alternatives[0].kind))
+                blocks.append(_scaled(kind, tuple([(option, assignment.get(name, first)) for option, name, first in
+                                                   self._options[index, layer, kind]]), width, first=layer == 0))
         return Architecture(given, tuple(blocks))
 
     def active(self, assignment: Mapping[str, Value]) -> Assignment:
@@ -150,19 +146,25 @@ class Space:
         for index, stage in enumerate(self.stages):
             names.append(f"stage{index}.depth")
             for layer in range(int(assignment.get(f"stage{index}.depth", stage.depths[0]))):
-                names.append(f"{self._prefix(index, layer)}.kind")
-                kind = assignment.get(names[-1], stage.alternatives[0].kind)
-                names += self._active_options[index, layer, kind]
+                names.append(self._kinds[index, layer])
+                kind = str(assignment.get(names[-1], stage.alternatives[0].kind))
+                names += [name for option, name, _ in self._options[index, layer, kind]
+                          if option != "stride" or not layer]
         return {name: assignment[name] for name in names if name in self.parameters}
 
     @cached_property
-    def _active_options(self) -> dict[tuple[int, int, Value], list[str]]:
-        """The names of the options of each layer of each kind, by stage, layer and kind."""
+    def _kinds(self) -> dict[tuple[int, int], str]:
+        """The name of the parameter for the kind of block, by stage and layer."""
+        return {(index, layer): f"{self._prefix(index, layer)}.kind"
+                for index, stage in enumerate(self.stages) for layer in range(max(stage.depths))}
+
+    @cached_property
+    def _options(self) -> dict[tuple[int, int, str], list[tuple[str, str, Any]]]:
+        """The options of a block, the names of their parameters and their first values, by stage, layer and kind."""
         return {(index, layer, alternative.kind):
-                [self._option_name(index, layer, alternative, option) for option, _ in alternative.choices
-                 if option != "stride" or not layer]
-                for index, stage in enumerate(self.stages) for layer in range(max(stage.depths))
-                for alternative in stage.alternatives}
+                [(option, self._option_name(index, layer, alternative, option), values[0])
+                 for option, values in alternative.choices]
+                for index, layer in self._kinds for alternative in self.stages[index].alternatives}
 
     def nearest(self, assignment: Assignment, seen: Iterable[str]) -> Architecture:
         """Returns the architecture of an assignment: the space lacks none that is possible; raises as `decode`."""
@@ -301,9 +303,11 @@ def _scaled_fields(block: type[Block]) -> frozenset[str]:
     return frozenset(field.name for field in fields if field.metadata.get("scaled"))
 
 
-def _scaled(block: type[Block], options: Choices, width: float, first: bool) -> Block:
-    scaled = {name: (_scaled_option(block, name, values[0], width, first),) for name, values in options.items()}
-    return build(block, scaled, KIND_OF[block])
+@lru_cache(maxsize=8192)
+def _scaled(kind: str, options: tuple[tuple[str, Any], ...], width: float, first: bool) -> Block:
+    """Returns the block of a layer; kept, since the members of a space share most of their blocks."""
+    scaled = {name: (_scaled_option(BLOCKS[kind], name, value, width, first),) for name, value in options}
+    return build(BLOCKS[kind], scaled, kind)
 
 
 def _bind_classes(stage: Stage, classes: int) -> Stage:

@@ -15,6 +15,7 @@ from nas.problem.candidate import Candidate, Outcome, front, winner
 from nas.run.artefacts import CHECKPOINTS, WEIGHTS
 from nas.trials.record import Start, attributes_of, start_attributes, write_lost
 from nas.trials.tally import Tally, tally
+from nas.trials.together import ask, tell
 from search_spaces.architecture import identify
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Loop:
             continuing = _enqueue_next(self.study, self.evaluation, self.first, history, enough)
             reason = self.termination.reached(history.counts, history.candidates, continuing)
             if reason is None and (continuing or not enough):
-                return self.study.ask(), history
+                return ask(self.study), history
             if running:
                 self.evaluation.coordinator.wait()
                 history = self._history()
@@ -134,10 +135,7 @@ class Loop:
         return None
 
     def _tell(self, trial: "optuna.Trial", values: tuple[float, ...] | None) -> None:
-        import optuna
-
-        failed = optuna.trial.TrialState.FAIL if values is None else None
-        self.study.tell(trial, values, state=failed)
+        tell(self.study, trial, values)
         self.evaluation.coordinator.announce()
 
     def _look_after(self, number: int, history: History) -> None:

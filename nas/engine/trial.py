@@ -26,6 +26,7 @@ from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
 from nas.trials.record import Start, candidate_of, start_of, write, write_lost
 from nas.trials.tally import is_screened
+from nas.trials.together import together
 from search_spaces.architecture import Architecture, identify
 from search_spaces.errors import InvalidInput
 from search_spaces.search_space import SearchSpace
@@ -79,7 +80,8 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
         architecture = start.architecture
     else:
         try:
-            assignment = evaluation.space.suggest(trial)
+            with together(trial):
+                assignment = evaluation.space.suggest(trial)
             met = (identify(candidate.architecture) for candidate in told if candidate.architecture)
             architecture = evaluation.space.nearest(assignment, met)
         except InvalidInput as error:
@@ -132,7 +134,8 @@ def _continued(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
         write_lost(study, trial)
         raise CandidateFailed(f"another worker continues trial {own.continues} already")
     if not own.outside:
-        evaluation.space.suggest(trial)
+        with together(trial):
+            evaluation.space.suggest(trial)
     assert own.continues is not None
     stopped = told[own.continues]
     own = dataclasses.replace(own, architecture=stopped.architecture, costs=stopped.costs, bracket=stopped.bracket,

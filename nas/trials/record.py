@@ -14,6 +14,7 @@ from evaluators.latency import Latency
 from evaluators.machine.trouble import tells_of_trouble
 from nas.problem.candidate import TRAINING, Candidate, State
 from nas.problem.costs import Costs
+from nas.trials.together import together
 from search_spaces.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -110,13 +111,14 @@ def attributes_of(candidate: Candidate) -> dict[str, Any]:
 def write(trial: "optuna.Trial", candidate: Candidate) -> None:
     """Writes the candidate of a trial into its attributes and constraints, as far as they have changed."""
     before = trial.user_attrs
-    for name, value in attributes_of(candidate).items():
-        if before.get(name) != value:
-            trial.set_user_attr(name, value)
-    told = trial.constraints
-    for name, violation in candidate.violations.items():
-        if name not in told:
-            trial.set_constraint(name, violation)
+    told = trial.constraints if candidate.violations else {}
+    with together(trial):
+        for name, value in attributes_of(candidate).items():
+            if before.get(name) != value:
+                trial.set_user_attr(name, value)
+        for name, violation in candidate.violations.items():
+            if name not in told:
+                trial.set_constraint(name, violation)
 
 
 def is_lost(trial: "optuna.trial.FrozenTrial | optuna.Trial") -> bool:

@@ -124,7 +124,8 @@ class Surrogate:
         """Returns a cross of two parents, or one of them, with one or two choices changed."""
         parameters = self._problem.space.parameters
         first, second = (parents[int(generator.integers(len(parents)))] for _ in range(2))
-        child = {name: (first, second)[generator.integers(2)][name] for name in parameters}
+        child = {name: (first, second)[taken][name]
+                 for name, taken in zip(parameters, generator.integers(2, size=len(parameters)).tolist(), strict=True)}
         active = list(self._problem.space.active(child)) or list(parameters)
         for _ in range(generator.integers(1, 3)):
             name = active[generator.integers(len(active))]
