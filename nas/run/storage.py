@@ -198,10 +198,11 @@ def _in_memory() -> sqlite3.Connection:
 
 def _storage_of(connection: sqlite3.Connection, **options: bool) -> "optuna.storages.RDBStorage":
     """Returns the storage that a connection leads to."""
-    import optuna
     import sqlalchemy
 
-    return optuna.storages.RDBStorage("sqlite://", engine_kwargs={
+    from nas.run.database import Database
+
+    return Database("sqlite://", engine_kwargs={
         "creator": lambda: connection, "poolclass": sqlalchemy.pool.StaticPool}, **options)
 
 
@@ -222,8 +223,9 @@ def _require_whole(path: Path, database: sqlite3.Connection) -> None:
 
 def sqlite_storage(path: Path) -> "optuna.storages.RDBStorage":
     """Returns a storage in a SQLite file with write-ahead logging; a file system that lacks it does without, slower."""
-    import optuna
     import sqlalchemy
+
+    from nas.run.database import Database
 
     with contextlib.closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
         mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
@@ -231,7 +233,7 @@ def sqlite_storage(path: Path) -> "optuna.storages.RDBStorage":
         print(f"nas: the file system of '{path}' has no write-ahead logging, so trials are recorded slower",
               file=sys.stderr)
     url = sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()  # which quotes a `?` in the path
-    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_S}})
+    storage = Database(url, engine_kwargs={"connect_args": {"timeout": BUSY_S}})
 
     def connect(connection: Any, record: Any) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")

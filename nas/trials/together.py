@@ -37,41 +37,19 @@ class Collected:
         self._system_attrs[key] = value
 
     def write(self) -> None:
-        """Writes what was kept: all of it or nothing, where the trials are in a relational database."""
-        import optuna
-
-        backend, trial_id = getattr(self._storage, "_backend", None), self._trial_id
+        """Writes what was kept: all of it or nothing, where the storage can."""
         if not (self._params or self._user_attrs or self._system_attrs):
             return
-        if isinstance(backend, optuna.storages.RDBStorage):
-            self._write_to(backend)
+        write_together = getattr(getattr(self._storage, "_backend", None), "write_together", None)
+        if write_together is not None:
+            write_together(self._trial_id, self._params, self._user_attrs, self._system_attrs)
             return
         for name, (value, distribution) in self._params.items():
-            self._storage.set_trial_param(trial_id, name, value, distribution)
+            self._storage.set_trial_param(self._trial_id, name, value, distribution)
         for key, attribute in self._user_attrs.items():
-            self._storage.set_trial_user_attr(trial_id, key, attribute)
+            self._storage.set_trial_user_attr(self._trial_id, key, attribute)
         for key, attribute in self._system_attrs.items():
-            self._storage.set_trial_system_attr(trial_id, key, attribute)
-
-    def _write_to(self, database: "optuna.storages.RDBStorage") -> None:
-        import sqlalchemy
-        from optuna.distributions import distribution_to_json
-        from optuna.storages._rdb import models
-        from optuna.storages._rdb.storage import _create_scoped_session
-
-        trial_id = self._trial_id
-        params = [{"trial_id": trial_id, "param_name": name, "param_value": value,
-                   "distribution_json": distribution_to_json(distribution)}
-                  for name, (value, distribution) in self._params.items()]
-        with _create_scoped_session(database.scoped_session) as session:
-            stored = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
-            database.check_trial_is_updatable(trial_id, stored.state)
-            if params:
-                session.execute(sqlalchemy.insert(models.TrialParamModel), params)
-            for model, attributes in ((models.TrialUserAttributeModel, self._user_attrs),
-                                      (models.TrialSystemAttributeModel, self._system_attrs)):
-                for key, attribute in attributes.items():
-                    database._set_trial_attr_without_commit(session, model, trial_id, key, attribute)
+            self._storage.set_trial_system_attr(self._trial_id, key, attribute)
 
 
 @contextlib.contextmanager
@@ -87,8 +65,7 @@ def together(trial: "optuna.Trial") -> Iterator[None]:
 
 
 def ask(study: "optuna.Study") -> "optuna.Trial":
-    """Returns the next trial as `Study.ask` does, where one process at a time does so; its sampler reads no more trials.
-    """
+    """Returns the next trial as `Study.ask` does; its sampler reads no trials anew, since only one worker asks."""
     import optuna
 
     trials = study.get_trials(deepcopy=False)
@@ -101,13 +78,12 @@ def ask(study: "optuna.Study") -> "optuna.Trial":
 
 
 def tell(study: "optuna.Study", trial: "optuna.Trial", values: Sequence[float] | None) -> None:
-    """Ends a trial as `Study.tell` does, but without reading twice the trial that is at hand; without values it failed.
-    """
+    """Ends a trial, failed without values, as `Study.tell` does, but does not read twice what is at hand."""
     import optuna
 
-    failed = values is None or any(map(math.isnan, values))
-    state = optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE
-    values = None if failed else list(values)
+    if values is not None and any(map(math.isnan, values)):
+        values = None
+    state = optuna.trial.TrialState.FAIL if values is None else optuna.trial.TrialState.COMPLETE
     try:
         study.sampler.after_trial(study, trial._get_latest_trial(), state, values)
     finally:
