@@ -4,11 +4,8 @@
 `{batch}` stand for the options of the same names. `command[format=litert,unit=us]:...` has options.
 """
 
-import contextlib
 import math
-import os
 import shlex
-import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from evaluators.latency import DRIFT, Latency, MeasurementFailed, Precision, imprecise
+from evaluators.machine.processes import group_of
 from evaluators.machine.trouble import MachineTrouble
 from evaluators.runtimes.benchmark_output import Printed, read_printed
 from evaluators.runtimes.remote import Elsewhere, require_writable_format
@@ -85,14 +83,11 @@ class Command(Elsewhere):
             line = line.replace(f"{{{name}}}", str(getattr(options, name)))
         process = subprocess.Popen(line, shell=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
-        try:
-            output, errors = process.communicate(timeout=options.timeout_s)
-        except subprocess.TimeoutExpired:
-            raise MeasurementFailed(f"{self._shown} was given up after {options.timeout_s} s") from None
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # what it started, too
-            process.wait()
+        with group_of(process):
+            try:
+                output, errors = process.communicate(timeout=options.timeout_s)
+            except subprocess.TimeoutExpired:
+                raise MeasurementFailed(f"{self._shown} was given up after {options.timeout_s} s") from None
         if process.returncode:
             last = (errors.strip() or output.strip() or "it printed nothing").splitlines()[-1]
             failure = MachineTrouble if process.returncode in NOT_RUN else MeasurementFailed

@@ -11,7 +11,6 @@ The first request is `{"target": text, "reference": path, "cores": [...], "quiet
 import dataclasses
 import json
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.latency import Latency, Precision
+from evaluators.machine.processes import leave_ending_to_parent
 from evaluators.machine.trouble import is_trouble
 from evaluators.runtimes import Place, Target, parse_target, runtime_of
 from evaluators.timing.protocol import Bench
@@ -68,7 +68,7 @@ class Station:
 
 def main() -> None:
     """Serves requests until the input ends; libraries that print on the standard output reach the error output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted search closes our input
+    leave_ending_to_parent()  # which closes our input
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         station: Station | None = None

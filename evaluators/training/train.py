@@ -148,7 +148,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
                 states, loss = step(states, images, labels, of_step, kept, factors)
                 losses.append(loss)
                 if turn.over:
-                    jax.block_until_ready(states)
+                    _require_finite(jax.block_until_ready((losses[-1:], states))[0], epoch)  # diverged once is for ever
                     turn.renew()
             _require_finite(losses, epoch)
         on_epoch(epoch + 1)

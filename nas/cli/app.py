@@ -1,7 +1,6 @@
 """The command line: its commands and their errors. Nothing heavy is imported before it is needed."""
 
 import io
-import signal
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -11,10 +10,10 @@ from typing import Annotated
 import typer
 
 from nas.cli import compare, export, inspect, latency, report, search, zoo
+from nas.cli.ending import Ending
 from nas.cli.help import Contents, add_command
 
-INTERRUPTED = 130  # the exit status of programs that SIGINT ends
-TERMINATED = 143  # and SIGTERM
+INTERRUPTED = 130
 
 # by the section of the list of commands; beside each command is the example of its help
 COMMANDS: dict[str, dict[str, tuple[Callable[..., None], str]]] = {
@@ -57,22 +56,28 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="show tracebacks
 
 def main() -> None:
     """Runs the command line; an error is one line: wrong input has status 2, a failure status 1."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that temporary files are removed
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows a question mark
+    with (ending := Ending()).watched():
+        ending.leave(_status(ending))
+
+
+def _status(ending: Ending) -> int:
+    """Returns the exit status of a command, having printed the line of its error."""
     try:
         _require_own_packages()
-        status = app(list(map(_at_home, sys.argv[1:])), prog_name="nas", standalone_mode=False) or 0
+        return int(app(list(map(_at_home, sys.argv[1:])), prog_name="nas", standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
-        status = INTERRUPTED
+        return INTERRUPTED
+    except SystemExit as end:  # of rich's, where nobody reads its output any more
+        return end.code if isinstance(end.code, int) else 1
     except Exception as error:
         if "--debug" in sys.argv:
             raise
         status, line = _failure(error)
-        print(f"nas: {line}", file=sys.stderr)
-    if status == INTERRUPTED:  # typer makes this status out of an interruption
-        print("nas: interrupted", file=sys.stderr)
-    sys.exit(status)
+        if ending.signal is None:
+            print(f"nas: {line}", file=sys.stderr)
+        return status
 
 
 def _at_home(argument: str) -> str:

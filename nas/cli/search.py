@@ -61,6 +61,10 @@ def search_space(
     brackets: Annotated[int | None, course(
         help="rungs at which candidates may be compared first, as in Hyperband  [1]", hidden=True)] = None,
     workers: Annotated[int | None, course(help="candidates trained at a time, sharing the cores  [1]")] = None,
+    trial_time: Annotated[str | None, course(
+        help="a candidate whose training takes longer fails (10m)  [no limit]", hidden=True)] = None,
+    trial_memory: Annotated[str | None, course(
+        help="a candidate fails whose training process takes more (4GB)  [no limit]", hidden=True)] = None,
     run: Annotated[str | None, typer.Option(
         metavar="DIR", help="run directory; a search that is there goes on  [runs/TIME]", show_default=False)] = None,
     trust: Trust = False,
@@ -69,7 +73,6 @@ def search_space(
     from evaluators.machine.memory import use_huge_pages
     from nas.api import new_run_directory
     from nas.engine.successive_halving import parse_rungs
-    from nas.problem.quantities import parse_duration_s
     from nas.run.config import SearchConfig
     from nas.run.directory import RunDirectory
 
@@ -80,24 +83,36 @@ def search_space(
         evaluator=evaluator, trials=trials, patience=patience, early_stopping=early_stopping, brackets=brackets,
         workers=workers, latency_from=latency_from,
         rungs=parse_rungs(rungs) if rungs is not None else None,
-        time_s=parse_duration_s(time) if time is not None else None,
+        **_limits(time, trial_time, trial_memory),
         objectives=objectives.split(",") if objectives is not None else None,
         start=start.split(",") if start is not None else None)})
     use_huge_pages()
     _search(config, directory.path, trust or tuple(given(evaluator=evaluator, strategy=strategy, target=target)))
 
 
+def _limits(time: str | None, trial_time: str | None, trial_memory: str | None) -> dict[str, float | None]:
+    """Returns the limits of a search and of its trials, by their fields."""
+    from nas.problem.quantities import parse_bytes, parse_duration_s
+
+    return {"time_s": parse_duration_s(time) if time is not None else None,
+            "trial_time_s": parse_duration_s(trial_time, "trial-time") if trial_time is not None else None,
+            "trial_memory_bytes": parse_bytes(trial_memory, "trial-memory") if trial_memory is not None else None}
+
+
 def _search(config: Any, path: Path, trust: Any) -> None:
     from nas.api import Run
     from nas.cli.terminal import Terminal, console_on_stdout, print_front
     from nas.engine.search import run_search
+    from nas.run.directory import RunDirectory
 
     console = console_on_stdout()
-    with Terminal(console, config.trials) as monitor:
-        monitor.say(f"run: {path}")
-        try:
+    try:
+        with Terminal(console, config.trials) as monitor:
+            monitor.say(f"run: {path}")
             run_search(config, path, monitor, trust=trust)
-        except KeyboardInterrupt:
-            monitor.say(f"interrupted; `nas search --run {path}` goes on")
-            raise
+    except KeyboardInterrupt:
+        if RunDirectory(path).exists:
+            print_front(Run.open(path), console)
+        console.print(f"interrupted; `nas search --run {path}` goes on", highlight=False, soft_wrap=True)
+        raise
     print_front(Run.open(path), console)

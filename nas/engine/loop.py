@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evaluators.evaluator import Evaluator, close
+from evaluators.machine.processes import end_groups
 from nas.engine.successive_halving import stopped
 from nas.engine.termination import Termination
 from nas.engine.trial import CandidateFailed, Evaluation, objective
@@ -21,6 +23,7 @@ from search_spaces.architecture import identify
 if TYPE_CHECKING:
     import optuna
 
+ENDS_WITHIN_S = 5.0  # a worker that is told to
 FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a candidate
 
 
@@ -72,21 +75,34 @@ class Loop:
         if len(evaluators) == 1:
             self._work(evaluators[0])
         else:
-            with ThreadPoolExecutor(len(evaluators)) as pool:
-                try:
-                    for worker in as_completed([pool.submit(self._work, evaluate) for evaluate in evaluators]):
-                        worker.result()
-                except BaseException as error:
-                    self._abandon(f"ended by {type(error).__name__}", evaluators)
-                    raise
+            pool = ThreadPoolExecutor(len(evaluators))
+            workers = [pool.submit(self._work, evaluate) for evaluate in evaluators]
+            try:
+                for worker in as_completed(workers):
+                    worker.result()
+            except BaseException as error:
+                self._abandon(f"ended by {type(error).__name__}", evaluators, workers)
+                raise
+            finally:
+                pool.shutdown(wait=False)
         return self.reason or ""
 
-    def _abandon(self, reason: str, evaluators: Sequence[Evaluator]) -> None:
-        """Ends the trainings of all workers, and the search."""
+    def _abandon(self, reason: str, evaluators: Sequence[Evaluator], workers: Sequence[Future[None]]) -> None:
+        """Ends the trainings and commands of all workers, and the search.
+
+        The trials of those that do not end soon, as they propose or wait for a turn, are lost.
+        """
+        self.reason = reason
         for evaluate in evaluators:
             close(evaluate)
+        end_groups()
+        threading.Thread(target=self._announce, daemon=True).start()  # which waits for a turn itself
+        wait(workers, ENDS_WITHIN_S)
+        with contextlib.suppress(Exception):  # else the next search finds them running
+            _fail_lost_trials(self.study)
+
+    def _announce(self) -> None:
         with self.evaluation.coordinator:
-            self.reason = reason
             self.evaluation.coordinator.announce()
 
     def _work(self, evaluate: Evaluator) -> None:

@@ -20,7 +20,7 @@ from nas.engine.successive_halving import Rungs, default_rung
 from nas.engine.termination import reference_point
 from nas.engine.trial import Evaluation
 from nas.engine.warm_start import starts
-from nas.engine.workers import TrainingProcess
+from nas.engine.workers import Limits, TrainingProcess
 from nas.measuring.filling import SHARES, filled_members, made_by_hand
 from nas.measuring.meters import Gauge, Gauges, file_gauges
 from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
@@ -153,12 +153,16 @@ def _begin(run: RunDirectory, config: SearchConfig, setting: Setting, gauges: Ga
 
 def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack: contextlib.ExitStack
                 ) -> list[Evaluator]:
-    """Returns the evaluator of each worker, which end with the stack: with several, in processes if they take long."""
-    if config.workers == 1 or not setting.side_by_side:
+    """Returns the evaluator of each worker, which end with the stack.
+
+    With several or with limits, those that take long are in processes.
+    """
+    if not setting.side_by_side or not (config.workers > 1 or config.limited):
         evaluator = setting.make(context)
         stack.callback(close, evaluator)
         return [evaluator] * config.workers
-    return [stack.enter_context(TrainingProcess(config.evaluator, context, worker, config.workers))
+    limits = Limits(config.trial_time_s, config.trial_memory_bytes)
+    return [stack.enter_context(TrainingProcess(config.evaluator, context, worker, config.workers, limits))
             for worker in range(config.workers)]
 
 

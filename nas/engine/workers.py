@@ -8,10 +8,11 @@ import contextlib
 import math
 import os
 import pickle
-import signal
 import socket
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
@@ -20,22 +21,55 @@ from evaluators.datasets import Dataset
 from evaluators.evaluator import Context, Evaluator, Fidelity, Score
 from evaluators.machine.locks import training_turn
 from evaluators.machine.ownership import SILENT
-from evaluators.machine.processes import KILLED, death
+from evaluators.machine.processes import KILLED, death, end_with_parent, leave_ending_to_parent
 from evaluators.machine.trouble import MachineTrouble, is_trouble
 from nas.engine.trial import CandidateFailed, in_words
+from nas.problem.quantities import format_bytes, format_duration
 from nas.run.config import evaluator_named
 from search_spaces.architecture import Architecture
+from search_spaces.errors import require
+
+STATUS = "/proc/{}/status"  # of a process, where Linux tells its peak memory
+LOOKS_EVERY_S = 0.1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a training.
+
+    Attributes:
+        time_s: that the training of a candidate may take in one go, however many rungs it passes.
+        memory_bytes: that its process may have taken at its peak.
+    """
+
+    time_s: float | None = None
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.memory_bytes is None or Path(STATUS.format("self")).exists(),
+                f"the memory of a training is limited where Linux tells it, but '{STATUS.format('self')}' is missing")
+
+    def excess(self, spent_s: float, process: int) -> str | None:
+        """Returns which limit a training exceeds in a process, and by what value; None while it keeps both."""
+        if self.time_s is not None and spent_s > self.time_s:
+            return (f"a training takes at most {format_duration(self.time_s)}, but this one was ended after "
+                    f"{format_duration(spent_s)}")
+        if self.memory_bytes is not None and (peak := _peak_bytes(process)) > self.memory_bytes:
+            return (f"a training process takes at most {format_bytes(self.memory_bytes)} of memory, but this one took "
+                    f"{format_bytes(peak)}")
+        return None
 
 
 class TrainingProcess:
     """An evaluator in a process of its own, which is started when it is needed. Use it in a `with` statement.
 
-    It survives a candidate that fails. One that kills it costs an error and a new process.
+    It survives a candidate that fails. One that kills it, or exceeds a limit, costs an error and a new process.
     """
 
-    def __init__(self, evaluator: str, context: Context, worker: int, workers: int) -> None:
-        """Takes an evaluator's name and context, and which of how many processes this is that share the machine."""
-        self._evaluator, self._context = evaluator, context
+    def __init__(self, evaluator: str, context: Context, worker: int, workers: int, limits: Limits = Limits()) -> None:
+        """Takes an evaluator's name and context, which of how many processes this is that share the machine, limits."""
+        self._evaluator, self._context, self._limits = evaluator, context, limits
+        self._spent: tuple[object, float] = None, 0.0  # on which training, and how long
         self._environment = _share(worker, workers)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -51,7 +85,7 @@ class TrainingProcess:
         """Returns the score of a candidate.
 
         Raises:
-            CandidateFailed: the evaluator raised an error, or ended its process.
+            CandidateFailed: the evaluator raised an error, ended its process, or exceeded a limit.
             MachineTrouble: the process does not start, was killed, or lacks what it needs of the machine.
             KeyboardInterrupt: the process was closed in the meantime.
         """
@@ -62,6 +96,8 @@ class TrainingProcess:
             failure = CandidateFailed
             assert self._connection is not None
             self._connection.send((architecture, fidelity))
+            if self._limits != Limits():
+                self._watch((architecture.text, fidelity.recipe))
             result, error, trouble = self._connection.recv()
         except (OSError, EOFError) as cause:
             how = self._end(cause)
@@ -71,6 +107,19 @@ class TrainingProcess:
         if error:
             raise (MachineTrouble if trouble else CandidateFailed)(error)
         return result
+
+    def _watch(self, training: object) -> None:
+        """Waits for an answer; ends the process and raises `CandidateFailed` where a training exceeds a limit."""
+        assert self._connection is not None and self._process is not None
+        began_s = time.monotonic() - (self._spent[1] if self._spent[0] == training else 0.0)
+        answered = False
+        while not answered:
+            answered = self._connection.poll(LOOKS_EVERY_S)
+            self._spent = training, time.monotonic() - began_s
+            if excess := self._limits.excess(self._spent[1], self._process.pid):
+                self._process.kill()
+                self._end(EOFError())
+                raise CandidateFailed(excess)
 
     def close(self) -> None:
         """Ends the process, whatever it does; an evaluation that waits for it is interrupted."""
@@ -105,6 +154,15 @@ class TrainingProcess:
         return how
 
 
+def _peak_bytes(process: int) -> int:
+    """Returns the memory that a process has had at its peak; 0 if it has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(STATUS.format(process)).read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return 0
+
+
 def _share(worker: int, workers: int) -> dict[str, str]:
     """Returns the environment of a process with its share of the cores, of the devices and of their memory.
 
@@ -131,7 +189,8 @@ def _devices() -> list[str]:
 
 def main(handle: int) -> None:
     """Answers each candidate with its score, until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted search ends this process
+    leave_ending_to_parent()
+    end_with_parent()
     connection = Connection(handle)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         name, context = connection.recv()

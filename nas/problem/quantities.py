@@ -191,13 +191,22 @@ def parse_quantity(name: str, text: str | float) -> float | int:
     return QUANTITIES[name].scale.parse(name, str(text))  # a file may have a bare number as a number
 
 
-def parse_duration_s(text: str) -> float:
+def parse_duration_s(text: str, name: str = "time") -> float:
     """Returns a duration in seconds; raises as `parse_quantity` does.
 
     >>> parse_duration_s("30m"), parse_duration_s("1.5h")
     (1800.0, 5400.0)
     """
-    return _DURATION.parse("time", text)
+    return _DURATION.parse(name, text)
+
+
+def parse_bytes(text: str, name: str) -> int:
+    """Returns a number of bytes; raises as `parse_quantity` does.
+
+    >>> parse_bytes("4GB", "memory")
+    4000000000
+    """
+    return int(_BYTES.parse(name, text))
 
 
 def parse_percentile(text: str) -> float | None:

@@ -27,11 +27,13 @@ from search_spaces.numbers import make_plain
 
 KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
                          int | None: "a whole number or None", int | float | None: "a number or None"}
-CHANGEABLE = ("trials", "time_s", "patience", "workers", "compile")  # what a search may be resumed with other values of
+CHANGEABLE = ("trials", "time_s", "patience", "workers", "trial_time_s", "trial_memory_bytes",
+              "compile")  # what a search may be resumed with other values of
 PLACES: dict[str, Collection[str]] = {"space": SPACES, "data": DATASETS}  # what may be a path, and the names it may be
 FITTED = "fitted"  # the space that is searched by default
 AUTO, BY_HAND, FILLED, NOTHING = "auto", "by-hand", "filled", "none"  # words for what to evaluate first
-MOST = {"trials": 10**6, "patience": 10**6, "brackets": 100, "workers": 1000, "resolution": MOST_PIXELS}
+MOST = {"trials": 10**6, "patience": 10**6, "brackets": 100, "workers": 1000, "resolution": MOST_PIXELS,
+        "trial_memory_bytes": 2**60}
 TRIALS = 20  # where nothing else ends a search
 PREDICTOR, TIMING = "predictor", "timing"  # where latencies are from, besides files of predictors
 PER_TARGET = ("latency_percentile", *(quantity.field for quantity in QUANTITIES.values() if quantity.of_target))
@@ -84,6 +86,8 @@ class SearchConfig:
         seed: of the data split, the strategy and the training.
         workers: candidates that are trained at a time, each in a process with its share of the cores. With more than
             one, what a search proposes depends on which training ends first.
+        trial_time_s: seconds that the training of a candidate may take in one trial; it fails after them.
+        trial_memory_bytes: of the process that trains it, at its peak, with all that it has loaded.
     """
 
     space: str = FITTED
@@ -116,6 +120,8 @@ class SearchConfig:
     compile: str = Recipe.compile
     seed: int = Recipe.seed
     workers: int = 1
+    trial_time_s: int | float | None = None
+    trial_memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -129,8 +135,8 @@ class SearchConfig:
         self.recipe.require_training()
         self._check_early_stopping()
         self._check_numbers()
-        require(self.workers == 1 or not of_script(self.evaluator), "workers find an evaluator in its "
-                f"module, but got '{self.evaluator}' of a script or notebook: put it into a module")
+        require(not (self.workers > 1 or self.limited) or not of_script(self.evaluator), "other processes find an "
+                f"evaluator in its module, but got '{self.evaluator}' of a script or notebook: put it into a module")
         self._check_budgets()
         if self.trials is None and self.time_s is None and self.patience is None:
             object.__setattr__(self, "trials", TRIALS)
@@ -226,8 +232,11 @@ class SearchConfig:
             value = getattr(self, name)
             require(value is None or value >= 1, f"`{name}` must be at least 1, but got {value}")
             require(value is None or value <= most, f"`{name}` must be at most {most}, but got {value}")
-        require(self.time_s is None or 0 < self.time_s < math.inf,
-                f"`time_s` must be positive and finite, but got {self.time_s}")
+        for name in ("time_s", "trial_time_s"):
+            value = getattr(self, name)
+            require(value is None or 0 < value < math.inf, f"`{name}` must be positive and finite, but got {value}")
+        require(not self.limited or not is_table(self.data),
+                f"a limit of a trial is for trainings, but the data are '{self.data}'")
 
     def _check_budgets(self) -> None:
         for percentile, latency_ms in zip(self.percentiles, self.latencies_ms, strict=True):
@@ -240,6 +249,11 @@ class SearchConfig:
                 "`latency_from` is for budgets of time, but got none of them")
         require(TIMING not in self.latency_from or len(self.latency_from) == 1,
                 f"`latency_from` is {TIMING} or something else, but got {', '.join(self.latency_from)}")
+
+    @property
+    def limited(self) -> bool:
+        """Whether trainings have limits, for which they need a process of their own."""
+        return self.trial_time_s is not None or self.trial_memory_bytes is not None
 
     @property
     def recipe(self) -> Recipe:

@@ -9,8 +9,9 @@ from safetensors.numpy import load, save
 
 from evaluators.evaluator import Fidelity
 from evaluators.machine import locks
+from evaluators.networks.weights import initial_weights
 from evaluators.recipe import Recipe
-from evaluators.training.train import evaluate
+from evaluators.training.train import Diverged, Images, evaluate, train
 from nas.testing import ARCHITECTURES, two_classes
 from search_spaces import Architecture, InvalidInput
 
@@ -95,3 +96,16 @@ def test_a_training_of_known_pieces_leaves_nothing_to_jax_to_trace_or_compile():
     jax.clear_caches()
     with jax.no_tracing(True):
         assert evaluate(architecture, data, WHOLE).accuracy == before.accuracy
+
+
+def test_a_training_that_diverges_ends_within_its_epoch(monkeypatch):
+    architecture, data = ARCHITECTURES[0], two_classes()
+    monkeypatch.setattr(locks, "TRAINING_S", 0)
+    renewals = []
+    monkeypatch.setattr(locks.Turn, "renew", renewals.append)
+    not_a_number = {name: np.full_like(array, np.nan)
+                    for name, array in initial_weights(architecture.program, 0)[0].items()}
+    training = Images.put(data.train.images, data.train.labels, data)
+    with pytest.raises(Diverged, match="the loss became infinite or not a number in epoch 1"):
+        train(architecture, training, None, WHOLE, initial=not_a_number)
+    assert not renewals  # which come after each of its many steps

@@ -1,21 +1,28 @@
 """Searches with several workers, whose candidates are trained side by side in processes of their own."""
 
+import dataclasses
 import json
 import os
+import re
+import subprocess
 import sys
+import time
 
 import pytest
 
 from evaluators.benchmarks.tables import load_table
+from evaluators.evaluator import Context, Fidelity
 from evaluators.machine.trouble import MachineTrouble
+from evaluators.recipe import Recipe
 from nas.engine.search import run_search
-from nas.engine.workers import TrainingProcess, _share
+from nas.engine.trial import CandidateFailed
+from nas.engine.workers import Limits, TrainingProcess, _share
 from nas.problem.candidate import distinct
 from nas.run.config import SearchConfig
 from nas.run.monitor import Silent
 from nas.trials.record import LOST
 from nas.trials.tally import tally
-from search_spaces.architecture import identify
+from search_spaces.architecture import Architecture, identify
 from search_spaces.errors import InvalidInput
 
 EVALUATOR = '''
@@ -67,6 +74,13 @@ def evaluate(architecture, data, fidelity):
         raise ValueError("the loss is\\n  not finite")
     if once("exit"):
         raise SystemExit(3)
+    if once("hang"):
+        time.sleep(600)
+    if once("grow"):
+        assert len(b"x" * 2**29) == 2**29
+    if once("signals"):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), number)
     if once("interrupt"):
         os.kill(os.getppid(), signal.SIGINT)
         time.sleep(60)
@@ -156,6 +170,61 @@ def test_a_candidate_that_fails_or_ends_its_process_costs_nothing_else(search, h
     pids = [event["pid"] for event in events(here)]
     at = next(index for index, event in enumerate(events(here)) if "asked" in event)
     assert what == "fail" or pids[at] not in pids[at + 1:]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("what", "limit", "reason"), [
+    ("hang", {"trial_time_s": 1.5}, r"a training takes at most 1.5 s, but this one was ended after \d"),
+    ("grow", {"trial_memory_bytes": 2**29}, r"a training process takes at most 537 MB of memory, but this one to")])
+def test_a_training_that_exceeds_its_limit_is_ended_and_fails_with_that_reason(
+        search, here, what, limit, reason, workers):
+    (here / what).touch()
+    candidates = search(trials=4, workers=workers, **limit).candidates()
+    asked = next(event for event in events(here) if "asked" in event)
+    assert gone(asked["pid"]) and asked["pid"] != os.getpid()
+    failed = [candidate.reason for candidate in candidates if candidate.state == "failed"]
+    assert any(re.match(reason, words) for words in failed)
+    assert len([candidate for candidate in distinct(candidates) if candidate.trained]) == 4
+
+
+def test_the_time_of_a_training_is_that_of_all_its_rungs(here):
+    (here / "rungs.py").write_text("import time\n\ndef evaluate(*arguments):\n    time.sleep(0.6)\n    return 0.5\n")
+    architecture, fidelity = Architecture.parse("in_r12_c1+head_c8_relu_n2"), Fidelity(Recipe(), 1)
+    context = Context(None, None, here, Recipe())
+    with (TrainingProcess("rungs:evaluate", context, 0, 1, Limits(time_s=1.0)) as process,
+          pytest.raises(CandidateFailed, match=r"a training takes at most 1 s, but")):
+        for epochs in (1, 2):
+            process(architecture, None, dataclasses.replace(fidelity, epochs=epochs))
+
+
+def test_what_ends_a_whole_group_of_processes_fails_no_candidate(search, here):
+    (here / "signals").touch()
+    assert {candidate.state for candidate in search(trials=3).candidates()} == {"complete"}
+
+
+def test_a_training_does_not_outlive_the_search_that_was_killed(here, inputs):
+    (here / "hang").touch()
+    search = subprocess.Popen([sys.executable, "-m", "nas.cli", "search", "--space", inputs / "space.toml", "--data",
+                               inputs / "data.npz", "--evaluator", "watched:evaluate", "--objectives", "accuracy,macs",
+                               "--workers", "2", "--run", "run"], stdout=subprocess.DEVNULL)
+    wait_until(lambda: (here / "events.jsonl").exists() and any("asked" in event for event in events(here)))
+    search.kill()
+    search.wait()
+    wait_until(lambda: all(gone(event["pid"]) for event in events(here)))
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("changes", [{"trial_time_s": 0}, {"trial_memory_bytes": 0}, {"trial_time_s": float("inf")},
+                                     {"trial_time_s": 9, "data": "table:learning-curves"}])
+def test_limits_that_cannot_be_kept_are_refused(changes, make_config):
+    with pytest.raises(InvalidInput, match=r"`trial_|a limit of a trial is for trainings, but the data are 'table:"):
+        make_config(**changes)
 
 
 @pytest.mark.parametrize(("what", "reason"), [
