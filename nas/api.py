@@ -5,8 +5,9 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evaluators.machine.files import at_home
 from evaluators.recipe import FINAL_EPOCHS
@@ -14,10 +15,15 @@ from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported
 from nas.export.finals import FINALISTS
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate, distinct, front, winner
+from nas.problem.representation import Front
 from nas.run.config import SearchConfig, of_script
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
 from nas.run.trust import given_in_python
+from search_spaces.errors import require
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,24 @@ class Run:
         """Returns every trial, in the order of their numbers."""
         return self.directory.candidates()
 
-    def pareto(self) -> list[Candidate]:
+    def _repr_html_(self) -> str:
+        from nas.report.notebook import run_html
+
+        return run_html(self.directory)
+
+    def pareto(self) -> Front:
         """Returns the front: the feasible, fully trained candidates that no other one dominates, fastest first."""
-        return distinct(front(self.candidates(), self.config.objectives))
+        return Front(distinct(front(self.candidates(), self.config.objectives)))
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Returns a row for each trial with the columns of `nas pareto --csv`; raises `InvalidInput` without pandas."""
+        from nas.report.records import COLUMNS, rows
+
+        require(find_spec("pandas") is not None,
+                "a data frame needs pandas (pip install 'paretonas[pandas]'), but 'pandas' is not installed")
+        import pandas
+
+        return pandas.DataFrame(rows(self.candidates(), self.config.objectives), columns=list(COLUMNS))
 
     def best(self, budgets: Budgets | None = None) -> Candidate | None:
         """Returns the feasible candidate of highest accuracy, under the run's or other budgets; None without any."""

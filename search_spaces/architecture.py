@@ -9,6 +9,7 @@ from typing import Any
 from search_spaces.blocks import BLOCKS, KIND_OF, Block, Input
 from search_spaces.errors import InvalidInput, require
 from search_spaces.layers import Shape
+from search_spaces.markup import html_table
 from search_spaces.notation import build, parse, write
 from search_spaces.program import Program, chain, trace
 
@@ -48,6 +49,13 @@ class Architecture:
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        return html_table(f"{self.params:,} parameters, {self.macs:,} multiply-adds, {self.id}",
+                          ("", "block", "output", "parameters", "multiply-adds"),
+                          ((index, write_block(block), "x".join(map(str, program.output_shape)), f"{program.params:,}",
+                            f"{program.macs:,}") for index, (block, program) in enumerate(
+                                zip(self.blocks, self.block_programs, strict=True))))
 
     @cached_property
     def id(self) -> str:

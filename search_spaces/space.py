@@ -18,7 +18,9 @@ import numpy as np
 from search_spaces.architecture import SEPARATOR, Architecture, split
 from search_spaces.blocks import BLOCKS, Block, Input, round_channels
 from search_spaces.errors import InvalidInput, require
+from search_spaces.markup import html_table
 from search_spaces.notation import build, number, parse, word, write
+from search_spaces.numbers import rounded
 from search_spaces.search_space import Assignment, Trial, Value
 from search_spaces.stage import PER_STAGE, Alternative, Stage, classifies, in_field_order, require_possible
 
@@ -76,6 +78,10 @@ class Space:
             write("in", Input, dict(self.input)),
             *(stage.text for stage in self.stages),
         ])
+
+    def _repr_html_(self) -> str:
+        return html_table(f"{rounded(self.size, 3)} architectures, {len(self.parameters)} choices", ["stage"],
+                          ([token] for token in self.text.split(SEPARATOR)))
 
     def __str__(self) -> str:
         return self.text

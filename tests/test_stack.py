@@ -17,10 +17,10 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 STACK = ("search_spaces", "evaluators", "nas", "experiments")
 # Files of search_spaces from the bottom up; what is not listed are ready spaces and networks, above all of these.
-ORDER = ("search_spaces.errors", "search_spaces.documents", "search_spaces.numbers", "search_spaces.layers",
-         "search_spaces.program", "search_spaces.notation", "search_spaces.blocks.conventions", "search_spaces.blocks.",
-         "search_spaces.blocks", "search_spaces.architecture", "search_spaces.search_space", "search_spaces.stage",
-         "search_spaces.space")
+ORDER = ("search_spaces.errors", "search_spaces.markup", "search_spaces.documents", "search_spaces.numbers",
+         "search_spaces.layers", "search_spaces.program", "search_spaces.notation", "search_spaces.blocks.conventions",
+         "search_spaces.blocks.", "search_spaces.blocks", "search_spaces.architecture", "search_spaces.search_space",
+         "search_spaces.stage", "search_spaces.space")
 # Rooms of the other packages from the bottom up: folders, and files that stand beside them. Above all of them are the
 # names that the package itself gives.
 ROOMS = {

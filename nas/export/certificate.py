@@ -28,12 +28,13 @@ from evaluators.timing.meter import measure_once
 from nas.measuring.remeasuring import DECIDING
 from nas.problem.budgets import Budgets, Limit
 from nas.problem.costs import Costs
-from nas.problem.quantities import QUANTITIES
+from nas.problem.quantities import QUANTITIES, format_bytes
 from nas.run.environment import environment
 from nas.run.trust import Code, commands_of, identity_of
 from search_spaces.architecture import Architecture
 from search_spaces.documents import MOST_JSON_BYTES, read_text, refused
 from search_spaces.errors import require
+from search_spaces.markup import html_table
 
 CERTIFICATE = "certificate.json"
 VERDICTS = UNLIMITED, MET, PREDICTED, UNTIMED, MISSED, LOSES, DIFFERS = (
@@ -173,6 +174,13 @@ class Exported:
 
     directory: Path
     certificate: Certificate
+
+    def _repr_html_(self) -> str:
+        rows = ((entry["file"], entry.get("target", ""), format_bytes(entry["size_bytes"]),
+                 f"{entry['test_accuracy']:.2%}" if "test_accuracy" in entry else "", entry.get("verdict", ""))
+                for entry in self.certificate["files"])
+        return html_table(f"{self.directory}: {self.certificate['verdict']}",
+                          ("file", "target", "size", "accuracy on test images", "verdict"), rows)
 
     @property
     def met(self) -> bool:

@@ -109,6 +109,11 @@ class Candidate:
             return Outcome.TRAINED
         return Outcome.STOPPED if self.epochs else Outcome.REJECTED
 
+    def _repr_html_(self) -> str:
+        from nas.problem.representation import candidate_html
+
+        return candidate_html(self)
+
     @property
     def accuracy_ci(self) -> Interval | None:
         """The 95 % interval of the accuracy."""

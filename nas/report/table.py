@@ -21,10 +21,10 @@ def front_report(candidates: Sequence[Candidate], budgets: Budgets,
                  objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> Group:
     """Returns a heading, the table of the front and, below it, the architectures."""
     members = distinct(front(candidates, objectives))
-    heading = Text(_heading(candidates, members), style="bold")
+    title = Text(heading(candidates, members), style="bold")
     if not members:
-        return Group(heading)
-    return Group(heading, front_table(candidates, budgets, objectives), "", architecture_table(members))
+        return Group(title)
+    return Group(title, front_table(candidates, budgets, objectives), "", architecture_table(members))
 
 
 def front_table(candidates: Sequence[Candidate], budgets: Budgets,
@@ -104,7 +104,8 @@ def _shared(tokens: Sequence[Sequence[str]]) -> int:
     return count
 
 
-def _heading(candidates: Sequence[Candidate], members: Sequence[Candidate]) -> str:
+def heading(candidates: Sequence[Candidate], members: Sequence[Candidate]) -> str:
+    """Returns how many candidates there are, and how many of them are on the front."""
     candidates = distinct(candidates)
     eligible = sum(candidate.eligible for candidate in candidates)
     if not eligible:

@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import subprocess
 import sys
 import warnings
@@ -10,6 +11,7 @@ import nas
 from nas.api import Run, new_run_directory
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import distinct, front, winner
+from nas.report.records import COLUMNS, rows, to_csv
 from search_spaces import InvalidInput
 
 
@@ -85,3 +87,17 @@ def test_the_front_is_drawn_into_a_file(run, tmp_path):
     run.plot(tmp_path / "front.png")
     with Image.open(tmp_path / "front.png") as image:
         assert image.format == "PNG"
+
+
+def test_a_data_frame_has_the_rows_of_the_csv_file(run):
+    pandas = pytest.importorskip("pandas")
+    frame, read = run.to_dataframe(), pandas.read_csv(io.StringIO(to_csv(rows(run.candidates()), COLUMNS)))
+    assert list(frame.columns) == list(COLUMNS) == list(read.columns)
+    for name in ("trial", "architecture", "accuracy", "macs", "on_front"):
+        assert frame[name].tolist() == read[name].tolist()
+
+
+def test_a_data_frame_names_the_extra_that_it_needs(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)  # as where it is not installed
+    with pytest.raises(InvalidInput, match=r"pandas \(pip install 'paretonas\[pandas\]'\), but 'pandas' is not"):
+        run.to_dataframe()

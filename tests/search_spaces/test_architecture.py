@@ -249,3 +249,12 @@ def test_the_published_figures_are_those_of_the_torchvision_table(name, tokens, 
 def test_mobilenet_v2_takes_300_million_multiply_adds():
     # Sandler et al. 2018, table 4: 300 M
     assert Architecture.parse("+".join(MOBILENET_V2)).macs == 300_774_272
+
+
+def test_a_notebook_shows_the_costs_of_each_block():
+    architecture = Architecture.parse(TEXT)
+    shown = architecture._repr_html_()
+    assert f"{architecture.params:,} parameters, {architecture.macs:,} multiply-adds" in shown
+    for block, program in zip(TEXT.split("+")[1:], architecture.block_programs, strict=True):
+        height, width, channels = program.output_shape
+        assert f"<td>{block}</td><td>{height}x{width}x{channels}</td><td>{program.params:,}</td>" in shown

@@ -281,3 +281,10 @@ def test_a_damaged_text_parses_or_is_refused_in_one_line(data):
     else:
         assert Space.parse(space.text) == space
         assert space.size >= 1
+
+
+def test_a_notebook_shows_the_size_and_each_stage():
+    space = Space.parse(MIXED)
+    shown = space._repr_html_()
+    assert f"{len(space.parameters)} choices" in shown
+    assert [token for token in space.text.split("+") if f"<tr><td>{token}</td></tr>" not in shown] == []

@@ -52,6 +52,12 @@ def front_section(found: Findings) -> Markup:
         class_="beside")
 
 
+def front_picture(found: Findings) -> Markup | None:
+    """Returns the picture against the objective alone, None where no cost is known."""
+    costs = sorted(costs_of(found), key=lambda cost: not cost.objective)
+    return _picture(found, costs[:1]) if costs else None
+
+
 def label_of(found: Findings, candidate: Candidate) -> str:
     """Returns a line about a candidate: its trial, roles, accuracy and latency."""
     accuracy = accuracy_text(candidate.accuracy, candidate.accuracy_ci)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-VOID = frozenset({"br", "input", "meta"})
+VOID = frozenset({"br", "img", "input", "meta"})
 DRAWN = frozenset({"circle", "line", "path", "rect", "use"})  # of SVG, without content
 # control characters, surrogates and code points that are no characters, which HTML forbids, and signs that turn the
 # direction of what follows them

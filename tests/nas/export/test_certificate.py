@@ -349,3 +349,12 @@ def test_commands_of_an_export_of_another_are_run_with_trust_only(tmp_path, monk
     for trust in (True, False):  # it is remembered, though the certificate has changed
         certify(directory, times=1, trust=trust)
     assert len(read_export(directory).certificate["timings"]) == 3
+
+
+def test_a_notebook_shows_the_verdict_and_the_files(tmp_path, measured):
+    exported = read_export(make_export(tmp_path / "<i>export", Budgets(latency_ms=2.0)))
+    shown = exported._repr_html_()
+    assert "&lt;i&gt;export: met" in shown
+    assert "<i>" not in shown
+    for entry in exported.certificate["files"]:
+        assert f"<td>{entry['file']}</td>" in shown
