@@ -120,15 +120,7 @@ def whole_directory(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{BEING_WRITTEN}"
     for left in sorted(path.parent.glob(f"{glob.escape(prefix)}*")):
-        with contextlib.suppress(FileNotFoundError):
-            status = left.lstat()
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-                continue  # somebody else's, to be taken for ours or to be in the way
-            with _locked(left) as free:
-                if free and left.suffix == BEFORE and not path.exists():
-                    left.replace(path)  # its process was killed between the two moves below
-                elif free:
-                    shutil.rmtree(left, ignore_errors=True)
+        put_right(left, path)
     new = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
     before = new.with_name(f"{new.name}{BEFORE}")
     try:
@@ -146,6 +138,27 @@ def whole_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def put_right(left: Path, path: Path, dry: bool = False) -> str:
+    """Removes a directory that a killed process has left, or puts it back as `path` if that was there before.
+
+    Returns the deed in words, empty where there is nothing to do; with `dry` it is not done.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        status = left.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            return ""  # somebody else's, to be taken for ours or to be in the way
+        with _locked(left) as free:
+            if free and left.suffix == BEFORE and not path.exists():
+                if not dry:
+                    left.replace(path)  # its process was killed between the two moves of `whole_directory`
+                return f"put back as '{path.name}'"
+            if free:
+                if not dry:
+                    shutil.rmtree(left, ignore_errors=True)
+                return "removed"
+    return ""
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def sealed(content: bytes) -> bytes:
 
 
 def require_whole(content: bytes) -> None:
-    """Raises `InvalidInput` for what is no safetensors file, or not as `sealed` made it.
+    """Raises `InvalidInput` for a file that is no safetensors file, or not as `sealed` made it.
 
     Files of earlier versions bear no hash.
     """
@@ -76,6 +76,13 @@ def require_whole(content: bytes) -> None:
         stated = header.get(_TEXTS, {}).pop(_HASH, None)
         found = _hash(header, arrays)
         require(stated in (None, found), f"its sha256 is {found}, and should be {stated}")
+
+
+def network_in(content: bytes) -> Architecture | None:
+    """Returns the architecture that a safetensors file is of, None where it tells of none; raises `InvalidInput`."""
+    with refused("a kept network names its architecture, but this one does not", SafetensorError):
+        text = _parts(content)[0].get(_TEXTS, {}).get("architecture")
+        return Architecture.parse(text) if text else None
 
 
 def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:

@@ -10,7 +10,7 @@ import csv
 import errno
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -76,6 +76,31 @@ class Timings:
             os.close(handle)
 
 
+def intact_lines(content: bytes) -> tuple[bytes, list[int]]:
+    """Returns the lines of a file of ours that can be read, and the numbers of the others, counted from 1.
+
+    The last line is none of them without its end. A header is written where it cannot be read.
+    """
+    header, *lines = content.splitlines(keepends=True) or [b""]
+    broken, ours = [], (*COLUMNS, TARGET, REFERENCE)
+    if not set(COLUMNS) <= set(header.decode(errors="replace").rstrip("\n").split(",")) <= set(ours):
+        header, broken = ",".join(ours).encode() + b"\n", [1]
+    intact = [header]
+    for number, line in enumerate(lines, 2):
+        if line.endswith(b"\n") and _is_intact(header, line):
+            intact.append(line)
+        else:
+            broken.append(number)
+    return b"".join(intact), broken
+
+
+def _is_intact(header: bytes, line: bytes) -> bool:
+    try:
+        return len(list(_rows_of(parse_table((header + line).decode(), COLUMNS), Path()))) == 1
+    except (InvalidInput, ValueError, LookupError, csv.Error):
+        return False
+
+
 def _append(handle: int, content: bytes) -> None:
     """Writes at the end of a file, at once, so that lines of processes do not mix; what has no room leaves no part."""
     before = os.fstat(handle).st_size
@@ -89,6 +114,10 @@ def _parsed(path: Path) -> Iterator[tuple[str, Row]]:
     with refused(f"a table of timed networks must be a CSV file with the columns {' and '.join(COLUMNS)}, but got "
                  f"'{path}'", csv.Error):
         lines = list(parse_table(read_text(path, MOST_CSV_BYTES), COLUMNS))
+    yield from _rows_of(lines, path)
+
+
+def _rows_of(lines: Iterable[tuple[int, Mapping[str, str]]], path: Path) -> Iterator[tuple[str, Row]]:
     for number, line in lines:
         where, reference = f"(line {number} of '{path}')", line.get(REFERENCE)
         try:

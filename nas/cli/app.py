@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import compare, export, inspect, latency, report, search, zoo
+from nas.cli import compare, doctor, export, inspect, latency, report, search, zoo
 from nas.cli.ending import Ending
 from nas.cli.help import Contents, add_command
 
@@ -23,6 +23,7 @@ COMMANDS: dict[str, dict[str, tuple[Callable[..., None], str]]] = {
     "Results": {
         "pareto": (inspect.show_front, "nas pareto runs/a --png front.png"),
         "show": (inspect.show_layers, "nas show mobilenet_v3_small"),
+        "doctor": (doctor.examine_run, "nas doctor runs/a --repair"),
         "report": (report.write_report, "nas report runs/a --out report.html"),
         "compare": (compare.compare_runs, "nas compare runs/a runs/b --out compared.html"),
     },

@@ -28,7 +28,7 @@ class Ending:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Minds the signals during the block, but for those that this process was told to ignore, as by `nohup`."""
+        """Minds the signals during the block, but for ignored ones, as under `nohup`."""
         before = {number: signal.getsignal(number) for number in ENDING}
         minded = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
         for number in minded:

@@ -34,7 +34,7 @@ class Store(Protocol):
         ...
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Keeps a content under a name, whole or not at all, in place of what was there."""
+        """Keeps a content under a name, whole or not at all, in place of the one before."""
         ...
 
     def remove(self, artifact_id: str) -> None:

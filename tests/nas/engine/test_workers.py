@@ -172,10 +172,9 @@ def test_a_candidate_that_fails_or_ends_its_process_costs_nothing_else(search, h
     assert what == "fail" or pids[at] not in pids[at + 1:]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize(("what", "limit", "reason"), [
-    ("hang", {"trial_time_s": 1.5}, r"a training takes at most 1.5 s, but this one was ended after \d"),
-    ("grow", {"trial_memory_bytes": 2**29}, r"a training process takes at most 537 MB of memory, but this one to")])
+@pytest.mark.parametrize(("what", "workers", "limit", "reason"), [
+    ("hang", 1, {"trial_time_s": 1.5}, r"a training takes at most 1.5 s, but this one was ended after \d"),
+    ("grow", 2, {"trial_memory_bytes": 2**29}, r"a training process takes at most 537 MB of memory, but this one to")])
 def test_a_training_that_exceeds_its_limit_is_ended_and_fails_with_that_reason(
         search, here, what, limit, reason, workers):
     (here / what).touch()
