@@ -1,6 +1,5 @@
 """The command that writes a report."""
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from nas.cli.options import RunArgument
 
 if TYPE_CHECKING:
     from nas.report.html.findings import Findings
+    from nas.run.directory import RunDirectory
 
 
 def write_report(
@@ -21,6 +21,8 @@ def write_report(
                                               "is drawn takes on the first target")] = False,
     live: Annotated[bool, typer.Option("--live", help="serve it to browsers of this machine instead, following the "
                                        "search until Ctrl-C")] = False,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="serve optuna-dashboard for its trials instead (extra "
+                                            "`dashboard`)")] = False,
     port: Annotated[int | None, typer.Option(show_default=False, help="where to serve it  [any that is free]")] = None,
 ) -> None:
     """Write a report of a run, finished or not. It is one HTML file that needs no network."""
@@ -32,10 +34,10 @@ def write_report(
     from search_spaces.errors import require
 
     directory = RunDirectory.existing(run)
-    require(live or port is None, f"a port is of a report that is served (`--live`), but got {port} for a file")
-    require(not (live and out), f"a report is served or written, but got `--live` and '{out}'")
-    if live:
-        _serve(directory.path, port)
+    require(live + dashboard + (out is not None) <= 1, "one of `--out`, `--live` and `--dashboard` is taken at a time")
+    require(live or dashboard or port is None, f"a port is of what is served, but got {port} for a file")
+    if live or dashboard:
+        _serve(directory, dashboard, port)
         return
     place, found = out or directory.place("report.html"), findings_of(directory)
     if time_blocks:
@@ -47,13 +49,16 @@ def write_report(
         typer.echo(f"{place}: {format_bytes(len(content))}")
 
 
-def _serve(run: Path, port: int | None) -> None:
+def _serve(run: "RunDirectory", dashboard: bool, port: int | None) -> None:
+    from nas.report.dashboard import SHOWN, dashboard_server
     from nas.report.html.live import live_server
 
     os.nice(10)  # a search is to have its machine
-    server, address = live_server(run, port)
-    with server, contextlib.suppress(KeyboardInterrupt):
+    server, address = dashboard_server(run, port) if dashboard else live_server(run.path, port)
+    with server:
         typer.echo(f"{address}\nserved on this machine only, to who has this address; Ctrl-C ends it")
+        if dashboard:
+            typer.echo(SHOWN)
         server.serve_forever()
 
 

@@ -269,11 +269,14 @@ class RunDirectory:
         Raises:
             InvalidInput: their storage is gone, damaged, or none that a search has made.
         """
-        study = self._known()
-        if study is None:
-            return []
+        trials = self.trials()
         with told_of(self._study_file.path, DAMAGE):
-            return list(map(self._candidate_of, self._trials(study)))
+            return list(map(self._candidate_of, trials))
+
+    def trials(self) -> "Sequence[optuna.trial.FrozenTrial]":
+        """Returns the trials in the order of their numbers, as Optuna has them; raises as `told` does."""
+        study = self._known()
+        return self._trials(study) if study is not None else []
 
     def _trials(self, study: "optuna.Study | StoredStudy") -> "Sequence[optuna.trial.FrozenTrial]":
         with told_of(self._study_file.path, DAMAGE):

@@ -1,29 +1,23 @@
 """The report of a run served to browsers of this machine, anew when there is more to tell."""
 
 import hashlib
-import hmac
-import secrets
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from wsgiref.simple_server import WSGIServer
 
 from evaluators.machine.locks import training_turn
 from nas.export.certificate import CERTIFICATE
 from nas.report.html.findings import findings_of
 from nas.report.html.page import report
+from nas.report.loopback import Environ, Start, answered, loopback_server
 from nas.run.directory import RunDirectory
-from search_spaces.errors import InvalidInput, require
+from search_spaces.errors import InvalidInput
 
-LOOPBACK = "127.0.0.1"
-NAMES = (LOOPBACK, "localhost")  # by which this machine is asked, at whatever port a tunnel has led here from
 REST = 10  # times as long as it took to write a page it is not written anew
-PATIENCE_S = 30  # for the next line of a request
-HEADERS = {  # nothing is kept by a browser, embedded by another page, or told to one
-    "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin", "Content-Security-Policy": "frame-ancestors 'none'"}
 
 
 @dataclass
@@ -59,55 +53,25 @@ class LivePage:
         return hashlib.sha256(repr(states).encode()).hexdigest()[:16]
 
 
-def live_server(run: Path, port: int | None = None) -> tuple[ThreadingHTTPServer, str]:
-    """Returns a server of the report of a run, and the address at which it answers: on this machine, to who has that.
-
-    Args:
-        run: the run directory, which is not written to.
-        port: where to listen; by default where there is room.
+def live_server(run: Path, port: int | None = None) -> tuple[WSGIServer, str]:
+    """Returns a server of the report of a run, which is not written to, and the address at which it answers.
 
     Raises:
-        InvalidInput: a port that there is none of.
-        OSError: the port is taken.
+        InvalidInput: as `loopback_server` and `findings_of` do.
+        OSError: likewise.
     """
-    require(port is None or 0 < port < 1 << 16, f"`port` lies in 1 to 65535, but got {port}")
-    page, path = LivePage(run), f"/{secrets.token_urlsafe(24)}/"
+    page = LivePage(run)
     page.read()  # raises before anything is told
 
-    class Handler(BaseHTTPRequestHandler):
-        timeout = PATIENCE_S
+    def answer(environ: Environ, start: Start) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] != "GET" or environ["PATH_INFO"] != "/":
+            return answered(start, HTTPStatus.NOT_FOUND, "there is nothing here")
+        try:
+            version, content = page.read()
+        except (InvalidInput, OSError) as error:
+            return answered(start, HTTPStatus.SERVICE_UNAVAILABLE, f"The run cannot be read: {error}")
+        if environ.get("HTTP_IF_NONE_MATCH") == version:
+            return answered(start, HTTPStatus.NOT_MODIFIED)
+        return answered(start, HTTPStatus.OK, content, kind="text/html")
 
-        def do_GET(self) -> None:
-            """Answers with the page to those who know its path, and with nothing of it to others."""
-            self.server_version, self.sys_version = "paretonas", ""
-            if self.headers.get("Host", "").partition(":")[0] not in NAMES:  # a name of another's that leads here
-                self._answer(HTTPStatus.MISDIRECTED_REQUEST, b"this server is asked by the address that it has told")
-                return
-            if not hmac.compare_digest(self.path.encode(), path.encode()):
-                self._answer(HTTPStatus.NOT_FOUND, b"there is nothing here")
-                return
-            try:
-                version, content = page.read()
-            except (InvalidInput, OSError) as error:
-                self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f"The run cannot be read: {error}".encode())
-                return
-            if self.headers.get("If-None-Match") == version:
-                self._answer(HTTPStatus.NOT_MODIFIED)
-            else:
-                self._answer(HTTPStatus.OK, content, "text/html")
-
-        def _answer(self, status: HTTPStatus, content: bytes = b"", kind: str = "text/plain") -> None:
-            self.send_response(status)
-            for name, value in HEADERS.items():
-                self.send_header(name, value)
-            if status != HTTPStatus.NOT_MODIFIED:
-                self.send_header("Content-Type", f"{kind}; charset=utf-8")
-                self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Keeps requests to itself: they have the path."""
-
-    server = ThreadingHTTPServer((LOOPBACK, port or 0), Handler)
-    return server, f"http://{LOOPBACK}:{server.server_port}{path}"
+    return loopback_server(answer, port)

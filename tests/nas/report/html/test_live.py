@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from evaluators.registry import EVALUATORS
+from nas.cli.report import write_report
 from nas.engine.search import run_search
 from nas.report.html import live
 from nas.report.html.live import live_server
@@ -92,9 +93,9 @@ def version_of(content):
 def test_the_page_follows_a_search(searching, serve, monkeypatch):
     path, go_on = searching
     address = serve(path)
+    until(lambda: ask(address, If_None_Match=version_of(ask(address)[1])) == (304, ""))  # the next training waits
     status, before = ask(address)
-    assert (status, before.count("fully trained") > 0) == (200, True)
-    assert ask(address, If_None_Match=version_of(before)) == (304, "")
+    assert status == 200
     go_on(2)
     status, after = ask(address, If_None_Match=version_of(before))
     assert status == 200
@@ -124,7 +125,8 @@ def test_only_who_has_the_address_gets_anything(table_run, serve):
         assert (status, "trial" in content) == (421, False)
     assert ask(address, Host="localhost:8000")[0] == 200  # as through a tunnel
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
-        assert ask(address, method=method)[0] == 501
+        assert ask(address, method=method)[0] == 404
+    assert ask(address, token + "more")[0] == 404
 
 
 def test_each_server_has_an_address_of_its_own(table_run, serve):
@@ -147,7 +149,7 @@ def test_a_run_that_cannot_be_read_is_told_of(table_run, serve, tmp_path, monkey
     assert content.startswith("The run cannot be read: run.toml must be as a search has written it")
 
 
-def test_it_ends_with_an_interruption(table_run, nas, monkeypatch):
+def test_it_ends_with_an_interruption(table_run, capsys, monkeypatch):
     def begun(*arguments):
         server, address = live_server(*arguments)
         threading.Thread(target=lambda: (ask(address), os.kill(os.getpid(), signal.SIGINT))).start()
@@ -155,16 +157,17 @@ def test_it_ends_with_an_interruption(table_run, nas, monkeypatch):
 
     monkeypatch.setattr(live, "live_server", begun)
     monkeypatch.setattr(os, "nice", lambda by: 0)
-    status, out, err = nas("report", table_run, "--live")
-    assert (status, err) == (0, "")
-    address = out.splitlines()[0]
+    with pytest.raises(KeyboardInterrupt):
+        write_report(str(table_run), live=True)
+    address = capsys.readouterr().out.splitlines()[0]
     with pytest.raises(ConnectionRefusedError):
         ask(address)
 
 
 @pytest.mark.parametrize(("options", "rule"), [
-    (("--port", 8000), "a port is of a report that is served (`--live`), but got 8000 for a file"),
-    (("--live", "--out", "a.html"), "a report is served or written, but got `--live` and 'a.html'")])
+    (("--port", 8000), "a port is of what is served, but got 8000 for a file"),
+    (("--live", "--out", "a.html"), "one of `--out`, `--live` and `--dashboard` is taken at a time"),
+    (("--live", "--dashboard"), "one of `--out`, `--live` and `--dashboard` is taken at a time")])
 def test_what_does_not_go_together_is_refused(options, rule, table_run, nas):
     assert nas("report", table_run, *options) == (2, "", f"nas: {rule}\n")
 
