@@ -81,7 +81,8 @@ def memory_table(result: dict[str, Any]) -> str:
 
 def starts_table(result: dict[str, Any]) -> str:
     """Returns how long each command takes that only shows something."""
-    lines = ["| command | of CPU | until it has ended |", "|---" * 3 + "|"]
+    cores, load = (result["environment"][name] for name in ("cores", "load_average"))
+    lines = [f"| command | of CPU | until it has ended, on {cores} cores at a load of {load:.0f} |", "|---" * 3 + "|"]
     lines += [f"| `{command}` | {own['cpu_s']:.2f} s | {own['wall_s']:.2f} s |"
               for command, own in result["medians"].items()]
     return "\n".join(lines) + "\n"

@@ -38,6 +38,8 @@ def adapted(architecture: Architecture, resolution: int | None = None, channels:
     Raises:
         InvalidInput: at this resolution a layer would have no pixel left, or a value is out of range.
     """
+    if (resolution, channels, classes) == (None, None, None):
+        return architecture
     changes = {"resolution": resolution, "channels": channels}
     given = dataclasses.replace(architecture.input, **_stated(changes))
     *blocks, last = architecture.blocks

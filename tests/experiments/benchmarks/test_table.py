@@ -23,7 +23,9 @@ def test_a_search_is_compared_with_the_script():
 
 
 def test_a_command_has_its_time_on_the_processor_and_on_the_clock():
-    table = starts_table({"medians": {"nas --help": {"cpu_s": 0.134, "wall_s": 0.256}}})
+    table = starts_table({"medians": {"nas --help": {"cpu_s": 0.134, "wall_s": 0.256}},
+                          "environment": {"load_average": 1.9, "cores": 4}})
+    assert "on 4 cores at a load of 2" in table
     assert "| `nas --help` | 0.13 s | 0.26 s |" in table
 
 
