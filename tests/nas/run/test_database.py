@@ -67,8 +67,9 @@ def test_trials_and_studies_that_are_not_there_are_key_errors():
 
 
 def test_trials_share_their_distributions(tmp_path):
-    study = filled(f"sqlite:///{tmp_path / 'study.db'}")
-    _, first, second, *_ = Database(f"sqlite:///{tmp_path / 'study.db'}").get_all_trials(study._study_id, deepcopy=False)
+    address = f"sqlite:///{tmp_path / 'study.db'}"
+    study = filled(address)
+    _, first, second, *_ = Database(address).get_all_trials(study._study_id, deepcopy=False)
     assert first.distributions["b"] is second.distributions["b"]
 
 
