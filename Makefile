@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN ?= runs/first
 
-.PHONY: search test slow lint clean
+.PHONY: search test slow lint docs clean
 
 search: $(VENV)/installed
 	$(VENV)/bin/nas search --data fashion-mnist --target onnxruntime --latency p30 --time 4m --run $(RUN)
@@ -19,13 +19,16 @@ lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
+docs: $(VENV)/installed-dev
+	$(VENV)/bin/python -m docs.site.build
+
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -c constraints.txt -e .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet -c constraints.txt -e '.[dev,litert,openvino,postgres]'
+	$(VENV)/bin/pip install --quiet -c constraints.txt -e '.[dev,docs,litert,openvino,postgres]'
 	touch $@
 
 clean:

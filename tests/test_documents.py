@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search_spaces import Architecture, InvalidInput, Space
+from search_spaces import Architecture, InvalidInput
 from search_spaces.blocks import BLOCKS, KIND_OF
 
 REPOSITORY = Path(__file__).parents[1]
@@ -15,21 +15,22 @@ DECISIONS = sorted((REPOSITORY / "docs/decisions").glob("*.md"))
 
 @pytest.fixture
 def ghost(monkeypatch):
-    """The block of CONTRIBUTING's example, registered as `ghost`."""
-    (example,) = re.findall("```python\n(.*?)```", (REPOSITORY / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    """The block of the page's example, registered as `ghost`."""
+    example, use = re.findall("```python\n(.*?)```", (REPOSITORY / "docs/adding-a-block.md").read_text(), re.DOTALL)
     names: dict = {"__name__": __name__}
     exec(example, names)
     monkeypatch.setitem(BLOCKS, "ghost", names["Ghost"])
     monkeypatch.setitem(KIND_OF, names["Ghost"], "ghost")
+    exec(use, names)
+    return names
 
 
-@pytest.mark.usefixtures("ghost")
-def test_the_block_of_the_example_can_be_counted_and_searched():
-    architecture = Architecture.parse("in_r8_c3+ghost_c16+fc_n10")
+def test_the_block_of_the_example_can_be_counted_and_searched(ghost):
+    architecture = ghost["network"]
     # 1x1 from 3 to 8 channels, 3x3 of each of the 8, two batch norms of 8, the classifier
     assert architecture.params == 3 * 8 + 9 * 8 + 2 * 2 * 8 + 16 * 10 + 10
     assert architecture.block_programs[0].output_shape == (8, 8, 16)
-    space = Space.parse("scale_w0.5/1+in+ghost_c16/24+fc").bind(8, 3, 10)
+    space = ghost["space"]
     members = [space.decode(space.sample(np.random.default_rng(seed))) for seed in range(40)]
     assert {member.blocks[0].channels for member in members} == {8, 16, 24}
 

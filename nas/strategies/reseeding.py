@@ -89,6 +89,7 @@ def reseeded(make: SamplerMaker) -> Callable[[Problem], Reseeded]:
     def made(problem: Problem) -> Reseeded:
         make(problem.seed, problem)  # raises where it cannot
         return Reseeded(make)
+    made.__doc__ = make.__doc__
     return made
 
 
