@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.site.reference import escaped, fenced, table
+from experiments import comparison
 from experiments.benchmarks.table import DOCUMENTS
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +58,7 @@ def sources() -> dict[str, str]:
 def _writes(source: str, name: str) -> bool:
     own = re.escape(name)
     begun = re.escape(name.rpartition("_")[0])  # of names that end in a runtime's
-    return bool(re.search(rf'["/]{own}\.json|record\("{own}"', source)
+    return bool(re.search(rf'["/]{own}\.json|Comparison\("{own}"', source)
                 or (begun and re.search(rf'f"{begun}_{{\w+}}\.json', source)))
 
 
@@ -84,7 +85,10 @@ def figures(module: str, name: str, record: dict[str, Any]) -> str:
         return TABLES[name,](record)
     if any(name in names for names in TABLES):
         return ""  # which stands below, with the others of its table
-    write = getattr(importlib.import_module(module), "table", None)
+    experiment = importlib.import_module(module)
+    if hasattr(experiment, "COMPARISON"):
+        return comparison.table(experiment.COMPARISON.networks, record)
+    write = getattr(experiment, "table", None)
     if write is not None and "record" in write.__code__.co_varnames[:1]:
         return write(record)
     rows = [row for row in leaves(record) if not row[0].startswith("environment")]
