@@ -3,6 +3,8 @@
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import typer
@@ -93,7 +95,8 @@ def quantities() -> str:
 def strategies() -> str:
     """Returns the page of the strategies."""
     return registry("Strategies", "For `--strategy`. [Choosing one, and writing one](../choosing-a-strategy.md).",
-                    STRATEGIES)
+                    {name: getattr(import_module(f"nas.strategies.{maker.args[0]}"), maker.args[1])
+                     for name, maker in STRATEGIES.items() if isinstance(maker, partial)})
 
 
 def runtimes() -> str:

@@ -3,6 +3,7 @@
 The module of a strategy is imported when one is made: many commands need no more than the names.
 """
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,14 @@ if TYPE_CHECKING:
     from nas.strategies.strategy import Maker, Strategy, sampler_of
 
 
+def _made(module: str, name: str, problem: Problem) -> Any:
+    """Returns the strategy of a problem, from a module here."""
+    return getattr(import_module(f"nas.strategies.{module}"), name)(problem)
+
+
 def _of(module: str, name: str) -> "Maker":
-    """Returns the maker of a strategy of a module here."""
-    return lambda problem: getattr(import_module(f"nas.strategies.{module}"), name)(problem)
+    """Returns the maker of a strategy, which says where it is."""
+    return partial(_made, module, name)
 
 
 STRATEGIES: "dict[str, Maker]" = {
