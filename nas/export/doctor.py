@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from evaluators.machine.files import BEFORE, BEING_WRITTEN, held, put_right
+from evaluators.machine.files import BEFORE, BEING_WRITTEN, held, put_right, write_whole
 from evaluators.networks.checkpoint import network_in, require_whole
 from evaluators.prediction.timings import intact_lines
 from nas.engine.correlation import CORRELATION
@@ -150,8 +150,18 @@ def _configuration(patient: Patient) -> Iterator[Finding]:
     with _told(RUN) as found:
         require(run.exists, f"a run directory holds {RUN}, but '{run.path}' does not")
         run.config, run.resolved, run.budgets, run.environments  # noqa: B018 - each is read when it is asked for
+    kept: list[str] = []
+    with _told(STUDY):  # is told by the next check
+        kept = [text for text in [run.kept_configuration if found else None] if text]
+
+    def restore() -> str:
+        if (patient.path / RUN).exists():
+            patient.aside(patient.path / RUN)
+        write_whole(patient.path / RUN, kept[0].encode(errors="surrogateescape"))
+        return "written as the study has it"
+
     for words in found:
-        yield Finding(RUN, words)
+        yield Finding(RUN, words, restore if kept else None)
 
 
 def _study(patient: Patient) -> Iterator[Finding]:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import optuna
 
 HELD = (".lock", "timings.csv", "correlation.json", "finals.json", WEIGHTS, CHECKPOINTS, "evaluator")
+CONFIGURATION = "run.toml"  # the attribute of a study that keeps the text of that
 TRIALS = "trials"  # the key of run.toml that names the storage of the trials, once there is one
 
 
@@ -208,7 +209,16 @@ class RunDirectory:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     study.set_metric_names(list(self.config.objectives))
+            text = self.place("run.toml").read_text(errors="surrogateescape")
+            if study.user_attrs.get(CONFIGURATION) != text:
+                study.set_user_attr(CONFIGURATION, text)
         return study
+
+    @property
+    def kept_configuration(self) -> str | None:
+        """The text of run.toml as the study has it, None in runs of earlier versions and where there is no study."""
+        file = StudyFile(self.path)
+        return file.read().user_attrs.get(CONFIGURATION) if file.path.exists() else None
 
     @cached_property
     def _study(self) -> "optuna.Study":

@@ -138,6 +138,10 @@ REPAIRABLE = {
         "a running trial has a process": "marked as lost", "has left study.db-wal": "joined into one file"}),
     "an index without a log": (lambda path: (path / "study.db-shm").write_bytes(bytes(32768)), {
         "has left study.db-shm": "joined into one file"}),
+    "no configuration": (lambda path: (path / "run.toml").unlink(), {
+        "a run directory holds run.toml, but": "written as the study has it"}),
+    "a damaged configuration": (lambda path: os.truncate(path / "run.toml", 400), {
+        "run.toml must be as a search has written it, but": "written as the study has it"}),
     "damaged weights": (lambda path: flipped(one_of(path, "weights")), {
         "a kept network must be a safetensors file as it was written": "moved to 'aside/weights/",
         "has left its weights, but they are missing": None}),
@@ -175,7 +179,8 @@ def test_a_sound_run_is_found_sound_and_left_as_it_is(path, nas):
 @pytest.mark.parametrize("kind", REPAIRABLE)
 def test_damage_is_found_and_repaired_and_the_search_goes_on(kind, path, config, killed):
     damage, expected = REPAIRABLE[kind]
-    goes_on = kind in ("a running trial of a killed search", "a damaged checkpoint", "a torn line of timings")
+    goes_on = kind in ("a running trial of a killed search", "a damaged checkpoint", "no configuration")
+    before_damage = content(path)
     intact = {candidate.trial: candidate for candidate in RunDirectory(path).told()}
     if damage in OF_KILLED:
         damage(path, killed)
@@ -185,6 +190,7 @@ def test_damage_is_found_and_repaired_and_the_search_goes_on(kind, path, config,
     assert {finding.path for finding in examined(path)}
     assert content(path) == before  # as without --repair nothing is changed
     done = repaired(path)
+    assert (path / "run.toml").read_bytes() == before_damage["run.toml"]
     for words, deed in expected.items():
         deeds = [did for finding, did in done if words in finding.words]
         assert deeds and all(did is deed or deed in did for did in deeds)
