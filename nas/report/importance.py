@@ -49,10 +49,9 @@ def importances(choices: Sequence[Assignment], losses: Sequence[float]) -> list[
     names = list(dict.fromkeys(name for assignment in choices for name in assignment))
     codes = {name: _codes([assignment.get(name) for assignment in choices]) for name in names}
     codes = {name: code for name, code in codes.items() if code.max() > 0}
-    values = np.asarray(losses)
     generator = np.random.default_rng(0)
-    own = _importances(codes, values)
-    shuffled = [_importances(codes, generator.permutation(values)) for _ in range(SHUFFLES)]
+    rows = np.array([losses, *(generator.permutation(losses) for _ in range(SHUFFLES))])
+    own, *shuffled = _importances(codes, rows)
     chance = np.percentile(shuffled, CHANCE, axis=0)
     total = own.sum() or 1.0
     found = [Importance(*row) for row in zip(codes, (own / total).tolist(), (chance / total).tolist(), strict=True)]
@@ -66,25 +65,26 @@ def _codes(values: Sequence[object]) -> NDArray[np.int64]:
 
 
 def _importances(codes: dict[str, NDArray[np.int64]], losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the importance of each choice, up to a factor that all have in common."""
-    last = math.ceil(BEST * len(losses)) - 1
-    best = losses <= np.partition(losses, last)[last]
-    return np.array([_importance(code, best, int(code.max()) + 1) for code in codes.values()])
+    """Returns the importances `[S, choices]` for losses `[S, N]`, up to a factor that all in a row have in common."""
+    last = math.ceil(BEST * losses.shape[1]) - 1
+    best = (losses <= np.partition(losses, last, axis=1)[:, [last]]).astype(float)
+    return np.stack([_importance(code, best) for code in codes.values()], axis=1)
 
 
-def _importance(codes: NDArray[np.int64], best: NDArray[np.bool_], values: int) -> float:
-    matters = codes >= 0
-    among_all = np.bincount(codes[matters], minlength=values)
-    among_best = np.bincount(codes[matters & best], minlength=values)
-    if among_all.sum() < 2 or not among_best.sum():
-        return 0.0
-    weight = (among_best.sum() / best.sum())**2 / (among_all.sum() / len(codes))
+def _importance(codes: NDArray[np.int64], best: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the importances `[S]` of a choice; `best` `[S, N]` is 1 for the best networks."""
+    chosen = (codes[:, None] == np.arange(codes.max() + 1)).astype(float)
+    among_all, among_best = chosen.sum(axis=0), best @ chosen
+    if among_all.sum() < 2:
+        return np.zeros(len(best))
+    weight = (among_best.sum(axis=1) / best.sum(axis=1))**2 / (among_all.sum() / len(codes))
     of_all = _density(among_all)
-    return float(weight * (of_all @ (_density(among_best) / of_all - 1)**2))
+    return weight * ((_density(among_best) / of_all - 1)**2 @ of_all)
 
 
-def _density(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Returns the Parzen estimate of the density of counted values, with a uniform prior of weight 1."""
-    count, kernels, values = counts.sum(), np.count_nonzero(counts) + 1, len(counts)
+def _density(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the Parzen estimates `[..., values]` of the density of counted values, with a uniform prior."""
+    count = counts.sum(axis=-1, keepdims=True)
+    kernels, values = np.count_nonzero(counts, axis=-1, keepdims=True) + 1, counts.shape[-1]
     kernel = (count / kernels + counts) / (values / kernels + 1)
     return (kernel + 1 / values) / (count + 1)

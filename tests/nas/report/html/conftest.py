@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import select
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from evaluators.latency import Latency
 from nas.engine.scores import Noise
@@ -159,11 +161,12 @@ class Browser:
                 return told["request"]["url"] != self.address
         return False
 
-    def picture(self, place):
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        place.write_bytes(base64.b64decode(self.call(
+    def picture(self, place, height):
+        width = self.call("Page.getLayoutMetrics")["cssContentSize"]["width"]
+        shot = base64.b64decode(self.call(
             "Page.captureScreenshot", captureBeyondViewport=True,
-            clip={"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1})["data"]))
+            clip={"x": 0, "y": 0, "width": width, "height": height, "scale": 1})["data"])
+        Image.open(io.BytesIO(shot)).convert("RGB").quantize(128).save(place, optimize=True)
 
     def close(self):
         with contextlib.suppress(Exception):

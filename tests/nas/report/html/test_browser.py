@@ -1,4 +1,7 @@
-"""The report in a real browser: Chromium, where there is one. Screenshots are kept where PARETONAS_SCREENSHOTS says."""
+"""The report in a real browser: Chromium, where there is one.
+
+Screenshots are kept where PARETONAS_SCREENSHOTS says, of the run that PARETONAS_RUN names; those of docs/ are made so.
+"""
 
 import dataclasses
 import os
@@ -6,16 +9,25 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from nas.report.fronts import compare_runs
+from nas.report.html.findings import findings_of
+from nas.report.html.fronts import comparison_page
 from nas.report.html.page import report
+from nas.run.directory import RunDirectory
 
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+PICTURED = 2  # screens
 FOCUSED = "document.activeElement.dataset.trial"
 
 
 @pytest.fixture
 def page(exported, tmp_path):
-    """A report of a search of some hundred networks, as a file."""
+    """A report of a search of some hundred networks, or of the run that is to be pictured, as a file."""
+    if "PARETONAS_RUN" in os.environ:
+        (tmp_path / "report.html").write_bytes(report(findings_of(RunDirectory.existing(os.environ["PARETONAS_RUN"]))))
+        return tmp_path / "report.html"
     crowd = [dataclasses.replace(one, trial=100 + index, accuracy=0.8 + index % 97 / 1000, architecture=
              one.architecture.replace("head_c128", f"head_c{200 + index}"))
              for index, one in enumerate((exported.candidates[5],) * 200)]
@@ -31,9 +43,11 @@ def test_it_opens_without_a_complaint_or_a_network_and_nothing_sticks_out(browse
     browser.open(page, width, height, scheme)
     assert browser.complaints() == []
     assert browser.evaluate("document.documentElement.scrollWidth") == width
-    pictures = Path(os.environ.get("PARETONAS_SCREENSHOTS", page.parent))
-    browser.picture(pictures / f"report-{size}-{scheme}.png")
-    assert (pictures / f"report-{size}-{scheme}.png").stat().st_size > 50_000
+    picture = Path(os.environ.get("PARETONAS_SCREENSHOTS", page.parent)) / f"report_{size}_{scheme}.png"
+    browser.picture(picture, PICTURED * height)
+    with Image.open(picture) as image:
+        assert image.size == (width, PICTURED * height)
+        assert len(image.convert("RGB").getcolors()) > 50
 
 
 def test_every_network_is_reached_and_told_of_by_keyboard(browser, page):
@@ -84,9 +98,11 @@ def test_it_can_be_read_without_its_script(browser, page):
     assert browser.evaluate("getComputedStyle(document.getElementById('axes')).display") == "none"
 
 
-def test_an_accessibility_checker_finds_nothing_serious(browser, exported, tmp_path):
-    page = tmp_path / "report.html"
-    page.write_bytes(report(exported))
+@pytest.mark.parametrize("kind", ["report", "comparison"])
+def test_an_accessibility_checker_finds_nothing_serious(browser, exported, table_run, tmp_path, kind):
+    page = tmp_path / "page.html"
+    page.write_bytes(report(exported, "1") if kind == "report" else comparison_page(compare_runs(
+        [RunDirectory(table_run)] * 2)))
     spec = find_spec("axe_core_python")
     if spec is None:
         pytest.skip("axe is not here: the package axe-core-python has it")
