@@ -6,9 +6,11 @@ from nas.problem.candidate import Candidate, Interval
 from nas.problem.quantities import QUANTITIES
 from search_spaces.markup import html_table
 
+COSTS = [name for name, quantity in QUANTITIES.items() if not quantity.of_target]
+
 
 class Front(list[Candidate]):
-    """The candidates of a front, fastest first; a list that a notebook shows as a table."""
+    """The candidates of a front: a list that a notebook shows as a table."""
 
     def _repr_html_(self) -> str:
         return front_html(self)
@@ -16,16 +18,18 @@ class Front(list[Candidate]):
 
 def candidate_html(candidate: Candidate) -> str:
     """Returns a table of all that is known of a candidate."""
-    return html_table(f"trial {candidate.trial}: {candidate.outcome}", ("", "value"), _facts(candidate))
+    known = (fact for fact in _facts(candidate) if fact[1])
+    return html_table(f"trial {candidate.trial}: {candidate.outcome}", ("", "value"), known)
 
 
 def front_html(candidates: Sequence[Candidate], caption: str = "") -> str:
-    """Returns a table with a row for each candidate."""
-    costs = [name for name, quantity in QUANTITIES.items() if not quantity.of_target]
-    head = ("trial", "accuracy (%)", "latency (ms)", *(QUANTITIES[name].title for name in costs), "architecture")
-    rows = ((one.trial, _percent(one), _latency(one), *(_cost(one, name) for name in costs), one.architecture)
-            for one in candidates)
-    return html_table(caption or f"{len(candidates)} candidates", head, rows)
+    """Returns a table with a row for each candidate, and a column for all that is known of one of them."""
+    columns = {"trial": [str(one.trial) for one in candidates], "accuracy (%)": list(map(_percent, candidates)),
+               "latency (ms)": list(map(_latency, candidates)),
+               **{QUANTITIES[name].title: [_cost(one, name) for one in candidates] for name in COSTS},
+               "architecture": [one.architecture for one in candidates]}
+    known = {title: column for title, column in columns.items() if any(column)}
+    return html_table(caption or f"{len(candidates)} candidates", known, zip(*known.values(), strict=True))
 
 
 def _facts(candidate: Candidate) -> Iterator[tuple[str, str]]:
@@ -33,12 +37,10 @@ def _facts(candidate: Candidate) -> Iterator[tuple[str, str]]:
     yield "epochs", f"{candidate.epochs}{'' if candidate.trained else ', not all'}"
     for target, latency in candidate.costs.latencies.items():
         yield f"latency (ms) on {target}", _interval(latency.median_ms, (latency.low_ms, latency.high_ms), ".4g")
-    for name, quantity in QUANTITIES.items():
-        if not quantity.of_target:
-            yield quantity.title, _cost(candidate, name)
+    for name in COSTS:
+        yield QUANTITIES[name].title, _cost(candidate, name)
     yield "within the budgets", "yes" if candidate.feasible else "no"
-    if candidate.reason:
-        yield "reason", candidate.reason
+    yield "reason", candidate.reason or ""
     yield "architecture", candidate.architecture
 
 

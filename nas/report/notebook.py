@@ -27,7 +27,7 @@ def run_html(run: RunDirectory) -> str:
     image = element("img", width=WIDTH, alt="accuracy of the networks against their cost",
                     src=f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}").text if drawn else ""
     return (f"<p><code>{escape(found.name)}</code>: {escape(heading(found.candidates, found.front))}</p>{image}"
-            f"{front_html(found.front, 'the front, fastest first')}")
+            f"{front_html(found.front, 'the front')}")
 
 
 def front_svg(found: Findings) -> bytes | None:

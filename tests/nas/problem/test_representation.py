@@ -1,3 +1,5 @@
+import dataclasses
+
 from evaluators.latency import Latency
 from nas.problem.candidate import Candidate
 from nas.problem.costs import Costs
@@ -17,12 +19,13 @@ def test_a_candidate_shows_what_is_known_of_it():
         assert text in shown
 
 
-def test_what_is_not_known_is_left_empty_and_a_reason_is_escaped():
+def test_what_is_not_known_is_left_out_and_a_reason_is_escaped():
     shown = candidate_html(Candidate(1, state="failed", reason="<script>alert(1)</script>"))
     assert "trial 1: impossible" in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
     assert "<script" not in shown
     assert "None" not in shown
+    assert "accuracy" not in shown
 
 
 def test_a_front_is_a_list_that_shows_a_row_for_each_candidate():
@@ -30,4 +33,7 @@ def test_a_front_is_a_list_that_shows_a_row_for_each_candidate():
     assert front == [TRAINED, TRAINED]
     assert front._repr_html_() == front_html(front)
     assert front_html(front, "the <front>").count("<tr>") == 3
+    assert "latency (ms)" in front_html(front)
+    untimed = dataclasses.replace(TRAINED, costs=Costs(1_500_168))
+    assert "latency (ms)" not in front_html([untimed])
     assert "the &lt;front&gt;" in front_html(front, "the <front>")
