@@ -1,6 +1,7 @@
 """PostgreSQL servers of Debian's package that are begun in a temporary directory, for tests and experiments."""
 
 import contextlib
+import ctypes
 import os
 import pwd
 import secrets
@@ -19,6 +20,7 @@ DEBIAN = Path("/usr/lib/postgresql")  # holds a directory for each version, whic
 USER = "paretonas"
 ANSWERS_WITHIN_S = 30.0
 STOPS_WITHIN_S = 30.0
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def free_port() -> int:
@@ -66,7 +68,8 @@ class Server:
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen([self.binaries / "postgres", "-D", self._data, *arguments], stdout=log,
-                                             stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, **_user())
+                                             stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                                             preexec_fn=_end_with_parent, **_user())
         deadline_s = time.monotonic() + ANSWERS_WITHIN_S
         while subprocess.run([self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)],
                              check=False).returncode:
@@ -131,6 +134,11 @@ def running(**options: str) -> Iterator[Server]:
             yield server
         finally:
             server.stop()
+
+
+def _end_with_parent() -> None:
+    """Lets the kernel stop this process in order when the one that has started it is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _owner() -> dict[str, int]:

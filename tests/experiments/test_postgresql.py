@@ -2,6 +2,10 @@
 
 import os
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +54,20 @@ def test_nothing_of_a_server_is_left_after_an_error(postgresql):
     assert not server.directory.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def test_a_server_ends_with_a_process_that_is_killed(postgresql):
+    script = ("from experiments.postgresql import running\nimport time\n"
+              "with running() as server:\n print(server._process.pid, server.directory, flush=True)\n time.sleep(60)")
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    number, directory = process.stdout.readline().split()
+    process.kill()
+    process.communicate()
+    deadline_s = time.monotonic() + 30
+    while Path("/proc", number, "exe").exists() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert not Path("/proc", number, "exe").exists()
+    shutil.rmtree(directory)
 
 
 def test_a_server_that_does_not_start_says_why(postgresql):
