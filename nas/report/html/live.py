@@ -10,13 +10,16 @@ from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 from evaluators.machine.locks import training_turn
+from evaluators.machine.trouble import MachineTrouble
 from nas.export.certificate import CERTIFICATE
 from nas.report.html.findings import findings_of
 from nas.report.html.page import report
 from nas.report.loopback import Environ, Start, answered, loopback_server
 from nas.run.directory import RunDirectory
+from nas.run.storage import StudyFile
 from search_spaces.errors import InvalidInput
 
+AGAIN_S = 30
 REST = 10  # times as long as it took to write a page it is not written anew
 
 
@@ -50,6 +53,8 @@ class LivePage:
         files = sorted(path for pattern in ("*.*", f"*/{CERTIFICATE}") for path in self.run.glob(pattern))
         states = [(str(path), status.st_mtime_ns, status.st_size) for path in files if path.is_file()
                   and (status := path.stat())]
+        if not StudyFile(self.run).path.exists():  # its trials are in a database elsewhere, which is asked now and then
+            states.append(("", int(time.monotonic() // AGAIN_S), 0))
         return hashlib.sha256(repr(states).encode()).hexdigest()[:16]
 
 
@@ -68,7 +73,7 @@ def live_server(run: Path, port: int | None = None) -> tuple[WSGIServer, str]:
             return answered(start, HTTPStatus.NOT_FOUND, "there is nothing here")
         try:
             version, content = page.read()
-        except (InvalidInput, OSError) as error:
+        except (InvalidInput, OSError, MachineTrouble) as error:
             return answered(start, HTTPStatus.SERVICE_UNAVAILABLE, f"The run cannot be read: {error}")
         if environ.get("HTTP_IF_NONE_MATCH") == version:
             return answered(start, HTTPStatus.NOT_MODIFIED)
