@@ -36,14 +36,12 @@ def write_report(
     directory = RunDirectory.existing(run)
     require(live + dashboard + (out is not None) <= 1, "one of `--out`, `--live` and `--dashboard` is taken at a time")
     require(live or dashboard or port is None, f"a port is of what is served, but got {port} for a file")
+    if time_blocks:
+        _time_blocks(findings_of(directory), directory.path)
     if live or dashboard:
         _serve(directory, dashboard, port)
         return
-    place, found = out or directory.place("report.html"), findings_of(directory)
-    if time_blocks:
-        _time_blocks(found, directory.path)
-        found = findings_of(directory)
-    content = report(found)
+    place, content = out or directory.place("report.html"), report(findings_of(directory))
     write_whole(place, content)
     if place not in STDOUT:
         typer.echo(f"{place}: {format_bytes(len(content))}")
