@@ -105,13 +105,18 @@ class TableSpace:
         taken = set(seen)
         free = np.array([member not in taken for member in self.members])
         require(bool(free.any()), f"a table has no more networks than it has, but all {self.size} were seen")
-        own = np.array([str(value) for value in self.canonical(assignment).values()])
-        distances = np.where(free, (self._values != own).sum(axis=1), len(own) + 1)
+        own = self._places([self.canonical(assignment)])
+        distances = np.where(free, (self._member_places != own).sum(axis=1), own.size + 1)
         return self.build(list(self.members.values())[int(np.argmin(distances))])
 
+    def _places(self, assignments: Iterable[Assignment]) -> NDArray[np.int16]:
+        """Returns the places `[N, choices]` of chosen values among those of each choice."""
+        return np.array([[self.parameters[name].index(value) for name, value in assignment.items()]
+                         for assignment in assignments], np.int16)
+
     @cached_property
-    def _values(self) -> NDArray[np.str_]:
-        return np.array([[str(value) for value in member.values()] for member in self.members.values()])
+    def _member_places(self) -> NDArray[np.int16]:
+        return self._places(self.members.values())
 
 
 @dataclass(frozen=True)

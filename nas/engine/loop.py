@@ -18,7 +18,6 @@ from nas.run.artefacts import CHECKPOINTS, WEIGHTS
 from nas.trials.record import Start, attributes_of, start_attributes, write_lost
 from nas.trials.tally import Tally, tally
 from nas.trials.together import ask, tell
-from search_spaces.architecture import identify
 
 if TYPE_CHECKING:
     import optuna
@@ -168,7 +167,7 @@ class Loop:
 
 
 def _ids(candidates: Iterable[Candidate]) -> set[str]:
-    return {identify(candidate.architecture) for candidate in candidates}
+    return {candidate.architecture_id for candidate in candidates}
 
 
 def _require_progress(told: Sequence[Candidate]) -> None:

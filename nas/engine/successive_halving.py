@@ -76,6 +76,8 @@ class Rungs:
             candidates: all of them, in the order of their trials.
             taken: trials that others are continuing, or that are not to be continued.
         """
+        if len(self.epochs) == 1:
+            return None
         known = list(candidates)
         waiting = {candidate.trial for candidate in stopped(known)} - set(taken)
         for epochs in reversed(self.epochs[:-1]):

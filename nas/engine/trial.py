@@ -27,7 +27,7 @@ from nas.run.monitor import Monitor
 from nas.trials.record import Start, candidate_of, start_of, write, write_lost
 from nas.trials.tally import is_screened
 from nas.trials.together import together
-from search_spaces.architecture import Architecture, identify
+from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
 from search_spaces.search_space import SearchSpace
 
@@ -82,7 +82,7 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
         try:
             with together(trial):
                 assignment = evaluation.space.suggest(trial)
-            met = (identify(candidate.architecture) for candidate in told if candidate.architecture)
+            met = (candidate.architecture_id for candidate in told if candidate.architecture)
             architecture = evaluation.space.nearest(assignment, met)
         except InvalidInput as error:
             write(trial, dataclasses.replace(own, reason=str(error)))

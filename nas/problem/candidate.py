@@ -14,6 +14,7 @@ from evaluators.latency import Latency
 from nas.problem.budgets import Budgets, is_feasible
 from nas.problem.costs import Costs
 from nas.problem.pareto import non_dominated
+from search_spaces.architecture import identify
 from search_spaces.errors import unknown
 from search_spaces.search_space import Assignment
 
@@ -114,6 +115,11 @@ class Candidate:
 
         return candidate_html(self)
 
+    @cached_property
+    def architecture_id(self) -> str:
+        """The id of its architecture, by which files are named."""
+        return identify(self.architecture)
+
     @property
     def accuracy_ci(self) -> Interval | None:
         """The 95 % interval of the accuracy."""
@@ -191,9 +197,9 @@ def directions(objectives: Sequence[str]) -> list[str]:
 
 def winner(candidates: Iterable[Candidate]) -> Candidate | None:
     """Returns the eligible candidate of highest accuracy, ties by latency, then by trial; None if there is none."""
-    eligible = [candidate for candidate in candidates if candidate.eligible]
-    best = min(map(_loss, eligible), default=None)
-    return min((candidate for candidate in eligible if _loss(candidate) == best),
+    eligible = [(_loss(candidate), candidate) for candidate in candidates if candidate.eligible]
+    best = min((loss for loss, _ in eligible), default=None)
+    return min((candidate for loss, candidate in eligible if loss == best),
                key=lambda candidate: (_latency(candidate), candidate.trial), default=None)
 
 

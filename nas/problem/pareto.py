@@ -32,13 +32,17 @@ def non_dominated(points: ArrayLike) -> NDArray[np.bool_]:
     return np.isin(inverse.reshape(-1), kept)
 
 
-def ranks(points: ArrayLike) -> NDArray[np.int64]:
-    """Returns the rank `[N]` of each point: 0 on the front, 1 on the front of the others, and so on."""
+def ranks(points: ArrayLike, enough: int | None = None) -> NDArray[np.int64]:
+    """Returns the rank `[N]` of each point: 0 on the front, 1 on the front of the others, and so on.
+
+    Once `enough` points have theirs, the others share the next one.
+    """
     values = _points(points)
     if values.ndim == 2 and values.shape[1] == 1:
         return np.unique(values, return_inverse=True)[1].reshape(-1)
     found, left = np.zeros(len(values), np.int64), np.arange(len(values))
-    while len(left):
+    most_left = 0 if enough is None else max(0, len(values) - enough)
+    while len(left) > most_left:
         mask = non_dominated(values[left])
         left = left[~mask]
         found[left] += 1

@@ -124,8 +124,9 @@ def write(trial: "optuna.Trial", candidate: Candidate) -> None:
 def is_lost(trial: "optuna.trial.FrozenTrial | optuna.Trial") -> bool:
     """Tells whether a trial counts for nothing, which earlier versions also let fail for trouble of the machine."""
     marks = trial.user_attrs
-    failed = hasattr(trial, "state") and trial.state.name == "FAIL"
-    return LOST in marks or (failed and tells_of_trouble(marks.get(CANDIDATE, {}).get("reason") or ""))
+    reason = marks[CANDIDATE].get("reason") if CANDIDATE in marks else None
+    return LOST in marks or (reason is not None and hasattr(trial, "state") and trial.state.name == "FAIL"
+                             and tells_of_trouble(reason))
 
 
 def write_lost(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | optuna.Trial") -> None:

@@ -60,7 +60,7 @@ class Observations:
     def best(self, count: int) -> list[Member]:
         """Returns the best feasible members by the ranks of their fronts."""
         feasible = np.flatnonzero(self.feasible & ~np.isnan(self.objectives).any(axis=1))
-        order = np.argsort(ranks(self.objectives[feasible]), kind="stable")
+        order = np.argsort(ranks(self.objectives[feasible], count), kind="stable")
         return [self.members[index] for index in feasible[order[:count]]]
 
 

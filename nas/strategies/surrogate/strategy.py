@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,15 @@ class Fit:
     hyperparameters: Hyperparameters
 
 
+@dataclass(frozen=True, eq=False)
+class Met:
+    """A candidate with the member that it is, and what it has told, None until it is complete."""
+
+    candidate: Candidate
+    member: Member
+    told: Told | None
+
+
 class Surrogate:
     """The strategy of a problem; see the module's text. Its state follows from the history and saves time."""
 
@@ -60,31 +70,31 @@ class Surrogate:
         self._problem = problem
         self._exact = {name: float(limit.value) for name, limit in problem.budgets.limits.items() if name in EXACT}
         self._members = Members(problem.space, "memory" in self._exact)
-        self._told: dict[int, tuple[Candidate, Told]] = {}  # by the number of the trial
+        self._met: dict[int, Met] = {}  # by the number of the trial
         self._fits: dict[str, Fit] = {}  # the last one of each quantity
 
     def propose(self, history: Sequence[Candidate], running: Sequence[Candidate], generator: np.random.Generator
                 ) -> Assignment:
         """Returns the member of largest expected gain; a random one at first."""
-        known = sorted([*history, *running], key=lambda candidate: candidate.trial)
-        met = [(candidate, member) for candidate in known if (member := self._member(candidate)) is not None]
-        latest = {member.id: candidate for candidate, member in met}
-        complete = [(candidate, member) for candidate, member in met if candidate.state == "complete"]
-        last = {member.id: (candidate, member) for candidate, member in complete}
-        fitted = {candidate.trial for candidate in known[:_milestone(len(known))]}
-        past = {member.id: candidate for candidate, member in complete if candidate.trial in fitted}
-        observations = observed([member for _, member in last.values()],
-                                [self._told_by(candidate) for candidate, _ in last.values()],
-                                [self._told_by(past[key]) if key in past else None for key in last], self._problem)
+        known = sorted([*history, *running], key=attrgetter("trial"))
+        met = [found for candidate in known if (found := self._met_as(candidate)) is not None]
+        latest = {found.member.id: found.candidate for found in met}
+        complete = [found for found in met if found.told is not None]
+        last = {found.member.id: found for found in complete}
+        fitted = known[_milestone(len(known)) - 1].trial if known else 0
+        past = {found.member.id: found.told for found in complete if found.candidate.trial <= fitted}
+        observations = observed([found.member for found in last.values()],
+                                [found.told for found in last.values() if found.told is not None],
+                                [past.get(key) for key in last], self._problem)
         new = self._within([member for member in self._candidates(observations, generator) if member.id not in latest])
         if new and len(last) < STARTUP:
             return new[generator.integers(len(new))].assignment
         stopped = [index for index in np.flatnonzero(observations.left).tolist()
-                   if last[(member := observations.members[index]).id][0] is latest[member.id]]
+                   if last[(member := observations.members[index]).id].candidate is latest[member.id]]
         candidates = [*new, *(observations.members[index] for index in stopped)]
         if not candidates:
             return self._problem.space.sample(generator)
-        pending = [member for candidate, member in met if candidate.state == "running"]
+        pending = [found.member for found in met if found.candidate.state == "running"]
         left = np.concatenate([np.full(len(new), self._problem.epochs), observations.left[stopped]])
         with self._one_thread():
             best = int(np.argmax(self._gains(candidates, observations, pending, self._aims(len(known))) / left))
@@ -98,17 +108,17 @@ class Surrogate:
         objectives = self._problem.objectives
         return [0] if self._problem.budgets.limits and known % 2 else list(range(len(objectives)))
 
-    def _member(self, candidate: Candidate) -> Member | None:
-        """Returns the member that a candidate is, or is going to be, if the space has it."""
-        if candidate.architecture:
-            return self._members.of_text(candidate.architecture)
-        return self._members.of(candidate.assignment)
-
-    def _told_by(self, candidate: Candidate) -> Told:
-        known = self._told.get(candidate.trial)
-        if known is None or known[0] is not candidate:
-            known = self._told[candidate.trial] = candidate, told_by(candidate, self._problem)
-        return known[1]
+    def _met_as(self, candidate: Candidate) -> Met | None:
+        """Returns a candidate with the member that it is, or is going to be; None where the space lacks that."""
+        known = self._met.get(candidate.trial)
+        if known is None or known.candidate is not candidate:
+            member = (self._members.of_text(candidate.architecture) if candidate.architecture
+                      else self._members.of(candidate.assignment))
+            if member is None:
+                return None
+            told = told_by(candidate, self._problem) if candidate.state == "complete" else None
+            known = self._met[candidate.trial] = Met(candidate, member, told)
+        return known
 
     def _candidates(self, observations: Observations, generator: np.random.Generator) -> list[Member]:
         """Returns all members of a small space; of a larger one random ones and some that are made of the best."""

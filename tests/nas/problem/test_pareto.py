@@ -57,6 +57,12 @@ def test_the_order_of_the_points_does_not_matter(points, random):
                                hypervolume_contributions(points, [5] * points.shape[1])[order])
 
 
+@given(clouds(), st.integers(0, 12))
+def test_the_best_points_are_the_same_where_the_others_need_no_rank(points, enough):
+    best, of_all = (np.argsort(ranks(points, *limit), kind="stable")[:enough] for limit in ((enough,), ()))
+    np.testing.assert_array_equal(best, of_all)
+
+
 def test_copies_of_a_point_on_the_front_are_all_kept():
     points = [[1, 2], [1, 2], [2, 1], [2, 2], [2, 1], [1, 3]]
     assert non_dominated(points).tolist() == [True, True, True, False, True, False]
