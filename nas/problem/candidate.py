@@ -10,6 +10,8 @@ from functools import cached_property
 from statistics import NormalDist
 from typing import Literal
 
+import numpy as np
+
 from evaluators.latency import Latency
 from nas.problem.budgets import Budgets, is_feasible
 from nas.problem.costs import Costs
@@ -197,9 +199,10 @@ def directions(objectives: Sequence[str]) -> list[str]:
 
 def winner(candidates: Iterable[Candidate]) -> Candidate | None:
     """Returns the eligible candidate of highest accuracy, ties by latency, then by trial; None if there is none."""
-    eligible = [(_loss(candidate), candidate) for candidate in candidates if candidate.eligible]
-    best = min((loss for loss, _ in eligible), default=None)
-    return min((candidate for loss, candidate in eligible if loss == best),
+    eligible = [candidate for candidate in candidates if candidate.eligible]
+    losses = list(map(_loss, eligible))
+    best = min(losses, default=None)
+    return min((candidate for loss, candidate in zip(losses, eligible, strict=True) if loss == best),
                key=lambda candidate: (_latency(candidate), candidate.trial), default=None)
 
 
@@ -215,7 +218,7 @@ def front(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_O
         if name not in OBJECTIVES:
             raise unknown("objective", name, OBJECTIVES)
     eligible = [candidate for candidate in candidates if candidate.eligible]
-    mask = non_dominated([[OBJECTIVES[name](candidate) for name in objectives] for candidate in eligible])
+    mask = non_dominated(np.array([list(map(OBJECTIVES[name], eligible)) for name in objectives]).T)
     return sorted((candidate for candidate, kept in zip(eligible, mask, strict=True) if kept),
                   key=lambda candidate: (_latency(candidate), _loss(candidate), candidate.trial))
 

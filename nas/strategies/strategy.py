@@ -14,9 +14,9 @@ from evaluators.latency import Latency
 from nas.problem.budgets import is_feasible
 from nas.problem.candidate import Candidate
 from nas.problem.problem import Problem
-from nas.strategies.reseeding import Reseeded, ReseededSampler, distributions, seed_of, seen
-from nas.trials.memo import OfFinished
-from nas.trials.record import OUTSIDE, candidate_of
+from nas.strategies.reseeding import Reseeded, ReseededSampler, distributions, seed_of
+from nas.trials.memo import Ended, OfFinished
+from nas.trials.record import OUTSIDE, candidate_of, is_lost
 from search_spaces.search_space import Assignment, SearchSpace, Value
 
 Key = tuple[tuple[str, Value], ...]
@@ -59,6 +59,7 @@ class ProposingSampler(BaseSampler):
         self._problem = problem
         self._distributions = distributions(problem.space)
         self._candidate = OfFinished(lambda trial: _candidate(trial, problem))
+        self._ended = Ended(self._candidate)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of the space."""
@@ -69,11 +70,11 @@ class ProposingSampler(BaseSampler):
         """Returns the proposal for a trial."""
         if not search_space:
             return {}
-        trials = seen(study).get_trials(deepcopy=False)
-        known = [candidate for other in trials if other.number != trial.number
+        history, others = self._ended(study._get_trials(deepcopy=False, use_cache=True))
+        known = [candidate for other in others if other.number != trial.number
                  and (candidate := self._candidate(other)) is not None]
-        return self._strategy.propose([candidate for candidate in known if candidate.state in ("complete", "failed")],
-                                      [candidate for candidate in known if candidate.state == "running"],
+        history += [candidate for candidate in known if candidate.state in ("complete", "failed")]
+        return self._strategy.propose(history, [candidate for candidate in known if candidate.state == "running"],
                                       np.random.default_rng(seed_of(study, trial, self._problem.seed)))
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
@@ -95,11 +96,11 @@ def choices_that_matter(space: SearchSpace, assignment: Assignment) -> Key:
 
 
 def _candidate(trial: FrozenTrial, problem: Problem) -> Candidate | None:
-    """Returns the candidate of a trial; None as long as the trial lacks values of parameters.
+    """Returns the candidate of a trial; None of what was lost, is outside of the space or lacks values of parameters.
 
     Of a trial without a record, such as one of a benchmark, only what Optuna was told is known.
     """
-    if len(trial.params) < len(problem.space.parameters):
+    if OUTSIDE in trial.user_attrs or len(trial.params) < len(problem.space.parameters) or is_lost(trial):
         return None
     candidate = candidate_of(trial, problem.budgets.targets[0])
     if candidate.architecture or trial.values is None:

@@ -1,13 +1,34 @@
 """A memory of functions of trials that have ended, of which nothing changes any more."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 T = TypeVar("T")
+
+
+class Ended(Generic[T]):
+    """The values of a function of trials: of those that had ended, as all before them had, they are kept in a list."""
+
+    def __init__(self, function: "Callable[[FrozenTrial], T | None]") -> None:
+        """Takes the function, which returns None for trials that do not count."""
+        self._function = function
+        self._last: FrozenTrial | None = None
+        self._count, self._kept = 0, list[T]()
+
+    def __call__(self, trials: "Sequence[FrozenTrial]") -> "tuple[list[T], Sequence[FrozenTrial]]":
+        """Returns the values of the first trials, None left out, and the other trials, the first of which runs."""
+        if self._count and (len(trials) < self._count or trials[self._count - 1] is not self._last):
+            self._count, self._kept = 0, []  # of another study, or read anew
+        while self._count < len(trials) and trials[self._count].state.is_finished():
+            self._last = trials[self._count]
+            if (value := self._function(self._last)) is not None:
+                self._kept.append(value)
+            self._count += 1
+        return list(self._kept), trials[self._count:]
 
 
 class OfFinished(Generic[T]):

@@ -2,7 +2,7 @@ import weakref
 
 import optuna
 
-from nas.trials.memo import OfFinished
+from nas.trials.memo import Ended, OfFinished
 
 
 def test_a_trial_that_has_ended_is_asked_once_and_one_that_is_running_every_time():
@@ -35,3 +35,30 @@ def test_what_follows_from_a_trial_is_kept_no_longer_than_the_trial():
     assert find(trial) is kept()
     del trial
     assert kept() is None
+
+
+def test_trials_that_ended_before_the_first_that_runs_are_asked_once_and_the_others_are_left():
+    def numbers(study):
+        values, others = number(study.get_trials(deepcopy=False))
+        return values, [trial.number for trial in others]
+
+    study, asked = optuna.create_study(), []
+    number = Ended(lambda trial: asked.append(trial.number) or (trial.number if trial.number != 1 else None))
+    trials = [study.ask() for _ in range(5)]
+    assert numbers(study) == ([], [0, 1, 2, 3, 4])
+    for trial in (trials[0], trials[1], trials[3]):
+        study.tell(trial, 1.0)
+    for _ in range(2):
+        assert numbers(study) == ([0], [2, 3, 4])
+    study.tell(trials[2], state=optuna.trial.TrialState.FAIL)
+    assert numbers(study) == ([0, 2, 3], [4])
+    assert asked == [0, 1, 2, 3]
+
+
+def test_trials_of_another_study_are_asked_anew():
+    value = Ended(lambda trial: trial.value)
+    for expected in ([1.0, 2.0], [3.0], [4.0, 5.0]):
+        study = optuna.create_study()
+        for each in expected:
+            study.tell(study.ask(), each)
+        assert value(study.get_trials(deepcopy=False)) == (expected, [])
