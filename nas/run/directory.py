@@ -309,10 +309,11 @@ class RunDirectory:
         study, budgets, target = self._known(), self.budgets, self.config.targets[0]
         with told_of(self._study_file.path, DAMAGE):
             notes = study.user_attrs if study else {}
-            if not notes:
+            noted = {name.split(":")[1] for name in notes if name.startswith("after:")}
+            if not noted:
                 return found
             later = {candidate.architecture: latencies_of(notes[names[-1]], target) for candidate in found
-                     if (names := _later_timings(notes, candidate.trial))}
+                     if str(candidate.trial) in noted and (names := _later_timings(notes, candidate.trial))}
         return [candidate.with_latencies(later[candidate.architecture], budgets)
                 if candidate.architecture in later else candidate for candidate in found]
 

@@ -96,7 +96,7 @@ def choices_that_matter(space: SearchSpace, assignment: Assignment) -> Key:
 
 
 def _candidate(trial: FrozenTrial, problem: Problem) -> Candidate | None:
-    """Returns the candidate of a trial; None of what was lost, is outside of the space or lacks values of parameters.
+    """Returns the candidate of a trial; None where it was lost, is outside or lacks values of parameters.
 
     Of a trial without a record, such as one of a benchmark, only what Optuna was told is known.
     """

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Ended(Generic[T]):
-    """The values of a function of trials: of those that had ended, as all before them had, they are kept in a list."""
+    """The values of a function of trials, kept of all trials before the first that has not ended."""
 
     def __init__(self, function: "Callable[[FrozenTrial], T | None]") -> None:
         """Takes the function, which returns None for trials that do not count."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Collected:
-    """The storage of a trial, but that what is written to it waits; what is read of the trial has it already."""
+    """The storage of a trial, in which parameters and attributes wait to be written together."""
 
     def __init__(self, trial: "optuna.Trial") -> None:
         """Takes a trial that is running."""
@@ -54,7 +54,7 @@ class Collected:
 
 @contextlib.contextmanager
 def together(trial: "optuna.Trial") -> Iterator[None]:
-    """Writes all that a trial is told in the block in one transaction at its end; nothing where the block raises."""
+    """Writes the parameters and attributes of a block in one transaction at its end; none where the block raises."""
     storage, trial.storage = trial.storage, Collected(trial)
     try:
         yield
@@ -78,7 +78,7 @@ def ask(study: "optuna.Study") -> "optuna.Trial":
 
 
 def tell(study: "optuna.Study", trial: "optuna.Trial", values: Sequence[float] | None) -> None:
-    """Ends a trial, failed without values, as `Study.tell` does, but does not read twice what is at hand."""
+    """Ends a trial, failed without values, as `Study.tell` does, but without reading it again."""
     import optuna
 
     if values is not None and any(map(math.isnan, values)):

@@ -53,7 +53,7 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class Met:
-    """A candidate with the member that it is, and what it has told, None until it is complete."""
+    """A candidate with its member and its observation, None until it is complete."""
 
     candidate: Candidate
     member: Member
