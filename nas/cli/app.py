@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import compare, doctor, export, inspect, latency, report, search, zoo
+from nas.cli import compare, doctor, export, inspect, latency, report, search, worker, zoo
 from nas.cli.ending import Ending
 from nas.cli.help import Contents, add_command
 
@@ -19,6 +19,7 @@ INTERRUPTED = 130
 COMMANDS: dict[str, dict[str, tuple[Callable[..., None], str]]] = {
     "Search": {
         "search": (search.search_space, "nas search --data photos --latency 5ms --time 30m --run runs/a"),
+        "worker": (worker.join_search, "nas worker runs/a"),
     },
     "Results": {
         "pareto": (inspect.show_front, "nas pareto runs/a --png front.png"),

@@ -23,6 +23,11 @@ from nas.cli.options import (
     with_options,
 )
 
+Storage = Annotated[str | None, typer.Option(
+    metavar="URL", help="keep the trials in a database, postgresql://user@host/name  [the run directory]",
+    show_default=False, hidden=True)]
+Study = Annotated[str | None, typer.Option(
+    metavar="NAME", help="name of the study there  [that of the run directory]", show_default=False, hidden=True)]
 course = partial(typer.Option, show_default=False, rich_help_panel="Course of the search")
 
 
@@ -67,16 +72,14 @@ def search_space(
         help="a candidate fails whose training process takes more (4GB)  [no limit]", hidden=True)] = None,
     run: Annotated[str | None, typer.Option(
         metavar="DIR", help="run directory; a search that is there goes on  [runs/TIME]", show_default=False)] = None,
-    trust: Trust = False,
+    storage: Storage = None, study: Study = None, trust: Trust = False,
 ) -> None:
     """Search a space under budgets. Interrupted, the same command goes on."""
     from evaluators.machine.memory import use_huge_pages
-    from nas.api import new_run_directory
     from nas.engine.successive_halving import parse_rungs
     from nas.run.config import SearchConfig
-    from nas.run.directory import RunDirectory
 
-    directory = RunDirectory(Path(run) if run is not None else new_run_directory())
+    directory = _directory(run, storage, study)
     stored = vars(directory.config) if directory.exists else {}
     config = SearchConfig(**{**stored, **search_limits(limits), **recipe_settings(recipe), **given(
         space=space, data=data, skip_broken=skip_broken, resolution=resolution, target=target, strategy=strategy,
@@ -87,7 +90,19 @@ def search_space(
         objectives=objectives.split(",") if objectives is not None else None,
         start=start.split(",") if start is not None else None)})
     use_huge_pages()
-    _search(config, directory.path, trust or tuple(given(evaluator=evaluator, strategy=strategy, target=target)))
+    _search(config, directory, trust or tuple(given(evaluator=evaluator, strategy=strategy, target=target)))
+
+
+def _directory(run: str | None, storage: str | None, study: str | None) -> Any:
+    """Returns the run directory of a search, the trials of which may be elsewhere."""
+    from nas.api import new_run_directory
+    from nas.run.directory import RunDirectory
+    from nas.run.server import StudyDatabase
+
+    found = RunDirectory(Path(run) if run is not None else new_run_directory())
+    if not storage:
+        return found
+    return RunDirectory(found.path, StudyDatabase(storage, study or found.study_name or found.path.name))
 
 
 def _limits(time: str | None, trial_time: str | None, trial_memory: str | None) -> dict[str, float | None]:
@@ -99,20 +114,20 @@ def _limits(time: str | None, trial_time: str | None, trial_memory: str | None) 
             "trial_memory_bytes": parse_bytes(trial_memory, "trial-memory") if trial_memory is not None else None}
 
 
-def _search(config: Any, path: Path, trust: Any) -> None:
+def _search(config: Any, directory: Any, trust: Any) -> None:
     from nas.api import Run
     from nas.cli.terminal import Terminal, console_on_stdout, print_front
     from nas.engine.search import run_search
-    from nas.run.directory import RunDirectory
 
     console = console_on_stdout()
+    run, path = Run(directory), directory.path
     try:
         with Terminal(console, config.trials) as monitor:
             monitor.say(f"run: {path}")
-            run_search(config, path, monitor, trust=trust)
+            run_search(config, path, monitor, trust=trust, elsewhere=directory.elsewhere)
     except KeyboardInterrupt:
-        if RunDirectory(path).exists:
-            print_front(Run.open(path), console)
+        if run.directory.exists:
+            print_front(run, console)
         console.print(f"interrupted; `nas search --run {path}` goes on", highlight=False, soft_wrap=True)
         raise
-    print_front(Run.open(path), console)
+    print_front(run, console)

@@ -4,47 +4,51 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nas.run.sharing import Sharing
+
+POLL_S = 0.2  # until a worker that waits looks at what those in other processes have done
+
 
 class Coordinator:
-    """A lock that a worker holds, in a `with` statement, in all that it does but training."""
+    """A lock that a worker holds, in a `with` statement, in all that it does but training.
 
-    def __init__(self) -> None:
-        """Makes a coordinator that is free."""
+    Among the threads of a process it is a lock in memory, among processes the turn of a search.
+    """
+
+    def __init__(self, sharing: Sharing) -> None:
+        """Takes the agreement of the processes."""
         self._changed = threading.Condition(threading.Lock())
-        self._claimed: set[str] = set()
+        self._sharing = sharing
 
     def __enter__(self) -> None:
         self._changed.acquire()
+        try:
+            self._sharing.acquire()
+        except BaseException:
+            self._changed.release()
+            raise
 
     def __exit__(self, *error: object) -> None:
+        self._sharing.release()
         self._changed.release()
 
     @contextmanager
     def released(self) -> Iterator[None]:
         """Lets others hold it during the block."""
-        self._changed.release()
+        self.__exit__()
         try:
             yield
         finally:
-            self._changed.acquire()
+            self.__enter__()
 
     def wait(self) -> None:
-        """Lets others hold it until one of them has announced something."""
-        self._changed.wait()
+        """Lets others hold it until one of this process has announced something, or for a moment."""
+        self._sharing.release()
+        try:
+            self._changed.wait(POLL_S)
+        finally:
+            self._sharing.acquire()
 
     def announce(self) -> None:
-        """Lets all that wait look again, once the coordinator is free."""
+        """Lets all of this process that wait look again, once the coordinator is free."""
         self._changed.notify_all()
-
-    @contextmanager
-    def claim(self, name: str) -> Iterator[bool]:
-        """Waits until no other worker claims the name, and claims it during the block; tells whether it has waited."""
-        waited = name in self._claimed
-        while name in self._claimed:
-            self.wait()
-        self._claimed.add(name)
-        try:
-            yield waited
-        finally:
-            self._claimed.remove(name)
-            self.announce()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from evaluators.evaluator import Evaluator, close
 from evaluators.machine.processes import end_groups
+from nas.engine.recovery import fail_own, to_retry, told_of_living, with_checkpoints
 from nas.engine.successive_halving import stopped
 from nas.engine.termination import Termination
 from nas.engine.trial import CandidateFailed, Evaluation, objective
@@ -70,7 +71,6 @@ class Loop:
             SearchFailed: candidate after candidate failed.
             MachineTrouble: the machine failed; trials that were begun count for nothing, as with any other error.
         """
-        _fail_lost_trials(self.study)
         if len(evaluators) == 1:
             self._work(evaluators[0])
         else:
@@ -98,7 +98,7 @@ class Loop:
         threading.Thread(target=self._announce, daemon=True).start()  # which waits for a turn itself
         wait(workers, ENDS_WITHIN_S)
         with contextlib.suppress(Exception):  # else the next search finds them running
-            _fail_lost_trials(self.study)
+            fail_own(self.study, self.evaluation.run, self.evaluation.sharing)
 
     def _announce(self) -> None:
         with self.evaluation.coordinator:
@@ -107,25 +107,39 @@ class Loop:
     def _work(self, evaluate: Evaluator) -> None:
         """Works on one trial after the other; raises errors that are no fault of a candidate."""
         evaluation = dataclasses.replace(self.evaluation, evaluate=evaluate)
-        with evaluation.coordinator:
-            history = self._history()
-            while (asked := self._next(history)) is not None:
-                (trial, history), values = asked, None
-                try:
-                    values = objective(evaluation, self.study, trial, history.told)
-                except CandidateFailed:
-                    pass  # its reason is recorded
-                except BaseException:
-                    with contextlib.suppress(Exception):  # else the next search finds it running
-                        write_lost(self.study, trial)
-                        self._tell(trial, None)
+        while True:
+            try:
+                with evaluation.coordinator:
+                    history = self._history()
+                    while (asked := self._next(history)) is not None:
+                        number = self._work_on(evaluation, *asked)
+                        history = self._history()
+                        self._look_after(number, history)
+                    return
+            except Exception as error:  # of the storage, before a training: that trial is lost, and nothing else
+                if not evaluation.sharing.outlasts(error):
                     raise
-                self._tell(trial, values)
-                history = self._history()
-                self._look_after(trial.number, history)
+
+    def _work_on(self, evaluation: Evaluation, trial: "optuna.Trial", history: History) -> int:
+        """Returns the number of a trial that has ended, be it well or not."""
+        import optuna
+
+        values = None
+        try:
+            values = objective(evaluation, self.study, trial, history.told)
+        except (CandidateFailed, optuna.exceptions.UpdateFinishedTrialError):
+            pass  # its reason is recorded; or another worker took this one for dead, and the trial for lost
+        except BaseException:
+            evaluation.sharing.end(trial)
+            with contextlib.suppress(Exception):  # else others find that nobody works on it
+                write_lost(self.study, trial)
+                self._tell(trial, None)
+            raise
+        evaluation.recorded(lambda: self._tell(trial, values))
+        return trial.number
 
     def _history(self) -> History:
-        told = self.evaluation.run.told()
+        told = told_of_living(self.study, self.evaluation.run, self.evaluation.sharing)
         return History(told, self.evaluation.run.candidates(told), tally(told))
 
     def _next(self, history: History) -> "tuple[optuna.Trial, History] | None":
@@ -150,7 +164,11 @@ class Loop:
         return None
 
     def _tell(self, trial: "optuna.Trial", values: tuple[float, ...] | None) -> None:
-        tell(self.study, trial, values)
+        import optuna
+
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # it was told, and the answer lost
+            tell(self.study, trial, values)
+        self.evaluation.sharing.end(trial)
         self.evaluation.coordinator.announce()
 
     def _look_after(self, number: int, history: History) -> None:
@@ -159,6 +177,7 @@ class Loop:
         last = next((candidate for candidate in candidates if candidate.trial == number), None)
         self.evaluation.monitor.told(history.counts, last, winner(candidates))
         running = [candidate for candidate in candidates if candidate.outcome is Outcome.RUNNING]
+        running += with_checkpoints(history.told)
         own = _ids(candidate for candidate in history.told if candidate.architecture)
         kept = {WEIGHTS: front(candidates, self.evaluation.objectives), CHECKPOINTS: stopped(candidates)}
         for kind, needed in kept.items():
@@ -178,18 +197,9 @@ def _require_progress(told: Sequence[Candidate]) -> None:
                            f"{ended[-1].reason}")
 
 
-def _fail_lost_trials(study: "optuna.Study") -> None:
-    """Ends the trials that a dead worker left running; the directory's lock says that none is alive."""
-    import optuna
-
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        write_lost(study, trial)
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-
-
 def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: Sequence[Start],
                   history: History, enough: bool) -> bool:
-    """Enqueues a trial before the strategy is asked: of a stopped candidate that is to continue, or of a start.
+    """Enqueues a trial before the strategy is asked: of a candidate that continues, of a lost one, or of a start.
 
     One at a time, so that they keep their order however often the search is interrupted. Returns whether the next
     trial continues another one.
@@ -203,6 +213,10 @@ def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: Sequence
         marks = attributes_of(Candidate(continued.trial, continues=continued.trial, outside=continued.outside))
         study.enqueue_trial(dict(continued.assignment), user_attrs=marks)
         return True
+    lost = None if enough else to_retry(history.told, evaluation.space)
+    if lost:
+        study.enqueue_trial(dict(lost.assignment))
+        return False
     tried = {candidate.start for candidate in told}
     start = next((start for start in first if start.architecture.text not in tried), None)
     if start:

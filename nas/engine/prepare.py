@@ -15,6 +15,7 @@ from evaluators.machine.files import require_writable
 from evaluators.machine.ownership import temporary_directory
 from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
+from nas.engine.coordinator import Coordinator
 from nas.engine.setting import Setting, require_latencies, setting_of
 from nas.engine.successive_halving import Rungs, default_rung
 from nas.engine.termination import reference_point
@@ -30,6 +31,8 @@ from nas.problem.budgets import Budgets, as_given
 from nas.run.config import BY_HAND, FILLED, PLACES, SearchConfig
 from nas.run.directory import Resolved, RunDirectory
 from nas.run.monitor import Monitor
+from nas.run.server import StudyDatabase
+from nas.run.sharing import Sharing
 from nas.run.trust import Trust, code_of, remember, require_trusted
 from nas.strategies import Problem, sampler_of
 from nas.strategies.loading import require_able, strategy_of
@@ -52,7 +55,8 @@ class Prepared:
 
     Attributes:
         config: the configuration.
-        run: the directory, which is held against other processes, with the resolved configuration.
+        run: the directory, with the resolved configuration.
+        sharing: the agreement of its processes.
         space: the choices, bound to the data.
         dataset: the data.
         gauges: what measures costs on each target, without any screening.
@@ -66,6 +70,7 @@ class Prepared:
 
     config: SearchConfig
     run: RunDirectory
+    sharing: Sharing
     space: SearchSpace
     dataset: Dataset
     gauges: Gauges
@@ -81,17 +86,18 @@ class Prepared:
         config, run = self.config, self.run
         return Evaluation(run, self.space, self.dataset, run.budgets,
                           screening(self.gauges, config, run.timings, run.budgets), self.evaluators[0],
-                          self.recipe, self.rungs, config.objectives, monitor)
+                          self.recipe, self.rungs, config.objectives, monitor, self.sharing,
+                          Coordinator(self.sharing))
 
 
 @contextlib.contextmanager
 def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | Gauges | None = None,
-            trust: Trust = False) -> Iterator[Prepared]:
-    """Yields a search that was begun or is resumed in a directory; its processes and its lock end with the context.
+            trust: Trust = False, elsewhere: StudyDatabase | None = None) -> Iterator[Prepared]:
+    """Yields a search that is begun or gone on with in a directory; its processes and locks end with the context.
 
     The arguments are those of `run_search`; raises `InvalidInput` as that does.
     """
-    run = RunDirectory(path)
+    run = RunDirectory(path, elsewhere)
     require(run.path.is_dir() or not run.path.exists(), f"a run directory must be a directory, but got '{run.path}'")
     require_writable(run.path, "a run directory")
     run.require_sound()
@@ -115,12 +121,15 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
             gauges = stack.enter_context(file_gauges(config.targets, run.quiet_ms() if run.exists else None))
         else:
             gauges = gauge if isinstance(gauge, Mapping) else dict.fromkeys(config.targets, gauge)
-        if run.exists:
+        if goes_on := run.exists:
             stack.enter_context(run.locked())
             run.begin_trials(config)
-            run.write(config, run.resolved)
         else:
             _begin(run, config, setting, gauges, monitor, stack)
+        sharing = stack.enter_context(run.shared(monitor.say))
+        if goes_on:
+            with Coordinator(sharing):  # others may be writing it too
+                run.write(config, run.resolved)
         stack.callback(run.close)
         problem = Problem(space, config.objectives, run.budgets, config.seed, rungs.epochs[-1])
         strategy = strategy_of(config.strategy)(problem)
@@ -129,8 +138,8 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
         recipe = dataclasses.replace(config.recipe, epochs=rungs.epochs[-1])
         evaluators = _evaluators(config, setting, Context(space, dataset, run.place("evaluator"), recipe), stack)
         yield Prepared(
-            config, run, space, dataset, gauges, recipe, evaluators, starts(config, dataset, run.resolved), rungs,
-            sampler_of(strategy, problem),
+            config, run, sharing, space, dataset, gauges, recipe, evaluators, starts(config, dataset, run.resolved),
+            rungs, sampler_of(strategy, problem),
             in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges))
 
 
@@ -141,7 +150,7 @@ def _begin(run: RunDirectory, config: SearchConfig, setting: Setting, gauges: Ga
     require_fitting_tables(config, setting.space, monitor)
     add_saved(config, setting.space, before)
     resolved = _resolve(config, setting, screening(gauges, config, before, Budgets()), monitor)
-    stack.enter_context(run.locked())
+    begun = stack.enter_context(run.locked(alone=True))
     require(not run.exists, f"one process begins a search, but another has just begun one in '{run.path}'")
     run.require_sound()
     run.begin_timings(before)
@@ -149,6 +158,7 @@ def _begin(run: RunDirectory, config: SearchConfig, setting: Setting, gauges: Ga
     run.write(config, resolved)
     if code := code_of(config):
         remember(run.path, run.identity, code)
+    begun()
 
 
 def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack: contextlib.ExitStack

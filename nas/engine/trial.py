@@ -5,9 +5,10 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from evaluators.machine.trouble import MachineTrouble, is_trouble, tells_of_trou
 from evaluators.networks.checkpoint import arrays_in, checkpoint_file, network_file
 from evaluators.recipe import Recipe
 from nas.engine.coordinator import Coordinator
+from nas.engine.recovery import DEATHS, deaths, told_of_living, with_training_of_lost
 from nas.engine.successive_halving import Rungs
 from nas.measuring.meters import Gauges, costs_within, counted
 from nas.problem.budgets import Budgets, is_feasible
@@ -24,6 +26,7 @@ from nas.problem.candidate import Candidate, Outcome
 from nas.run.artefacts import CHECKPOINTS, WEIGHTS, Artefacts, Files, name_of
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
+from nas.run.sharing import Sharing
 from nas.trials.record import Start, candidate_of, start_of, write, write_lost
 from nas.trials.tally import is_screened
 from nas.trials.together import together
@@ -33,6 +36,9 @@ from search_spaces.search_space import SearchSpace
 
 if TYPE_CHECKING:
     import optuna
+
+
+T = TypeVar("T")
 
 
 class CandidateFailed(RuntimeError):
@@ -53,7 +59,21 @@ class Evaluation:
     rungs: Rungs
     objectives: tuple[str, ...]
     monitor: Monitor
-    coordinator: Coordinator = field(default_factory=Coordinator)
+    sharing: Sharing
+    coordinator: Coordinator
+
+    def recorded(self, record: Callable[[], T]) -> T:
+        """Returns the result of recording, done again as long as the storage is away: no training is lost."""
+        while True:
+            try:
+                return record()
+            except Exception as error:
+                if not self.sharing.outlasts(error):
+                    raise
+
+    def keep(self, kind: str, architecture: Architecture, content: bytes) -> None:
+        """Keeps an artefact of an architecture."""
+        self.recorded(partial(self.run.artefacts.put, name_of(kind, architecture.id), content))
 
 
 def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", told: Sequence[Candidate]
@@ -66,7 +86,7 @@ def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tria
         CandidateFailed: its reason is recorded.
         MachineTrouble: nothing is known of the candidate, as with any other error.
     """
-    own = candidate_of(trial)
+    own = dataclasses.replace(candidate_of(trial), worker=evaluation.sharing.worker)
     if own.continues is not None:
         return _continued(evaluation, study, trial, own)
     return _begun(evaluation, study, trial, own, told)
@@ -87,22 +107,42 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
         except InvalidInput as error:
             write(trial, dataclasses.replace(own, reason=str(error)))
             raise CandidateFailed(str(error)) from None
-    with evaluation.coordinator.claim(architecture.id) as waited:
-        earlier = _earlier(evaluation.run.told() if waited else told, architecture.text)
-        if earlier is None:
-            own = dataclasses.replace(own, architecture=architecture.text)
-            return _evaluated(evaluation, study, trial, own, architecture, start)
-        if evaluation.rungs.by_strategy and earlier.outcome is Outcome.STOPPED:
-            own = dataclasses.replace(own, continues=earlier.trial)
-            write(trial, own)
-            return _continued(evaluation, study, trial, own)
-        return _reused(evaluation, trial, own, earlier)
+    own = dataclasses.replace(own, architecture=architecture.text)
+    told = _waited(evaluation, study, trial, own, told)
+    earlier = _earlier(told, architecture.text)
+    if earlier is None:
+        return _evaluated(evaluation, study, trial, own, architecture, start, told)
+    if evaluation.rungs.by_strategy and earlier.outcome is Outcome.STOPPED:
+        own = dataclasses.replace(own, continues=earlier.trial)
+        write(trial, own)
+        return _continued(evaluation, study, trial, own)
+    return _reused(evaluation, trial, own, earlier)
+
+
+def _waited(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
+            told: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Returns the candidates of all trials, none of which evaluates the same architecture since before this one."""
+    while any(other.outcome is Outcome.RUNNING and other.architecture == own.architecture
+              for other in told[:trial.number]):
+        _claim(evaluation, trial, own)
+        evaluation.coordinator.wait()
+        told = told_of_living(study, evaluation.run, evaluation.sharing)
+    return told
+
+
+def _claim(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate) -> None:
+    """Tells others the architecture and its worker, before the coordinator is released."""
+    write(trial, own)
+    evaluation.sharing.begin(trial)
+    evaluation.sharing.require_turn()
 
 
 def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
-               architecture: Architecture, start: Start | None) -> tuple[float, ...]:
+               architecture: Architecture, start: Start | None, told: Sequence[Candidate]) -> tuple[float, ...]:
     """Returns the values of an architecture that is met for the first time."""
+    _require_survivable(trial, own, told)
     evaluation.monitor.phase(trial.number, "measuring")
+    write(trial, own)  # so that it is known what its worker dies of
     try:
         costs = costs_within(architecture, evaluation.budgets, evaluation.gauges, tuple(evaluation.gauges))
     except Exception as error:  # a writer or a runtime that cannot take this network
@@ -121,6 +161,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
         if evaluation.rungs.brackets > 1:
             bracket = evaluation.rungs.next_bracket(evaluation.run.candidates())
             own = dataclasses.replace(own, bracket=bracket)
+        own = with_training_of_lost(own, told, evaluation.rungs.epochs[-1])
         return _trained(evaluation, study, trial, own, architecture)
     write(trial, own)
     return _values(evaluation, own)
@@ -140,6 +181,8 @@ def _continued(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
     stopped = told[own.continues]
     own = dataclasses.replace(own, architecture=stopped.architecture, costs=stopped.costs, bracket=stopped.bracket,
                               violations=stopped.violations).with_training_of(stopped)
+    _require_survivable(trial, own, told)
+    own = with_training_of_lost(own, told, evaluation.rungs.epochs[-1])
     return _trained(evaluation, study, trial, own, Architecture.parse(own.architecture))
 
 
@@ -147,9 +190,11 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
              architecture: Architecture) -> tuple[float, ...]:
     """Returns the values after a training that stops at the first rung where others are better.
 
-    What is known at each rung is recorded for the other workers; a training that stops leaves its checkpoint.
+    What is known at each rung is recorded for the other workers, and then its checkpoint, from which the same training
+    goes on when it has stopped or its worker has died: an older one, or none, only takes longer.
     """
     evaluation.monitor.phase(trial.number, "training")
+    _claim(evaluation, trial, own)
     run, rungs = evaluation.run, evaluation.rungs
     checkpoint = _checkpoint(evaluation, own, architecture) if own.epochs else {}
     for epochs in (rung for rung in rungs.epochs if rung > own.epochs):
@@ -161,14 +206,18 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
         own = dataclasses.replace(own, accuracy=score.accuracy, total=score.total, epochs=epochs,
                                   trained=epochs == rungs.epochs[-1], compiled=score.compiled or None,
                                   accuracies=(*own.accuracies, (epochs, score.accuracy)))
-        write(trial, own)
-        if not own.trained and not rungs.continues(run.candidates(), trial.number):
-            if checkpoint:
-                run.artefacts.put(name_of(CHECKPOINTS, architecture.id), checkpoint_file(checkpoint))
-            write(trial, dataclasses.replace(own, reason=f"stopped after {epochs} of {rungs.epochs[-1]} epochs"))
+        if own.trained:
+            if score.arrays:
+                evaluation.keep(WEIGHTS, architecture, network_file(architecture, score.arrays))
+            evaluation.recorded(partial(write, trial, own))
             break
-    if own.trained and score.arrays:
-        run.artefacts.put(name_of(WEIGHTS, architecture.id), network_file(architecture, score.arrays))
+        evaluation.recorded(partial(write, trial, own))
+        if checkpoint:
+            evaluation.keep(CHECKPOINTS, architecture, checkpoint_file(checkpoint))
+        if not evaluation.recorded(lambda: rungs.continues(run.candidates(), trial.number)):
+            stopped = dataclasses.replace(own, reason=f"stopped after {epochs} of {rungs.epochs[-1]} epochs")
+            evaluation.recorded(partial(write, trial, stopped))
+            break
     return _values(evaluation, own)
 
 
@@ -200,6 +249,16 @@ def _reused(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate, earli
     if earlier.outcome is Outcome.FAILED:
         raise CandidateFailed(earlier.reason)
     return _values(evaluation, earlier)
+
+
+def _require_survivable(trial: "optuna.Trial", own: Candidate, told: Sequence[Candidate]) -> None:
+    """Raises `CandidateFailed`, having recorded it, for a candidate whose workers have died again and again."""
+    found = deaths(told, own)
+    if len(found) >= DEATHS:
+        workers = " and ".join(candidate.worker or "" for candidate in found if candidate.worker)
+        reason = f"its worker died {len(found)} times{workers and ': '}{workers}"
+        write(trial, dataclasses.replace(own, reason=reason))
+        raise CandidateFailed(reason)
 
 
 def _failed(trial: "optuna.Trial", own: Candidate, error: Exception) -> CandidateFailed | MachineTrouble:

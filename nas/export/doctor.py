@@ -103,7 +103,7 @@ def repaired(path: Path) -> list[tuple[Finding, str | None]]:
     Raises:
         InvalidInput: as `examined`, or a search works in it.
     """
-    with RunDirectory(path).locked():
+    with RunDirectory(path).locked(alone=True):
         return [(finding, finding.repair() if finding.repair else None)
                 for check in CHECKS for finding in _found(check, _patient(path, busy=False))]
 
@@ -121,6 +121,7 @@ def _patient(path: Path, busy: bool | None = None) -> Patient:
     require(any((path / name).exists() for name in (RUN, STUDY, STUDY + LOG)),
             f"a run directory holds {RUN} or {STUDY}, but '{path}' has neither")
     busy = _is_busy(path) if busy is None else busy
+    busy = busy or bool(run.study_name)  # by workers on any machine
     names: list[str] = []
     told = None
     with contextlib.suppress(InvalidInput):  # is told by the checks

@@ -10,16 +10,14 @@
     checkpoints/ID.safetensors   the states that stopped trainings continue from
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import itertools
 import json
 import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -31,10 +29,12 @@ from evaluators.machine.files import at_home, exists, held, write_whole
 from evaluators.prediction.timings import Timings
 from nas.problem.budgets import NONE, Budgets, PerTarget
 from nas.problem.candidate import Candidate, directions, evaluated
-from nas.run.artefacts import CHECKPOINTS, WEIGHTS, Artefacts, Files
+from nas.run.artefacts import CHECKPOINTS, WEIGHTS, Artefacts, Files, Rows
 from nas.run.config import PLACES, SearchConfig, head_and_path
 from nas.run.environment import environment, lasting
-from nas.run.storage import DAMAGE, StudyFile, told_of, unusable
+from nas.run.server import CONFIGURATION, SharedDatabase, StudyDatabase, is_url
+from nas.run.sharing import END, TURN, USE, WORKERS, SharedDirectory, Sharing, used
+from nas.run.storage import DAMAGE, StudyFile, unusable
 from nas.run.trust import identity_of
 from nas.trials.memo import OfFinished
 from nas.trials.record import latencies_of, stored_candidate
@@ -45,9 +45,9 @@ from search_spaces.errors import InvalidInput, require
 if TYPE_CHECKING:
     import optuna
 
-HELD = (".lock", "timings.csv", "correlation.json", "finals.json", WEIGHTS, CHECKPOINTS, "evaluator")
-CONFIGURATION = "run.toml"  # the attribute of a study that keeps the text of that
-TRIALS = "trials"  # the key of run.toml that names the storage of the trials, once there is one
+HELD = (USE, TURN, END, WORKERS, "timings.csv", "correlation.json", "finals.json", WEIGHTS, CHECKPOINTS,
+        "evaluator")
+TRIALS, STUDY_NAME = "trials", "study"  # keys of run.toml: the storage of the trials, once there is one; its study
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,15 @@ class Resolved:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A directory that holds one search; run.toml is read when it is first asked for."""
+    """A directory that holds one search; run.toml is read when it is first asked for.
+
+    Attributes:
+        path: of the directory.
+        elsewhere: the database that has the trials, where that is given and not only known from run.toml.
+    """
 
     path: Path
+    elsewhere: StudyDatabase | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", at_home(self.path))
@@ -157,7 +163,9 @@ class RunDirectory:
     @cached_property
     def artefacts(self) -> Artefacts:
         """The networks and checkpoints of the search."""
-        return Artefacts(Files(self.path))
+        storage = self._storage
+        return Artefacts(Rows(storage.engine, storage.opened()._study_id) if isinstance(storage, StudyDatabase)
+                         else Files(self.path))
 
     @property
     def timings(self) -> Timings:
@@ -179,24 +187,44 @@ class RunDirectory:
             resumed.append(now)
         sections = [("[config]", dataclasses.asdict(config)), ("[resolved]", dataclasses.asdict(resolved)),
                     ("[environment]", first), *(("[[resumed]]", one) for one in resumed)]
-        place = _toml({"directory": os.path.abspath(self.path),  # noqa: PTH100 - without `..`
-                       TRIALS: self._study_file.name if self._study_file.was_there else None})
-        content = "\n".join([place, *(f"{name}\n{_toml(values)}" for name, values in sections)])
-        write_whole(self.place("run.toml"), content.encode(errors="surrogateescape"))
-        for name in ("_content", "budgets"):
-            vars(self).pop(name, None)
+        self._write("\n".join(f"{name}\n{_toml(values)}" for name, values in sections))
         vars(self).update(config=config, resolved=resolved)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Holds the directory against other processes; raises `InvalidInput` if one searches in it already."""
+    def _write(self, sections: str) -> None:
+        """Writes run.toml with these sections, and where it and its trials are."""
+        place = _toml({"directory": os.path.abspath(self.path),  # noqa: PTH100 - without `..`
+                       TRIALS: self._storage.text if self._storage.was_there else None,
+                       STUDY_NAME: self._storage.name if isinstance(self._storage, StudyDatabase) else None})
+        write_whole(self.place("run.toml"), f"{place}\n{sections}".encode(errors="surrogateescape"))
+        for name in ("_content", "budgets"):
+            vars(self).pop(name, None)
+
+    @property
+    def study_name(self) -> str:
+        """The name of the study, empty where it is not in a database."""
+        return str(self._content.get(STUDY_NAME, "")) if self.exists else ""
+
+    def describe(self) -> None:
+        """Keeps the text of run.toml in the study too, for workers on other machines and to mend that file."""
+        text, study = self.place("run.toml").read_text(errors="surrogateescape"), self.study()
+        if study.user_attrs.get(CONFIGURATION) != text:
+            study.set_user_attr(CONFIGURATION, text)
+
+    def join(self) -> None:
+        """Makes the directory of a worker, by the description in a study that is elsewhere."""
+        assert isinstance(self._storage, StudyDatabase)
+        text = self._storage.description()
         self.path.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(self.place(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InvalidInput(f"one process searches in a run directory, but another has '{self.path}'") from None
-            yield
+        self._write(text[text.index("[config]"):])
+
+    def locked(self, alone: bool = False) -> AbstractContextManager[Callable[[], None]]:
+        """Returns a context in which the directory is in use, see `nas.run.sharing.used`."""
+        return used(self.path, alone)
+
+    def shared(self, say: Callable[[str], None]) -> AbstractContextManager[Sharing]:
+        """Returns a context in which this process works on the search, beside others; `say` tells of an outage."""
+        storage = self._storage
+        return SharedDatabase(storage, say) if isinstance(storage, StudyDatabase) else SharedDirectory(self.path)
 
     def study(self, sampler: "optuna.samplers.BaseSampler | None" = None) -> "optuna.Study":
         """Returns the study of the run, made where there is none; a search, which has a sampler, names its values."""
@@ -209,9 +237,6 @@ class RunDirectory:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     study.set_metric_names(list(self.config.objectives))
-            text = self.place("run.toml").read_text(errors="surrogateescape")
-            if study.user_attrs.get(CONFIGURATION) != text:
-                study.set_user_attr(CONFIGURATION, text)
         return study
 
     @property
@@ -225,30 +250,34 @@ class RunDirectory:
         """The study as a search goes on with it, opened once: Optuna checks the tables of its storage each time."""
         self.begin_trials(self.config)
         self.told()  # raises before anything is written to a damaged file
-        return self._study_file.opened()
+        return self._storage.opened()
 
     def close(self) -> None:
         """Closes the storage of the trials; it is opened anew for whoever goes on."""
         vars(self).pop("_study", None)
-        self._study_file.close()
+        self._storage.close()
 
     @cached_property
-    def _study_file(self) -> StudyFile:
-        return StudyFile(self.path)
+    def _storage(self) -> StudyFile | StudyDatabase:
+        """Where the trials are: in the directory, or in a database."""
+        if self.elsewhere is not None:
+            return self.elsewhere
+        text = self._content.get(TRIALS, "") if self.exists else ""
+        return StudyDatabase(text, self._content.get(STUDY_NAME, "")) if is_url(str(text)) else StudyFile(self.path)
 
     def begin_trials(self, config: SearchConfig) -> None:
         """Makes the storage of the trials where there is none yet, before run.toml tells that there is one."""
         if not self.has_trials():
-            self._study_file.begin(directions(config.objectives))
+            self._storage.begin(directions(config.objectives))
 
     def has_trials(self) -> bool:
         """Tells whether there is a storage of trials; raises `InvalidInput` where it is gone."""
-        file = self._study_file
-        if file.path.exists():
+        file = self._storage
+        if file.exists:
             return True
         if file.was_there or (self.exists and (
                 TRIALS in self._content or self.artefacts.store.names(WEIGHTS))):
-            raise unusable(file.path, "gone")
+            raise unusable(file.place, "gone")
         return False
 
     def require_sound(self) -> None:
@@ -258,20 +287,20 @@ class RunDirectory:
         if self.exists:
             self.told()
             return
-        trials = self._trials(self._study_file.read()) if self.has_trials() else []
-        for there, path in ((trials, self._study_file.path), (self.timings.path.exists(), self.timings.path)):
+        trials = self._trials(self._storage.read()) if self.has_trials() else []
+        for there, path in ((trials, self._storage.place), (self.timings.path.exists(), self.timings.path)):
             require(not there, f"a search begins where no other one has begun, but '{path}' is there without its "
                     "run.toml; put that back, or search in another directory (`--run`)")
 
     def storing(self) -> AbstractContextManager[None]:
-        """Returns a context in which errors of the storage are told in one line, see `told_of`."""
-        return told_of(self._study_file.path)
+        """Returns a context in which errors of the storage are told in one line, see `nas.run.storage`."""
+        return self._storage.telling()
 
     def _known(self) -> "optuna.Study | StoredStudy | None":
         """Returns the study that is searched in, else a copy of it as it is now; None before the first trial."""
         if "_study" in vars(self):
             return self._study
-        return self._study_file.read() if self.has_trials() else None
+        return self._storage.read() if self.has_trials() else None
 
     def told(self) -> list[Candidate]:
         """Returns the candidates of all trials, in the order of their numbers, as these were told.
@@ -280,7 +309,7 @@ class RunDirectory:
             InvalidInput: their storage is gone, damaged, or none that a search has made.
         """
         trials = self.trials()
-        with told_of(self._study_file.path, DAMAGE):
+        with self._storage.telling(DAMAGE):
             return list(map(self._candidate_of, trials))
 
     def trials(self) -> "Sequence[optuna.trial.FrozenTrial]":
@@ -289,7 +318,7 @@ class RunDirectory:
         return self._trials(study) if study is not None else []
 
     def _trials(self, study: "optuna.Study | StoredStudy") -> "Sequence[optuna.trial.FrozenTrial]":
-        with told_of(self._study_file.path, DAMAGE):
+        with self._storage.telling(DAMAGE):
             found = study.get_trials(deepcopy=False)
             if [trial.number for trial in found] != list(range(len(found))):
                 raise ValueError("trials are missing")
@@ -307,7 +336,7 @@ class RunDirectory:
         found = [dataclasses.replace(candidate, by_hand=True) if candidate.architecture in self.resolved.by_hand
                  else candidate for candidate in evaluated(told)]
         study, budgets, target = self._known(), self.budgets, self.config.targets[0]
-        with told_of(self._study_file.path, DAMAGE):
+        with self._storage.telling(DAMAGE):
             notes = study.user_attrs if study else {}
             noted = {name.split(":")[1] for name in notes if name.startswith("after:")}
             if not noted:

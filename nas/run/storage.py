@@ -55,6 +55,21 @@ class StudyFile:
         return held(self.directory, self.name)
 
     @property
+    def text(self) -> str:
+        """The name of it in run.toml."""
+        return self.name
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        return str(self.path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a file."""
+        return self.path.exists()
+
+    @property
     def was_there(self) -> bool:
         """Whether there is something of it."""
         return self.path.exists() or any(self._beside(name) for name in (LOG, JOURNAL))
@@ -76,6 +91,10 @@ class StudyFile:
         with told_of(self.path):
             self._storage = sqlite_storage(self.path)
             return optuna.load_study(study_name=STUDY, storage=self._storage)
+
+    def telling(self, damage: tuple[type[Exception], ...] = ()) -> contextlib.AbstractContextManager[None]:
+        """Returns a context in which errors of the file are told in one line, see `told_of`."""
+        return told_of(self.path, damage)
 
     def close(self) -> None:
         """Ends what `opened` has begun, so that SQLite leaves a single file."""
@@ -165,7 +184,7 @@ def _of_storage(damage: tuple[type[Exception], ...]) -> tuple[type[Exception], .
     return sqlite3.Error, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, *damage
 
 
-def unusable(path: Path, state: str) -> InvalidInput:
+def unusable(path: Path | str, state: str) -> InvalidInput:
     """Returns the error for a file of trials that can neither be read nor gone on with."""
     return InvalidInput(f"the trials of a run are read as its search has written them, but '{path}' is {state}; put a "
                         "copy of it back, or search anew in another directory (`--run`)")

@@ -27,10 +27,12 @@ TAKEN = "taken"  # what another run has found in training that
 OUTSIDE = "outside"  # its architecture is not of the space: it has no parameters
 IMPOSSIBLE = "impossible"  # why its choices make no network
 LOST = "lost"  # its worker died or was interrupted, or the machine failed
+DIED = "died"  # the value of `LOST` where the worker was found to be gone
 
 STATES: dict[str, State] = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "complete", "FAIL": "failed"}
 KINDS: dict[str, Any] = {"architecture": str, "accuracy": int | float | None, "total": int, "epochs": int,
-                         "trained": bool, "reason": str | None, "duplicate_of": int | None, "bracket": int}
+                         "trained": bool, "reason": str | None, "duplicate_of": int | None, "bracket": int,
+                         "worker": str | None}
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def candidate_of(trial: "optuna.trial.FrozenTrial | optuna.Trial", target: str =
         architecture=known.get("architecture", ""),
         costs=Costs.stored(known, latencies_of(known.get("latencies") or known.get("latency") or {}, target)),
         violations=trial.constraints,
+        worker=known.get("worker"),
+        died=marks.get(LOST) == DIED,
         state="lost" if is_lost(trial) else STATES[trial.state.name] if hasattr(trial, "state") else "running",
         assignment=trial.params,
         reason=known.get("reason") if known else marks.get(IMPOSSIBLE),
@@ -100,7 +104,7 @@ def attributes_of(candidate: Candidate) -> dict[str, Any]:
                              LOST: candidate.state == "lost" or None}
     if candidate.architecture:
         more = {"reason": candidate.reason, "duplicate_of": candidate.duplicate_of,
-                "bracket": candidate.bracket or None, **_training(candidate)}
+                "bracket": candidate.bracket or None, "worker": candidate.worker, **_training(candidate)}
         marks[CANDIDATE] = {"architecture": candidate.architecture, "trained": candidate.trained,
                             **dataclasses.asdict(candidate.costs), **_stated(more)}
     else:
@@ -129,9 +133,10 @@ def is_lost(trial: "optuna.trial.FrozenTrial | optuna.Trial") -> bool:
                              and tells_of_trouble(reason))
 
 
-def write_lost(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | optuna.Trial") -> None:
-    """Marks a trial as lost, whose worker may be dead: it counts for nothing and is asked again."""
-    study._storage.set_trial_user_attr(trial._trial_id, LOST, True)  # Optuna has no public way to do so
+def write_lost(study: "optuna.Study", trial: "optuna.trial.FrozenTrial | optuna.Trial", mark: bool | str = True
+               ) -> None:
+    """Marks a trial as lost, whose worker may be dead (`DIED`): it counts for nothing and is asked again."""
+    study._storage.set_trial_user_attr(trial._trial_id, LOST, mark)  # Optuna has no public way to do so
 
 
 def start_attributes(start: Start, outside: bool) -> dict[str, Any]:

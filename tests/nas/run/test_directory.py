@@ -1,8 +1,6 @@
 import dataclasses
-import fcntl
 import json
 import os
-import subprocess
 import sys
 import tomllib
 from functools import partial
@@ -94,22 +92,6 @@ def test_what_is_no_run_directory_is_refused(make, tmp_path):
     make(tmp_path / "run")
     with pytest.raises(InvalidInput, match=r"holds run\.toml"):
         RunDirectory.existing(tmp_path / "run")
-
-
-def test_a_directory_is_held_against_other_processes_until_its_holder_ends(tmp_path):
-    script = ("import sys\nfrom pathlib import Path\nfrom nas.run.directory import RunDirectory\n"
-              "with RunDirectory(Path(sys.argv[1])).locked():\n    print('held', flush=True)\n    sys.stdin.read()\n")
-    holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True)
-    try:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(InvalidInput, match="one process searches"), RunDirectory(tmp_path).locked():
-            pass
-    finally:
-        holder.kill()
-        holder.communicate()
-    with RunDirectory(tmp_path).locked(), (tmp_path / ".lock").open() as file, pytest.raises(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""The command of a worker."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.options import Targets, Trust, given
+
+StudyOption = Annotated[str, typer.Option(metavar="NAME", help="study of the storage  [the only one]",
+                                          show_default=False)]
+
+
+def join_search(
+    where: Annotated[str, typer.Argument(metavar="RUN_OR_URL", help="run directory, or URL of a storage")],
+    study: StudyOption = "",
+    data: Annotated[str | None, typer.Option(help="where the data of the search are here  [as in the search]",
+                                             show_default=False)] = None,
+    space: Annotated[str | None, typer.Option(help="where FILE.toml of its space is here  [as in the search]",
+                                              show_default=False)] = None,
+    evaluator: Annotated[str | None, typer.Option(help="its evaluator module:function, given again",
+                                                  show_default=False)] = None,
+    strategy: Annotated[str | None, typer.Option(help="its strategy module:Name, given again",
+                                                 show_default=False)] = None,
+    target: Targets = None,
+    run: Annotated[Path | None, typer.Option(
+        metavar="DIR", help="directory of this worker, for a storage  [runs/STUDY-HOST-PROCESS]",
+        show_default=False)] = None,
+    trust: Trust = False,
+) -> None:
+    """Work on a search that another process has begun, until it ends."""
+    from evaluators.machine.memory import use_huge_pages
+    from nas.api import Run
+    from nas.cli.terminal import Terminal, console_on_stdout, print_front
+    from nas.engine import joining
+
+    use_huge_pages()
+    console = console_on_stdout()
+    path = run or Path("runs") / f"{study or 'study'}-{socket.gethostname()}-{os.getpid()}"
+    code = given(evaluator=evaluator, strategy=strategy, target=target)
+    with Terminal(console) as monitor:
+        found = joining.join_search(where, study, path, {**given(data=data, space=space), **code}, monitor,
+                                    trust or tuple(code))
+    print_front(Run(found), console)
