@@ -183,7 +183,7 @@ def outage(error: BaseException | None) -> str:
     while error is not None:
         if isinstance(error, away) or getattr(error, "connection_invalidated", False):
             return " ".join(str(getattr(error, "orig", None) or error).split())
-        error = error.__cause__
+        error = error.__cause__ or error.__context__  # SQLAlchemy's of a session after it have no cause
     return ""
 
 

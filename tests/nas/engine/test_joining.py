@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from nas.engine.search import run_search
 from nas.problem.candidate import Outcome
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Silent
-from nas.run.server import GRACE, StudyDatabase
+from nas.run.server import GRACE, StudyDatabase, outage
 from nas.trials.tally import tally
 from search_spaces.errors import InvalidInput
 
@@ -190,3 +191,25 @@ def test_code_of_the_study_is_run_only_where_it_is_trusted(postgresql, make_conf
         join_search(url, "", tmp_path / "joined", {}, Silent(), gauge=gauge)
     given = {"evaluator": "mine:evaluate"}
     assert join_search(url, "", tmp_path / "joined", given, Silent(), ("evaluator",), gauge).told()
+
+
+def test_a_session_that_an_outage_has_left_tells_of_it_too(postgresql):
+    database = StudyDatabase(postgresql.new_database(), "left")
+    database.begin(["maximize"])
+    trial, errors = database.opened().ask(), []
+
+    def write():
+        try:
+            for number in range(10**6):
+                trial.set_user_attr("number", number)
+        except Exception as error:
+            errors.append(error)
+
+    for _ in range(3):  # in one of several statements
+        thread = threading.Thread(target=write)
+        thread.start()
+        time.sleep(0.2)
+        postgresql.stop()
+        thread.join()
+        postgresql.start()
+    assert all(map(outage, errors)) and len(errors) == 3
