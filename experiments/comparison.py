@@ -145,8 +145,8 @@ def draw(comparison: Comparison, record: Record) -> Figure:
             handles.append(axes.errorbar(times, means, yerr=spread, marker=marker, linestyle=line, color=color,
                                          capsize=2, elinewidth=0.9, label=f"{series}, {runtime}"))
         for name, mean in zip(networks, means, strict=True):
-            axes.annotate(name, (latency_ms(record, RUNTIMES[0], name), mean), (5, -10), textcoords="offset points",
-                          fontsize=7, color=DARK)
+            axes.annotate(name.replace(series, "").strip(", "), (latency_ms(record, RUNTIMES[0], name), mean), (5, -10),
+                          textcoords="offset points", fontsize=7, color=DARK)
     add_legend(figure, handles)
     return figure
 

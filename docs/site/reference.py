@@ -66,7 +66,7 @@ def blocks() -> str:
         parts += [f"## `{kind}`", markdown(block)]
         if tokens:
             name = next(iter(tokens))
-            parts.append(f"For example `{tokens[name]}` in `{name}`; {len(tokens)} published networks have it.")
+            parts.append(f"For example `{tokens[name]}` in `{name}`; published networks that have it: {len(tokens)}.")
     return "\n\n".join(parts)
 
 
