@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 OF_ROOT = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changes.md"}
 LINK = re.compile(r"(!?)\[([^\]\n]*)\]\(([^)#\s]*)(#[^)\s]*)?\)")
-BESIDE = ("*.png", "*.svg", "*.ipynb")  # files that pages show or link to
 
 
 def pages() -> dict[str, str]:
@@ -76,15 +75,17 @@ def configuration(made: dict[str, str]) -> str:
 
 
 def write(directory: Path) -> None:
-    """Writes pages, files beside them and configuration of the site into a directory, in place of older ones."""
+    """Writes pages, all files beside them and configuration of the site into a directory, in place of older ones."""
     shutil.rmtree(directory / "pages", ignore_errors=True)
     made = pages()
     for page, text in made.items():
         path = directory / "pages" / page
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    for file in (path for pattern in BESIDE for path in DOCS.rglob(pattern)):
-        shutil.copy(file, directory / "pages" / file.relative_to(DOCS))
+    for file in DOCS.rglob("*.*"):
+        if file.is_file() and file.suffix != ".md" and not file.is_relative_to(DOCS / "site"):
+            (directory / "pages" / file.relative_to(DOCS)).parent.mkdir(exist_ok=True)
+            shutil.copy(file, directory / "pages" / file.relative_to(DOCS))
     (directory / "zensical.toml").write_text(configuration(made), encoding="utf-8")
 
 
