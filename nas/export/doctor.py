@@ -121,10 +121,10 @@ def _patient(path: Path, busy: bool | None = None) -> Patient:
     require(any((path / name).exists() for name in (RUN, STUDY, STUDY + LOG)),
             f"a run directory holds {RUN} or {STUDY}, but '{path}' has neither")
     busy = _is_busy(path) if busy is None else busy
-    busy = busy or bool(run.study_name)  # by workers on any machine
     names: list[str] = []
     told = None
     with contextlib.suppress(InvalidInput):  # is told by the checks
+        busy = busy or bool(run.study_name)  # by workers on any machine
         names = [name for kind in (WEIGHTS, CHECKPOINTS) for name in run.artefacts.store.names(kind)]
     with contextlib.suppress(InvalidInput):
         told = run.told()
