@@ -1,10 +1,12 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from evaluators.recipe import Recipe
+from evaluators.recipe import AUGMENTATIONS, Recipe
 from evaluators.training.augmentation import Drawing, augmented, blended, changed, moved, weights_of_classes
 
 COUNT, SIDE = 64, 9
@@ -119,3 +121,12 @@ def test_targets_carry_the_weights_of_their_classes():
     _, targets = drawn(class_weights=(0.5, 1.0, 2.0, 4.0))
     np.testing.assert_allclose(targets, np.eye(4)[LABELS] * np.array([0.5, 1, 2, 4])[LABELS][:, None])
     assert drawn()[1].tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_batches_lower_for_gpus_and_tpus_where_layers_compute_in_bfloat16(augmentation, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    drawing = Drawing(PLAIN.mean, PLAIN.std, 12, augmentation, mixup=0.2, cutmix=1.0, class_weights=(1.0, 2.0))
+    exported = jax.export.export(jax.jit(functools.partial(augmented, drawing=drawing)), platforms=["cuda", "tpu"])(
+        IMAGES, LABELS, np.arange(COUNT), np.uint32(0))
+    assert [leaf.dtype for leaf in exported.out_avals] == [jnp.bfloat16, jnp.float32]

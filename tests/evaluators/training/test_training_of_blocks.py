@@ -1,5 +1,6 @@
-"""One training step of a small network of every kind of block, piece by piece and as one program."""
+"""One training step of a small network of every kind of block: by pieces, as one program, and for other devices."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,11 +28,17 @@ def test_every_kind_of_block_is_trained_here():
     assert {token.partition("_")[0] for token in TOKENS} | framing == set(BLOCKS)
 
 
-@pytest.mark.parametrize("token", [
-    token if token.startswith(("shuffle2", "dense")) else pytest.param(token, marks=pytest.mark.slow)
-    for token in TOKENS])
+SOME = [token if token.startswith(("shuffle2", "dense")) else pytest.param(token, marks=pytest.mark.slow)
+        for token in TOKENS]
+
+
+def program_of(token):
+    return Architecture.parse(f"in_r8_c3+conv_k3_c8_s1_relu+pool_max_k3_s1+{token}+norm_relu+fc_n4").program
+
+
+@pytest.mark.parametrize("token", SOME)
 def test_a_step_by_pieces_is_the_step_of_the_whole_network(token):
-    program = Architecture.parse(f"in_r8_c3+conv_k3_c8_s1_relu+pool_max_k3_s1+{token}+norm_relu+fc_n4").program
+    program = program_of(token)
     weights, statistics = initial_weights(program, 0)
     optimizer, generator = Optimizer(), np.random.default_rng(0)
     images = jnp.asarray(generator.standard_normal((4, 8, 8, 3), np.float32))
@@ -46,3 +53,19 @@ def test_a_step_by_pieces_is_the_step_of_the_whole_network(token):
     for name, array in {**weights, **statistics}.items():
         np.testing.assert_allclose(pieces[name], together[name], rtol=1e-2, atol=2e-4, err_msg=name)
         assert name.endswith("/bias") or not np.array_equal(pieces[name], array), f"{name} did not move"
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("token", SOME)
+def test_the_step_lowers_for_gpus_and_tpus_where_depthwise_convolutions_are_the_library_s(token, dtype):
+    program, optimizer = program_of(token), Optimizer()
+    arguments = (pack(program, *initial_weights(program, 0)), jnp.zeros((4, *program.input_shape), dtype), jnp.arange(4),
+                 coefficients(optimizer, 1e-3, 1))
+    step = jax.jit(training_step(program, optimizer, whole=True)._function, donate_argnums=0)
+    convolutions = {}
+    for platform in ("cpu", "cuda", "tpu"):
+        exported = jax.export.export(step, platforms=[platform])(*arguments)
+        assert [leaf.dtype for leaf in exported.out_avals] == [leaf.dtype for leaf in jax.tree.leaves(
+            (arguments[0], np.float32(0)))]  # weights and moments stay in float32
+        convolutions[platform] = exported.mlir_module().count("stablehlo.convolution")
+    assert convolutions["cuda"] == convolutions["tpu"] > convolutions["cpu"]  # which has another form of some
