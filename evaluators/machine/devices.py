@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 from evaluators.machine.locks import training_turn
 from search_spaces.errors import require
 
 VARIABLE = "JAX_PLATFORMS"
+FILES = "nvidia[0-9]*", "kfd", "accel*", "vfio/[0-9]*"  # in /dev: of GPUs by NVIDIA and by AMD, and of TPUs
 
 
 def require_devices() -> None:
@@ -24,6 +26,18 @@ def require_devices() -> None:
                 f"`{VARIABLE}` names devices that JAX finds, but got '{named}'{reason and f': {reason}'}")
 
 
+def accelerators() -> int:
+    """Returns how many accelerators JAX uses, 0 where it computes on CPU.
+
+    A process of its own is asked, and only where there are files of such devices.
+    """
+    if os.environ.get(VARIABLE) == "cpu" or not any(path for pattern in FILES for path in Path("/dev").glob(pattern)):
+        return 0
+    with training_turn():  # its start would disturb a measurement
+        done = _run("import jax; print(jax.default_backend() != 'cpu' and jax.local_device_count() or 0)")
+    return int(done.stdout.split()[-1]) if not done.returncode else 0
+
+
 def _in_use() -> bool:
     """Tells whether JAX has devices in this process."""
     bridge = sys.modules.get("jax._src.xla_bridge")  # the public ways to ask take the devices
@@ -34,8 +48,12 @@ def _in_use() -> bool:
 def _missing(named: str) -> str | None:
     """Returns why JAX does not find devices, empty where it gives no reason; None if it finds them."""
     with training_turn():  # its start would disturb a measurement
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; import jax; jax.devices()"],
-            stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        done = _run("import jax; jax.devices()")
     last = ["", *done.stderr.decode(errors="replace").strip().splitlines()][-1]
     return last.partition(": ")[2] if done.returncode else None
+
+
+def _run(code: str) -> subprocess.CompletedProcess[bytes]:
+    """Returns how a process has ended that runs code with the modules of this one."""
+    return subprocess.run([sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"],
+                          stdin=subprocess.DEVNULL, capture_output=True, check=False)

@@ -105,11 +105,11 @@ def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
     the old states.
     """
     uses = cut(program)
-    compiled = _as_it_is if whole else Executable
+    compiled = as_it_is if whole else Executable
     forward, backward = zip(*(piece_passes(use.piece, optimizer, tuple(value > 0 for value in use.inputs), compiled)
                               for use in uses), strict=True)
-    loss_of = compiled(_loss(optimizer.label_smoothing), optimizer.label_smoothing)
-    add, blend = {use.output: compiled(_add) for use in uses}, compiled(_blended)
+    loss_of = compiled(loss_function(optimizer.label_smoothing), optimizer.label_smoothing)
+    add, blend = {use.output: compiled(_add) for use in uses}, compiled(blended)
     ended = _ended(uses)
     train = np.True_ if whole else jax.device_put(np.True_)
 
@@ -144,7 +144,7 @@ def inference(program: Program, whole: bool) -> Inference:
     Pieces run the forward pass that training compiled, so batches of training's size compile nothing.
     """
     uses = cut(program)
-    compiled = _as_it_is if whole else Executable
+    compiled = as_it_is if whole else Executable
     flat, passed = compiled(_flat), _passing(uses, compiled)
 
     def infer(states: States, images: jax.Array) -> jax.Array:
@@ -159,7 +159,7 @@ def settling(program: Program, whole: bool) -> Callable[[States, jax.Array], Sta
     All else stays: so batch norm comes to know the activations that averaged weights make (Izmailov et al. 2018, 3.2),
     which are others than those of the weights that were averaged.
     """
-    passed = _passing(cut(program), _as_it_is if whole else Executable)
+    passed = _passing(cut(program), as_it_is if whole else Executable)
 
     def settle(states: States, images: jax.Array) -> States:
         after = passed(states, images, np.True_)[1]
@@ -170,7 +170,7 @@ def settling(program: Program, whole: bool) -> Callable[[States, jax.Array], Sta
 
 def _passing(uses: tuple[Use, ...], compiled: Callable[..., Callable]) -> Callable:
     """Returns `(states, images, train) -> (output, statistics of each piece after it)`; no branch is skipped."""
-    forward, ended = [_forward_pass(use.piece, compiled) for use in uses], _ended(uses)
+    forward, ended = [forward_pass(use.piece, compiled) for use in uses], _ended(uses)
 
     def passed(states: States, images: jax.Array, train: np.bool_) -> tuple[jax.Array, list[jax.Array | None]]:
         values, statistics = {0: images}, []
@@ -187,7 +187,7 @@ def _passing(uses: tuple[Use, ...], compiled: Callable[..., Callable]) -> Callab
     return passed
 
 
-def _as_it_is(function: Callable, *parameters: object, **options: object) -> Callable:
+def as_it_is(function: Callable, *parameters: object, **options: object) -> Callable:
     """Returns a function that is compiled as a part of another one."""
     return function
 
@@ -199,10 +199,11 @@ def piece_passes(piece: Piece, optimizer: Optimizer, wanted: tuple[bool, ...],
         return compiled(_dropped), compiled(_dropped_backward)
     backward = compiled(_backward(piece, optimizer, wanted), piece, optimizer, wanted,
                         cpu_options=OLDER_EMITTERS if piece.depthwise_stride else {})
-    return _forward_pass(piece, compiled), backward
+    return forward_pass(piece, compiled), backward
 
 
-def _forward_pass(piece: Piece, compiled: Callable[..., Callable]) -> Callable:
+def forward_pass(piece: Piece, compiled: Callable[..., Callable]) -> Callable:
+    """Returns the forward pass of a piece."""
     return compiled(_forward(piece), piece, cpu_options=OLDER_EMITTERS if piece.depthwise_stride == 1 else {})
 
 
@@ -266,7 +267,7 @@ def _dropped_backward(weights: None, moments: None, factors: jax.Array, gradient
     return None, None, [gradient * factors.astype(x.dtype)[:, None, None, None]]
 
 
-def _loss(label_smoothing: float) -> Callable:
+def loss_function(label_smoothing: float) -> Callable:
     """Returns `(logits [B, 1, 1, classes], labels) -> (loss, gradient of the logits)`, labels as in `training_step`."""
     def loss_of(logits: jax.Array, labels: jax.Array) -> jax.Array:
         logits = logits.reshape(len(labels), -1).astype(jnp.promote_types(logits.dtype, jnp.float32))
@@ -285,7 +286,8 @@ def _add(left: jax.Array, right: jax.Array) -> jax.Array:
     return left + right
 
 
-def _blended(average: jax.Array, weights: jax.Array, kept: jax.Array) -> jax.Array:
+def blended(average: jax.Array, weights: jax.Array, kept: jax.Array) -> jax.Array:
+    """Returns averages of weights that keep a share of what they were."""
     return kept * average + (1 - kept) * weights
 
 

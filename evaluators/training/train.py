@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -15,13 +15,16 @@ from evaluators.machine.locks import training_turn
 from evaluators.machine.memory import give_memory_back, keep_memory
 from evaluators.networks.weights import Weights, initial_weights
 from evaluators.recipe import AUTO, NETWORK, Recipe
+from evaluators.training import side_by_side
 from evaluators.training.adamw import coefficients
 from evaluators.training.augmentation import Drawing, augmented, weights_of_classes
 from evaluators.training.compile_choice import UNSEEN, choice
 from evaluators.training.executables import Executable
 from evaluators.training.partition import cut
 from evaluators.training.step import (
+    Inference,
     States,
+    Step,
     averaged,
     inference,
     pack,
@@ -35,7 +38,8 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import require
 from search_spaces.program import Program
 
-EVALUATION_BATCH = 500
+SIDE_BY_SIDE = "side by side"  # in the place of what was compiled at a time
+EVALUATION_BATCH = 500  # of what is one program; pieces are compiled for the batch of training
 SETTLING_BATCHES = 50  # after which 0.9^50, or 0.5 %, is left of the statistics from before
 
 
@@ -123,7 +127,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     program, branches = _program(architecture, recipe)
     draw = training.training_batches(architecture.input.resolution, recipe, architecture.classes)
     first, states = _begun(architecture, program, fidelity, initial or {})
-    batch = min(recipe.batch, len(training.labels))
+    batch = _batch(training, fidelity)
     per_epoch = len(training.labels) // batch
     scheduled = recipe.epochs * per_epoch
     compiled = recipe.compile
@@ -133,8 +137,64 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
             compiled = choice((training.images.shape, batch, scheduled), architecture.program, recipe.optimizer,
                               first_batch, (epochs - first) * per_epoch, unseen)
     whole = compiled == NETWORK
-    step = training_step(program, recipe.optimizer, whole)
-    for epoch in range(first, epochs):
+    states = _course(training_step(program, recipe.optimizer, whole), states, training, draw, fidelity, first, branches,
+                     _require_finite, on_epoch)
+    with training_turn():
+        final = _settled(settling(program, whole), states, training, draw, fidelity) if recipe.average else states
+        correct = _correct(inference(program, whole), final, validation, architecture.input.resolution,
+                           min(EVALUATION_BATCH, len(validation.labels)) if whole else batch) if validation else 0
+    arrays, checkpoint = unpack(program, final), _checkpoint(program, states, epochs)
+    give_memory_back()
+    duration_s = time.perf_counter() - start
+    return Trained(arrays, checkpoint, int(correct), len(validation.labels) if validation else 0, epochs, duration_s,
+                   (epochs - first) * per_epoch * batch / duration_s, compiled)
+
+
+def train_side_by_side(architectures: Sequence[Architecture], training: Images, validation: Images,
+                       fidelities: Sequence[Fidelity]) -> list[Trained | Diverged]:
+    """Returns the result or error of `train` for each of several architectures, but for rounding, by one program.
+
+    All have one input and one recipe without stochastic depth, and are as far as each other and go as far.
+    """
+    keep_memory()
+    start = time.perf_counter()
+    programs, fidelity = tuple(architecture.program for architecture in architectures), fidelities[0]
+    recipe, resolution = fidelity.recipe, architectures[0].input.resolution
+    draw = training.training_batches(resolution, recipe, architectures[0].classes)
+    begun = [_begun(architecture, architecture.program, each, {})
+             for architecture, each in zip(architectures, fidelities, strict=True)]
+    first, lost = begun[0][0], dict[int, Diverged]()
+
+    def note_diverged(epoch: int, losses: list[jax.Array]) -> None:
+        for network in np.flatnonzero(~np.isfinite(jax.device_get(losses)).all(0)):
+            lost.setdefault(int(network), _diverged(epoch))
+
+    states = _course(side_by_side.training_step(programs, recipe.optimizer),
+                     side_by_side.joined(programs, [states for _, states in begun]), training, draw, fidelity, first, 0,
+                     note_diverged)
+    with training_turn():
+        final = (_settled(side_by_side.settling(programs), states, training, draw, fidelity) if recipe.average
+                 else states)
+        correct = _correct(side_by_side.inference(programs), final, validation, resolution,
+                           min(EVALUATION_BATCH, len(validation.labels)))
+    apart, finals = (side_by_side.parted(programs, together) for together in (states, final))
+    give_memory_back()
+    duration_s = time.perf_counter() - start
+    images = (fidelity.epochs - first) * len(training.labels)
+    return [lost.get(network) or Trained(
+        unpack(program, finals[network]), _checkpoint(program, apart[network], fidelity.epochs), int(correct[network]),
+        len(validation.labels), fidelity.epochs, duration_s, images / duration_s, SIDE_BY_SIDE)
+        for network, program in enumerate(programs)]
+
+
+def _course(step: Step, states: States, training: Images, draw: Executable, fidelity: Fidelity, first: int,
+            branches: int, check: Callable[[int, list[jax.Array]], None],
+            on_epoch: Callable[[int], None] = lambda epoch: None) -> States:
+    """Returns the states after the epochs from `first` on; losses are checked before others have their turn."""
+    recipe, batch = fidelity.recipe, _batch(training, fidelity)
+    per_epoch = len(training.labels) // batch
+    scheduled = recipe.epochs * per_epoch
+    for epoch in range(first, fidelity.epochs):
         # of its own, so that a training can go on from any epoch
         generator, losses = np.random.default_rng((recipe.seed, 1, epoch)), []
         with training_turn() as turn:
@@ -148,23 +208,24 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
                 states, loss = step(states, images, labels, of_step, kept, factors)
                 losses.append(loss)
                 if turn.over:
-                    _require_finite(jax.block_until_ready((losses[-1:], states))[0], epoch)  # diverged once is for ever
+                    check(epoch, jax.block_until_ready((losses[-1:], states))[0])  # diverged once is for ever
                     turn.renew()
-            _require_finite(losses, epoch)
+            check(epoch, losses)
         on_epoch(epoch + 1)
-    with training_turn():
-        final = _settled(program, states, training, draw, fidelity, batch, whole) if recipe.average else states
-        correct = _correct(program, final, validation, architecture.input.resolution, batch, whole) if validation else 0
-    arrays, checkpoint = unpack(program, final), _checkpoint(program, states, epochs)
-    give_memory_back()
-    duration_s = time.perf_counter() - start
-    return Trained(arrays, checkpoint, correct, len(validation.labels) if validation else 0, epochs, duration_s,
-                   (epochs - first) * per_epoch * batch / duration_s, compiled)
+    return states
 
 
-def _require_finite(losses: list[jax.Array], epoch: int) -> None:
+def _batch(training: Images, fidelity: Fidelity) -> int:
+    return min(fidelity.recipe.batch, len(training.labels))
+
+
+def _require_finite(epoch: int, losses: list[jax.Array]) -> None:
     if not np.all(np.isfinite(jax.device_get(losses))):
-        raise Diverged(f"the loss became infinite or not a number in epoch {epoch + 1}")
+        raise _diverged(epoch)
+
+
+def _diverged(epoch: int) -> Diverged:
+    return Diverged(f"the loss became infinite or not a number in epoch {epoch + 1}")
 
 
 def _program(architecture: Architecture, recipe: Recipe) -> tuple[Program, int]:
@@ -184,13 +245,12 @@ def _begun(architecture: Architecture, program: Program, fidelity: Fidelity, ini
     return 0, pack(program, weights, statistics, average=weights if fidelity.recipe.average else None)
 
 
-def _settled(program: Program, states: States, training: Images, draw: Executable, fidelity: Fidelity, batch: int,
-             whole: bool) -> States:
+def _settled(settle: Callable[[States, jax.Array], States], states: States, training: Images, draw: Executable,
+             fidelity: Fidelity) -> States:
     """Returns the states with averaged weights, and running statistics of training images that pass through them."""
-    generator = np.random.default_rng((fidelity.recipe.seed, 2, fidelity.epochs))
-    settle, states = settling(program, whole), averaged(states)
+    generator, states = np.random.default_rng((fidelity.recipe.seed, 2, fidelity.epochs)), averaged(states)
     for _ in range(SETTLING_BATCHES):
-        chosen = generator.permutation(len(training.labels))[:batch]
+        chosen = generator.permutation(len(training.labels))[:_batch(training, fidelity)]
         images, _ = draw(training.images, training.labels, chosen, generator.integers(2**32))
         states = settle(states, images)
     return states
@@ -216,21 +276,18 @@ def _restored(program: Program, fidelity: Fidelity) -> tuple[int, States]:
     return epochs, pack(program, arrays, arrays, (first, second), averages or None)
 
 
-def _correct(program: Program, states: States, data: Images, resolution: int, batch: int, whole: bool) -> int:
-    """Evaluates in batches of one size, the last one filled up with its first image, so that one program serves all.
+def _correct(infer: Inference, states: States, data: Images, resolution: int, size: int) -> np.ndarray:
+    """Returns how many images each network gets right.
 
-    Pieces are compiled for the batch of training; a whole network takes large batches.
+    Evaluates in batches of one size, the last one filled up with its first image, so that one program serves all.
     """
-    infer, predict = inference(program, whole), Executable(_predicted)
-    draw = data.batches(resolution)
-    total = len(data.labels)
-    size = min(EVALUATION_BATCH, total) if whole else batch
+    predict, draw, total = Executable(_predicted), data.batches(resolution), len(data.labels)
     predicted = []
     for start in range(0, total, size):
         chosen = np.arange(start, start + size)
         images, _ = draw(data.images, data.labels, np.where(chosen < total, chosen, start), np.uint32(0))
         predicted.append(predict(infer(states, images)))
-    return int(np.sum(np.concatenate(predicted)[:total] == np.asarray(data.labels)))
+    return np.sum(np.concatenate(predicted, -1)[..., :total] == np.asarray(data.labels), -1)
 
 
 def _predicted(logits: jax.Array) -> jax.Array:
@@ -240,7 +297,17 @@ def _predicted(logits: jax.Array) -> jax.Array:
 def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:
     """Returns the validation accuracy of the architecture after a brief training, with its arrays and checkpoint."""
     training, validation = _on_device(data)
-    trained = train(architecture, training, validation, fidelity, unseen=UNSEEN)
+    return _score(train(architecture, training, validation, fidelity, unseen=UNSEEN))
+
+
+def evaluate_side_by_side(candidates: Sequence[tuple[Architecture, Fidelity]], data: Dataset) -> list[Score | Diverged]:
+    """Returns the result or error of `evaluate` for each candidate, trained as `train_side_by_side` says."""
+    architectures, fidelities = zip(*candidates, strict=True)
+    return [trained if isinstance(trained, Diverged) else _score(trained)
+            for trained in train_side_by_side(architectures, *_on_device(data), fidelities)]
+
+
+def _score(trained: Trained) -> Score:
     return Score(trained.accuracy, trained.total, trained.arrays, trained.checkpoint, trained.compiled)
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Context, Evaluator, close
-from evaluators.machine.devices import require_devices
+from evaluators.machine.devices import accelerators, require_devices
 from evaluators.machine.files import require_writable
 from evaluators.machine.ownership import temporary_directory
 from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
 from nas.engine.coordinator import Coordinator
+from nas.engine.group import Group, fit_side_by_side
 from nas.engine.setting import Setting, require_latencies, setting_of
 from nas.engine.successive_halving import Rungs, default_rung
 from nas.engine.termination import reference_point
@@ -165,12 +166,17 @@ def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack:
                 ) -> list[Evaluator]:
     """Returns the evaluator of each worker, which end with the stack.
 
-    With several or with limits, those that take long are in processes.
+    With several or with limits, those that take long are in processes: one for each worker, or for all that share an
+    accelerator, unless limits are to be kept by each candidate.
     """
     if not setting.side_by_side or not (config.workers > 1 or config.limited):
         evaluator = setting.make(context)
         stack.callback(close, evaluator)
         return [evaluator] * config.workers
+    if (config.evaluator == TRAINING and not config.limited and fit_side_by_side(context.recipe)
+            and accelerators() == 1):
+        return [Group(stack.enter_context(TrainingProcess(config.evaluator, context, 0, 1)), config.workers)
+                ] * config.workers
     limits = Limits(config.trial_time_s, config.trial_memory_bytes)
     return [stack.enter_context(TrainingProcess(config.evaluator, context, worker, config.workers, limits))
             for worker in range(config.workers)]

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -60,6 +61,9 @@ class Limits:
         return None
 
 
+Answer = tuple[Score | float | None, str, bool]  # a score, or an error in words and if it is the machine's trouble
+
+
 class TrainingProcess:
     """An evaluator in a process of its own, which is started when it is needed. Use it in a `with` statement.
 
@@ -89,24 +93,33 @@ class TrainingProcess:
             MachineTrouble: the process does not start, was killed, or lacks what it needs of the machine.
             KeyboardInterrupt: the process was closed in the meantime.
         """
-        failure: type[RuntimeError] = MachineTrouble  # until it has seen the candidate
+        answer, = self.scores([(architecture, fidelity)])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def scores(self, candidates: Sequence[tuple[Architecture, Fidelity]]) -> list[Score | float | Exception]:
+        """Returns the scores of candidates, trained side by side if they are several, or the errors that they raised.
+
+        Raises as for one candidate where the process is to blame, or has ended.
+        """
+        failure: type[RuntimeError] = MachineTrouble  # until it has seen the candidates
         try:
             if self._connection is None:
                 self._start()
             failure = CandidateFailed
             assert self._connection is not None
-            self._connection.send((architecture, fidelity))
+            self._connection.send(candidates)
             if self._limits != Limits():
-                self._watch((architecture.text, fidelity.recipe))
-            result, error, trouble = self._connection.recv()
+                self._watch([(architecture.text, fidelity.recipe) for architecture, fidelity in candidates])
+            answers = self._connection.recv()
         except (OSError, EOFError) as cause:
             how = self._end(cause)
             if self._closed:
                 raise KeyboardInterrupt from None
             raise (MachineTrouble if how == KILLED else failure)(f"the training process {how}") from None
-        if error:
-            raise (MachineTrouble if trouble else CandidateFailed)(error)
-        return result
+        return [(MachineTrouble if trouble else CandidateFailed)(error) if error else result
+                for result, error, trouble in answers]
 
     def _watch(self, training: object) -> None:
         """Waits for an answer; ends the process and raises `CandidateFailed` where a training exceeds a limit."""
@@ -197,12 +210,21 @@ def main(handle: int) -> None:
         evaluate = evaluator_named(name)(context)
         connection.send("ready")
         while True:
-            architecture, fidelity = connection.recv()
-            connection.send(_answer(evaluate, architecture, context.dataset, fidelity))
+            connection.send(_answers(evaluate, connection.recv(), context.dataset))
 
 
-def _answer(evaluate: Evaluator, architecture: Architecture, data: Dataset, fidelity: Fidelity
-            ) -> tuple[Score | float | None, str, bool]:
+def _answers(evaluate: Evaluator, candidates: Sequence[tuple[Architecture, Fidelity]], data: Dataset) -> list[Answer]:
+    """Returns the answer to each candidate; where several cannot be trained at a time, they are in turn."""
+    if len(candidates) > 1:
+        from evaluators.training.train import evaluate_side_by_side  # imports jax
+
+        with contextlib.suppress(Exception):  # such as too little memory for all of them
+            return [(None, in_words(score), False) if isinstance(score, Exception) else (score, "", False)
+                    for score in evaluate_side_by_side(candidates, data)]
+    return [_answer(evaluate, architecture, data, fidelity) for architecture, fidelity in candidates]
+
+
+def _answer(evaluate: Evaluator, architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Answer:
     """Returns the score of a candidate, or the error that it ended with in words and if it is the machine's trouble."""
     try:
         score = evaluate(architecture, data, fidelity)

@@ -64,7 +64,8 @@ class Candidate:
         bracket: the rung at which it was first judged, counted from 0.
         continues: the trial whose training it continues.
         taken_from: the run that it was trained in, if that is another one.
-        compiled: what was compiled at a time to train it, blocks or the network, where its evaluator says so.
+        compiled: what was compiled at a time to train it, blocks, the network or several side by side, where
+            its evaluator says so.
         start: the text of the architecture that was asked for, where the strategy was not asked.
         outside: whether the space lacks its architecture.
         by_hand: whether it is a published network that was made to fill the budgets or a share of them, for others to

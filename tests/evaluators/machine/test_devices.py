@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from evaluators.machine import devices
-from evaluators.machine.devices import require_devices
+from evaluators.machine.devices import accelerators, require_devices
 from search_spaces import InvalidInput
 
 
@@ -50,3 +50,23 @@ def test_it_is_asked_once_and_not_where_this_process_has_devices(monkeypatch):
               "print(_in_use())\njax.devices()\nprint(_in_use())")
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize(("files", "named", "answer", "expected"), [
+    (("null",), None, b"WARNING: one line\n2\n", 2), (("null",), "cuda,cpu", b"0\n", 0), (("null",), "cpu", None, 0),
+    (("nonesuch*",), None, None, 0)])
+def test_jax_is_asked_for_accelerators_where_there_are_their_files(files, named, answer, expected, monkeypatch):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    if named:
+        monkeypatch.setenv("JAX_PLATFORMS", named)
+    monkeypatch.setattr(devices, "FILES", files)
+    monkeypatch.setattr(subprocess, "run", answer and (lambda command, **options: subprocess.CompletedProcess(
+        command, 0, answer, b"")))
+    assert accelerators() == expected
+
+
+@pytest.mark.slow  # it imports JAX
+def test_the_process_that_is_asked_finds_none_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(devices, "FILES", ("null",))
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    assert accelerators() == 0

@@ -59,13 +59,13 @@ def test_a_step_by_pieces_is_the_step_of_the_whole_network(token):
 @pytest.mark.parametrize("token", SOME)
 def test_the_step_lowers_for_gpus_and_tpus_where_depthwise_convolutions_are_the_library_s(token, dtype):
     program, optimizer = program_of(token), Optimizer()
-    arguments = (pack(program, *initial_weights(program, 0)), jnp.zeros((4, *program.input_shape), dtype), jnp.arange(4),
-                 coefficients(optimizer, 1e-3, 1))
+    states = pack(program, *initial_weights(program, 0))
+    arguments = states, jnp.zeros((4, 8, 8, 3), dtype), jnp.arange(4), coefficients(optimizer, 1e-3, 1)
     step = jax.jit(training_step(program, optimizer, whole=True)._function, donate_argnums=0)
     convolutions = {}
     for platform in ("cpu", "cuda", "tpu"):
         exported = jax.export.export(step, platforms=[platform])(*arguments)
         assert [leaf.dtype for leaf in exported.out_avals] == [leaf.dtype for leaf in jax.tree.leaves(
-            (arguments[0], np.float32(0)))]  # weights and moments stay in float32
+            (states, np.float32(0)))]  # weights and moments stay in float32
         convolutions[platform] = exported.mlir_module().count("stablehlo.convolution")
     assert convolutions["cuda"] == convolutions["tpu"] > convolutions["cpu"]  # which has another form of some
