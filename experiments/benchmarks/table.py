@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "experiments" / "results"
 BEGIN, END = "<!-- python -m experiments.benchmarks.table -->\n", "<!-- end -->\n"
 RUNTIMES = ("onnxruntime", "litert")
+OVERHEAD = {"nas-bench-macro": "table with 8 choices", "mobile": "`mobile`, 67 choices",
+            "table": "table with 28 choices"}
 SETTINGS = {"command": "of the `nas` command", "default": "default"}
 
 
@@ -86,6 +88,17 @@ def starts_table(result: dict[str, Any]) -> str:
     lines += [f"| `{command}` | {own['cpu_s']:.2f} s | {own['wall_s']:.2f} s |"
               for command, own in result["medians"].items()]
     return "\n".join(lines) + "\n"
+
+
+def overhead_table(result: dict[str, Any]) -> str:
+    """Returns what a trial takes besides its evaluation, in all and in its parts, as the trials grow many."""
+    parts = ("trial", "strategy", "storage", "rest")
+    load = result["environment"]["load_average"]
+    lines = [f"| CPU time of a trial but its evaluation, at a load of {load:.0f} | at trial | in all | the proposal "
+             "| storage of the trials | bookkeeping |", "|---" * 6 + "|"]
+    lines += [f"| {OVERHEAD[case]} | {int(at):,} | " + " | ".join(f"{own[part]:.0f} ms" for part in parts) + " |"
+              for case in OVERHEAD for at, own in result[case].items()]
+    return "\n".join([*lines, f"| memory of the last search, at most | | {result['peak_memory_mb']} MB | | | |"]) + "\n"
 
 
 def parts_table(result: dict[str, Any]) -> str:
@@ -184,7 +197,7 @@ DOCUMENTS: dict[str, Tables] = {
     "docs/performance.md": {
         training_step_table: ("training_step",), parts_table: ("step_parts",), whole_search_table: ("whole_search",),
         compilation_table: ("compilation",), memory_table: ("resident_memory",),
-        starts_table: ("starts",)},
+        overhead_table: ("overhead",), starts_table: ("starts",)},
     "docs/latency.md": {repeatability_table: tuple(f"latency_repeatability_{runtime}" for runtime in RUNTIMES),
                         certification_table: tuple(f"certification_{runtime}" for runtime in RUNTIMES),
                         predictor_table: ("predictor", "predictor_tables"),

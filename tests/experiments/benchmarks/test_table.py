@@ -5,6 +5,7 @@ from experiments.benchmarks.table import (
     ROOT,
     compilation_table,
     memory_table,
+    overhead_table,
     predictor_table,
     starts_table,
     tables,
@@ -27,6 +28,15 @@ def test_a_command_has_its_time_on_the_processor_and_on_the_clock():
                           "environment": {"load_average": 1.9, "cores": 4}})
     assert "on 4 cores at a load of 2" in table
     assert "| `nas --help` | 0.13 s | 0.26 s |" in table
+
+
+def test_what_a_trial_takes_is_told_with_its_parts():
+    own = {"trial": 84.0, "strategy": 59.7, "storage": 14.8, "rest": 9.2}
+    table = overhead_table({"nas-bench-macro": {"100": own}, "mobile": {}, "table": {"10000": own},
+                            "peak_memory_mb": 383, "environment": {"load_average": 1.0}})
+    assert "| table with 8 choices | 100 | 84 ms | 60 ms | 15 ms | 9 ms |" in table
+    assert "| table with 28 choices | 10,000 | 84 ms |" in table
+    assert "383 MB" in table
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
