@@ -77,6 +77,6 @@ def test_a_new_quantity_takes_three_files(inputs, all_members, tmp_path):
     assert found["certificate"] == {"energy": {"quantity": "energy", "limit": limit, "unit": "nanojoules"}}
     assert out.count("energy") >= 2  # a column of the front, a line of the space
     for command in ("search", "space", "export", "train"):
-        assert "--energy" in run("-m", "nas.cli", command, "--help")
+        assert "--energy" in run("-m", "nas.cli", command, "--help-all")
     stored = (tmp_path / "run" / "run.toml").read_text()
     assert f"energy_nj = {limit}\n" in stored
