@@ -181,15 +181,15 @@ def test_other_versions_are_refused_where_records_or_latencies_depend_on_them(
 
 
 def test_code_of_the_study_is_run_only_where_it_is_trusted(postgresql, make_config, gauge, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text("def evaluate(architecture, data, fidelity):\n    return 0.5\n")
+    (tmp_path / "judged_by_joining.py").write_text("def evaluate(architecture, data, fidelity):\n    return 0.5\n")
     monkeypatch.syspath_prepend(tmp_path)
     url = postgresql.new_database()
-    run_search(make_config(trials=1, evaluator="mine:evaluate"), tmp_path / "begun", gauge=gauge,
+    run_search(make_config(trials=1, evaluator="judged_by_joining:evaluate"), tmp_path / "begun", gauge=gauge,
                elsewhere=StudyDatabase(url, "one"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another user"))
-    with pytest.raises(InvalidInput, match="names evaluator 'mine:evaluate'"):
+    with pytest.raises(InvalidInput, match="names evaluator 'judged_by_joining:evaluate'"):
         join_search(url, "", tmp_path / "joined", {}, Silent(), gauge=gauge)
-    given = {"evaluator": "mine:evaluate"}
+    given = {"evaluator": "judged_by_joining:evaluate"}
     assert join_search(url, "", tmp_path / "joined", given, Silent(), ("evaluator",), gauge).told()
 
 
