@@ -69,6 +69,8 @@ class Latency:
     load_average: float = 0.0  # of the machine in the minute before, what was timed included
     clock: float = 1.0  # how many times slower than at its best the processor's was; divided out of median and interval
     source: Source = Source.MEASURED
+    host: str = ""  # the machine that has timed it; empty where a device elsewhere was timed, or nothing
+    processor: str = ""  # of that machine
 
     @property
     def is_predicted(self) -> bool:

@@ -1,6 +1,8 @@
-"""The devices that JAX is told to use."""
+"""The processor of this machine, and the devices that JAX is told to use."""
 
+import contextlib
 import os
+import platform
 import subprocess
 import sys
 from functools import cache
@@ -11,6 +13,16 @@ from search_spaces.errors import require
 
 VARIABLE = "JAX_PLATFORMS"
 FILES = "nvidia[0-9]*", "kfd", "accel*", "vfio/[0-9]*"  # in /dev: of GPUs by NVIDIA and by AMD, and of TPUs
+
+
+@cache
+def processor() -> str:
+    """Returns the name of the processor."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def require_devices() -> None:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from evaluators.latency import DEFAULT_PRECISION, Latency, MeasurementFailed, NoTurn, Precision
+from evaluators.machine.devices import processor
 from evaluators.machine.files import write_whole
 from evaluators.machine.locks import measuring_turn
 from evaluators.machine.ownership import temporary_directory
@@ -111,7 +113,10 @@ class LatencyMeter:
             else:
                 latency = self._measure_apart(model, inputs, precision)
         self._quiet_ms = latency.quiet_reference_ms
-        return dataclasses.replace(latency, cores=spans(self._cores), load_average=load_average)
+        latency = dataclasses.replace(latency, cores=spans(self._cores), load_average=load_average)
+        if self._runtime.place is Place.ELSEWHERE:
+            return latency
+        return dataclasses.replace(latency, host=socket.gethostname(), processor=processor())
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ import numpy as np
 from evaluators.benchmarks.tables import is_table
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Context
-from evaluators.machine.devices import require_devices
+from evaluators.machine.devices import processor, require_devices
 from evaluators.machine.files import require_writable
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
@@ -30,7 +30,6 @@ from nas.measuring.survey import Progress
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Interval
 from nas.run.config import SearchConfig
-from nas.run.environment import processor
 from nas.run.monitor import Monitor, Silent
 from search_spaces import load_space
 from search_spaces.architecture import Architecture

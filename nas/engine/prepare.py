@@ -17,7 +17,7 @@ from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
 from nas.engine.coordinator import Coordinator
 from nas.engine.group import Group, fit_side_by_side
-from nas.engine.setting import Setting, require_latencies, setting_of
+from nas.engine.setting import Setting, require_latencies, require_own_processor, setting_of
 from nas.engine.successive_halving import Rungs, default_rung
 from nas.engine.termination import reference_point
 from nas.engine.trial import Evaluation
@@ -117,6 +117,8 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     rungs = _rungs(config, setting)
     if run.exists:
         _require_same(run, config, space, dataset)
+        if gauge is None:
+            require_own_processor(run)
     with contextlib.ExitStack() as stack:
         if gauge is None:
             gauges = stack.enter_context(file_gauges(config.targets, run.quiet_ms() if run.exists else None))

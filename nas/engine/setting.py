@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from evaluators.benchmarks.tables import is_table, load_table
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Make
+from evaluators.machine.devices import processor
+from evaluators.runtimes import Place, parse_target, runtime_of
 from nas.measuring.meters import Gauges
 from nas.run.config import SearchConfig, evaluator_named
+from nas.run.directory import RunDirectory
 from search_spaces import load_space
 from search_spaces.errors import require
 from search_spaces.search_space import SearchSpace
@@ -49,6 +52,20 @@ def require_latencies(setting: Setting, config: SearchConfig) -> None:
     timed = config.budgets(config.latency_ms).timed or config.latency_percentile is not None
     require(setting.gauges is None or bool(setting.gauges) or not (timed or "latency" in config.objectives),
             f"a latency must be in the table, but {setting.name} has none; `--objectives accuracy,macs` asks for none")
+
+
+def require_own_processor(run: RunDirectory) -> None:
+    """Raises `InvalidInput` if budgets or objectives of a run need timings, and another processor has made the first.
+
+    Devices elsewhere and predictions are the same for every machine.
+    """
+    begun = next((one.get("processor") for one in run.environments), None)
+    needed = {*run.budgets.timed, *(run.config.targets[:1] if "latency" in run.config.objectives else ())}
+    timed = any(runtime_of(parse_target(target)).place in (Place.HERE, Place.APART) for target in needed)
+    require(not timed or begun in (None, processor()),
+            f"the latencies of a search are timed on processors of one name, but '{run.path}' has those of '{begun}' "
+            f"and this machine is '{processor()}'; a search of its own here takes over what that one has trained "
+            "(`nas search --start DIR`)")
 
 
 def _of_table(config: SearchConfig) -> Setting:

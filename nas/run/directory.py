@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators.latency import Latency
+from evaluators.machine.devices import processor
 from evaluators.machine.files import at_home, exists, held, write_whole
 from evaluators.prediction.timings import Timings
 from nas.problem.budgets import NONE, Budgets, PerTarget
@@ -367,11 +368,11 @@ class RunDirectory:
                                 {target: dataclasses.asdict(latency) for target, latency in latencies.items()})
 
     def quiet_ms(self) -> dict[str, float]:
-        """Returns the time of the reference model on each target of a quiet machine, where that is known."""
+        """Returns the time of the reference model on each target of a quiet machine like this, where it is known."""
         found: dict[str, float] = {}
         for candidate in self.candidates():
             for target, latency in candidate.costs.latencies.items():
-                if latency.quiet_reference_ms:
+                if latency.quiet_reference_ms and latency.processor in ("", processor()):
                     found[target] = min(latency.quiet_reference_ms, found.get(target, math.inf))
         return found
 

@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaluators.latency import Source
 from nas.export.certificate import Certificate, Exported, latencies_of
+from nas.problem.candidate import Candidate
 from nas.problem.quantities import QUANTITIES, format_bytes
 from nas.report.certificate import VERDICTS
 from nas.report.command import command_of
@@ -101,6 +103,7 @@ def provenance_section(found: Findings) -> Markup:
                    element("dl", [(element("dt", name), element("dd", value)) for name, value in facts],
                            class_="facts"),
                    element("h3", "Machine and versions"), _environments(found.environments),
+                   element("h3", "What timed the networks"), _machines(found.candidates),
                    element("details", element("summary", "whole configuration"), table(
                        ("setting", "value"), [[name, _written(value)] for name, value in
                                               dataclasses.asdict(found.config).items()], "settings of run.toml")))
@@ -114,6 +117,21 @@ def _environments(environments: Sequence[Mapping[str, Any]]) -> Markup:
     rows = [[name, *(_moment(one.get(name)) if name == "written" else _written(one.get(name)) for one in environments)]
             for name in names]
     return table(heads, rows, "machine and versions")
+
+
+def _machines(candidates: Sequence[Candidate]) -> Markup:
+    """Returns how many networks were timed on which machine, by their last timing, and its reference model's time."""
+    timed = {(candidate.architecture, target): latency for candidate in candidates
+             for target, latency in candidate.costs.latencies.items() if latency.source is Source.MEASURED}
+    machines: dict[tuple[str, ...], list[float]] = {}
+    for (_, target), latency in timed.items():
+        machine = target, latency.host or UNKNOWN, latency.processor or UNKNOWN
+        machines.setdefault(machine, []).append(latency.quiet_reference_ms)
+    if not machines:
+        return element("p", "Nothing was timed.")
+    rows = [[*machine, len(references), latency_text(min(references))] for machine, references in machines.items()]
+    return table(("runtime", "machine", "processor", "networks", "reference model, quiet (ms)"), rows,
+                 "machines that have timed networks")
 
 
 def _moment(text: Any) -> str:

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import platform
 import shutil
 import signal
 import tempfile
@@ -13,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from evaluators.latency import MeasurementFailed, Precision
+from evaluators.machine.devices import processor
 from evaluators.machine.locks import training_turn
 from evaluators.machine.trouble import MachineTrouble, is_trouble
 from evaluators.networks.weights import initial_arrays
@@ -72,6 +74,7 @@ def test_a_latency_says_where_it_was_measured_and_how_busy_the_machine_was(meter
     latency = meter.measure(model, SHAPE, QUICK)
     assert latency.cores == str(max(os.sched_getaffinity(0)))
     assert latency.load_average >= 0
+    assert (latency.host, latency.processor) == (platform.node(), processor())
 
 
 def test_files_are_timed_on_the_cores_of_the_target(model):

@@ -1,14 +1,20 @@
 """What a configuration comes to, and what its evaluators are made for."""
 
+import dataclasses
 import json
 import pickle
+import re
+
+import pytest
 
 from evaluators.evaluator import Context
 from evaluators.registry import EVALUATORS
+from nas.engine.joining import join_search
 from nas.engine.search import run_search
-from nas.engine.setting import setting_of
+from nas.engine.setting import require_own_processor, setting_of
 from nas.run.config import SearchConfig
-from search_spaces import Architecture
+from nas.run.monitor import Silent
+from search_spaces import Architecture, InvalidInput
 
 
 class ShareOfTheLargest:
@@ -65,3 +71,25 @@ def test_a_context_travels_to_other_processes(make_config, tmp_path):
     found = pickle.loads(pickle.dumps(context))  # noqa: S301 - our own
     assert (found.space, found.directory, found.recipe) == (context.space, context.directory, context.recipe)
     assert found.dataset.fingerprint == context.dataset.fingerprint
+
+
+@pytest.mark.parametrize("changes", [{}, {"objectives": ("accuracy", "macs"), "latency_ms": 0.1}])
+def test_a_search_whose_latencies_decide_goes_on_with_the_processor_that_has_timed_it_only(
+        changes, make_config, gauge, tmp_path, monkeypatch):
+    config = make_config(trials=1, **changes)
+    run = run_search(config, tmp_path / "run", gauge=gauge)
+    before = (run.path / "run.toml").read_bytes()
+    monkeypatch.setattr("nas.engine.setting.processor", lambda: "Cortex-A76")
+    refused = f"those of '{run.environments[0]['processor']}' and this machine is 'Cortex-A76'"
+    with pytest.raises(InvalidInput, match=re.escape(refused)):
+        join_search(str(run.path), "", tmp_path, {}, Silent())
+    with pytest.raises(InvalidInput, match=re.escape(refused)):
+        run_search(dataclasses.replace(config, trials=2), run.path)
+    assert (run.path / "run.toml").read_bytes() == before
+
+
+def test_other_processors_may_go_on_where_no_latency_decides_or_a_device_elsewhere_is_timed(
+        make_config, gauge, tmp_path, monkeypatch):
+    monkeypatch.setattr("nas.engine.setting.processor", lambda: "Cortex-A76")
+    for changes in {"objectives": ("accuracy", "macs")}, {"target": ("command:true {model}",)}:
+        require_own_processor(run_search(make_config(trials=1, **changes), tmp_path / str(changes), gauge=gauge))

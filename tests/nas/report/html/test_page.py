@@ -64,6 +64,21 @@ def test_a_page_is_valid_whatever_is_searched_for(exported, changes):
         assert [one.text for one in parsed(report(other)).iter("h2")] == SECTIONS
 
 
+def test_a_page_counts_what_each_machine_has_timed(found):
+    def on(host, latency):
+        return dataclasses.replace(latency, host=host, processor=f"Cortex of {host}")
+
+    timed = [dataclasses.replace(one, costs=dataclasses.replace(one.costs, latencies={
+        target: on("shelf" if index else "desk", latency) for target, latency in one.costs.latencies.items()}))
+        for index, one in enumerate(found.candidates)]
+    expected = {one.architecture for one in timed[1:] for latency in one.costs.latencies.values()
+                if not latency.is_predicted} - {timed[0].architecture}
+    read = parsed(report(dataclasses.replace(found, candidates=timed)))
+    rows = [[cell.text for cell in row] for row in read.iter("tr")]
+    assert ["onnxruntime", "shelf", "Cortex of shelf", str(len(expected))] in [row[:4] for row in rows]
+    assert ["onnxruntime", "desk", "Cortex of desk", "1"] in [row[:4] for row in rows]
+
+
 def test_only_our_own_style_and_script_may_do_anything(exported):
     read = parsed(report(exported))
     (policy,) = [one.get("content") for one in read.iter("meta") if one.get("http-equiv") == "Content-Security-Policy"]
