@@ -83,7 +83,7 @@ class Run:
         """Returns the feasible candidate of highest accuracy, under the run's or other budgets; None without any."""
         from nas.export.winner import judged
 
-        return winner(judged(self.directory, budgets or self.budgets))
+        return winner(judged(self.directory, budgets or self.budgets), self.config.objectives)
 
     def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
                out: str | Path | None = None, epochs: int = FINAL_EPOCHS, finals: int = FINALISTS,

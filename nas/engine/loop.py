@@ -175,7 +175,7 @@ class Loop:
         """Reports a trial that has ended, and removes the files that are no longer needed."""
         candidates = history.candidates
         last = next((candidate for candidate in candidates if candidate.trial == number), None)
-        self.evaluation.monitor.told(history.counts, last, winner(candidates))
+        self.evaluation.monitor.told(history.counts, last, winner(candidates, self.evaluation.objectives))
         running = [candidate for candidate in candidates if candidate.outcome is Outcome.RUNNING]
         running += with_checkpoints(history.told)
         own = _ids(candidate for candidate in history.told if candidate.architecture)

@@ -19,7 +19,7 @@ from evaluators.evaluator import Fidelity
 from evaluators.machine.files import write_whole
 from evaluators.recipe import Recipe
 from nas.export.trained import training_id
-from nas.problem.candidate import Candidate, distinct, winner
+from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, rank, winner
 from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
 from search_spaces.documents import read_json, refused
@@ -69,7 +69,8 @@ def parse_finals(text: str) -> int:
     return 1 if text == OFF else int(text)
 
 
-def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0) -> list[Candidate]:
+def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
+              objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
     """Returns the candidates that cannot be told apart from the winner, the best first, and the best made by hand.
 
     That is by the standard error of the difference of two shares of images; an evaluator that counts no images has no
@@ -79,14 +80,15 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0) -
         candidates: of the search, as its budgets judge them.
         count: the largest number of finalists, at least 1; with 1 the winner alone.
         noise: the standard deviation of an accuracy between seeds of the training, beside that of the images.
+        objectives: of the search, by which equal accuracies are ordered.
     """
-    best = winner(candidates)
+    best = winner(candidates, objectives)
     if best is None or count == 1 or not best.total:
         return [best] if best else []
     ranked = sorted((candidate for candidate in distinct(candidates) if candidate.eligible),
-                    key=lambda candidate: (-_accuracy(candidate), candidate.latency_ms or 0, candidate.trial))
+                    key=lambda candidate: rank(candidate, objectives))
     found = [candidate for candidate in ranked if not _apart(best, candidate, noise)][:count]
-    by_hand = winner(candidate for candidate in ranked if candidate.by_hand)
+    by_hand = winner((candidate for candidate in ranked if candidate.by_hand), objectives)
     if by_hand and by_hand not in found:
         found = [*found[:count - 1], by_hand]
     return found

@@ -114,7 +114,8 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
         InvalidInput: no candidate within the budgets.
     """
     noise = noise_of(run)
-    chosen = finalists(judged(run, budgets), finals, noise.deviation if noise else 0.0)
+    chosen = finalists(judged(run, budgets), finals, noise.deviation if noise else 0.0,
+                       run.config.objectives)
     if not chosen:
         raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
     if len(chosen) == 1:

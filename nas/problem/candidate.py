@@ -202,13 +202,21 @@ def directions(objectives: Sequence[str]) -> list[str]:
     return ["maximize" if name == "accuracy" else "minimize" for name in objectives]
 
 
-def winner(candidates: Iterable[Candidate]) -> Candidate | None:
-    """Returns the eligible candidate of highest accuracy, ties by latency, then by trial; None if there is none."""
+def rank(candidate: Candidate, objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> tuple[float, ...]:
+    """Returns the key by which candidates are sorted, the winner first: by objectives, then latency, then trial."""
+    return *(OBJECTIVES[name](candidate) for name in objectives), _latency(candidate), candidate.trial
+
+
+def winner(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> Candidate | None:
+    """Returns the eligible candidate of highest accuracy, ties by `rank`; None if there is none.
+
+    It lies on the front of the same objectives, the first of which is the accuracy.
+    """
     eligible = [candidate for candidate in candidates if candidate.eligible]
     losses = list(map(_loss, eligible))
     best = min(losses, default=None)
     return min((candidate for loss, candidate in zip(losses, eligible, strict=True) if loss == best),
-               key=lambda candidate: (_latency(candidate), candidate.trial), default=None)
+               key=lambda candidate: rank(candidate, objectives), default=None)
 
 
 def front(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:

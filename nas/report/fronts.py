@@ -163,7 +163,7 @@ def _read(run: RunDirectory, cost: str, machine: tuple[str, ...]) -> ComparedRun
     candidates = [one for one in run.candidates() if not one.eligible or np.isfinite(OBJECTIVES[cost](one))]
     members = sorted(distinct(front(candidates, (ACCURACY, cost))), key=OBJECTIVES[cost])
     return ComparedRun(str(run.path), run.config, run.resolved, machine, len(distinct(candidates)), members,
-                       winner(candidates), noise_of(run))
+                       winner(candidates, run.config.objectives), noise_of(run))
 
 
 def _estimated(runs: Sequence[ComparedRun], cost: str, reference: float) -> list[ComparedRun]:

@@ -76,7 +76,7 @@ def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
     """Returns the scene of the complete candidates of known latency."""
     shown = [c for c in candidates if c.state == "complete" and c.latency_ms]
     members = distinct(candidate for candidate in front(candidates, objectives) if candidate.latency_ms)
-    best = winner(candidates)
+    best = winner(candidates, objectives)
     on_front = {candidate.architecture for candidate in members}
     rest = [candidate for candidate in distinct(shown) if candidate.architecture not in on_front]
     untrained = [c for c in rest if c.accuracy is None or not (c.trained or c.epochs)]

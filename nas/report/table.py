@@ -34,7 +34,7 @@ def front_table(candidates: Sequence[Candidate], budgets: Budgets,
     The winner is bold and has a star; limits are under the names of what they limit. A candidate has a line for each
     target and each statistic that is limited there, so that it fits into 100 columns.
     """
-    best = winner(candidates)
+    best = winner(candidates, objectives)
     members = distinct(front(candidates, objectives))
     caption = "* winner; brackets are 95 % intervals"
     if any(latency.is_predicted for member in members for latency in member.costs.latencies.values()):

@@ -87,7 +87,7 @@ class Findings:
     @cached_property
     def winner(self) -> Candidate | None:
         """The most accurate candidate within the budgets."""
-        return winner(self.candidates)
+        return winner(self.candidates, self.config.objectives)
 
     @cached_property
     def exported(self) -> Candidate | None:

@@ -16,6 +16,7 @@ from evaluators.training.train import Images, train
 from nas.engine.search import run_search
 from nas.export.finals import finalists, parse_finals, play
 from nas.problem.candidate import Candidate, winner
+from nas.problem.costs import Costs
 from nas.run.monitor import Silent
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
@@ -52,6 +53,12 @@ def test_a_winner_stands_alone_without_finals_and_where_no_images_were_counted()
     assert [one.trial for one in finalists([candidate(0, 0.8, total=0), candidate(1, 0.8, total=0)], 4)] == [0]
     assert finalists([], 4) == []
     assert [one.trial for one in finalists([*candidates, candidate(2, 0.7)], 4)] == [0, 1]
+
+
+def test_the_first_finalist_is_the_winner_by_the_objectives_of_the_search():
+    candidates = [dataclasses.replace(candidate(trial, 0.8), costs=Costs(macs=macs))
+                  for trial, macs in enumerate((9, 7, 8))]
+    assert [one.trial for one in finalists(candidates, 2, objectives=("accuracy", "macs"))] == [1, 2]
 
 
 @pytest.fixture

@@ -7,23 +7,24 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from evaluators.latency import Latency
-from nas.problem.candidate import Candidate, accuracy_interval, distinct, front, winner
+from nas.problem.candidate import OBJECTIVES, Candidate, accuracy_interval, distinct, front, winner
 from nas.problem.costs import Costs
 from nas.problem.pareto import dominates
 from search_spaces.errors import InvalidInput
 
 
-def candidate(trial=0, accuracy=0.9, latency_ms=0.1, **changes):
+def candidate(trial=0, accuracy=0.9, latency_ms=0.1, macs=10, **changes):
     given_values = {
         "trial": trial, "architecture": f"in+{trial}", "accuracy": accuracy, "epochs": 3,
-        "trained": True, "costs": Costs(10, 20, 30, 40, {} if latency_ms is None else {"": Latency.exact(latency_ms)}),
-        "violations": {"latency": -0.1}, "state": "complete"}
+        "trained": True, "violations": {"latency": -0.1}, "state": "complete",
+        "costs": Costs(macs, 20, 30, 40, {} if latency_ms is None else {"": Latency.exact(latency_ms)})}
     return Candidate(**(given_values | changes))
 
 
 many = st.lists(st.builds(
     candidate, accuracy=st.sampled_from([None, 0.5, 0.7, 0.9]), latency_ms=st.sampled_from([None, 0.1, 0.2, 0.3]),
-    trained=st.booleans(), violations=st.sampled_from([{}, {"latency": 0.0}, {"latency": 0.2, "macs": -0.5}]),
+    macs=st.integers(10, 13), trained=st.booleans(),
+    violations=st.sampled_from([{}, {"latency": 0.0}, {"latency": 0.2, "macs": -0.5}]),
     state=st.sampled_from(["complete", "complete", "failed", "running"])), max_size=12).map(
         lambda found: [dataclasses.replace(one, trial=trial) for trial, one in enumerate(found)])
 
@@ -59,6 +60,13 @@ def test_ties_go_to_the_faster_then_to_the_earlier_candidate():
     assert winner([slow, fast, unknown, again]) is again
 
 
+def test_ties_go_to_the_candidate_that_is_best_in_the_other_objective_of_the_search():
+    fast, small, again = candidate(0, 0.9, 0.1, 20), candidate(1, 0.9, 0.2, 10), candidate(2, 0.9, 0.1, 10)
+    assert winner([fast, small], ("accuracy", "macs")) is small
+    assert winner([fast, small, again], ("accuracy", "macs")) is again
+    assert winner([fast, small]) is fast
+
+
 def test_the_front_goes_from_fast_to_accurate():
     found = [candidate(0, 0.9, 0.3), candidate(1, 0.8, 0.1), candidate(2, 0.85, 0.35), candidate(3, 0.85, 0.2)]
     assert [one.trial for one in front(found)] == [1, 3, 0]
@@ -80,8 +88,8 @@ def test_an_unknown_objective_is_refused():
         front([], ["acuracy"])
 
 
-@given(many)
-def test_the_front_holds_the_winner_and_exactly_what_no_eligible_candidate_dominates(found):
+@given(many, st.sampled_from([("accuracy",), *(("accuracy", name) for name in list(OBJECTIVES)[1:])]))
+def test_the_front_holds_the_winner_and_exactly_what_no_eligible_candidate_dominates(found, objectives):
     eligible = [one for one in found if one.state == "complete" and one.trained and one.accuracy is not None
                 and all(violation <= 0 for violation in one.violations.values())]
     points = {one.trial: (-one.accuracy, math.inf if one.latency_ms is None else one.latency_ms) for one in eligible}
@@ -92,6 +100,7 @@ def test_the_front_holds_the_winner_and_exactly_what_no_eligible_candidate_domin
     best = winner(found)
     assert (best is None) == (not eligible)
     assert best is None or best in members
+    assert best is None or winner(found, objectives) in front(found, objectives)
 
 
 @given(many, st.randoms())
