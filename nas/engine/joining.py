@@ -40,8 +40,6 @@ def join_search(where: str, study: str, path: Path, given: Mapping[str, Any], mo
         return run_search(_fitting(run, given, monitor), run.path, monitor, gauge, trust)
     database = StudyDatabase(where, study)
     was_there, run = path.exists(), RunDirectory(path, database)
-    require(not run.exists or run.study_name == database.name,
-            f"a worker goes on in a directory of its own, but '{path}' is of another search")
     try:
         if not run.exists:
             run.join()

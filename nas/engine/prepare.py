@@ -101,6 +101,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     run = RunDirectory(path, elsewhere)
     require(run.path.is_dir() or not run.path.exists(), f"a run directory must be a directory, but got '{run.path}'")
     require_writable(run.path, "a run directory")
+    _require_own_study(run)
     run.require_sound()
     if run.exists:
         run.require_there(config, *PLACES)
@@ -155,6 +156,7 @@ def _begin(run: RunDirectory, config: SearchConfig, setting: Setting, gauges: Ga
     resolved = _resolve(config, setting, screening(gauges, config, before, Budgets()), monitor)
     begun = stack.enter_context(run.locked(alone=True))
     require(not run.exists, f"one process begins a search, but another has just begun one in '{run.path}'")
+    _require_own_study(run)
     run.require_sound()
     run.begin_timings(before)
     run.begin_trials(config)
@@ -162,6 +164,17 @@ def _begin(run: RunDirectory, config: SearchConfig, setting: Setting, gauges: Ga
     if code := code_of(config):
         remember(run.path, run.identity, code)
     begun()
+
+
+def _require_own_study(run: RunDirectory) -> None:
+    """Raises `InvalidInput` where a database is named that has the study of another search."""
+    if run.elsewhere is None:
+        return
+    if run.exists:
+        require(run.study_name == run.elsewhere.name, f"a search goes on with its own study, but '{run.path}' has "
+                f"{run.study_name or 'its trials in a file'}, not '{run.elsewhere.place}'")
+    else:
+        run.elsewhere.require_new()
 
 
 def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack: contextlib.ExitStack

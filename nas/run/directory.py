@@ -90,6 +90,7 @@ class RunDirectory:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", at_home(self.path))
+        require(not is_url(str(self.path)), "a run is a directory, but got a URL, which `nas worker` takes")
 
     @property
     def exists(self) -> bool:
@@ -100,8 +101,7 @@ class RunDirectory:
     def existing(cls, path: str | Path) -> "RunDirectory":
         """Returns the run directory at a path; raises `InvalidInput` if no search was begun there."""
         run = cls(Path(path))
-        if not run.exists:
-            raise InvalidInput(f"a run directory holds run.toml, but '{path}' does not")
+        require(run.exists, f"a run directory holds run.toml, but '{path}' does not")
         return run
 
     @cached_property

@@ -7,6 +7,7 @@ password of a URL is shown nowhere and written nowhere.
 
 import contextlib
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +28,10 @@ CONFIGURATION = "run.toml"  # the attribute of a study that keeps the text of th
 GRACE = "grace_s"  # the attribute of a study that has another time in the place of `GRACE_S`
 GRACE_S = 60.0
 BEATS = 6  # in that time
-CONNECT_S = 10
+CONNECTION = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+SESSION = ("SET TIME ZONE 'UTC'",  # as heartbeats of workers anywhere are compared
+           "SET tcp_keepalives_idle = 30", "SET tcp_keepalives_interval = 10", "SET tcp_keepalives_count = 3")
+SECRETS = ("password", "sslpassword")  # that a URL may have behind its `?`
 PAUSES_S = (0.5, 30.0)  # the first and the longest between attempts to reach a server
 ALIVE = """SELECT trials.number FROM trials JOIN trial_heartbeats USING (trial_id)
     WHERE trials.study_id = :study AND trials.state = 'RUNNING'
@@ -35,8 +39,8 @@ ALIVE = """SELECT trials.number FROM trials JOIN trial_heartbeats USING (trial_i
 
 
 def is_url(text: str) -> bool:
-    """Tells whether a text is the URL of a storage, and not a path."""
-    return "://" in text
+    """Tells whether a text is the URL of a storage, be it as a path, and no path."""
+    return "://" in text or re.match(r"postgres[\w+]*:/", text) is not None
 
 
 @dataclass
@@ -55,27 +59,27 @@ class StudyDatabase:
     def __post_init__(self) -> None:
         import sqlalchemy
 
+        require(self.url.partition("?")[0].count("@") <= 1,
+                "a URL has one @, before its host, and that of a password is %40, but this one has several")
         try:
             found = sqlalchemy.make_url(self.url)
-        except (sqlalchemy.exc.ArgumentError, ValueError):
-            raise InvalidInput(f"a storage is a URL like {SCHEME}://user@host/database, but got another text "
-                               f"that begins with '{self.url.partition('://')[0]}'") from None
+        except (sqlalchemy.exc.ArgumentError, ValueError):  # where its password is in it, is not known
+            raise InvalidInput(f"a storage is a URL like {SCHEME}://user@host/database, but got another text") from None
         require(found.drivername in (SCHEME, DRIVER) and bool(found.database), "a storage is a URL like "
-                f"{SCHEME}://user@host/database, but got '{found.render_as_string()}'")
+                f"{SCHEME}://user@host/database, but got '{_shown(found)}'")
         self._url = found.set(drivername=DRIVER)
         try:
-            self.engine = sqlalchemy.create_engine(self._url, poolclass=sqlalchemy.NullPool,
-                                                   connect_args={"connect_timeout": CONNECT_S})
+            self.engine = sqlalchemy.create_engine(self._url, poolclass=sqlalchemy.NullPool, connect_args=CONNECTION)
         except ImportError:
             raise InvalidInput("the driver of a storage must be installed (pip install 'paretonas[postgres]'), but "
                                "'psycopg' is not") from None
-        sqlalchemy.event.listen(self.engine, "connect", _in_utc)
+        sqlalchemy.event.listen(self.engine, "connect", _begin_session)
         self.name = self.name or self._only_name()
 
     @property
     def text(self) -> str:
         """The URL without its password, as it may be written."""
-        return self._url._replace(password=None).render_as_string()
+        return _shown(self._url)
 
     @property
     def place(self) -> str:
@@ -97,8 +101,16 @@ class StudyDatabase:
             try:
                 optuna.create_study(storage=self._opened_storage(), study_name=self.name, directions=list(directions))
             except optuna.exceptions.DuplicatedStudyError:
-                raise InvalidInput(f"a search begins a study of its own, but '{self.place}' is there: `nas worker` "
-                                   "joins it, `--study` gives another name") from None
+                raise self._taken() from None
+
+    def require_new(self) -> None:
+        """Raises `InvalidInput` for the study of a search that has begun, though it may have no trials yet."""
+        if self.exists and CONFIGURATION in self.opened().user_attrs:
+            raise self._taken()
+
+    def _taken(self) -> InvalidInput:
+        return InvalidInput(f"a search begins a study of its own, but '{self.place}' is there: `nas worker` joins it, "
+                            "`--study` gives another name")
 
     def opened(self) -> "optuna.Study":
         """Returns the study; raises as `telling` does."""
@@ -154,8 +166,8 @@ class StudyDatabase:
         if self._storage is None:
             self._storage = Database(
                 self._url.render_as_string(hide_password=False),
-                engine_kwargs={"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_S}})
-            sqlalchemy.event.listen(self._storage.engine, "connect", _in_utc)
+                engine_kwargs={"pool_pre_ping": True, "connect_args": CONNECTION})
+            sqlalchemy.event.listen(self._storage.engine, "connect", _begin_session)
             self._storage.engine.dispose()
         return self._storage
 
@@ -223,8 +235,10 @@ class SharedDatabase:
         """Gives the turn back, if this process has it."""
         if self._has_turn:
             self._has_turn = False
-            with contextlib.suppress(Exception):  # then it has ended with its connection
+            try:
                 self._execute("SELECT pg_advisory_unlock(:key)", key=_key(self._database.name, "turn"))
+            except Exception:  # it has ended with its connection
+                self._drop()
 
     def require_turn(self) -> None:
         """Raises an error that `outlasts` knows where the turn has ended with its connection."""
@@ -309,11 +323,17 @@ class SharedDatabase:
                     self._study._storage.record_heartbeat(trial_id)
 
 
-def _in_utc(connection: Any, record: Any) -> None:
-    """Lets times of a connection be those of UTC, as heartbeats of workers anywhere are compared."""
+def _begin_session(connection: Any, record: Any) -> None:
+    """Sets what holds for a connection, of which both ends find within a minute that the other machine is gone."""
     with connection.cursor() as cursor:
-        cursor.execute("SET TIME ZONE 'UTC'")
+        for statement in SESSION:
+            cursor.execute(statement)
     connection.commit()
+
+
+def _shown(url: "sqlalchemy.URL") -> str:
+    """Returns a URL without its password, wherever that stands in it."""
+    return url._replace(password=None).difference_update_query(SECRETS).render_as_string()
 
 
 def _key(*names: str) -> int:

@@ -164,6 +164,24 @@ def test_a_worker_needs_the_url_alone_and_writes_no_password(shared, gauge, tmp_
         os.environ.pop("PGPASSWORD") if before is None else os.environ.update(PGPASSWORD=before)
 
 
+def test_a_study_is_of_one_search_though_it_has_no_trials_yet(postgresql, make_config, gauge, tmp_path, monkeypatch):
+    url = postgresql.new_database()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("nas.engine.loop.ask", interrupted)
+        run_search(make_config(), tmp_path / "begun", gauge=gauge, elsewhere=StudyDatabase(url, "one"))
+    for path, study, rule in (("other", "one", "begins a study of its own, but .* one' is there"),
+                              ("begun", "two", "goes on with its own study, but .* has one, not .* two'")):
+        with pytest.raises(InvalidInput, match=rule):
+            run_search(make_config(), tmp_path / path, gauge=gauge, elsewhere=StudyDatabase(url, study))
+    assert not (tmp_path / "other").exists()
+    run = run_search(make_config(trials=1), tmp_path / "begun", gauge=gauge, elsewhere=StudyDatabase(url, "one"))
+    assert tally(run.told()).trained == 1
+
+
+def interrupted(study):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(("name", "refused"), [("paretonas", True), ("onnxruntime", True), ("jax", False)])
 def test_other_versions_are_refused_where_records_or_latencies_depend_on_them(
         name, refused, make_config, gauge, tmp_path, monkeypatch):

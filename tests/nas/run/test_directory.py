@@ -94,6 +94,14 @@ def test_what_is_no_run_directory_is_refused(make, tmp_path):
         RunDirectory.existing(tmp_path / "run")
 
 
+@pytest.mark.parametrize("command", [("pareto",), ("doctor",), ("doctor", "--repair"), ("search", "--run")])
+def test_a_url_in_the_place_of_a_run_is_refused_without_its_password(command, nas, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = nas(*command, "postgresql://me:secret@host/name")
+    assert status == 2 and "got a URL" in err
+    assert "secret" not in out + err and not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def run(make_config, gauge, tmp_path):
     return run_search(make_config(trials=6, latency_ms=1.0), tmp_path / "run", gauge=gauge)
