@@ -108,17 +108,17 @@ class Loop:
         """Works on one trial after the other; raises errors that are no fault of a candidate."""
         evaluation = dataclasses.replace(self.evaluation, evaluate=evaluate)
         while True:
-            try:
-                with evaluation.coordinator:
+            with evaluation.coordinator:
+                try:
                     history = self._history()
                     while (asked := self._next(history)) is not None:
                         number = self._work_on(evaluation, *asked)
                         history = self._history()
                         self._look_after(number, history)
                     return
-            except Exception as error:  # of the storage, before a training: that trial is lost, and nothing else
-                if not evaluation.sharing.outlasts(error):
-                    raise
+                except Exception as error:  # of the storage, before a training: that trial is lost, and nothing else
+                    if not evaluation.sharing.outlasts(error):  # none of the threads has the turn meanwhile
+                        raise
 
     def _work_on(self, evaluation: Evaluation, trial: "optuna.Trial", history: History) -> int:
         """Returns the number of a trial that has ended, be it well or not."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 
 import numpy as np
 import optuna
@@ -16,7 +17,10 @@ from nas.engine.loop import SearchFailed
 from nas.engine.search import run_search
 from nas.problem.candidate import Outcome, distinct, front
 from nas.run.artefacts import Files
+from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
+from nas.run.sharing import SharedDirectory
+from nas.trials import together
 from nas.trials.tally import tally
 from search_spaces import Architecture
 from search_spaces.architecture import identify
@@ -218,3 +222,27 @@ def test_a_device_that_is_lost_ends_a_search_that_goes_on_once_it_is_back(
     bench.write_text("echo 1 ms; echo 1 ms")
     run_search(config, tmp_path / "run")
     assert len(evaluator.trained) == len(set(evaluator.trained)) == 6
+
+
+def test_no_worker_takes_the_turn_while_another_waits_for_the_storage(tmp_path, monkeypatch):
+    events = []
+
+    def ask(study):
+        if "away" not in events:
+            events.append("away")
+            raise ConnectionError
+        return together.ask(study)
+
+    def outlasts(sharing, error):
+        time.sleep(0.2)  # in which others would take it
+        events.append("there again")
+        return isinstance(error, ConnectionError)
+
+    acquire = SharedDirectory.acquire
+    monkeypatch.setattr("nas.engine.loop.ask", ask)
+    monkeypatch.setattr(SharedDirectory, "outlasts", outlasts)
+    monkeypatch.setattr(SharedDirectory, "acquire", lambda sharing: acquire(sharing) or events.append("turn"))
+    run = run_search(SearchConfig(space="learning-curves", data="table:learning-curves", strategy="random", trials=4,
+                                  objectives=("accuracy", "macs"), workers=2), tmp_path / "run")
+    assert tally(run.told()).trained == 4
+    assert events[events.index("away") + 1] == "there again"
