@@ -103,6 +103,7 @@ def repaired(path: Path) -> list[tuple[Finding, str | None]]:
     Raises:
         InvalidInput: as `examined`, or a search works in it.
     """
+    _require_run(path)
     with RunDirectory(path).locked(alone=True):
         return [(finding, finding.repair() if finding.repair else None)
                 for check in CHECKS for finding in _found(check, _patient(path, busy=False))]
@@ -117,9 +118,7 @@ def _found(check: "Check", patient: Patient) -> list[Finding]:
 
 
 def _patient(path: Path, busy: bool | None = None) -> Patient:
-    run = RunDirectory(path)
-    require(any((path / name).exists() for name in (RUN, STUDY, STUDY + LOG)),
-            f"a run directory holds {RUN} or {STUDY}, but '{path}' has neither")
+    run = _require_run(path)
     busy = _is_busy(path) if busy is None else busy
     names: list[str] = []
     told = None
@@ -129,6 +128,14 @@ def _patient(path: Path, busy: bool | None = None) -> Patient:
     with contextlib.suppress(InvalidInput):
         told = run.told()
     return Patient(run, names, told, busy)
+
+
+def _require_run(path: Path) -> RunDirectory:
+    """Returns a run directory; raises `InvalidInput` where a path is none, before anything is made there."""
+    run = RunDirectory(path)
+    require(any((path / name).exists() for name in (RUN, STUDY, STUDY + LOG)),
+            f"a run directory holds {RUN} or {STUDY}, but '{path}' has neither")
+    return run
 
 
 def _is_busy(path: Path) -> bool:

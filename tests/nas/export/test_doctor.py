@@ -255,8 +255,9 @@ def test_an_export_that_is_being_written_is_none_that_was_left(path):
 
 @pytest.mark.parametrize("place", ["nowhere", "."])
 def test_what_is_no_run_cannot_be_read(place, tmp_path, nas):
-    status, _, err = nas("doctor", tmp_path / place)
-    assert (status, err.count("\n")) == (2, 1)
+    for options in ((), ("--repair",)):
+        status, _, err = nas("doctor", *options, tmp_path / place)
+        assert (status, err.count("\n")) == (2, 1) and not list(tmp_path.iterdir())
     with pytest.raises(InvalidInput, match=r"holds run.toml or study.db, but"):
         examined(tmp_path)
 
