@@ -114,8 +114,9 @@ def table(networks: Mapping[str, Architecture], record: Record) -> str:
     for name, network in networks.items():
         scores = percent(record, name)
         times = [f"{latency_ms(record, runtime, name):.4f}" for runtime in RUNTIMES]
-        lines.append(f"| {name} | {network.params:,} | {network.macs:,} | {statistics.mean(scores):.2f} "
-                     f"({min(scores):.2f} to {max(scores):.2f}) | {' | '.join(times)} |")
+        spread = f"{min(scores):.2f} to {max(scores):.2f}" if len(scores) > 1 else "one training"
+        lines.append(f"| {name} | {network.params:,} | {network.macs:,} | {statistics.mean(scores):.2f} ({spread}) | "
+                     f"{' | '.join(times)} |")
     return "\n".join(lines)
 
 

@@ -46,7 +46,7 @@ class Output:
             if path in STDOUT:
                 continue
             require(kind not in PICTURES or path.suffix.lower() in ("", f".{kind}"),
-                    f"`--{kind}` takes the name of a {kind.upper()} file, but got '{path}'")
+                    f"`--{kind}` takes a name that ends in .{kind}, but got '{path}'")
             place = followed(path).parent
             require(place.is_dir(), f"a file is written into a directory that is there, but got '{path}'")
             require_writable(place, "the place of a file")

@@ -138,9 +138,10 @@ def _require_comparable(names: Sequence[str], configs: Sequence[SearchConfig], r
 def _differences(configs: Sequence[SearchConfig]) -> Iterator[str]:
     for field in dataclasses.fields(SearchConfig):
         values = [getattr(config, field.name) for config in configs]
-        if len(set(map(str, values))) > 1:
+        texts = [" and ".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values]
+        if len(set(texts)) > 1:
             follows = "; accuracies are of different trainings" if field.name in OF_TRAINING else ""
-            yield f"different {field.name.replace('_', ' ')}: {', '.join(map(str, values))}{follows}"
+            yield f"different {field.name.replace('_', ' ')}: {', '.join(text or 'none' for text in texts)}{follows}"
 
 
 def _cost_of(configs: Sequence[SearchConfig], machines: Sequence[tuple[str, ...]]) -> tuple[str, list[str]]:

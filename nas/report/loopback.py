@@ -66,7 +66,10 @@ def loopback_server(answer: Application, port: int | None = None, remembered: st
             return answered(start, HTTPStatus.NOT_FOUND, "there is nothing here")
         return answer(environ, start)
 
-    server = _Server((LOOPBACK, port or 0), _Handler)
+    try:
+        server = _Server((LOOPBACK, port or 0), _Handler)
+    except OSError as error:  # which does not name the port
+        raise OSError(error.errno, error.strerror, f"{LOOPBACK}:{port}") from None
     server.set_app(guarded)
     return server, f"http://{LOOPBACK}:{server.server_port}/{token}/"
 

@@ -1,5 +1,6 @@
 """What the experiments on few networks have in common, and the networks that they compare."""
 
+import dataclasses
 import json
 import sys
 
@@ -55,6 +56,12 @@ def test_the_table_has_means_with_extremes_and_medians(made, tmp_path):
     row = comparison.table(TWO.networks, record).splitlines()[2]
     assert row == (f"| small | {params:,} | {macs:,} | {params / 10 + 0.5:.2f} ({params / 10:.2f} to "
                    f"{params / 10 + 1:.2f}) | {2 * macs / 1e6:.4f} | {2 * macs / 1e6:.4f} |")
+
+
+def test_one_training_has_no_extremes(made, tmp_path):
+    record = {}
+    comparison.fill(dataclasses.replace(TWO, seeds=(0,)), record, tmp_path / "tiny.json")
+    assert comparison.table(TWO.networks, record).count(" (one training) |") == 2
 
 
 def test_a_run_fills_its_section_of_the_page_and_no_other(made, monkeypatch, tmp_path):

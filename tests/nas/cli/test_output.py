@@ -32,8 +32,8 @@ def test_standard_output_takes_one_form(asked):
 
 
 @pytest.mark.parametrize(("asked", "rule"), [
-    ({"svg": Path("a.png")}, "`--svg` takes the name of a SVG file, but got 'a.png'"),
-    ({"png": Path("a.svg")}, "`--png` takes the name of a PNG file"),
+    ({"svg": Path("a.png")}, "`--svg` takes a name that ends in .svg, but got 'a.png'"),
+    ({"png": Path("a.svg")}, "`--png` takes a name that ends in .png"),
     ({"csv": Path("nowhere/a.csv")}, "a directory that is there, but got 'nowhere/a.csv'")])
 def test_a_name_that_cannot_be_is_refused_before_anything_is_done(asked, rule):
     with pytest.raises(InvalidInput, match=rule):

@@ -178,6 +178,7 @@ def test_the_command_prints_a_table_and_draws_a_picture(nas, inputs, wide, tmp_p
     assert BY_HAND in out
     assert "best by hand: mobilenet_v" in out
     assert (tmp_path / "spaces.png").read_bytes().startswith(b"\x89PNG")
-    assert nas(*arguments, "spaces.jpg") == (2, "", "nas: `--png` takes the name of a PNG file, but got 'spaces.jpg'\n")
+    assert nas(*arguments, "spaces.jpg") == (
+        2, "", "nas: `--png` takes a name that ends in .png, but got 'spaces.jpg'\n")
     status, out, err = nas(*arguments[:5], "1e-5ms", *arguments[6:-1])
     assert (status, out.count("\n"), err.count("\n")) == (2, 1, 1)

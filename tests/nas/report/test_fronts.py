@@ -160,13 +160,15 @@ def test_latencies_of_other_machines_are_compared_only_where_a_table_or_device_t
 
 
 def test_what_differs_is_said(runs):
-    runs[1].config = dataclasses.replace(runs[1].config, epochs=9, latency_ms=0.2, seed=4)
+    runs[1].config = dataclasses.replace(runs[1].config, epochs=9, latency_ms=0.2, seed=4,
+                                         start=("none",), latency_from=("timing",))
     runs[1].resolved = dataclasses.replace(runs[1].resolved, data_split="seed 4")
     runs[1].noise = None
     found = compare_runs(runs)
     assert found.reference == 0.1
     assert set(found.remarks) >= {
         "different epochs: 3, 9; accuracies are of different trainings", "different seed: 0, 4",
+        "different start: by-hand and filled, none", "different latency from: none, timing",
         "the split differs: accuracies are of other validation images of the same data",
         "budgets of latency differ: volumes are counted up to the least of them",
         "the noise between seeds is not known of runs/b: intervals are too narrow; `nas correlate` measures it"}

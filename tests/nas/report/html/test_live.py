@@ -2,6 +2,7 @@ import http.client
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 from urllib.parse import urlsplit
@@ -147,6 +148,13 @@ def test_a_run_that_cannot_be_read_is_told_of(table_run, serve, tmp_path, monkey
     status, content = ask(address)
     assert status == 503
     assert content.startswith("The run cannot be read: run.toml must be as a search has written it")
+
+
+def test_a_port_that_is_taken_is_named(table_run):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=f"Address already in use: '127.0.0.1:{port}'"):
+            live_server(table_run, port)
 
 
 def test_it_ends_with_an_interruption(table_run, capsys, monkeypatch):
