@@ -25,6 +25,10 @@ def join_search(
     strategy: Annotated[str | None, typer.Option(help="its strategy module:Name, given again",
                                                  show_default=False)] = None,
     target: Targets = None,
+    times: Annotated[list[str] | None, typer.Option(
+        metavar="TARGET", help="propose and time only, on all targets of the search, each named, or `all`",
+        show_default=False)] = None,
+    trains: Annotated[bool, typer.Option("--trains", help="train only, what others have timed")] = False,
     run: Annotated[Path | None, typer.Option(
         metavar="DIR", help="directory of this worker, for a storage  [runs/STUDY-HOST-PROCESS]",
         show_default=False)] = None,
@@ -42,5 +46,5 @@ def join_search(
     code = given(evaluator=evaluator, strategy=strategy, target=target)
     with Terminal(console) as monitor:
         found = joining.join_search(where, study, path, {**given(data=data, space=space), **code}, monitor,
-                                    trust or tuple(code))
+                                    trust or tuple(code), times=times or (), trains=trains)
     print_front(Run(found), console)

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from evaluators.evaluator import Evaluator, close
 from evaluators.machine.processes import end_groups
-from nas.engine.recovery import fail_own, to_retry, told_of_living, with_checkpoints
+from nas.engine.recovery import fail, fail_own, to_retry, told_of_living, with_checkpoints
 from nas.engine.successive_halving import stopped
 from nas.engine.termination import Termination
-from nas.engine.trial import CandidateFailed, Evaluation, objective
+from nas.engine.trial import CandidateFailed, Evaluation, HandedOver, objective
 from nas.problem.candidate import Candidate, Outcome, front, winner
 from nas.run.artefacts import CHECKPOINTS, WEIGHTS
 from nas.trials.record import Start, attributes_of, start_attributes, write_lost
 from nas.trials.tally import Tally, tally
-from nas.trials.together import ask, tell
+from nas.trials.together import ask, take_up, tell
 
 if TYPE_CHECKING:
     import optuna
 
+AHEAD = 4  # candidates wait for a training until those that only measure propose no more
 ENDS_WITHIN_S = 5.0  # a worker that is told to
 FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a candidate
 
@@ -63,6 +64,7 @@ class Loop:
     termination: Termination
     first: Sequence[Start]
     reason: str | None = field(default=None, init=False)
+    _said_alone: bool = field(default=False, init=False)
 
     def run(self, evaluators: Sequence[Evaluator]) -> str:
         """Works through trials with one worker for each evaluator; returns why the search is over.
@@ -121,12 +123,16 @@ class Loop:
                         raise
 
     def _work_on(self, evaluation: Evaluation, trial: "optuna.Trial", history: History) -> int:
-        """Returns the number of a trial that has ended, be it well or not."""
+        """Returns the number of a trial that has ended, be it well or not, or that another worker goes on with."""
         import optuna
 
         values = None
         try:
             values = objective(evaluation, self.study, trial, history.told)
+        except HandedOver:
+            evaluation.sharing.end(trial)
+            evaluation.coordinator.announce()
+            return trial.number
         except (CandidateFailed, optuna.exceptions.UpdateFinishedTrialError):
             pass  # its reason is recorded; or another worker took this one for dead, and the trial for lost
         except BaseException:
@@ -145,23 +151,37 @@ class Loop:
     def _next(self, history: History) -> "tuple[optuna.Trial, History] | None":
         """Returns the next trial and the history before it; None when the search is over.
 
-        That is certain when no trial is running any more.
+        That is certain when no trial is running any more. Those that wait for a training are none where it is over.
         """
+        role = self.evaluation.role
         while self.reason is None:
             running = [candidate for candidate in history.told if candidate.outcome is Outcome.RUNNING]
             begun = history.counts.tried + sum(candidate.continues is None for candidate in running)
             enough = self.termination.trials is not None and begun >= self.termination.trials
             continuing = _enqueue_next(self.study, self.evaluation, self.first, history, enough)
-            reason = self.termination.reached(history.counts, history.candidates, continuing)
-            if reason is None and (continuing or not enough):
+            waiting = [candidate for candidate in running if candidate.waits]
+            reason = self.termination.reached(history.counts, history.candidates, continuing or bool(waiting))
+            if reason is None and role.trains and waiting:
+                return take_up(self.study, waiting[0].trial), history
+            begins = not enough and role.times and (role.trains or len(waiting) < AHEAD)
+            if reason is None and ((continuing and role.trains) or begins):
                 return ask(self.study), history
-            if running:
+            if reason is None or len(waiting) < len(running):
+                self._say_if_alone(len(waiting) == len(running))
                 self.evaluation.coordinator.wait()
                 history = self._history()
             else:
+                fail(self.study, waiting, self.evaluation.sharing)
                 self.reason = reason
                 self.evaluation.coordinator.announce()
         return None
+
+    def _say_if_alone(self, alone: bool) -> None:
+        """Says once that nobody does the other part of the work."""
+        if alone and not self._said_alone:
+            self._said_alone = True
+            missing = "trains" if self.evaluation.role.times else "times"
+            self.evaluation.monitor.say(f"waiting for a worker that {missing}")
 
     def _tell(self, trial: "optuna.Trial", values: tuple[float, ...] | None) -> None:
         import optuna
@@ -209,20 +229,22 @@ def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: Sequence
     if waiting:
         return any(candidate.continues is not None for candidate in waiting)
     continued = _to_continue(evaluation, told, history.candidates, enough)
-    if continued:
+    if continued and evaluation.role.trains:
         marks = attributes_of(Candidate(continued.trial, continues=continued.trial, outside=continued.outside))
         study.enqueue_trial(dict(continued.assignment), user_attrs=marks)
         return True
+    if not evaluation.role.times:
+        return False
     lost = None if enough else to_retry(history.told, evaluation.space)
     if lost:
         study.enqueue_trial(dict(lost.assignment))
-        return False
+        return continued is not None
     tried = {candidate.start for candidate in told}
     start = next((start for start in first if start.architecture.text not in tried), None)
     if start:
         choices = evaluation.space.encode(start.architecture)
         study.enqueue_trial(choices or {}, user_attrs=start_attributes(start, outside=choices is None))
-    return False
+    return continued is not None
 
 
 def _to_continue(evaluation: Evaluation, told: Sequence[Candidate], candidates: Sequence[Candidate], enough: bool

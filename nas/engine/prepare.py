@@ -33,7 +33,7 @@ from nas.run.config import BY_HAND, FILLED, PLACES, SearchConfig
 from nas.run.directory import Resolved, RunDirectory
 from nas.run.monitor import Monitor
 from nas.run.server import StudyDatabase
-from nas.run.sharing import Sharing
+from nas.run.sharing import BOTH, Role, Sharing
 from nas.run.trust import Trust, code_of, remember, require_trusted
 from nas.strategies import Problem, sampler_of
 from nas.strategies.loading import require_able, strategy_of
@@ -67,6 +67,7 @@ class Prepared:
         rungs: when candidates are compared.
         sampler: the strategy, as Optuna asks it.
         retime: what times a candidate anew.
+        role: the part of this process.
     """
 
     config: SearchConfig
@@ -81,6 +82,7 @@ class Prepared:
     rungs: Rungs
     sampler: "optuna.samplers.BaseSampler"
     retime: Retime
+    role: Role
 
     def evaluation(self, monitor: Monitor) -> Evaluation:
         """Returns the evaluation of candidates, which screens them by the timings so far."""
@@ -88,12 +90,12 @@ class Prepared:
         return Evaluation(run, self.space, self.dataset, run.budgets,
                           screening(self.gauges, config, run.timings, run.budgets), self.evaluators[0],
                           self.recipe, self.rungs, config.objectives, monitor, self.sharing,
-                          Coordinator(self.sharing))
+                          Coordinator(self.sharing), self.role)
 
 
 @contextlib.contextmanager
 def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | Gauges | None = None,
-            trust: Trust = False, elsewhere: StudyDatabase | None = None) -> Iterator[Prepared]:
+            trust: Trust = False, elsewhere: StudyDatabase | None = None, role: Role = BOTH) -> Iterator[Prepared]:
     """Yields a search that is begun or gone on with in a directory; its processes and locks end with the context.
 
     The arguments are those of `run_search`; raises `InvalidInput` as that does.
@@ -108,7 +110,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
         require_trusted(run.path, run.identity, code_of(config), trust)
     setting = setting_of(config)
     require_latencies(setting, config)
-    if config.evaluator == TRAINING and setting.side_by_side:
+    if config.evaluator == TRAINING and setting.side_by_side and role.trains:
         require_devices()
     space, dataset = setting.space, setting.dataset
     gauge = gauge if setting.gauges is None else setting.gauges
@@ -118,11 +120,12 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     rungs = _rungs(config, setting)
     if run.exists:
         _require_same(run, config, space, dataset)
-        if gauge is None:
+        if gauge is None and role.times:
             require_own_processor(run)
     with contextlib.ExitStack() as stack:
         if gauge is None:
-            gauges = stack.enter_context(file_gauges(config.targets, run.quiet_ms() if run.exists else None))
+            timed = config.targets if role.times else ()
+            gauges = stack.enter_context(file_gauges(timed, run.quiet_ms() if run.exists else None))
         else:
             gauges = gauge if isinstance(gauge, Mapping) else dict.fromkeys(config.targets, gauge)
         if goes_on := run.exists:
@@ -140,11 +143,12 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
         rungs = dataclasses.replace(rungs, objectives=config.objectives, reference=reference_point(
             config.objectives, run.budgets, run.resolved.classes), by_strategy=strategy.continues_stopped)
         recipe = dataclasses.replace(config.recipe, epochs=rungs.epochs[-1])
-        evaluators = _evaluators(config, setting, Context(space, dataset, run.place("evaluator"), recipe), stack)
+        context = Context(space, dataset, run.place("evaluator"), recipe)
+        evaluators = _evaluators(config, setting, context, stack) if role.trains else [setting.make(context)]
         yield Prepared(
             config, run, sharing, space, dataset, gauges, recipe, evaluators, starts(config, dataset, run.resolved),
             rungs, sampler_of(strategy, problem),
-            in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges))
+            in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges), role)
 
 
 def _begin(run: RunDirectory, config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Monitor,

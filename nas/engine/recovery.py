@@ -19,20 +19,21 @@ DEATHS = 2  # of its workers, after which a candidate is not tried again
 def told_of_living(study: "optuna.Study", run: RunDirectory, sharing: Sharing) -> list[Candidate]:
     """Returns the candidates of all trials, once the running trials of dead workers were failed as lost."""
     told = run.told()
-    lost = sharing.gone(candidate for candidate in told if candidate.outcome is Outcome.RUNNING)
+    lost = sharing.gone(candidate for candidate in told if candidate.outcome is Outcome.RUNNING and not candidate.waits)
     if not lost:
         return told
-    _fail(study, lost, sharing)
+    fail(study, lost, sharing)
     return run.told()
 
 
 def fail_own(study: "optuna.Study", run: RunDirectory, sharing: Sharing) -> None:
     """Ends the trials of this process as lost."""
-    _fail(study, [candidate for candidate in run.told() if candidate.outcome is Outcome.RUNNING
-                  and candidate.worker == sharing.worker], sharing)
+    fail(study, [candidate for candidate in run.told() if candidate.outcome is Outcome.RUNNING
+                 and candidate.worker == sharing.worker], sharing)
 
 
-def _fail(study: "optuna.Study", lost: Iterable[Candidate], sharing: Sharing) -> None:
+def fail(study: "optuna.Study", lost: Iterable[Candidate], sharing: Sharing) -> None:
+    """Ends running trials as lost."""
     import optuna
 
     trials = study.get_trials(deepcopy=False)

@@ -16,12 +16,13 @@ from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor, Silent
 from nas.run.server import StudyDatabase
+from nas.run.sharing import BOTH, Role
 from nas.run.trust import Trust
 
 
 def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None = None,
                gauge: Gauge | Gauges | None = None, trust: Trust = False,
-               elsewhere: StudyDatabase | None = None, complete: bool = True) -> RunDirectory:
+               elsewhere: StudyDatabase | None = None, complete: bool = True, role: Role = BOTH) -> RunDirectory:
     """Returns the run directory of a search that has come to its end, begun or gone on with.
 
     Other processes may work on it at the same time.
@@ -34,6 +35,7 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
         trust: whether to run code that a run names which was not begun here, see `nas.run.trust`.
         elsewhere: the database for the trials, or as it is known from run.toml.
         complete: whether the search is this process's own: it tells others of it, and measures its noise in the end.
+        role: the part of this process; a search is begun by one that has both.
 
     Raises:
         InvalidInput: wrong input, budgets that the space cannot meet, code that is not trusted, or a directory of
@@ -43,16 +45,18 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     """
     began_s = time.monotonic()
     monitor = monitor or Silent()
-    with prepare(config, Path(path), monitor, gauge, trust, elsewhere) as search, search.run.storing():
+    with prepare(config, Path(path), monitor, gauge, trust, elsewhere, role) as search, search.run.storing():
         run = search.run
         if complete:
             run.describe()
-        calibrate(config, search.space, search.gauges, run.timings, run.budgets, monitor)
+        if role.times:
+            calibrate(config, search.space, search.gauges, run.timings, run.budgets, monitor)
         evaluation, termination = search.evaluation(monitor), _termination(search, began_s)
         while True:
             reason = Loop(run.study(search.sampler), evaluation, termination, search.first).run(search.evaluators)
-            with search.sharing.ending():  # to the next process there is nothing left to time
-                retime_front(run, search.retime, monitor.say, monitor.progress)
+            if role.times:
+                with search.sharing.ending():  # to the next process there is nothing left to time
+                    retime_front(run, search.retime, monitor.say, monitor.progress)
             if termination.trials == (wanted := wanted_trials(config.trials, run.candidates())):
                 break
             termination = dataclasses.replace(termination, trials=wanted)

@@ -64,8 +64,8 @@ def require_own_processor(run: RunDirectory) -> None:
     timed = any(runtime_of(parse_target(target)).place in (Place.HERE, Place.APART) for target in needed)
     require(not timed or begun in (None, processor()),
             f"the latencies of a search are timed on processors of one name, but '{run.path}' has those of '{begun}' "
-            f"and this machine is '{processor()}'; a search of its own here takes over what that one has trained "
-            "(`nas search --start DIR`)")
+            f"and this machine is '{processor()}'; `nas worker --trains` here trains what others have timed, and "
+            "`nas search --start DIR` times anew what has been trained there")
 
 
 def _of_table(config: SearchConfig) -> Setting:

@@ -3,12 +3,13 @@
     suggest -> architecture -> seen before? reuse -> counts -> size -> latency -> only then training, by rungs
 """
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import numpy as np
 
@@ -26,8 +27,8 @@ from nas.problem.candidate import Candidate, Outcome
 from nas.run.artefacts import CHECKPOINTS, WEIGHTS, Artefacts, Files, name_of
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
-from nas.run.sharing import Sharing
-from nas.trials.record import Start, candidate_of, start_of, write, write_lost
+from nas.run.sharing import Role, Sharing
+from nas.trials.record import candidate_of, start_of, write, write_lost
 from nas.trials.tally import is_screened
 from nas.trials.together import together
 from search_spaces.architecture import Architecture
@@ -43,6 +44,10 @@ T = TypeVar("T")
 
 class CandidateFailed(RuntimeError):
     """A candidate that crashed or diverged; the search goes on."""
+
+
+class HandedOver(Exception):
+    """The end of the work on a candidate with which a worker that trains goes on."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Evaluation:
     monitor: Monitor
     sharing: Sharing
     coordinator: Coordinator
+    role: Role
 
     def recorded(self, record: Callable[[], T]) -> T:
         """Returns the result of recording, done again as long as the storage is away: no training is lost."""
@@ -84,9 +90,14 @@ def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tria
 
     Raises:
         CandidateFailed: its reason is recorded.
+        HandedOver: another worker goes on with it.
         MachineTrouble: nothing is known of the candidate, as with any other error.
     """
-    own = dataclasses.replace(candidate_of(trial), worker=evaluation.sharing.worker)
+    own = dataclasses.replace(candidate_of(trial), worker=evaluation.sharing.worker, waits=False)
+    if own.costs.macs is not None:
+        return _trained(evaluation, study, trial, own, Architecture.parse(own.architecture))
+    if own.architecture:
+        return _met(evaluation, study, trial, own, told)
     if own.continues is not None:
         return _continued(evaluation, study, trial, own)
     return _begun(evaluation, study, trial, own, told)
@@ -107,11 +118,16 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
         except InvalidInput as error:
             write(trial, dataclasses.replace(own, reason=str(error)))
             raise CandidateFailed(str(error)) from None
-    own = dataclasses.replace(own, architecture=architecture.text)
+    return _met(evaluation, study, trial, dataclasses.replace(own, architecture=architecture.text), told)
+
+
+def _met(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
+         told: Sequence[Candidate]) -> tuple[float, ...]:
+    """Returns the values of an architecture, which may have been met before."""
     told = _waited(evaluation, study, trial, own, told)
-    earlier = _earlier(told, architecture.text)
+    earlier = _earlier(told, own.architecture)
     if earlier is None:
-        return _evaluated(evaluation, study, trial, own, architecture, start, told)
+        return _evaluated(evaluation, study, trial, own, told)
     if evaluation.rungs.by_strategy and earlier.outcome is Outcome.STOPPED:
         own = dataclasses.replace(own, continues=earlier.trial)
         write(trial, own)
@@ -121,9 +137,14 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
 
 def _waited(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
             told: Sequence[Candidate]) -> Sequence[Candidate]:
-    """Returns the candidates of all trials, none of which evaluates the same architecture since before this one."""
-    while any(other.outcome is Outcome.RUNNING and other.architecture == own.architecture
-              for other in told[:trial.number]):
+    """Returns the candidates of all trials, none of which evaluates the same architecture since before this one.
+
+    What waits for a training is not waited for, as this worker may be the one to train it, or be needed elsewhere.
+    """
+    while others := [other for other in told[:trial.number]
+                     if other.outcome is Outcome.RUNNING and other.architecture == own.architecture]:
+        if not evaluation.role.trains or any(other.waits for other in others):
+            _hand_over(trial, own)
         _claim(evaluation, trial, own)
         evaluation.coordinator.wait()
         told = told_of_living(study, evaluation.run, evaluation.sharing)
@@ -137,14 +158,36 @@ def _claim(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate) -> Non
     evaluation.sharing.require_turn()
 
 
+def _hand_over(trial: "optuna.Trial", own: Candidate) -> NoReturn:
+    """Records that a worker which trains may go on with a candidate, and raises `HandedOver`."""
+    write(trial, dataclasses.replace(own, worker=None, waits=True))
+    raise HandedOver
+
+
+@contextlib.contextmanager
+def _measuring(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate) -> Iterator[None]:
+    """Records that a candidate is measured; those that train are not kept from recording by who only measures."""
+    evaluation.monitor.phase(trial.number, "measuring")
+    if evaluation.role.trains:
+        write(trial, own)  # so that it is known what its worker dies of
+        yield
+    else:
+        _claim(evaluation, trial, own)
+        with evaluation.coordinator.released():
+            yield
+
+
 def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
-               architecture: Architecture, start: Start | None, told: Sequence[Candidate]) -> tuple[float, ...]:
+               told: Sequence[Candidate]) -> tuple[float, ...]:
     """Returns the values of an architecture that is met for the first time."""
     _require_survivable(trial, own, told)
-    evaluation.monitor.phase(trial.number, "measuring")
-    write(trial, own)  # so that it is known what its worker dies of
+    if not evaluation.role.times:  # what was to be waited for was lost; this is proposed again to who measures it
+        write_lost(study, trial)
+        raise CandidateFailed("it was not measured")
+    architecture, start = Architecture.parse(own.architecture), start_of(trial)
     try:
-        costs = costs_within(architecture, evaluation.budgets, evaluation.gauges, tuple(evaluation.gauges))
+        with _measuring(evaluation, trial, own):
+            costs = costs_within(architecture, evaluation.budgets, evaluation.gauges, tuple(evaluation.gauges))
     except Exception as error:  # a writer or a runtime that cannot take this network
         raise _failed(trial, dataclasses.replace(own, costs=counted(architecture)), error) from error
     own = dataclasses.replace(own, costs=costs, violations=evaluation.budgets.violations(costs))
@@ -193,6 +236,8 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
     What is known at each rung is recorded for the other workers, and then its checkpoint, from which the same training
     goes on when it has stopped or its worker has died: an older one, or none, only takes longer.
     """
+    if not evaluation.role.trains:
+        _hand_over(trial, own)
     evaluation.monitor.phase(trial.number, "training")
     _claim(evaluation, trial, own)
     run, rungs = evaluation.run, evaluation.rungs

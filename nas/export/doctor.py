@@ -200,13 +200,15 @@ def _running(patient: Patient) -> Iterator[Finding]:
         return
     from optuna.trial import TrialState
 
-    running = [candidate.trial for candidate in patient.told or () if candidate.outcome is Outcome.RUNNING]
+    running = [candidate.trial for candidate in patient.told or ()
+               if candidate.outcome is Outcome.RUNNING and not candidate.waits]
 
     def end() -> str:
         study = patient.run.study()
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            write_lost(study, trial)
-            study.tell(trial.number, state=TrialState.FAIL)
+            if trial.number in running:
+                write_lost(study, trial)
+                study.tell(trial.number, state=TrialState.FAIL)
         patient.run.close()
         return "marked as lost, so that they are taken up again"
 

@@ -71,6 +71,7 @@ class Candidate:
         by_hand: whether it is a published network that was made to fill the budgets or a share of them, for others to
             be compared with.
         worker: the process that works or has worked on it, as `nas.run.sharing` names it.
+        waits: whether it waits for a worker that trains, with its costs if these were found.
         died: whether that process was gone before the trial had ended.
         began: when the trial began.
         ended: when it ended.
@@ -98,6 +99,7 @@ class Candidate:
     outside: bool = False
     by_hand: bool = field(default=False, compare=False)  # what the run tells, not the trial
     worker: str | None = field(default=None, compare=False)
+    waits: bool = field(default=False, compare=False)
     died: bool = field(default=False, compare=False)
     began: datetime | None = field(default=None, compare=False)
     ended: datetime | None = field(default=None, compare=False)

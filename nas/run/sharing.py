@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 USE, TURN, END, WORKERS = ".lock", ".turn", ".end", ".workers"
 
 
+@dataclass(frozen=True)
+class Role:
+    """The part of a process in a search: it proposes and times candidates, trains them, or both."""
+
+    times: bool = True
+    trains: bool = True
+
+
+BOTH = Role()
+
+
 class Sharing(Protocol):
     """The agreement of the workers of a search, seen from one process."""
 

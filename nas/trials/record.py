@@ -32,7 +32,7 @@ DIED = "died"  # the value of `LOST` where the worker was found to be gone
 STATES: dict[str, State] = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "complete", "FAIL": "failed"}
 KINDS: dict[str, Any] = {"architecture": str, "accuracy": int | float | None, "total": int, "epochs": int,
                          "trained": bool, "reason": str | None, "duplicate_of": int | None, "bracket": int,
-                         "worker": str | None}
+                         "worker": str | None, "waits": bool}
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def candidate_of(trial: "optuna.trial.FrozenTrial | optuna.Trial", target: str =
         costs=Costs.stored(known, latencies_of(known.get("latencies") or known.get("latency") or {}, target)),
         violations=trial.constraints,
         worker=known.get("worker"),
+        waits=known.get("waits", False) and not is_lost(trial),
         died=marks.get(LOST) == DIED,
         state="lost" if is_lost(trial) else STATES[trial.state.name] if hasattr(trial, "state") else "running",
         assignment=trial.params,
@@ -104,7 +105,8 @@ def attributes_of(candidate: Candidate) -> dict[str, Any]:
                              LOST: candidate.state == "lost" or None}
     if candidate.architecture:
         more = {"reason": candidate.reason, "duplicate_of": candidate.duplicate_of,
-                "bracket": candidate.bracket or None, "worker": candidate.worker, **_training(candidate)}
+                "bracket": candidate.bracket or None, "worker": candidate.worker,
+                "waits": candidate.waits or None, **_training(candidate)}
         marks[CANDIDATE] = {"architecture": candidate.architecture, "trained": candidate.trained,
                             **dataclasses.asdict(candidate.costs), **_stated(more)}
     else:

@@ -77,6 +77,13 @@ def ask(study: "optuna.Study") -> "optuna.Trial":
     return trial
 
 
+def take_up(study: "optuna.Study", number: int) -> "optuna.Trial":
+    """Returns a trial that another worker has begun, to go on with."""
+    import optuna
+
+    return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+
+
 def tell(study: "optuna.Study", trial: "optuna.Trial", values: Sequence[float] | None) -> None:
     """Ends a trial, failed without values, as `Study.tell` does, but without reading it again."""
     import optuna

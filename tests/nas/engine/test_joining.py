@@ -13,6 +13,7 @@ import pytest
 from evaluators.registry import EVALUATORS
 from nas.engine import joining
 from nas.engine.joining import join_search
+from nas.engine.loop import AHEAD
 from nas.engine.search import run_search
 from nas.problem.candidate import Outcome
 from nas.run.directory import RunDirectory
@@ -210,6 +211,103 @@ def test_code_of_the_study_is_run_only_where_it_is_trusted(postgresql, make_conf
         join_search(url, "", tmp_path / "joined", {}, Silent(), gauge=gauge)
     given = {"evaluator": "judged_by_joining:evaluate"}
     assert join_search(url, "", tmp_path / "joined", given, Silent(), ("evaluator",), gauge).told()
+
+
+class Leaving(Silent):
+    """A monitor of a worker that is interrupted as soon as it is told of something."""
+
+    def __init__(self, *texts):
+        self.texts = texts
+
+    def say(self, text):
+        if text in self.texts:
+            raise KeyboardInterrupt
+
+    def phase(self, trial, what):
+        self.say(what)
+
+
+class Unasked:
+    """A gauge of who does not measure."""
+
+
+def untrained(architecture, data, fidelity):
+    raise AssertionError("this worker does not train")
+
+
+@pytest.fixture
+def begun_search(place, make_config, gauge, tmp_path):
+    """What a worker joins, and its directory: a search for 5 candidates that was interrupted at its first one."""
+    elsewhere = StudyDatabase(place, "one") if place else None
+    with pytest.raises(KeyboardInterrupt):
+        run_search(make_config(trials=5), tmp_path / "run", Leaving("training"), gauge, elsewhere=elsewhere)
+    return place or str(tmp_path / "run"), tmp_path / ("worker" if place else "run")
+
+
+def test_what_one_worker_has_timed_waits_for_one_that_trains(begun_search, gauge, evaluator, monkeypatch):
+    where, path = begun_search
+
+    def told():
+        return RunDirectory(path, StudyDatabase(where, "one") if "://" in where else None).told()
+
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: untrained)
+    with pytest.raises(KeyboardInterrupt):
+        join_search(where, "", path, {}, Leaving("waiting for a worker that trains"), gauge=gauge, times=["all"])
+    waiting = [candidate for candidate in told() if candidate.outcome is Outcome.RUNNING]
+    assert len(waiting) == AHEAD
+    assert all(candidate.waits and candidate.worker is None for candidate in waiting)
+    measured = [candidate for candidate in waiting if candidate.costs.latencies]
+    assert {candidate.architecture_id for candidate in measured} <= set(gauge.timed)
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: evaluator)
+    with pytest.raises(KeyboardInterrupt):
+        join_search(where, "", path, {}, Leaving("waiting for a worker that times"), gauge=Unasked(), trains=True)
+    ended = [told()[candidate.trial] for candidate in waiting]
+    assert {candidate.outcome for candidate in ended} <= {Outcome.TRAINED, Outcome.DUPLICATE}
+    assert [candidate.costs for candidate in ended if candidate.trained and candidate.duplicate_of is None] == [
+        candidate.costs for candidate in measured]
+    assert evaluator.trained == [candidate.architecture_id for candidate in measured]
+    assert tally(join_search(where, "", path, {}, Silent(), gauge=gauge).told()).trained == 5
+    assert len(set(evaluator.trained)) == len(evaluator.trained)
+    assert [candidate.outcome for candidate in told()].count(Outcome.LOST) == 1  # the one of the interrupted search
+
+
+@pytest.mark.parametrize("place", ["directory"], indirect=True)
+def test_who_only_times_keeps_nobody_from_recording(begun_search, gauge, monkeypatch):
+    where, path = begun_search
+    found, good, trainers = [], gauge.latency, set()
+
+    def latency(architecture, precision=None):
+        if len(gauge.timed) == 3:
+            wait_for(lambda: tally(RunDirectory(path).told()).trained)
+        return good(architecture)
+
+    def train(architecture, data, fidelity):
+        found.append(sum(candidate.waits for candidate in RunDirectory(path).told()))
+        trainers.add(threading.current_thread().name)
+        return 0.5
+
+    gauge.latency = latency
+    monkeypatch.setitem(EVALUATORS, "hash", lambda context: train)
+    works = [{"gauge": Unasked(), "trains": True}, {"gauge": gauge, "times": ["onnxruntime"]}]
+    threads = [threading.Thread(target=join_search, args=(where, "", path, {}, Silent()), kwargs=work, name=str(work))
+               for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert trainers == {str(works[0])}
+    assert len(found) == tally(RunDirectory(path).told()).trained == 5
+    assert max(found) <= AHEAD
+    assert not [one for one in RunDirectory(path).told() if one.outcome is Outcome.RUNNING]
+
+
+@pytest.mark.parametrize(("role", "refused"), [
+    ({"times": ["litert"]}, "all targets of its search, onnxruntime, but got litert"),
+    ({"times": ["all"], "trains": True}, "but got both")])
+def test_a_worker_times_all_targets_or_trains(role, refused, make_config, gauge, tmp_path):
+    run_search(make_config(trials=1), tmp_path / "run", gauge=gauge)
+    with pytest.raises(InvalidInput, match=refused):
+        join_search(str(tmp_path / "run"), "", tmp_path, {}, Silent(), gauge=gauge, **role)
 
 
 def test_a_session_that_an_outage_has_left_tells_of_it_too(postgresql):

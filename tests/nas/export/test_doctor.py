@@ -20,9 +20,10 @@ from evaluators.registry import EVALUATORS
 from nas.engine.search import run_search
 from nas.engine.successive_halving import stopped
 from nas.export.doctor import examined, repaired
-from nas.problem.candidate import front
+from nas.problem.candidate import Candidate, front
 from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
+from nas.trials.record import write
 from search_spaces import Architecture, InvalidInput
 from tests.nas.conftest import ComputedGauge
 
@@ -174,6 +175,14 @@ def test_a_sound_run_is_found_sound_and_left_as_it_is(path, nas):
     assert nas("doctor", path) == (0, "sound\n", "")
     assert nas("doctor", path, "--repair") == (0, "sound\n", "")
     assert content(path) == before | {".lock": b""}
+
+
+def test_a_candidate_that_waits_for_a_worker_is_no_damage(path, nas):
+    run = RunDirectory(path)
+    trial = run.study().ask()
+    write(trial, Candidate(trial.number, run.told()[0].architecture, waits=True))
+    run.close()
+    assert "running trial" not in nas("doctor", path)[1]
 
 
 @pytest.mark.parametrize("kind", REPAIRABLE)

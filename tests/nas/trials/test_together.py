@@ -5,7 +5,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nas.run.database import Database
-from nas.trials.together import ask, tell, together
+from nas.trials.together import ask, take_up, tell, together
 
 
 def begun(storage=None):
@@ -40,6 +40,14 @@ def test_what_is_written_together_is_what_optuna_writes_one_by_one(storage):
     proposed(trial)
     plain.tell(trial, 1.0)
     assert told(study) == told(plain)
+
+
+def test_a_trial_that_another_worker_has_begun_is_gone_on_with(study):
+    with together(trial := ask(study)):
+        proposed(trial)
+    tell(study, taken := take_up(study, trial.number), (1.0,))
+    assert (taken.params, taken.user_attrs, taken.constraints) == (trial.params, trial.user_attrs, trial.constraints)
+    assert [one[-2:] for one in told(study)] == [([1.0], TrialState.COMPLETE)]
 
 
 def test_attributes_are_written_over(study):
