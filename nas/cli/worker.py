@@ -39,12 +39,20 @@ def join_search(
     from nas.api import Run
     from nas.cli.terminal import Terminal, console_on_stdout, print_front
     from nas.engine import joining
+    from nas.run.directory import RunDirectory
+    from nas.run.server import StudyDatabase, is_url
 
     use_huge_pages()
     console = console_on_stdout()
     path = run or Path("runs") / f"{study or 'study'}-{socket.gethostname()}-{os.getpid()}"
     code = given(evaluator=evaluator, strategy=strategy, target=target)
-    with Terminal(console) as monitor:
-        found = joining.join_search(where, study, path, {**given(data=data, space=space), **code}, monitor,
-                                    trust or tuple(code), times=times or (), trains=trains)
+    try:
+        with Terminal(console) as monitor:
+            found = joining.join_search(where, study, path, {**given(data=data, space=space), **code}, monitor,
+                                        trust or tuple(code), times=times or (), trains=trains)
+    except KeyboardInterrupt:
+        run_so_far = RunDirectory(path, StudyDatabase(where, study)) if is_url(where) else RunDirectory(Path(where))
+        if run_so_far.exists:
+            print_front(Run(run_so_far), console)
+        raise
     print_front(Run(found), console)

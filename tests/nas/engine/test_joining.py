@@ -180,8 +180,17 @@ def test_a_study_is_of_one_search_though_it_has_no_trials_yet(postgresql, make_c
     assert tally(run.told()).trained == 1
 
 
-def interrupted(study):
+def interrupted(*arguments, **named):
     raise KeyboardInterrupt
+
+
+def test_an_interrupted_worker_prints_the_front_so_far(shared, gauge, tmp_path, nas, monkeypatch):
+    run = join_search(shared, "", tmp_path / "joined", {}, Silent(), gauge=gauge)
+    monkeypatch.setattr(joining, "run_search", interrupted)
+    for options in ([run.path], [shared, "--run", run.path]):
+        monkeypatch.setenv("PGPASSWORD", shared.partition("@")[0].rpartition(":")[2] if len(options) == 1 else "wrong")
+        status, out, _ = nas("worker", *options)
+        assert status == 130 and "winner" in out
 
 
 @pytest.mark.parametrize(("name", "refused"), [("paretonas", True), ("onnxruntime", True), ("jax", False)])
