@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def compare_runs(
-    runs: Annotated[list[str], typer.Argument(metavar="DIR DIR...", help="run directories; all are compared with the "
+    runs: Annotated[list[str], typer.Argument(metavar="DIR", help="2 to 6 run directories; all are compared with the "
                                               "first")],
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", show_default=False, help="write a page of it that "
                                              "needs no network; - is standard output")] = None,
