@@ -6,9 +6,10 @@ share their distributions, so that one of 10,000 trials is read in a fraction of
 
 import sys
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
-from json import loads
+from json import dumps, loads
 from typing import Any
 
 import sqlalchemy
@@ -17,9 +18,17 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 _distribution = lru_cache(maxsize=4096)(json_to_distribution)
+_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_KEPT = (  # of a trial in other tables: the columns for the order, the name, the number and the text of a row
+    (models.TrialParamModel, "param_id", "param_name", "param_value", "distribution_json"),
+    (models.TrialValueModel, "objective", "", "value", "value_type"),
+    (models.TrialUserAttributeModel, "", "key", "", "value_json"),
+    (models.TrialSystemAttributeModel, "", "key", "", "value_json"),
+    (models.TrialIntermediateValueModel, "step", "", "intermediate_value", "intermediate_value_type"))
 
 
 class Database(RDBStorage):
@@ -56,8 +65,26 @@ class Database(RDBStorage):
                 session.execute(sqlalchemy.insert(models.TrialParamModel), rows)
             for model, attributes in ((models.TrialUserAttributeModel, user_attrs),
                                       (models.TrialSystemAttributeModel, system_attrs)):
-                for key, attribute in attributes.items():
-                    self._set_trial_attr_without_commit(session, model, trial_id, key, attribute)
+                if attributes:
+                    insert = _INSERTS[self.engine.dialect.name](model)
+                    session.execute(insert.on_conflict_do_update(
+                        index_elements=["trial_id", "key"], set_={"value_json": insert.excluded.value_json}), [
+                        {"trial_id": trial_id, "key": key, "value_json": dumps(attribute)}
+                        for key, attribute in attributes.items()])
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Ends a trial with its values, which it has none of before; all else is Optuna's."""
+        if not (values and state.is_finished()):
+            return super().set_trial_state_values(trial_id, state, values)
+        of = models.TrialValueModel
+        rows = [{"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind}
+                for objective, (stored, kind) in enumerate(map(of.value_to_stored_repr, values))]
+        with _create_scoped_session(self.scoped_session) as session:
+            trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+            self.check_trial_is_updatable(trial_id, trial.state)
+            session.execute(sqlalchemy.insert(of), rows)
+            trial.state, trial.datetime_complete = state, datetime.now()
+        return True
 
 
 def _read(session: Session, wanted: Any) -> list[FrozenTrial]:
@@ -67,33 +94,35 @@ def _read(session: Session, wanted: Any) -> list[FrozenTrial]:
     if not trials:
         return []
     ids = (trials[0].trial_id,) if len(trials) == 1 else sqlalchemy.select(models.TrialModel.trial_id).where(wanted)
+    kept: list[dict[int, list[Any]]] = [defaultdict(list) for _ in _KEPT]
+    for table, trial_id, order, name, value, text in session.execute(_rows(ids)):
+        kept[table][trial_id].append((order, name, value, text))
+    return [_trial(trial, *(rows.get(trial.trial_id, ()) for rows in kept)) for trial in trials]
 
-    def rows(model: Any, order: str, *columns: str) -> Iterable[Any]:
-        return session.execute(sqlalchemy.select(model.trial_id, *(getattr(model, column) for column in columns)).where(
-            model.trial_id.in_(ids)).order_by(getattr(model, order)))
 
-    params: dict[int, dict[str, Any]] = defaultdict(dict)
-    distributions: dict[int, dict[str, BaseDistribution]] = defaultdict(dict)
-    for trial_id, name, value, text in rows(models.TrialParamModel, "param_id", "param_name", "param_value",
-                                            "distribution_json"):
-        distribution, key = _distribution(text), sys.intern(name)
-        params[trial_id][key], distributions[trial_id][key] = distribution.to_external_repr(value), distribution
-    values: dict[int, list[float]] = defaultdict(list)
-    for trial_id, value, kind in rows(models.TrialValueModel, "objective", "value", "value_type"):
-        values[trial_id].append(models.TrialValueModel.stored_repr_to_value(value, kind))
-    attributes: list[dict[int, dict[str, Any]]] = [defaultdict(dict), defaultdict(dict)]
-    for found, model in zip(attributes, (models.TrialUserAttributeModel, models.TrialSystemAttributeModel),
-                            strict=True):
-        for trial_id, key, text in rows(model, "key", "key", "value_json"):
-            found[trial_id][sys.intern(key)] = loads(text)
-    reported: dict[int, dict[int, float]] = defaultdict(dict)
-    of = models.TrialIntermediateValueModel
-    for trial_id, step, value, kind in rows(of, "step", "step", "intermediate_value", "intermediate_value_type"):
-        reported[trial_id][step] = of.stored_repr_to_intermediate_value(value, kind)
-    user_attrs, system_attrs = attributes
-    return [FrozenTrial(number=trial.number, state=trial.state, value=None, values=values.get(own),
-                        datetime_start=trial.datetime_start, datetime_complete=trial.datetime_complete,
-                        params=params.get(own, {}), distributions=distributions.get(own, {}),
-                        user_attrs=user_attrs.get(own, {}), system_attrs=system_attrs.get(own, {}),
-                        intermediate_values=reported.get(own, {}), trial_id=own)
-            for trial in trials for own in (trial.trial_id,)]
+def _rows(ids: Any) -> Any:
+    """Returns one statement for all rows of trials in `_KEPT`, as each takes its way to the server and back."""
+    kinds: tuple[Any, ...] = sqlalchemy.Integer, sqlalchemy.String, sqlalchemy.Float(precision=53), sqlalchemy.Text
+    parts: list[Any] = [sqlalchemy.select(
+        sqlalchemy.literal_column(str(table)).label("kept"), model.trial_id, *(
+            (sqlalchemy.cast(getattr(model, column), kind) if column.endswith("_type") else getattr(model, column))
+            if column else sqlalchemy.cast(sqlalchemy.null(), kind)
+            for column, kind in zip(columns, kinds, strict=True))
+    ).where(model.trial_id.in_(ids)) for table, (model, *columns) in enumerate(_KEPT)]
+    return sqlalchemy.union_all(*parts).order_by(sqlalchemy.text("1, 3, 4"))
+
+
+def _trial(trial: Any, params: Any, values: Any, user_attrs: Any, system_attrs: Any, reported: Any) -> FrozenTrial:
+    distributions = {sys.intern(name): _distribution(text) for _, name, _, text in params}
+    told, between = models.TrialValueModel, models.TrialIntermediateValueModel
+    return FrozenTrial(
+        number=trial.number, state=trial.state, value=None,
+        values=[told.stored_repr_to_value(value, told.TrialValueType[kind]) for _, _, value, kind in values] or None,
+        datetime_start=trial.datetime_start, datetime_complete=trial.datetime_complete,
+        params={sys.intern(name): distributions[name].to_external_repr(value) for _, name, value, _ in params},
+        distributions=distributions,
+        user_attrs={sys.intern(key): loads(text) for _, key, _, text in user_attrs},
+        system_attrs={sys.intern(key): loads(text) for _, key, _, text in system_attrs},
+        intermediate_values={step: between.stored_repr_to_intermediate_value(
+            value, between.TrialIntermediateValueType[kind]) for step, _, value, kind in reported},
+        trial_id=trial.trial_id)

@@ -165,7 +165,7 @@ class RunDirectory:
     def artefacts(self) -> Artefacts:
         """The networks and checkpoints of the search."""
         storage = self._storage
-        return Artefacts(Rows(storage.engine, storage.opened()._study_id) if isinstance(storage, StudyDatabase)
+        return Artefacts(Rows(storage.pooled, storage.opened()._study_id) if isinstance(storage, StudyDatabase)
                          else Files(self.path))
 
     @property
@@ -255,7 +255,8 @@ class RunDirectory:
 
     def close(self) -> None:
         """Closes the storage of the trials; it is opened anew for whoever goes on."""
-        vars(self).pop("_study", None)
+        for name in ("_study", "artefacts"):
+            vars(self).pop(name, None)
         self._storage.close()
 
     @cached_property

@@ -121,6 +121,11 @@ class StudyDatabase:
 
     read = opened
 
+    @property
+    def pooled(self) -> "sqlalchemy.Engine":
+        """The engine of `opened`, which keeps its connections, for single statements."""
+        return self._opened_storage().engine.execution_options(isolation_level="AUTOCOMMIT")
+
     def description(self) -> str:
         """Returns the description of the search; raises `InvalidInput` where there is none."""
         require(self.exists, f"a worker joins a search that has begun, but there is no '{self.place}'")
@@ -257,7 +262,9 @@ class SharedDatabase:
     def begin(self, trial: "optuna.Trial") -> None:
         """Records a heartbeat of a trial, and further ones until it ends."""
         if trial.number not in self._trials:
-            self._study._storage.record_heartbeat(trial._trial_id)
+            self._execute("INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES (:trial, localtimestamp) "
+                          "ON CONFLICT (trial_id) DO UPDATE SET heartbeat = excluded.heartbeat",
+                          trial=trial._trial_id)
             self._trials[trial.number] = trial._trial_id
 
     def end(self, trial: "optuna.Trial") -> None:

@@ -46,6 +46,15 @@ def test_trials_are_read_as_optuna_reads_them(states, tmp_path):
     assert repr_of(map(own.get_trial, range(1, 7))) == repr_of(map(plain.get_trial, range(1, 7)))
 
 
+def test_trials_are_read_in_two_statements(tmp_path):
+    url, seen = f"sqlite:///{tmp_path / 'study.db'}", []
+    study, own = filled(url), Database(url)
+    sqlalchemy.event.listen(own.engine, "before_cursor_execute", lambda *event: seen.append(event[2]))
+    assert len(own.get_all_trials(study._study_id)) == 6 and len(seen) == 2
+    own.get_trial(1)
+    assert len(seen) == 4
+
+
 def test_what_another_process_writes_is_seen_at_once(tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     other = optuna.create_study(storage=url, study_name="search")
