@@ -22,7 +22,7 @@ from evaluators.evaluator import Fidelity
 from evaluators.machine.files import write_whole
 from experiments.kills import OF_IMAGES, Case, Place, inputs
 from experiments.postgresql import Server, running
-from nas.problem.candidate import Candidate
+from nas.problem.candidate import Candidate, Outcome
 from nas.run.environment import environment
 from search_spaces.architecture import Architecture
 
@@ -46,9 +46,13 @@ def hashed(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> flo
 
 
 def rate_per_s(found: Sequence[Candidate]) -> float:
-    """Returns the trials told a second, from the moment at which each worker has told one; 0 without any after it."""
+    """Returns the trainings told a second, from the moment at which each worker has told one; 0 without any after it.
+
+    A candidate that was met before takes no time, and does not count.
+    """
     first: dict[str | None, float] = {}
-    ended_s = sorted((candidate.ended.timestamp(), candidate.worker) for candidate in found if candidate.ended)
+    ended_s = sorted((candidate.ended.timestamp(), candidate.worker) for candidate in found
+                     if candidate.ended and candidate.outcome is Outcome.TRAINED)
     for moment_s, worker in ended_s:
         first.setdefault(worker, moment_s)
     after = [moment_s for moment_s, _ in ended_s if moment_s > max(first.values())]

@@ -8,8 +8,9 @@ from experiments.throughput import draw, rate_per_s, report
 from nas.problem.candidate import Candidate
 
 
-def told(trial, worker, seconds):
-    return Candidate(trial, worker=worker, state="complete", ended=datetime(2000, 1, 1) + timedelta(seconds=seconds))
+def told(trial, worker, seconds, **changes):
+    return Candidate(trial, "conv", 0.5, worker=worker, state="complete", trained=True,
+                     ended=datetime(2000, 1, 1) + timedelta(seconds=seconds), **changes)
 
 
 def test_trials_count_from_when_each_worker_has_told_one():
@@ -17,6 +18,7 @@ def test_trials_count_from_when_each_worker_has_told_one():
     assert rate_per_s(found) == pytest.approx(3 / 4)
     assert rate_per_s(found[:3]) == 0
     assert rate_per_s([*found, Candidate(6, worker="c")]) == pytest.approx(3 / 4)
+    assert rate_per_s([*found, told(6, "b", 13, duplicate_of=2)]) == pytest.approx(3 / 4)
 
 
 def test_the_rates_are_told_and_drawn(tmp_path):
