@@ -4,8 +4,7 @@
     python -m experiments.activations --report   # writes what is recorded into docs/experiments.md
 
 One network of inverted bottlenecks with each of four activations, with squeeze-and-excitation and without, each trained
-by two seeds and timed on both runtimes. About 4 minutes on two cores. Expected: squeeze-and-excitation adds next to no
-multiply-adds and a good part of the latency, and swish is dearer than hard swish where runtimes have no kernel for it.
+by two seeds and timed on both runtimes. About 8 minutes on two cores.
 """
 
 from experiments.comparison import Comparison, parsed, run

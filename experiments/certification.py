@@ -39,8 +39,7 @@ from evaluators.timing.meter import measure_once
 from evaluators.timing.process import noise
 from nas.engine.search import run_search
 from nas.export.winner import confirmed
-from nas.measuring.meters import FileGauge, file_gauge
-from nas.measuring.remeasuring import DECIDING
+from nas.measuring.meters import DECIDING, FileGauge, file_gauge
 from nas.measuring.survey import survey
 from nas.problem.candidate import Candidate, winner
 from nas.run.config import SearchConfig

@@ -10,7 +10,7 @@ import json
 import re
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,10 +196,7 @@ def parsed(texts: Mapping[str, str]) -> dict[str, Architecture]:
     return {name: Architecture.parse(text) for name, text in texts.items()}
 
 
-def nearest(text: str, macs: int, channels: Sequence[int]) -> Architecture:
-    """Returns the network of the number of channels that comes nearest to some multiply-adds.
-
-    `text` has `{0}` in the place of the channels, and `{1}` for twice as many.
-    """
-    networks = (Architecture.parse(text.format(count, 2 * count)) for count in channels)
+def nearest(text: str, macs: int, channels: Iterable[tuple[int, int]]) -> Architecture:
+    """Returns the network of two numbers of channels, `{0}` and `{1}` in a text, that comes nearest to some MACs."""
+    networks = (Architecture.parse(text.format(*counts)) for counts in channels)
     return min(networks, key=lambda network: abs(network.macs - macs))

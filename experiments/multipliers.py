@@ -4,8 +4,7 @@
     python -m experiments.multipliers --report   # writes what is recorded into docs/experiments.md
 
 One network of inverted bottlenecks is made narrower (0.25 to 1) or given fewer pixels (14 to 28), and each is trained
-by two seeds and timed on both runtimes. About 4 minutes on two cores. Expected: at equal multiply-adds, pixels are the
-dearer to lose on images of 28 pixels, which have few of them.
+by two seeds and timed on both runtimes. About 4 minutes on two cores.
 """
 
 from experiments.comparison import Comparison, run

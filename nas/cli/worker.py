@@ -44,7 +44,8 @@ def join_search(
 
     use_huge_pages()
     console = console_on_stdout()
-    path = run or Path("runs") / f"{study or 'study'}-{socket.gethostname()}-{os.getpid()}"
+    named = (study or "study").replace(os.sep, "_")
+    path = run or Path("runs") / f"{named}-{socket.gethostname()}-{os.getpid()}"
     code = given(evaluator=evaluator, strategy=strategy, target=target)
     try:
         with Terminal(console) as monitor:

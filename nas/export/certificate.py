@@ -25,7 +25,7 @@ from evaluators.machine.files import held, write_whole
 from evaluators.machine.trouble import MachineTrouble
 from evaluators.runtimes import Options, is_predicting, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
-from nas.measuring.remeasuring import DECIDING
+from nas.measuring.meters import DECIDING
 from nas.problem.budgets import Budgets, Limit
 from nas.problem.costs import Costs
 from nas.problem.quantities import QUANTITIES, format_bytes

@@ -20,6 +20,7 @@ from search_spaces.architecture import Architecture
 ROUGH = Precision(half_width=0.1, at_least_s=0.1, at_most_s=1.0)
 CAREFUL = Precision()
 CLOSE = Precision(half_width=0.025, at_least_s=1.5, at_most_s=6.0)
+DECIDING = Precision(half_width=0.025, at_least_s=2.0, at_most_s=10.0)  # of what is certified
 
 
 class Gauge(Protocol):

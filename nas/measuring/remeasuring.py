@@ -7,16 +7,15 @@ is judged by a later timing in a process that has timed nothing else, and what i
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from evaluators.latency import Latency, MeasurementFailed, Precision, Source
+from evaluators.latency import Latency, MeasurementFailed, Source
 from evaluators.prediction.rows import Row
-from nas.measuring.meters import Gauges, file_gauges
+from nas.measuring.meters import DECIDING, Gauges, file_gauges
 from nas.measuring.screening import screened_targets
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate, distinct, front
 from nas.run.directory import RunDirectory
 from search_spaces.architecture import Architecture
 
-DECIDING = Precision(half_width=0.025, at_least_s=2.0, at_most_s=10.0)
 CONFIRMING = 3  # processes that time a winner before it leaves
 MORE = 4  # one candidate for each so many that were asked for may be trained in the place of those that fell out
 

@@ -124,8 +124,8 @@ def test_a_multiplier_changes_width_or_resolution_and_nothing_else():
 
 
 def test_the_nearest_network_is_found_among_all_channels():
-    text = "in_r8_c1+conv_k3_c{0}_s2_relu+conv_k3_c{1}_s2_relu+fc_n10"
-    macs = [Architecture.parse(text.format(count, 2 * count)).macs for count in range(4, 20)]
+    text, channels = "in_r8_c1+conv_k3_c{0}_s2_relu+conv_k3_c{1}_s2_relu+fc_n10", [(n, 30 - n) for n in range(4, 20)]
+    macs = [Architecture.parse(text.format(*counts)).macs for counts in channels]
     for wanted in (macs[3], macs[7] + 1, 0, 10**9):
-        found = comparison.nearest(text, wanted, range(4, 20)).macs
+        found = comparison.nearest(text, wanted, channels).macs
         assert abs(found - wanted) == min(abs(one - wanted) for one in macs)

@@ -5,7 +5,8 @@ import pytest
 
 from evaluators.latency import Latency, MeasurementFailed
 from nas.engine.search import Silent, run_search
-from nas.measuring.remeasuring import DECIDING, MORE, in_fresh_processes, wanted_trials
+from nas.measuring.meters import DECIDING
+from nas.measuring.remeasuring import MORE, in_fresh_processes, wanted_trials
 from nas.problem.candidate import distinct, front, winner
 from search_spaces import Architecture
 from search_spaces.architecture import identify
