@@ -273,9 +273,10 @@ def time_files(directory: Path, architecture: Architecture, files: Sequence[File
 
 
 def _written(latency: Latency) -> dict[str, Any]:
-    """Returns a latency as certificates have it: whether it is predicted stands for its source."""
+    """Returns a latency as certificates have it: the machine is in the environment, and predicted stands for source."""
     fields = dataclasses.asdict(latency)
-    del fields["source"]
+    for field in ("source", "host", "processor"):
+        del fields[field]
     return {"raw_ms": latency.raw_ms, "raw_high_ms": latency.raw_high_ms, "predicted": latency.is_predicted, **fields}
 
 
