@@ -1,16 +1,22 @@
 """The graph of a LiteRT file in the making: tensors, constants, and operators that read and leave them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from evaluators.runtimes.quantisation import Grid
 from evaluators.runtimes.runtime import Arrays
 from search_spaces.layers import padding_of
 
 ALIGNMENT = 16  # bytes, which the format demands of its buffers
 PLACEHOLDER = 127  # in the byte that held the operator before there were more of them than fit
 VERSIONS = {"CONV_2D": 6, "TRANSPOSE": 4}  # of operators, where what we use came after the first
+VERSIONS_OF_INTEGERS = {
+    "CONV_2D": 6, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 12, "ADD": 2, "MUL": 2, "MEAN": 2, "LOGISTIC": 2,
+    "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2, "PAD": 2, "PADV2": 2, "CONCATENATION": 2, "STRIDED_SLICE": 2,
+    "TRANSPOSE": 4, "RELU": 2, "RELU6": 2, "DEQUANTIZE": 2}
 NO_PADS = ((0, 0), (0, 0))
 
 
@@ -50,12 +56,14 @@ class Graph:
     schema: Any
     arrays: Arrays
     fused: dict[str, str]
+    placed: "Placed | None" = None  # of a quantised file: sees every operator before it is appended
     tensors: list[Any] = field(default_factory=list)
     operators: list[Any] = field(default_factory=list)
     buffers: list[_Buffer] = field(default_factory=lambda: [_Buffer(np.empty(0, np.uint8))])  # the first means none
     kinds: list[str] = field(default_factory=list)
     constants: dict[str, int] = field(default_factory=dict)
     values: list[Tensor] = field(default_factory=list)
+    grids: dict[int, Grid] = field(default_factory=dict)  # of tensors of integers
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """Returns a new tensor for a batch of any size."""
@@ -81,9 +89,11 @@ class Graph:
     def operator(self, kind: str, inputs: list[Tensor | int], name: str, shape: tuple[int, ...],
                  options: Any = None) -> Tensor:
         """Returns the output of a new operator; inputs are tensors, or numbers of constants."""
+        out = self.tensor(name, shape)
+        if self.placed is not None:
+            inputs = self.placed(self, kind, inputs, out)
         if kind not in self.kinds:
             self.kinds.append(kind)
-        out = self.tensor(name, shape)
         operator = self.schema.OperatorT(
             opcodeIndex=self.kinds.index(kind), outputs=np.array([out.index], np.int32),
             inputs=np.array([x.index if isinstance(x, Tensor) else x for x in inputs], np.int32))
@@ -93,10 +103,26 @@ class Graph:
         self.operators.append(operator)
         return out
 
+    def set_kind(self, index: int, kind: int, scales: Any, zeros: Any, axis: int = 0) -> None:
+        """Sets the type of a tensor of integers, and what they stand for, one scale and zero for each on the axis."""
+        self.tensors[index].type = kind
+        self.tensors[index].quantization = self.schema.QuantizationParametersT(
+            scale=np.atleast_1d(np.asarray(scales, np.float32)), zeroPoint=np.atleast_1d(np.asarray(zeros, np.int64)),
+            quantizedDimension=axis)
+
+    def data(self, index: int) -> np.ndarray:
+        """Returns the values of a constant tensor."""
+        return self.buffers[self.tensors[index].buffer].data
+
+    def set_data(self, index: int, data: np.ndarray) -> None:
+        """Sets the values of a constant tensor."""
+        self.buffers[self.tensors[index].buffer] = _Buffer(np.ascontiguousarray(data))
+
     def operator_codes(self) -> list[Any]:
         """Returns the kinds of operators, in the order of their numbers."""
         codes = [getattr(self.schema.BuiltinOperator, kind) for kind in self.kinds]
-        return [self.schema.OperatorCodeT(min(code, PLACEHOLDER), None, VERSIONS.get(kind, 1), code)
+        versions = VERSIONS if self.placed is None else VERSIONS_OF_INTEGERS
+        return [self.schema.OperatorCodeT(min(code, PLACEHOLDER), None, versions.get(kind, 1), code)
                 for kind, code in zip(self.kinds, codes, strict=True)]
 
     def fused_activation(self, name: str) -> int:
@@ -131,9 +157,12 @@ class Graph:
                               np.array([(0, 0), *pads, (0, 0)], np.int32))
         shape = (height + top + bottom, width + left + right, channels)
         if fill:
-            value = self.constant(f"constant/{fill}", np.array([fill], np.float32))
+            value = self.constant(f"{name}/fill", np.array([fill], np.float32))
             padded = self.operator("PADV2", [tensor, sizes, value], f"{name}/padded", shape,
                                    self.schema.PadV2OptionsT())
         else:
             padded = self.operator("PAD", [tensor, sizes], f"{name}/padded", shape, self.schema.PadOptionsT())
         return padded, self.schema.Padding.VALID
+
+
+Placed = Callable[[Graph, str, list[Tensor | int], Tensor], list[Tensor | int]]

@@ -4,6 +4,8 @@ The forms of the operations are those that XNNPACK takes, which a test holds the
 kernels costs a multiple. Padding that the format does not know is an operation of its own, which XNNPACK fuses.
 """
 
+import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from evaluators.machine.files import write_whole
 from evaluators.runtimes.enclosed import enclosed
 from evaluators.runtimes.flatbuffer import NO_PADS, Graph, Tensor
 from evaluators.runtimes.folding import fold_batch_norm
+from evaluators.runtimes.litert_int8 import on_grids, stored
+from evaluators.runtimes.onnx_graph import INPUT, NORMALISED, OUTPUT
+from evaluators.runtimes.quantisation import FUSING, Quantised, quantised
 from evaluators.runtimes.runtime import Argument, Arrays, Place, Session, as_taken, moments
 from evaluators.runtimes.target import Options, Target
 from evaluators.runtimes.tflite_metadata import NAME, tflite_metadata
@@ -37,11 +42,9 @@ from search_spaces.layers import (
 )
 from search_spaces.program import Operation, Program
 
-INPUT, OUTPUT, NORMALISED = "image", "logits", "image/normalised"
 SIGNATURE = "serving_default"  # as TensorFlow names it
 FILE_IDENTIFIER, SCHEMA_VERSION = b"TFL3", 3
 FUSED = {"relu": "RELU", "relu6": "RELU6"}  # activations that other operators apply to what they compute
-FUSING = Convolution | Dense | Add
 ALL_BUT_CHANNELS = 0b0111  # the axes that a slice keeps whole, as a mask
 
 
@@ -51,15 +54,16 @@ class LiteRt:
 
     place: ClassVar[Place] = Place.APART
     argument: ClassVar[Argument] = Argument.NONE
-    options: tuple[str, ...] = ("threads", "batch", "cores")
+    options: tuple[str, ...] = ("threads", "batch", "precision", "cores")
     format: str = "litert"
     suffix: str = ".tflite"
     input_layout: str = "float32 [batch, height, width, channels]"
     module: str = "ai_edge_litert"
+    precision: str = "float32"
 
     def bound(self, target: Target) -> Self:
-        """Returns itself."""
-        return self
+        """Returns the runtime that writes files of the target's precision."""
+        return dataclasses.replace(self, precision=target.options.precision)
 
     def versions(self) -> dict[str, str]:
         """Returns the version of LiteRT."""
@@ -70,7 +74,9 @@ class LiteRt:
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
               images: np.ndarray | None = None, *, inside: bool = False) -> None:
         """Writes the network as a flatbuffer `image [batch, H, W, C]` -> `logits [batch, classes]`."""
-        write_whole(path, enclosed(litert_model(architecture.program, arrays, metadata, inside), metadata))
+        network = quantised(architecture.program, arrays, images) if self.precision == "int8" else None
+        model = litert_model(architecture.program, arrays, metadata, inside, network)
+        write_whole(path, enclosed(model, metadata))
 
     def load(self, path: Path, options: Options) -> Session:
         """Returns the file in an interpreter of its own."""
@@ -99,26 +105,35 @@ class LiteRtSession:
         return self.interpreter.invoke
 
 
-def litert_model(program: Program, arrays: Arrays, metadata: Mapping[str, str] | None = None, inside: bool = False
-                 ) -> bytes:
+def litert_model(program: Program, arrays: Arrays, metadata: Mapping[str, str] | None = None, inside: bool = False,
+                 network: Quantised | None = None) -> bytes:
     """Returns the flatbuffer of a program; tensors have the names of the operations that leave them.
 
-    `metadata` are the texts in it, and `inside` whether it normalises images itself, as `Runtime.write` has it.
+    Args:
+        program: the network.
+        arrays: its weights and running statistics by name.
+        metadata: the texts in the file.
+        inside: whether it normalises images itself, as `Runtime.write` has it.
+        network: the quantised form of the network, for a file of int8.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     metadata = metadata or {}
-    program, arrays = fold_batch_norm(program, arrays)
-    graph = Graph(schema, arrays, _fused_activations(program))
+    program, arrays = fold_batch_norm(program, arrays) if network is None else (network.program, network.arrays)
+    graph = Graph(schema, arrays, _fused_activations(program),
+                  None if network is None else functools.partial(on_grids, network))
     image = graph.tensor(INPUT, program.input_shape)
-    graph.values.append(_normalised(graph, image, *moments(metadata)) if inside else image)
+    values = _normalised(graph, image, *moments(metadata)) if inside else image
+    graph.values.append(values if network is None else stored(graph, values, network.grids[INPUT]))
     for operation in program.operations:
         if type(operation.layer) not in EMITTERS:
             raise NotImplementedError(f"no LiteRT form of the layer {operation.layer}")
         inputs = [graph.values[value] for value in operation.inputs]
         graph.values.append(EMITTERS[type(operation.layer)](graph, operation, *inputs))
     logits = graph.reshaped(graph.values[program.output], (math.prod(program.output_shape),))
+    if network is not None:
+        logits = graph.operator("DEQUANTIZE", [logits], OUTPUT, logits.shape, schema.DequantizeOptionsT())
     graph.tensors[logits.index].name = OUTPUT
     texts = {name: text.encode() for name, text in metadata.items()}
     if for_phones := tflite_metadata(INPUT, OUTPUT, program.input_shape[2], metadata, inside):

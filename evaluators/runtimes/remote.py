@@ -11,7 +11,7 @@ from evaluators.runtimes.onnxruntime import OnnxRuntime
 from evaluators.runtimes.runtime import Arrays, Runtime, Session
 from evaluators.runtimes.target import Options, Target
 from search_spaces.architecture import Architecture
-from search_spaces.errors import require, unknown
+from search_spaces.errors import unknown
 
 FILES: dict[str, Runtime] = {"onnx": OnnxRuntime(), "litert": LiteRt()}  # and what runs them here
 
@@ -65,5 +65,3 @@ def require_writable_format(options: Options, of: str) -> None:
     """Raises `InvalidInput` unless files of a runtime, named by `of`, can be written as options want them."""
     if options.format not in FILES:
         raise unknown(f"format of {of} files", options.format, FILES)
-    require("precision" in FILES[options.format].options or "precision" not in options.given,
-            f"`precision` of {options.format} files is float32, but got precision={options.precision}")

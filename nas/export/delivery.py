@@ -27,7 +27,7 @@ from evaluators.runtimes import (
     require_usable,
     runtime_of,
 )
-from evaluators.runtimes.onnxruntime import INT8_PROCESSORS
+from evaluators.runtimes.quantisation import INT8_PROCESSORS
 from nas.export.certificate import (
     ACCURACY_LOSS_POINTS,
     CERTIFICATE,
@@ -257,7 +257,7 @@ def _run_by(written: Format, target: Target | None) -> RunBy:
     runtime = runtime_of(target)
     run_by: RunBy = {"target": target.text, "input": written.layout, "versions": runtime.versions()}
     if target.options.precision != Options.precision:
-        run_by["processors"] = INT8_PROCESSORS  # all files of int8 are ONNX
+        run_by["processors"] = INT8_PROCESSORS[written.name]
     return run_by
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evaluators.networks.network import run
 from evaluators.runtimes.litert import litert_model
-from evaluators.runtimes.onnxruntime import onnx_model
+from evaluators.runtimes.onnx_graph import onnx_model
 from search_spaces import InvalidInput
 from search_spaces.layers import PADDINGS, Pool, Scale, Sequence, Shuffle, Slice
 from search_spaces.program import trace

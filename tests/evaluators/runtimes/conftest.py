@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from evaluators.runtimes.onnx_graph import INPUT
+from evaluators.runtimes.quantisation import Quantised
 from search_spaces.layers import (
     Activation,
     Add,
@@ -94,12 +96,14 @@ def _pool(layer: Pool, x: np.ndarray) -> np.ndarray:
 
 def _numpy_forward(program: Program, arrays: dict[str, np.ndarray], images: np.ndarray,
                    before_norm: Callable[[Operation, np.ndarray], None] | None = None,
-                   rounded: Callable[[np.ndarray], np.ndarray] = lambda values: values) -> np.ndarray:
+                   rounded: Callable[[np.ndarray], np.ndarray] = lambda values: values,
+                   stored: Callable[[str, np.ndarray], np.ndarray] = lambda name, values: values) -> np.ndarray:
     """Returns the output `[B, H, W, C]` of a program, in float64.
 
-    `before_norm` is called with what each batch norm reads; `rounded` of each array and value is taken for it.
+    `before_norm` is called with what each batch norm reads; `rounded` of each array and value is taken for it, and
+    `stored` of the name of each operation, or of INPUT, and its value.
     """
-    values = [rounded(images.astype(np.float64))]
+    values = [stored(INPUT, rounded(images.astype(np.float64)))]
     for operation in program.operations:
         x, *others = (values[value] for value in operation.inputs)
         if before_norm is not None and isinstance(operation.layer, BatchNorm):
@@ -133,7 +137,7 @@ def _numpy_forward(program: Program, arrays: dict[str, np.ndarray], images: np.n
                 y = np.concatenate([x, *others], -1)
             case layer:
                 raise NotImplementedError(layer)
-        values.append(rounded(y))
+        values.append(stored(operation.name, rounded(y)))
     return values[-1]
 
 
@@ -162,4 +166,25 @@ def assert_computes():
         ) - expected).max() for _ in range(2))
         np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=0,
                                    atol=16 * max(off, ONE_ULP * np.abs(expected).max()))
+    return check
+
+
+@pytest.fixture(scope="session")
+def numpy_on_grids():
+    """Returns the output `[B, H, W, C]` of a quantised network in float64, each stored value on its grid."""
+    def run(network: Quantised, images: np.ndarray) -> np.ndarray:
+        return _numpy_forward(network.program, network.arrays, images, stored=lambda name, values: (
+            values if name in network.inner else network.grids[name].rounded(values)))
+    return run
+
+
+@pytest.fixture(scope="session")
+def assert_on_grids(numpy_on_grids):
+    """Asserts that a runtime computes what a quantised network is, up to three steps of the last grid.
+
+    `assert_on_grids(network, images, found)`; runtimes round values that lie between two steps to either.
+    """
+    def check(network: Quantised, images: np.ndarray, found: np.ndarray) -> None:
+        step = network.grids[network.program.operations[-1].name].scale
+        np.testing.assert_allclose(found, numpy_on_grids(network, images), rtol=0, atol=3.001 * step)
     return check

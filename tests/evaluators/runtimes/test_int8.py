@@ -17,7 +17,7 @@ from evaluators.runtimes import Options, Target, runtime_of
 from search_spaces import Architecture
 from search_spaces.zoo import load_network
 
-INT8 = runtime_of(Target("onnxruntime", Options(precision="int8")))
+INT8 = {name: runtime_of(Target(name, Options(precision="int8"))) for name in ("onnxruntime", "litert")}
 NETWORKS = {
     "plain": "in_r12_c3+conv_k3_c16_s2_relu6+sep_k3_c16_s1_relu+head_c16_relu_n10_d8",
     "inverted bottlenecks": "in_r12_c1+conv_k3_c16_s2_relu6+mb_k3_e3_c16_s1_se0.25_hswish+head_c16_relu_n10",
@@ -28,7 +28,7 @@ RUN = """
 import sys
 import numpy as np
 from evaluators.runtimes import RUNTIMES, Options
-np.save(sys.argv[3], RUNTIMES["onnxruntime"].load(sys.argv[1], Options()).run(np.load(sys.argv[2])))
+np.save(sys.argv[3], RUNTIMES[sys.argv[4]].load(sys.argv[1], Options()).run(np.load(sys.argv[2])))
 """
 
 
@@ -55,14 +55,15 @@ def weights_of(path):
 @pytest.fixture
 def write(tmp_path, random_arrays):
     """Writes a network as an int8 file; its weights are random but for one filter of large ones."""
-    def write(text):
+    def write(text, runtime="onnxruntime"):
         architecture = Architecture.parse(text)
         arrays = random_arrays(architecture.program, 0)
         for name, array in arrays.items():
             if name.endswith("/kernel"):
                 array[..., 0] = np.abs(array).max()
-        INT8.write(architecture, arrays, tmp_path / "model.onnx", {}, images_of(architecture))
-        return architecture, tmp_path / "model.onnx"
+        path = tmp_path / f"model{INT8[runtime].suffix}"
+        INT8[runtime].write(architecture, arrays, path, {}, images_of(architecture))
+        return architecture, path
     return write
 
 
@@ -110,14 +111,14 @@ def without_vnni(tmp_path_factory):
     return os.environ | {"LD_PRELOAD": str(library)}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_file_gives_the_same_logits_where_the_processor_has_no_vnni(name, write, without_vnni, tmp_path):
-    architecture, path = write(NETWORKS[name])
+@pytest.mark.parametrize(("name", "runtime"), [*((name, "onnxruntime") for name in NETWORKS), ("plain", "litert")])
+def test_a_file_gives_the_same_logits_where_the_processor_has_no_vnni(name, runtime, write, without_vnni, tmp_path):
+    architecture, path = write(NETWORKS[name], runtime)
     images = images_of(architecture)
     np.save(tmp_path / "images.npy", images)
-    subprocess.run([sys.executable, "-c", RUN, path, tmp_path / "images.npy", tmp_path / "logits.npy"],
+    subprocess.run([sys.executable, "-c", RUN, path, tmp_path / "images.npy", tmp_path / "logits.npy", runtime],
                    env=without_vnni, check=True)
-    here, there = INT8.load(path, Options()).run(images), np.load(tmp_path / "logits.npy")
+    here, there = INT8[runtime].load(path, Options()).run(images), np.load(tmp_path / "logits.npy")
     step = np.abs(here).max() / 64
     np.testing.assert_allclose(there, here, atol=step)
     assert np.array_equal(there.argmax(-1), here.argmax(-1))

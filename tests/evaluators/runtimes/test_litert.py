@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +12,7 @@ from evaluators.networks.network import run
 from evaluators.runtimes import RUNTIMES, Options
 from evaluators.runtimes.flatbuffer import ALIGNMENT
 from evaluators.runtimes.litert import EMITTERS, litert_model
+from evaluators.runtimes.quantisation import quantised
 from experiments.reference_logits import reference_arrays
 from search_spaces import SPACES, Architecture
 from search_spaces.layers import (
@@ -80,15 +81,16 @@ def _images(program, batch, seed=0):
     return 3 * np.random.default_rng(seed).standard_normal((batch, *program.input_shape), np.float32)
 
 
-def _interpreter(program, arrays, batch=1):
-    interpreter = Interpreter(model_content=litert_model(program, arrays))
+def _interpreter(program, arrays, batch=1, network=None, kernels=OpResolverType.AUTO):
+    interpreter = Interpreter(model_content=litert_model(program, arrays, network=network),
+                              experimental_op_resolver_type=kernels)
     interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], [batch, *program.input_shape])
     interpreter.allocate_tensors()
     return interpreter
 
 
-def _run(program, arrays, images):
-    interpreter = _interpreter(program, arrays, len(images))
+def _run(program, arrays, images, **how):
+    interpreter = _interpreter(program, arrays, len(images), **how)
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], images)
     interpreter.invoke()
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
@@ -105,6 +107,16 @@ def _difference(program, arrays, batch=2):
 def test_litert_computes_every_layer_as_flax_does(layer, random_arrays):
     program = trace(layer, (5, 6, 6))
     assert _difference(program, random_arrays(program, 0)) < RELATIVE
+
+
+@pytest.mark.parametrize("kernels", [OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES])
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_files_of_int8_compute_every_layer_on_its_grids(layer, kernels, random_arrays, assert_on_grids):
+    program = trace(layer, (5, 6, 6))
+    arrays, images = random_arrays(program, 0), _images(program, 4)
+    network = quantised(program, arrays, images)
+    found = _run(program, arrays, images, network=network, kernels=kernels)
+    assert_on_grids(network, images, found.reshape(4, *program.output_shape))
 
 
 def test_every_layer_that_can_be_written_is_checked():
@@ -141,6 +153,22 @@ def test_litert_computes_random_members_of_the_ready_space(seed, random_arrays, 
     program = space.decode(space.sample(np.random.default_rng(seed))).program
     arrays, images = random_arrays(program, seed), _images(program, 2)
     assert_computes(program, arrays, images, _run(program, arrays, images))
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 10**6))
+def test_files_of_int8_are_as_near_to_their_grids_as_these_are_to_the_network(random_arrays, numpy_forward,
+                                                                             numpy_on_grids, seed):
+    space = SPACES["documented"].bind(28, 1, 10)
+    program = space.decode(space.sample(np.random.default_rng(seed))).program
+    arrays, images = random_arrays(program, seed), _images(program, 4)
+    network = quantised(program, arrays, images)
+    exact, simulated = numpy_forward(program, arrays, images), numpy_on_grids(network, images)
+    found = _run(program, arrays, images, network=network).reshape(exact.shape)
+    # values that lie between two steps are rounded to either, and the next layers add to that
+    step = network.grids[network.program.operations[-1].name].scale
+    assert np.std(found - simulated) <= 1.5 * np.std(simulated - exact) + step
+    assert np.std(found - exact) < 0.5 * np.std(exact)
 
 
 def _settled(program, arrays, images):

@@ -29,6 +29,8 @@ def test_a_command_may_hold_any_sign(command, unit, format, timeout_s):
     ("onnxruntime:precision=int8", "onnxruntime:precision=int8"),
     ("onnxruntime:cores=3+0-1,threads=2", "onnxruntime:threads=2,cores=0-1+3"),
     ("litert:cores=1", "litert:cores=1"),
+    ("litert:precision=int8", "litert:precision=int8"),
+    ("command[format=litert,precision=int8]:run {model}", "command[precision=int8,format=litert]:run {model}"),
     ("xla:batch=8", "xla:batch=8"),
     ("command:ssh pi:22 ./bench.sh a,b=c {model}", "command:ssh pi:22 ./bench.sh a,b=c {model}"),
     ("command[unit=us,format=litert]:run {model}", "command[format=litert,unit=us]:run {model}"),
@@ -59,7 +61,6 @@ def test_the_text_of_a_target_is_canonical(text, canonical):
     ("onnxruntime:unit=us", "unknown option of onnxruntime 'unit'; known: batch, cores, precision, threads"),
     ("onnxruntime[threads=2]", "options of onnxruntime follow a colon"),
     ("onnxruntime]", "unknown runtime"),
-    ("litert:precision=int8", "`precision` of litert is float32, but got precision=int8"),
     ("xla:precision=int8", "`precision` of xla is float32, but got precision=int8"),
     ("xla:threads=2,cores=0-2", "xla has a thread on each core, but got threads=2 for 3 cores"),
     ("command", "says with {model} where its model file goes, but got ''"),
@@ -69,11 +70,9 @@ def test_the_text_of_a_target_is_canonical(text, canonical):
     ("command[format=pt]:run {model}", "unknown format of a command's files 'pt'; known: litert, onnx"),
     ("command[cores=1]:run {model}", "unknown option of command 'cores'"),
     ("command[unit=hours]:run {model}", "unknown unit of time 'hours'"),
-    ("command[format=litert,precision=int8]:run {model}", "`precision` of litert files is float32"),
     ("table", "a table is given as table:FILE.csv, but got 'table'"),
     ("table[format=pt]:phone.csv", "unknown format of a table's files 'pt'; known: litert, onnx"),
     ("table[threads=2]:phone.csv", "unknown option of table 'threads'"),
-    ("table[format=litert,precision=int8]:phone.csv", "`precision` of litert files is float32"),
     ("command[threads:run {model}", "written runtime:options, or"),
 ])
 def test_a_wrong_target_is_refused_with_what_is_wrong(text, complaint):
