@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evaluators.datasets.arrays import parts_of_arrays
 from evaluators.datasets.dataset import Parts
-from evaluators.machine.memory import physical_bytes
+from evaluators.machine.memory import require_memory
 from search_spaces.documents import refused
 from search_spaces.errors import InvalidInput, require
 
@@ -62,7 +62,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         shape = struct.unpack(f">{dimensions}I", begin[4:])
         size = math.prod(shape)
         most = path.stat().st_size * (MOST_DEFLATED if compressed else 1)
-        require(size <= physical_bytes(), f"{' x '.join(map(str, shape))} bytes do not fit into the memory")
+        require_memory(size, f"its {' x '.join(map(str, shape))} values")
         content = file.read(min(size, most) + 1)
         require(len(content) == size, f"an IDX file must be as long as its dimensions say, but it has "
                 f"{'more than ' * (len(content) > size)}{min(len(content), size):,} bytes for "

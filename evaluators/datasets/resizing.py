@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluators.datasets.dataset import Parts, Split
-from evaluators.machine.memory import physical_bytes
+from evaluators.machine.memory import require_memory
 from search_spaces.blocks.conventions import MOST_PIXELS
 from search_spaces.errors import require
 
@@ -33,9 +33,7 @@ def choose_resolution(sizes: set[tuple[int, int]], requested: int | None) -> int
 
 def blank(count: int, resolution: int, channels: int) -> NDArray[np.uint8]:
     """Returns so many images of zeros; raises `InvalidInput` if they do not fit into the memory of this machine."""
-    size = count * resolution**2 * channels
-    require(size <= physical_bytes(), f"images must fit into the memory, but {count:,} of {resolution} pixels take "
-            f"{size / 1e9:,.0f} GB")
+    require_memory(count * resolution**2 * channels, f"{count:,} images of {resolution} pixels")
     return np.zeros((count, resolution, resolution, channels), np.uint8)
 
 

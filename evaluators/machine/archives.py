@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluators.machine.memory import physical_bytes
+from evaluators.machine.memory import require_memory
 from search_spaces.errors import require
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, tokenize.TokenError,  # further errors of reading
@@ -36,8 +36,7 @@ def read_arrays(file: Path | IO[bytes], names: Collection[str]) -> dict[str, NDA
         for entry in entries:
             with archive.open(entry) as stream:
                 _require_honest(entry, stream)
-        total = sum(entry.file_size for entry in entries)
-        require(total <= physical_bytes(), f"its arrays take {total:,} bytes, which do not fit into the memory")
+        require_memory(sum(entry.file_size for entry in entries), "its arrays")
         return {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in entries}
 
 

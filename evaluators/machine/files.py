@@ -124,7 +124,7 @@ def whole_directory(path: Path) -> Iterator[Path]:
     new = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
     before = new.with_name(f"{new.name}{BEFORE}")
     try:
-        with _locked(new):
+        with locked(new):
             yield new
             new.chmod(0o755)
             if path.exists():
@@ -149,7 +149,7 @@ def put_right(left: Path, path: Path, dry: bool = False) -> str:
         status = left.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             return ""  # somebody else's, to be taken for ours or to be in the way
-        with _locked(left) as free:
+        with locked(left) as free:
             if free and left.suffix == BEFORE and not path.exists():
                 if not dry:
                     left.replace(path)  # its process was killed between the two moves of `whole_directory`
@@ -162,11 +162,14 @@ def put_right(left: Path, path: Path, dry: bool = False) -> str:
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[bool]:
-    """Locks a directory until the block or this process ends; yields whether no other process had locked it."""
+def locked(directory: Path, waits: bool = False) -> Iterator[bool]:
+    """Locks a directory until the block or this process ends; yields whether no other process had locked it.
+
+    With `waits` it does so once no other process has it locked.
+    """
     handle = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         free = True
     except BlockingIOError:
         free = False

@@ -10,6 +10,8 @@ import os
 import platform
 import sys
 
+from search_spaces.errors import require
+
 MMAP_MAX, TRIM_THRESHOLD, TOP_PAD = -4, -1, -2  # the numbers that mallopt(3) knows its parameters by, in malloc.h
 TOP_PAD_BYTES = 64 * 2**20
 TUNABLES = "GLIBC_TUNABLES"
@@ -48,9 +50,10 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def physical_bytes() -> int:
-    """Returns the bytes of memory that this machine has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def require_memory(size_bytes: int, content: str) -> None:
+    """Raises `InvalidInput` if a content, in the plural, is larger than the memory of this machine."""
+    require(size_bytes <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+            f"data must fit into the memory, but {content} take {size_bytes:,} bytes")
 
 
 def _is_glibc() -> bool:

@@ -187,14 +187,16 @@ def correlate_scores(
     if run.exists:
         require(not own, f"a run has its own space, data, budgets and recipe, but got {', '.join(own)}")
         config, budgets, place = run.config, run.budgets, run.place(CORRELATION)
+        fingerprint = run.resolved.data_fingerprint
         run.require_there(config, *PLACES)
         require_trusted(run.path, run.identity, (*evaluator_of(config), *commands_of(budgets.measured)), trust)
     else:
-        config = SearchConfig(space=what, **own)
+        config, fingerprint = SearchConfig(space=what, **own), None
         budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")
     lengths = parse_rungs(epochs) if epochs else (config.epochs,)
     with Terminal(output.console) as monitor:
-        found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds, monitor=monitor)
+        found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds,
+                          fingerprint=fingerprint, monitor=monitor)
         monitor.show(ranking_table(found, to))
         monitor.say(recommendation(found))
     output.write(ranking_rows(found))

@@ -71,7 +71,8 @@ class Ranking:
 
 
 def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequence[int], *, to: int = FINAL_EPOCHS,
-              count: int = MEMBERS, seeds: int = SEEDS, monitor: Monitor | None = None) -> list[Ranking]:
+              count: int = MEMBERS, seeds: int = SEEDS, fingerprint: str | None = None, monitor: Monitor | None = None
+              ) -> list[Ranking]:
     """Returns how far scores rank random members of a space within budgets as their training to the end does.
 
     Args:
@@ -82,6 +83,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
         to: the length of the training to the end, which the evaluator `training` always makes.
         count: members.
         seeds: trainings of each length.
+        fingerprint: that the data must have, as those of a run; None for any.
         monitor: what to report to.
 
     Raises:
@@ -95,6 +97,8 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     require(not is_table(config.data), f"scores are compared with trainings, but the data are '{config.data}'")
     require_devices()
     setting = setting_of(config)
+    require(fingerprint in (None, setting.dataset.fingerprint), "a score is compared on the data of its search, but "
+            f"'{config.data}' has changed since")
     lengths = [*sorted(set(epochs)), to]
     context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)
     with file_gauges(budgets.measured) as gauges:

@@ -22,9 +22,9 @@ from evaluators.machine.devices import processor, require_devices
 from evaluators.machine.files import require_writable
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
-from nas.engine.scores import keep, opened, resamples, scored
+from nas.engine.scores import changed, opened, resamples, scored
 from nas.engine.setting import setting_of
-from nas.measuring.filling import FULL, WIDTH, Filling, filled, random_fillings
+from nas.measuring.filling import FULL, WIDTH, Filling, filled, full, random_fillings
 from nas.measuring.meters import Gauges, file_gauges
 from nas.measuring.survey import Progress
 from nas.problem.budgets import Budgets
@@ -153,8 +153,8 @@ def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe,
     Raises:
         InvalidInput: a budget that no network made by hand fills, or that too few members of a space do.
     """
-    content = opened(record, dataset, recipe)
-    known = content.setdefault(FILLING, {}).setdefault(", ".join((str(budgets), *budgets.targets, processor())), {})
+    where = ", ".join((str(budgets), *budgets.targets, processor()))
+    known = opened(record, dataset, recipe).get(FILLING, {}).get(where, {})
     by_hand = [pattern for family in FAMILIES
                for pattern in patterns(family, dataset.resolution, dataset.channels, len(dataset.classes))]
     found = {}
@@ -166,8 +166,9 @@ def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe,
             ways = (zip(repeat(""), islice(random_fillings(space, budgets, gauges, recipe.seed), ATTEMPTS * count))
                     if space else ((pattern.name, filled(pattern.scaled, budgets, gauges)) for pattern in by_hand))
             members = _full(ways, what, wanted, fewest, budgets, monitor.progress)
-            known[name] = {"space": text, "asked": wanted, "members": [vars(one) for one in members]}
-            keep(record, content)
+            with changed(record, dataset, recipe) as content:
+                known = content.setdefault(FILLING, {}).setdefault(where, {})
+                known[name] = {"space": text, "asked": wanted, "members": [vars(one) for one in members]}
         found[name] = tuple(Member(**row) for row in known[name]["members"][:wanted])
         if space and len(found[name]) < count:
             monitor.say(f"{name}: {len(found[name])} of {ATTEMPTS * count} random members fill the budget")
@@ -176,28 +177,13 @@ def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe,
 
 def _full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, fewest: int, budgets: Budgets,
           progress: Progress) -> list[Member]:
-    """Returns the networks that use at least `FULL` of a budget, as many as there are of those wanted.
-
-    Raises:
-        InvalidInput: there are too few.
-    """
-    found: dict[str, Member] = {}
-    over = below = 0
-    for name, one in ways:
-        if one is None:
-            over += 1
-        elif one[1] < FULL:
-            below += 1
-        else:
-            found.setdefault(one[0].text, Member(one[0].text, one[1], name))
-        progress(f"filling the budget with {what}", len(found), wanted)
-        if len(found) == wanted:
-            break
+    """Returns the networks that use at least `FULL` of a budget; raises `InvalidInput` if there are too few."""
+    found, over, below = full(ways, what, wanted, progress)
     advice = ("" if over == below == 0 else
               f": a {'larger budget or smaller images' if over >= below else 'smaller budget'} may help")
     require(len(found) >= fewest, f"a comparison takes {what} that use {RANGE} of {budgets}, at least {fewest}, but "
             f"{len(found)} do, {over} exceed it at their least width, {below} use less at their largest{advice}")
-    return list(found.values())
+    return [Member(network.text, used, name) for name, network, used in found]
 
 
 def _bound(name: str, dataset: Dataset) -> SearchSpace:

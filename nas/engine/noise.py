@@ -4,7 +4,7 @@ from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator
 from evaluators.recipe import Recipe
 from nas.engine.correlation import CORRELATION
-from nas.engine.scores import NETWORKS, Noise, keep, known_noise, opened, scored
+from nas.engine.scores import Noise, known_noise, record_accuracy, scored
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
@@ -31,13 +31,10 @@ def measure_noise(run: RunDirectory, dataset: Dataset, evaluate: Evaluator, reci
     try:
         if not networks or noise_of(run) is not None:
             return
-        content = opened(record, dataset, recipe)
         for network in networks:
             own = first[network.text]
             seconds = (own.ended - own.began).total_seconds() if own.began and own.ended else 0.0
-            content[NETWORKS].setdefault(network.text, {}).setdefault(
-                str(recipe.epochs), [[own.accuracy, round(seconds, 2)]])
-        keep(record, content)
+            record_accuracy(record, dataset, recipe, network.text, recipe.epochs, 0, own.accuracy or 0.0, seconds)
         scored(dataset, evaluate, evaluate, recipe, networks, (recipe.epochs,), SEEDS, record,
                lambda what, done, total: monitor.progress("trainings with another seed", done, total))
     except Exception as error:  # the search is complete without it

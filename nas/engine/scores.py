@@ -1,9 +1,10 @@
 """The scores of networks by trainings of several lengths and seeds, in a file that is gone on with after a kill."""
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
-from evaluators.machine.files import write_whole
+from evaluators.machine.files import locked, write_whole
 from evaluators.recipe import Recipe
 from nas.measuring.survey import Progress
 from search_spaces.architecture import Architecture
@@ -73,12 +74,10 @@ def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Rec
     """
     from evaluators.training.train import Diverged  # imports jax
 
-    content = opened(record, dataset, recipe)
-    rows = content[NETWORKS]
+    rows = opened(record, dataset, recipe)[NETWORKS]
     jobs = [(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
     for done, (network, length, seed) in enumerate(jobs):
-        kept = rows.setdefault(network.text, {}).setdefault(str(length), [])
-        if len(kept) > seed:
+        if len(rows.get(network.text, {}).get(str(length), ())) > seed:
             continue
         progress("trainings", done, len(jobs))
         of_length = dataclasses.replace(recipe, epochs=length, seed=recipe.seed + seed)
@@ -88,8 +87,8 @@ def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Rec
         except Diverged:
             score = 0.0
         accuracy = score.accuracy if isinstance(score, Score) else score
-        kept.append([float(accuracy), round(time.monotonic() - began_s, 2)])
-        keep(record, content)
+        rows = record_accuracy(record, dataset, recipe, network.text, length, seed, accuracy,
+                               time.monotonic() - began_s)
     return Sample({network.text: {length: [(row[0], row[1]) for row in rows[network.text][str(length)][:seeds]]
                                   for length in epochs} for network in networks})
 
@@ -108,9 +107,27 @@ def opened(record: Path, dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
     return content
 
 
-def keep(record: Path, content: Mapping[str, Any]) -> None:
-    """Writes the content of a record."""
-    write_whole(record, (json.dumps(content, indent=1) + "\n").encode())
+@contextlib.contextmanager
+def changed(record: Path, dataset: Dataset, recipe: Recipe) -> Iterator[dict[str, Any]]:
+    """Yields the content of a record to be changed, and writes it; other processes that change it wait meanwhile.
+
+    Raises:
+        InvalidInput: it was recorded on other data, or with another recipe.
+    """
+    with locked(record.parent, waits=True):
+        content = opened(record, dataset, recipe)
+        yield content
+        write_whole(record, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def record_accuracy(record: Path, dataset: Dataset, recipe: Recipe, text: str, epochs: int, seed: int, accuracy: float,
+                    seconds: float) -> dict[str, Any]:
+    """Records the accuracy of a network with a seed, if none is known; returns all accuracies of the record."""
+    with changed(record, dataset, recipe) as content:
+        kept = content[NETWORKS].setdefault(text, {}).setdefault(str(epochs), [])
+        if len(kept) == seed:
+            kept.append([float(accuracy), round(seconds, 2)])
+        return content[NETWORKS]
 
 
 def known_noise(record: Path, epochs: int) -> Noise | None:

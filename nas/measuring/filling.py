@@ -1,8 +1,8 @@
 """Networks that fill a budget: of those that differ in width only, the widest one within it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 
 import numpy as np
 
@@ -82,14 +82,37 @@ def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: i
 
     There may be fewer than `count`, and none where the widths of the space do not reach the budget.
     """
-    found: list[Architecture] = []
-    for filling in islice(random_fillings(space, budgets, gauges, seed), ATTEMPTS * count):
-        if filling and filling[1] >= FULL and filling[0] not in found:
-            found.append(filling[0])
-        progress("filling the budget with members of the space", len(found), count)
-        if len(found) == count:
+    draws = islice(random_fillings(space, budgets, gauges, seed), ATTEMPTS * count)
+    found, *_ = full(zip(repeat(""), draws), "members of the space", count, progress)
+    return [network for _, network, _ in found]
+
+
+def full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, progress: Progress
+         ) -> tuple[list[tuple[str, Architecture, float]], int, int]:
+    """Returns the networks that use at least `FULL` of a budget, as many as there are of those wanted.
+
+    Args:
+        ways: networks to take, each with a name, None where the budget is exceeded at the least width.
+        what: they are, in words.
+        wanted: how many.
+        progress: is told how far it has come.
+
+    Returns:
+        Of each the name, the network and the share that it uses; how many others exceed the budget; how many use less.
+    """
+    found: dict[Architecture, tuple[str, Architecture, float]] = {}
+    over = below = 0
+    for name, filling in ways:
+        if filling is None:
+            over += 1
+        elif filling[1] < FULL:
+            below += 1
+        else:
+            found.setdefault(filling[0], (name, *filling))
+        progress(f"filling the budget with {what}", len(found), wanted)
+        if len(found) == wanted:
             break
-    return found
+    return list(found.values()), over, below
 
 
 def random_fillings(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int) -> Iterator[Filling | None]:

@@ -72,7 +72,7 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (FILES["train-images-idx3-ubyte"][:-1], "has 863 bytes for 24 x 6 x 6"),
     (FILES["train-images-idx3-ubyte"] + b"!", "has more than 864 bytes for 24 x 6 x 6"),
     (struct.pack(">4B3I", 0, 0, 8, 3, 1000, 1000, 1000), "has 0 bytes for 1000 x 1000 x 1000"),
-    (struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "4294967295 x 4294967295 bytes do not fit into the memory"),
+    (struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "its 4294967295 x 4294967295 x 4294967295 values take"),
 ])
 def test_a_damaged_file_is_refused(folder: Path, content: bytes, message: str) -> None:
     (folder / "train-images-idx3-ubyte").write_bytes(content)

@@ -76,8 +76,8 @@ def test_what_shrinks_as_no_images_do_is_refused(monkeypatch):
 
 
 def test_what_does_not_fit_into_the_memory_is_refused(monkeypatch):
-    monkeypatch.setattr("evaluators.machine.archives.physical_bytes", lambda: 100)
-    with pytest.raises(InvalidInput, match=r"its arrays take [0-9]+ bytes, which do not fit into the memory"):
+    monkeypatch.setattr("os.sysconf", lambda name: 10)
+    with pytest.raises(InvalidInput, match=r"data must fit into the memory, but its arrays take [0-9]+ bytes"):
         read_arrays(npz(**ARRAYS), ARRAYS)
 
 

@@ -178,3 +178,15 @@ def test_a_run_is_asked_by_the_command_and_keeps_the_answer(
     assert [sorted(of) for of in kept.values()] == [["1", "2"]] * 8
     status, _, err = nas("correlate", tmp_path / "run", "--macs", "1M")
     assert (status, err) == (2, "nas: a run has its own space, data, budgets and recipe, but got macs\n")
+
+
+def test_a_run_whose_data_have_changed_is_refused(make_config, gauge, nas, trained_by_hash, inputs, tmp_path):
+    from nas.engine.search import run_search
+
+    data, arrays = tmp_path / "data.npz", dict(np.load(inputs / "data.npz"))
+    np.savez(data, **arrays)
+    run_search(make_config(trials=1, data=str(data)), tmp_path / "run", gauge=gauge)
+    np.savez(data, **arrays | {"y_train": 1 - arrays["y_train"]})
+    assert nas("correlate", tmp_path / "run") == (
+        2, "", f"nas: a score is compared on the data of its search, but '{data}' has changed since\n")
+    assert not (tmp_path / "run/correlation.json").exists()

@@ -7,7 +7,7 @@ from evaluators.datasets import load_dataset
 from evaluators.evaluator import Score
 from evaluators.recipe import Recipe
 from evaluators.training.train import Diverged
-from nas.engine.scores import keep, known_noise, known_sample, opened, scored
+from nas.engine.scores import changed, known_noise, known_sample, opened, record_accuracy, scored
 from search_spaces import InvalidInput
 
 RECIPE = Recipe(epochs=3)
@@ -47,6 +47,20 @@ def test_scores_that_are_recorded_are_not_made_again(counted):
     assert counted()[1] == []
 
 
+def test_what_another_process_records_during_a_training_is_kept(inputs, all_members, tmp_path):
+    record, data = tmp_path / "scores.json", load_dataset(str(inputs / "data.npz"))
+    own, other = list(all_members.values())[:2]
+
+    def evaluate(architecture, data, fidelity):
+        for text in (own.text, other.text):  # the same training there is as good as this one, and counts
+            record_accuracy(record, data, RECIPE, text, 1, 0, 0.7, 2.0)
+        return Score(0.5, 40)
+
+    found = scored(data, evaluate, evaluate, RECIPE, [own], (1,), 1, record, quiet)
+    assert found.accuracies(1).tolist() == [[0.7]]
+    assert opened(record, data, RECIPE)["networks"] == {text: {"1": [[0.7, 2.0]]} for text in (own.text, other.text)}
+
+
 def test_a_record_of_other_trainings_is_not_mixed_with_these(counted, tmp_path):
     counted()
     with pytest.raises(InvalidInput, match=r"its own data and recipe, .*'batch': 64.*; `--record FILE` begins another"):
@@ -74,7 +88,8 @@ def test_a_network_whose_training_diverges_has_no_accuracy_and_is_no_noise(count
 
 def test_what_else_a_record_holds_is_kept(counted, inputs, tmp_path):
     record, data = tmp_path / "scores.json", load_dataset(str(inputs / "data.npz"))
-    keep(record, opened(record, data, RECIPE) | {"filling": {"fitted": 3}})
+    with changed(record, data, RECIPE) as content:
+        content["filling"] = {"fitted": 3}
     counted()
     content = opened(record, data, RECIPE)
     assert content["filling"] == {"fitted": 3}
@@ -96,12 +111,13 @@ def test_a_record_gives_the_networks_that_were_trained_longest_by_what_they_have
     rows = {f"net{index}": {"1": [[0.5, 1.0], [0.6, 1.0]][:1 + index % 2], "3": [[0.7, 3.0]], "20": [[0.9, 9.0]] * 2}
             for index in range(4)} | {"brief": {"3": [[0.1, 1.0]]}}
     record = tmp_path / "record.json"
-    keep(record, {"of": {}, "networks": rows})
+    record.write_text(json.dumps({"of": {}, "networks": rows}))
     sample = known_sample(record, 4)
     assert list(sample.scores) == ["net0", "net1", "net2", "net3"]
     assert sample.lengths == [1, 3, 20]
     assert [sample.accuracies(length).shape for length in sample.lengths] == [(4, 1), (4, 1), (4, 2)]
     assert known_sample(record, 5) is None
-    keep(record, {"of": {}, "networks": {name: {"20": of["20"]} for name, of in rows.items() if "20" in of}})
+    rows = {name: {"20": of["20"]} for name, of in rows.items() if "20" in of}
+    record.write_text(json.dumps({"of": {}, "networks": rows}))
     assert known_sample(record, 4) is None  # one length has nothing to be compared with
     assert known_sample(tmp_path / "none.json", 1) is None
