@@ -4,9 +4,9 @@
     python -m experiments.proxies --report   # writes what is recorded into docs/experiments.md
 
 Three searches of `mobile`, of 12 candidates each: for the front of accuracy and latency on ONNX Runtime, for that on
-LiteRT, and for that of accuracy and multiply-adds. The members of all fronts are then timed in turns on both runtimes.
-About 6 minutes on two cores. Expected: on each runtime its own search has the better front. Found: only in ONNX Runtime,
-with twelve candidates to a search; in LiteRT that for multiply-adds was as good.
+LiteRT, and for that of accuracy and multiply-adds. The members of all fronts are then timed in turns on both.
+About 6 minutes on two cores. Expected: on each runtime its own search has the better front. Found: only in ONNX
+Runtime, with twelve candidates to a search; in LiteRT that for multiply-adds was as good.
 """
 
 import json
