@@ -21,6 +21,7 @@ COMPILE = AUTO, BLOCKS, NETWORK = "auto", "blocks", "network"  # what is compile
 CLASS_WEIGHTS = (NONE, BALANCED)
 MOST_EPOCHS, MOST_BATCH, MOST_SEED = 10**6, 2**16, 2**32 - 1
 FINAL_EPOCHS = 20  # of the training of an export
+BRIEF_STEPS = 250  # least of a training by which candidates are ranked
 _KINDS: dict[Any, tuple[Any, str]] = {int: (int, "a whole number"), float: (int | float, "a number"),
                                       str: (str, "a text")}
 _NAMED = {"compile": "way to compile", "class_weights": "way to weight classes"}  # in errors
@@ -58,7 +59,7 @@ class Recipe:
     """The settings of a training by AdamW. Each field says its bounds, its meaning and the paper that it is from."""
 
     epochs: int = part(3, f"[0, {MOST_EPOCHS}]", "passes over the training images; 0 leaves a network as it is")
-    batch: int = part(64, f"[1, {MOST_BATCH}]", "images in a training step")
+    batch: int = part(32, f"[1, {MOST_BATCH}]", "images in a training step")
     augmentation: str = part("shift", AUGMENTATIONS, "none; shift: by up to 4 % of the side; randaugment: shifts, "
                              "rotations, shears, brightness, contrast, cutout; with -flip also mirror images",
                              "Cubuk et al. 2020, RandAugment; DeVries and Taylor 2017, cutout")
@@ -127,6 +128,15 @@ class Recipe:
         So the average soon forgets the weights that the training began with.
         """
         return min(self.average, (1 + step) / (10 + step))
+
+
+def brief_epochs(images: int, batch: int) -> int:
+    """Returns the epochs after which candidates are ranked: three, or more where few images make few steps.
+
+    >>> [brief_epochs(images, batch=32) for images in (1_100, 2_580, 5_000)]
+    [8, 4, 3]
+    """
+    return max(Recipe.epochs, math.ceil(BRIEF_STEPS / math.ceil(images / batch)))
 
 
 _FIELDS = {field.name: field for field in fields(Recipe)}

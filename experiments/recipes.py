@@ -35,6 +35,13 @@ ROOT = Path(__file__).parents[1]
 TODAY = "today"
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     TODAY: {},
+    "batch 32": {"batch": 32},
+    "batch 16": {"batch": 16},
+    "batch 32, average": {"batch": 32, "average": 0.99},
+    "batch 32, randaugment": {"batch": 32, "augmentation": "randaugment", "magnitude": 0.3, "operations": 1},
+    "batch 32, randaugment, average": {"batch": 32, "augmentation": "randaugment", "magnitude": 0.3, "operations": 1,
+                                       "average": 0.99},
+    "batch 32, rate 0.003": {"batch": 32, "peak_rate": 3e-3},
     "average": {"average": 0.99},
     "mixup": {"mixup": 0.2},
     "cutmix": {"cutmix": 1.0},

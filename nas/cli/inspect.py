@@ -172,6 +172,7 @@ def correlate_scores(
     """Show how brief trainings rank networks, against whole ones. Multiply-adds and parameters rank them too."""
     from nas.cli.terminal import Terminal
     from nas.engine.correlation import CORRELATION, correlate, recommendation
+    from nas.engine.setting import setting_of
     from nas.engine.successive_halving import parse_rungs
     from nas.problem.budgets import parse_limits
     from nas.report.correlation import ranking_rows, ranking_table
@@ -193,7 +194,7 @@ def correlate_scores(
     else:
         config, fingerprint = SearchConfig(space=what, **own), None
         budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")
-    lengths = parse_rungs(epochs) if epochs else (config.epochs,)
+    lengths = parse_rungs(epochs) if epochs else (setting_of(config).epochs,)
     with Terminal(output.console) as monitor:
         found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds,
                           fingerprint=fingerprint, monitor=monitor)
@@ -223,11 +224,11 @@ def compare_spaces(
     from nas.run.config import SearchConfig
 
     output = Output(json, csv, png, svg)
-    config = SearchConfig(space=spaces[0], **parse_limits(limits), **recipe, **given(
+    config = SearchConfig(space=spaces[0], **parse_limits(limits), **{"epochs": Recipe.epochs, **recipe}, **given(
         data=data, skip_broken=skip_broken, resolution=resolution, target=target))
     budgets = config.budgets(config.latency_ms)
     with Terminal(output.console) as monitor:
         found = compare(spaces, config, budgets, record, count=members, monitor=monitor)
-        monitor.show(distribution_table(found, budgets, config.epochs))
+        monitor.show(distribution_table(found, budgets, config.recipe.epochs))
         monitor.say(verdict(found))
-    output.write(distribution_rows(found), draw=lambda: draw_distributions(found, budgets, config.epochs))
+    output.write(distribution_rows(found), draw=lambda: draw_distributions(found, budgets, config.recipe.epochs))

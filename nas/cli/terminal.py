@@ -66,8 +66,8 @@ def print_front(run: "Run", console: Console) -> None:
     console.print(plot_front(candidates, run.budgets, objectives, width=min(console.width, 100)))
     console.print(front_report(candidates, run.budgets, objectives))
     if not is_table(run.config.data):
-        console.print(noise_text(noise_of(run.directory), run.config.epochs, run.path), highlight=False, markup=False,
-                      soft_wrap=True)
+        console.print(noise_text(noise_of(run.directory), run.config.recipe.epochs, run.path), highlight=False,
+                      markup=False, soft_wrap=True)
 
 
 class Terminal:

@@ -15,7 +15,7 @@ NETWORKS_TRAINED_AGAIN = 3
 
 def noise_of(run: RunDirectory) -> Noise | None:
     """Returns the noise of the whole trainings of a search, None as long as it is not known."""
-    return known_noise(run.place(CORRELATION), run.config.epochs)
+    return known_noise(run.place(CORRELATION), run.config.recipe.epochs)
 
 
 def measure_noise(run: RunDirectory, dataset: Dataset, evaluate: Evaluator, recipe: Recipe, monitor: Monitor) -> None:

@@ -109,6 +109,8 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
         run.require_there(config, *PLACES)
         require_trusted(run.path, run.identity, code_of(config), trust)
     setting = setting_of(config)
+    if config.epochs is None:
+        config = dataclasses.replace(config, epochs=run.config.epochs if run.exists else setting.epochs)
     require_latencies(setting, config)
     if config.evaluator == TRAINING and setting.side_by_side and role.trains:
         require_devices()

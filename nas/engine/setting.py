@@ -6,6 +6,7 @@ from evaluators.benchmarks.tables import is_table, load_table
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Make
 from evaluators.machine.devices import processor
+from evaluators.recipe import brief_epochs
 from evaluators.runtimes import Place, parse_target, runtime_of
 from nas.measuring.meters import Gauges
 from nas.run.config import SearchConfig, evaluator_named
@@ -83,4 +84,4 @@ def _of_images(config: SearchConfig) -> Setting:
     dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken,
                            resolution=max(stated) if stated else config.resolution)
     return Setting(config.space, space.bind(dataset.resolution, dataset.channels, len(dataset.classes)), dataset, make,
-                   config.epochs)
+                   brief_epochs(len(dataset.train), config.batch) if config.epochs is None else config.epochs)

@@ -76,7 +76,7 @@ class SearchConfig:
         time_s: seconds that the search may take, interruptions left out; no training begins after them.
         patience: trained candidates after which the search ends, if the front has not moved; see
             `nas.engine.termination`.
-        epochs: epochs that each is trained for.
+        epochs: epochs that each is trained for; None for as many as `evaluators.recipe.brief_epochs` says.
         early_stopping: whether candidates are compared on the way, and only the best go on; see
             `nas.engine.successive_halving`.
         rungs: the epochs after which they are; by default a ninth of the training.
@@ -111,7 +111,7 @@ class SearchConfig:
     trials: int | None = None
     time_s: int | float | None = None
     patience: int | None = None
-    epochs: int = Recipe.epochs
+    epochs: int | None = None
     early_stopping: bool = False
     rungs: tuple[int, ...] = ()
     brackets: int = 1
@@ -257,8 +257,9 @@ class SearchConfig:
 
     @property
     def recipe(self) -> Recipe:
-        """The training of a candidate, from its first epoch to its last."""
-        return Recipe(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Recipe)})
+        """The training of a candidate, from its first epoch to its last; of the usual length where that is open."""
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(Recipe)}
+        return Recipe(**settings | {"epochs": Recipe.epochs if self.epochs is None else self.epochs})
 
     def _each(self, name: str) -> tuple[float | None, ...]:
         return for_each_target(name, getattr(self, name), len(self.targets))

@@ -120,7 +120,7 @@ def make_config(inputs, evaluator):
     """Makes configurations of the fast search."""
     def make(**changes):
         return SearchConfig(**({"space": str(inputs / "space.toml"), "data": str(inputs / "data.npz"),
-                                "evaluator": "hash", "trials": 8, "strategy": "random"} | changes))
+                                "evaluator": "hash", "epochs": 3, "trials": 8, "strategy": "random"} | changes))
     return make
 
 

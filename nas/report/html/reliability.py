@@ -24,7 +24,7 @@ def reliability_section(found: Findings) -> Markup:
 def _score(found: Findings) -> Content:
     if is_table(found.config.data):
         return element("p", "Accuracies are those of a published table: nothing was trained here.")
-    noise = noise_text(found.noise, found.config.epochs, Path(found.name)).replace("`", "")
+    noise = noise_text(found.noise, found.config.recipe.epochs, Path(found.name)).replace("`", "")
     parts: list[Content] = [element("p", f"{noise[:1].upper()}{noise[1:]}.")]
     if found.rankings:
         rows = [[one.score, _interval(one.tau, one.tau_ci), _interval(one.rho, one.rho_ci), f"{one.overlap:.0%}",
@@ -33,8 +33,8 @@ def _score(found: Findings) -> Content:
                         f"{found.rankings[0].networks} networks, against {found.final_epochs} epochs, 95 % intervals "
                         "over the networks"), element("p", recommendation(found.rankings).replace("`", ""))]
     else:
-        parts.append(element("p", f"How far {found.config.epochs} epochs rank networks as whole trainings do has not "
-                             "been measured: ", element("code", f"nas correlate {found.name}"), " does it."))
+        parts.append(element("p", f"How far {found.config.recipe.epochs} epochs rank networks as whole trainings do "
+                             "has not been measured: ", element("code", f"nas correlate {found.name}"), " does it."))
     if found.standings:
         parts += [table(("trial", "in the search", "epochs", "in finals (%)", "epochs there"), _finals(found),
                         "trained again for longer, on the same validation images")]

@@ -93,3 +93,12 @@ def test_other_processors_may_go_on_where_no_latency_decides_or_a_device_elsewhe
     monkeypatch.setattr("nas.engine.setting.processor", lambda: "Cortex-A76")
     for changes in {"objectives": ("accuracy", "macs")}, {"target": ("command:true {model}",)}:
         require_own_processor(run_search(make_config(trials=1, **changes), tmp_path / str(changes), gauge=gauge))
+
+
+def test_trainings_are_longer_by_default_where_images_are_few(make_config, gauge, tmp_path):
+    config = make_config(epochs=None, trials=1)
+    images = len(setting_of(config).dataset.train)
+    assert images < 200
+    run = run_search(config, tmp_path / "run", gauge=gauge)
+    assert run.config.epochs == -(-250 // -(-images // config.batch))
+    assert run_search(config, run.path, gauge=gauge).config.epochs == run.config.epochs

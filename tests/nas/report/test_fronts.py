@@ -28,7 +28,7 @@ from nas.run.directory import Resolved
 from search_spaces import InvalidInput
 
 IMAGES = 2000
-CONFIG = SearchConfig(latency_ms=0.1)
+CONFIG = SearchConfig(latency_ms=0.1, epochs=3)
 RESOLVED = Resolved("space", 28, 1, 10, "0123456789abcdef", "as given", 0.1)
 
 
