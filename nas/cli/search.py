@@ -130,4 +130,4 @@ def _search(config: Any, directory: Any, trust: Any) -> None:
             print_front(run, console)
         console.print(f"interrupted; `nas search --run {path}` goes on", highlight=False, soft_wrap=True)
         raise
-    print_front(run, console)
+    run.directory.outlasting(monitor.say, lambda: print_front(run, console))

@@ -56,4 +56,4 @@ def join_search(
         if run_so_far.exists:
             print_front(Run(run_so_far), console)
         raise
-    print_front(Run(found), console)
+    found.outlasting(monitor.say, lambda: print_front(Run(found), console))

@@ -14,7 +14,7 @@ from nas.run.directory import RunDirectory
 from nas.run.environment import environment
 from nas.run.monitor import Monitor
 from nas.run.server import StudyDatabase, is_url
-from nas.run.sharing import BOTH, Role
+from nas.run.sharing import BOTH, Role, outlasting
 from nas.run.trust import Trust
 from search_spaces.errors import InvalidInput, require
 
@@ -49,7 +49,7 @@ def join_search(where: str, study: str, path: Path, given: Mapping[str, Any], mo
     was_there, run = path.exists(), RunDirectory(path, database)
     try:
         if not run.exists:
-            run.join()
+            outlasting(lambda error: database.outlasts(error, monitor.say), run.join)
         return run_search(_fitting(run, given, monitor, times, role), path, monitor, gauge, trust, database,
                           complete=False, role=role)
     except InvalidInput:

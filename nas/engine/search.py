@@ -1,5 +1,6 @@
 """A search: prepared, calibrated, run until it ends, its front and its noise measured."""
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -45,34 +46,50 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
     """
     began_s = time.monotonic()
     monitor = monitor or Silent()
-    with prepare(config, Path(path), monitor, gauge, trust, elsewhere, role) as search, search.run.storing():
+    with contextlib.ExitStack() as stack:
+        search = RunDirectory(Path(path), elsewhere).outlasting(monitor.say, lambda: stack.enter_context(
+            prepare(config, Path(path), monitor, gauge, trust, elsewhere, role)))
         run = search.run
-        if complete:
-            run.describe()
-        if role.times:
-            calibrate(config, search.space, search.gauges, run.timings, run.budgets, monitor)
-        evaluation, termination = search.evaluation(monitor), _termination(search, began_s)
+        stack.enter_context(run.storing())
+        loop = run.outlasting(monitor.say, lambda: _loop(search, monitor, began_s, complete))
         while True:
-            reason = Loop(run.study(search.sampler), evaluation, termination, search.first).run(search.evaluators)
-            if role.times:
-                with search.sharing.ending():  # to the next process there is nothing left to time
-                    retime_front(run, search.retime, monitor.say, monitor.progress)
-            if termination.trials == (wanted := wanted_trials(config.trials, run.candidates())):
+            reason = loop.run(search.evaluators)
+            wanted = run.outlasting(monitor.say, lambda: _timed_again(search, monitor))
+            if loop.termination.trials == wanted:
                 break
-            termination = dataclasses.replace(termination, trials=wanted)
+            loop = dataclasses.replace(loop, termination=dataclasses.replace(loop.termination, trials=wanted))
         if reason:
             monitor.say(reason)
-        if complete:
-            with search.sharing.ending():
-                measure_noise(run, search.dataset, search.evaluators[0], search.recipe, monitor)
-        for line in worth(run.candidates(), run.resolved.easy_accuracy):
+        for line in run.outlasting(monitor.say, lambda: _judged(search, monitor, complete)):
             monitor.say(line)
     return run
 
 
-def _termination(search: Prepared, began_s: float) -> Termination:
-    """Returns the limits of a search; the time that earlier processes have spent on its trials counts."""
+def _loop(search: Prepared, monitor: Monitor, began_s: float, complete: bool) -> Loop:
+    """Returns the trials of a search, before the next one; the time that was spent on those so far counts."""
     config, run = search.config, search.run
-    return Termination(wanted_trials(config.trials, run.candidates()), config.time_s,
-                       began_s - seconds_spent(run.told()), config.patience, config.objectives,
-                       search.rungs.reference)
+    if complete:
+        run.describe()
+    if search.role.times:
+        calibrate(config, search.space, search.gauges, run.timings, run.budgets, monitor)
+    termination = Termination(wanted_trials(config.trials, run.candidates()), config.time_s,
+                              began_s - seconds_spent(run.told()), config.patience, config.objectives,
+                              search.rungs.reference)
+    return Loop(run.study(search.sampler), search.evaluation(monitor), termination, search.first)
+
+
+def _timed_again(search: Prepared, monitor: Monitor) -> int | None:
+    """Times the front again, and returns how many candidates are to be trained by that."""
+    if search.role.times:
+        with search.sharing.ending():  # to the next process there is nothing left to time
+            retime_front(search.run, search.retime, monitor.say, monitor.progress)
+    return wanted_trials(search.config.trials, search.run.candidates())
+
+
+def _judged(search: Prepared, monitor: Monitor, complete: bool) -> list[str]:
+    """Measures the noise of a search that is this process's own, and returns the lines on what the search is worth."""
+    run = search.run
+    if complete:
+        with search.sharing.ending():
+            measure_noise(run, search.dataset, search.evaluators[0], search.recipe, monitor)
+    return list(worth(run.candidates(), run.resolved.easy_accuracy))

@@ -27,7 +27,7 @@ from nas.problem.candidate import Candidate, Outcome
 from nas.run.artefacts import CHECKPOINTS, WEIGHTS, Artefacts, Files, name_of
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
-from nas.run.sharing import Role, Sharing
+from nas.run.sharing import Role, Sharing, outlasting
 from nas.trials.record import candidate_of, start_of, write, write_lost
 from nas.trials.tally import is_screened
 from nas.trials.together import together
@@ -70,12 +70,7 @@ class Evaluation:
 
     def recorded(self, record: Callable[[], T]) -> T:
         """Returns the result of recording, done again as long as the storage is away: no training is lost."""
-        while True:
-            try:
-                return record()
-            except Exception as error:
-                if not self.sharing.outlasts(error):
-                    raise
+        return outlasting(self.sharing.outlasts, record)
 
     def keep(self, kind: str, architecture: Architecture, content: bytes) -> None:
         """Keeps an artefact of an architecture."""

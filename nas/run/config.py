@@ -1,9 +1,10 @@
 """The configuration of a search, frozen and typed."""
 
 import dataclasses
+import json
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from evaluators.machine.files import at_home, exists
 from evaluators.recipe import Recipe, with_parts
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import parse_target
-from nas.problem.budgets import Budgets, PerTarget, as_given, for_each_target, with_limits
+from nas.problem.budgets import NONE, Budgets, PerTarget, as_given, for_each_target, with_limits
 from nas.problem.candidate import OBJECTIVES
 from nas.problem.quantities import QUANTITIES
 from nas.strategies import STRATEGIES
@@ -330,3 +331,11 @@ def evaluator_named(name: str) -> Make:
     function = load(name, "an evaluator", "a function")
     require(callable(function), f"an evaluator must name a function, but '{name}' is a {type(function).__name__}")
     return lambda context: function
+
+
+def toml_lines(values: Mapping[str, Any]) -> str:
+    """Returns lines of TOML for texts, numbers, booleans and lists of them; None is left out, or `none` in a list."""
+    plain = {name: [NONE if one is None else one for one in value] if isinstance(value, tuple) else value
+             for name, value in values.items()}
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in plain.items()
+                   if value is not None)

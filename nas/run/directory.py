@@ -12,7 +12,6 @@
 
 import dataclasses
 import itertools
-import json
 import math
 import os
 import shutil
@@ -22,7 +21,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evaluators.latency import Latency
 from evaluators.machine.devices import processor
@@ -31,10 +30,10 @@ from evaluators.prediction.timings import Timings
 from nas.problem.budgets import NONE, Budgets, PerTarget
 from nas.problem.candidate import Candidate, directions, evaluated
 from nas.run.artefacts import CHECKPOINTS, WEIGHTS, Artefacts, Files, Rows
-from nas.run.config import PLACES, SearchConfig, head_and_path
+from nas.run.config import PLACES, SearchConfig, head_and_path, toml_lines
 from nas.run.environment import environment, lasting
 from nas.run.server import CONFIGURATION, SharedDatabase, StudyDatabase, is_url
-from nas.run.sharing import END, TURN, USE, WORKERS, SharedDirectory, Sharing, used
+from nas.run.sharing import END, TURN, USE, WORKERS, SharedDirectory, Sharing, outlasting, used
 from nas.run.storage import DAMAGE, StudyFile, unusable
 from nas.run.trust import identity_of
 from nas.trials.memo import OfFinished
@@ -45,6 +44,8 @@ from search_spaces.errors import InvalidInput, require
 
 if TYPE_CHECKING:
     import optuna
+
+T = TypeVar("T")
 
 HELD = (USE, TURN, END, WORKERS, "timings.csv", "correlation.json", "finals.json", WEIGHTS, CHECKPOINTS,
         "evaluator")
@@ -188,14 +189,14 @@ class RunDirectory:
             resumed.append(now)
         sections = [("[config]", dataclasses.asdict(config)), ("[resolved]", dataclasses.asdict(resolved)),
                     ("[environment]", first), *(("[[resumed]]", one) for one in resumed)]
-        self._write("\n".join(f"{name}\n{_toml(values)}" for name, values in sections))
+        self._write("\n".join(f"{name}\n{toml_lines(values)}" for name, values in sections))
         vars(self).update(config=config, resolved=resolved)
 
     def _write(self, sections: str) -> None:
         """Writes run.toml with these sections, and where it and its trials are."""
-        place = _toml({"directory": os.path.abspath(self.path),  # noqa: PTH100 - without `..`
-                       TRIALS: self._storage.text if self._storage.was_there else None,
-                       STUDY_NAME: self._storage.name if isinstance(self._storage, StudyDatabase) else None})
+        place = toml_lines({"directory": os.path.abspath(self.path),  # noqa: PTH100 - without `..`
+                            TRIALS: self._storage.text if self._storage.was_there else None,
+                            STUDY_NAME: self._storage.name if isinstance(self._storage, StudyDatabase) else None})
         write_whole(self.place("run.toml"), f"{place}\n{sections}".encode(errors="surrogateescape"))
         for name in ("_content", "budgets"):
             vars(self).pop(name, None)
@@ -298,6 +299,10 @@ class RunDirectory:
         """Returns a context in which errors of the storage are told in one line, see `nas.run.storage`."""
         return self._storage.telling()
 
+    def outlasting(self, say: Callable[[str], None], work: Callable[[], T]) -> T:
+        """Returns the result of work on a search that has begun, done again as long as its server is away."""
+        return outlasting(lambda error: self.exists and self._storage.outlasts(error, say), work)
+
     def _known(self) -> "optuna.Study | StoredStudy | None":
         """Returns the study that is searched in, else a copy of it as it is now; None before the first trial."""
         if "_study" in vars(self):
@@ -391,11 +396,3 @@ class RunDirectory:
 def _later_timings(notes: Mapping[str, Any], trial: int) -> list[str]:
     """Returns the names of the later timings of a trial among the attributes of its study, the last one last."""
     return list(itertools.takewhile(notes.__contains__, (f"after:{trial}:latency:{n}" for n in itertools.count(1))))
-
-
-def _toml(values: Mapping[str, Any]) -> str:
-    """Returns lines of TOML for texts, numbers, booleans and lists of them; None is left out, or `none` in a list."""
-    plain = {name: [NONE if one is None else one for one in value] if isinstance(value, tuple) else value
-             for name, value in values.items()}
-    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in plain.items()
-                   if value is not None)

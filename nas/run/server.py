@@ -6,6 +6,7 @@ password of a URL is shown nowhere and written nowhere.
 """
 
 import contextlib
+import functools
 import hashlib
 import re
 import threading
@@ -28,7 +29,9 @@ CONFIGURATION = "run.toml"  # the attribute of a study that keeps the text of th
 GRACE = "grace_s"  # the attribute of a study that has another time in the place of `GRACE_S`
 GRACE_S = 60.0
 BEATS = 6  # in that time
-CONNECTION = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+CONNECT_TIMEOUT_S = 10
+CONNECTION = {"connect_timeout": CONNECT_TIMEOUT_S, "keepalives_idle": 30, "keepalives_interval": 10,
+              "keepalives_count": 3}
 SESSION = ("SET TIME ZONE 'UTC'",  # as heartbeats of workers anywhere are compared
            "SET tcp_keepalives_idle = 30", "SET tcp_keepalives_interval = 10", "SET tcp_keepalives_count = 3")
 SECRETS = ("password", "sslpassword")  # that a URL may have behind its `?`
@@ -49,11 +52,11 @@ class StudyDatabase:
 
     Attributes:
         url: of the database; raises `InvalidInput` where it is none of a PostgreSQL server, or its driver is missing.
-        name: that of the study; by default that of the only one there.
+        study: the name of the study; by default that of the only one there.
     """
 
     url: str = field(repr=False)
-    name: str = ""
+    study: str = ""
     _storage: "optuna.storages.RDBStorage | None" = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +77,11 @@ class StudyDatabase:
             raise InvalidInput("the driver of a storage must be installed (pip install 'paretonas[postgres]'), but "
                                "'psycopg' is not") from None
         sqlalchemy.event.listen(self.engine, "connect", _begin_session)
-        self.name = self.name or self._only_name()
+
+    @functools.cached_property
+    def name(self) -> str:
+        """The name of the study, which the server is asked for where it is not given."""
+        return self.study or self._only_name()
 
     @property
     def text(self) -> str:
@@ -160,6 +167,43 @@ class StudyDatabase:
                 raise MachineTrouble(f"a storage must be in reach, but '{self.text}' is not: {found}") from error
             raise InvalidInput(f"a study is as a search has written it, but '{self.place}' is not: "
                                f"{type(error).__name__}: {error}") from error
+
+    def outlasts(self, error: Exception, say: Callable[[str], None]) -> bool:
+        """Waits until the server is there again, if an error tells that it was away; tells whether it does."""
+        reason = outage(error)
+        if not reason or self._is_refused():
+            return False
+        waited, (pause_s, longest_s) = False, PAUSES_S
+        while True:
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
+            try:
+                with self.engine.connect():
+                    break
+            except Exception as error:
+                if not outage(error) or self._is_refused():
+                    raise
+                if not waited:
+                    say(f"waiting for '{self.text}': {reason}")
+                waited = True
+        if waited:
+            say(f"'{self.text}' is in reach again")
+        return True
+
+    def _is_refused(self) -> bool:
+        """Tells whether the server is there, but does not let this process in that it has never let in."""
+        if self._storage is not None:
+            return False
+        from psycopg.pq import PGconn, Ping
+
+        place = self._url.set(drivername=SCHEME).update_query_dict({"connect_timeout": str(CONNECT_TIMEOUT_S)})
+        if PGconn.ping(place.render_as_string(hide_password=False).encode()) != Ping.OK:
+            return False
+        try:
+            self.engine.connect().close()
+        except Exception:
+            return True
+        return False
 
     def _opened_storage(self) -> "optuna.storages.RDBStorage":
         import optuna
@@ -285,23 +329,11 @@ class SharedDatabase:
 
         If this process had the turn, it has it again then, though others may have had it meanwhile.
         """
-        reason = outage(error)
-        if not reason:
+        if not outage(error):
             return False
-        had_turn, self._has_turn, pause_s = self._has_turn, False, PAUSES_S[0]
+        had_turn, self._has_turn = self._has_turn, False
         self._drop()
-        self._say(f"waiting for '{self._database.text}': {reason}")
-        while True:
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, PAUSES_S[1])
-            try:
-                self._execute("SELECT 1")
-                break
-            except Exception as error:
-                self._drop()
-                if not outage(error):
-                    raise
-        self._say(f"'{self._database.text}' is in reach again")
+        self._database.outlasts(error, self._say)
         if had_turn:
             self.acquire()
         return True

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from evaluators.machine.files import held
 from nas.problem.candidate import Candidate
@@ -26,6 +26,8 @@ from search_spaces.errors import InvalidInput
 
 if TYPE_CHECKING:
     import optuna
+
+T = TypeVar("T")
 
 USE, TURN, END, WORKERS = ".lock", ".turn", ".end", ".workers"
 
@@ -83,6 +85,16 @@ class Sharing(Protocol):
     def outlasts(self, error: Exception) -> bool:
         """Waits until the storage is there again, if an error tells that it was away; tells whether it does."""
         ...
+
+
+def outlasting(outlasts: Callable[[Exception], bool], work: Callable[[], T]) -> T:
+    """Returns the result of work on a storage, done again whenever `outlasts` has waited for that."""
+    while True:
+        try:
+            return work()
+        except Exception as error:
+            if not outlasts(error):
+                raise
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,10 @@ class StudyFile:
     def telling(self, damage: tuple[type[Exception], ...] = ()) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which errors of the file are told in one line, see `told_of`."""
         return told_of(self.path, damage)
+
+    def outlasts(self, error: Exception, say: Callable[[str], None]) -> bool:
+        """Returns that it does not wait: a file is there or not."""
+        return False
 
     def close(self) -> None:
         """Ends what `opened` has begun, so that SQLite leaves a single file."""
