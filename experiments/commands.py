@@ -3,7 +3,9 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ ENDS_WITHIN_S = 10.0  # children of a process that was killed notice that their 
 
 @dataclass
 class Command:
-    """A command in a session of its own, which is started as often as it is asked to.
+    """A command in a session of its own, which is started as often as it is asked to, and ends with this process.
 
     Attributes:
         arguments: those of `nas`.
@@ -38,7 +40,7 @@ class Command:
 
     def start(self) -> None:
         """Starts it."""
-        self._process = forking().Process(target=_run, args=(
+        self._process = forking().Process(target=_run, daemon=True, args=(
             list(self.arguments), str(self.log), {TUNABLES: "", **self.environment}, str(self.directory)))
         self._process.start()
         assert self._process.pid is not None
@@ -74,6 +76,7 @@ def _run(arguments: list[str], log: str, environment: dict[str, str], directory:
     from nas import cli
 
     os.setsid()  # by which its children are found
+    threading.Thread(target=_end_with_experiment, daemon=True).start()
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(handle, stream)
@@ -81,6 +84,14 @@ def _run(arguments: list[str], log: str, environment: dict[str, str], directory:
     os.chdir(directory)
     sys.argv = ["nas", *arguments]
     cli.main()
+
+
+def _end_with_experiment() -> None:
+    """Ends this process and its children with the experiment, whose child it is not: it was forked for that."""
+    experiment = multiprocessing.parent_process()
+    assert experiment is not None
+    experiment.join()
+    os.killpg(0, signal.SIGKILL)
 
 
 def orphans(sessions: Sequence[int], within_s: float = ENDS_WITHIN_S) -> list[str]:
