@@ -79,12 +79,23 @@ class Patient:
 
     def aside(self, path: Path) -> str:
         """Moves a file or directory of the run aside, and tells where it is now."""
+        place = self._place_aside(path)
+        path.rename(place)
+        return f"moved to '{place.relative_to(self.path)}'"
+
+    def artefact_aside(self, name: str) -> str:
+        """Moves an artefact aside, out of a database too, and tells where it is now."""
+        place = self._place_aside(self.path / name)
+        write_whole(place, self.run.artefacts.read(name) or b"")
+        self.run.artefacts.remove(name)
+        return f"moved to '{place.relative_to(self.path)}'"
+
+    def _place_aside(self, path: Path) -> Path:
         place = held(self.path, ASIDE, *path.relative_to(self.path).parts)
         place.parent.mkdir(parents=True, exist_ok=True)
         while place.exists():
             place = place.with_name(f"{place.name}.before")
-        path.rename(place)
-        return f"moved to '{place.relative_to(self.path)}'"
+        return place
 
 
 def examined(path: Path) -> list[Finding]:
@@ -94,7 +105,8 @@ def examined(path: Path) -> list[Finding]:
         InvalidInput: it is none.
         OSError: it cannot be read.
     """
-    return [finding for check in CHECKS for finding in _found(check, _patient(path))]
+    patient = _patient(path)
+    return [finding for check in CHECKS for finding in _found(check, patient)]
 
 
 def repaired(path: Path) -> list[tuple[Finding, str | None]]:
@@ -220,18 +232,17 @@ def _running(patient: Patient) -> Iterator[Finding]:
 def _artefacts(patient: Patient) -> Iterator[Finding]:
     own = {identify(candidate.architecture) for candidate in patient.told or () if candidate.architecture}
     for name in patient.names:
-        path = patient.path / name
         with _told(name) as found:
-            content = path.read_bytes() if path.exists() else None  # the search has removed it meanwhile
-            if content is not None:
+            content = patient.run.artefacts.read(name)
+            if content is not None:  # else the search has removed it meanwhile
                 require_whole(content)
                 of = network_in(content)
                 require(of is None or of.id == id_in(name),
                         f"a network lies under the id of its architecture, but this is of {of}")
-        for words in found:
-            yield Finding(name, words, partial(patient.aside, path))
         if not found and patient.told is not None and id_in(name) not in own:
-            yield Finding(name, "a kept network is of a trial, but this one is of none", partial(patient.aside, path))
+            found.append("a kept network is of a trial, but this one is of none")
+        for words in found:
+            yield Finding(name, words, partial(patient.artefact_aside, name))
 
 
 def _missing(patient: Patient) -> Iterator[Finding]:

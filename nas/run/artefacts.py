@@ -56,17 +56,22 @@ class Artefacts:
         """Keeps a safetensors file, which gets its hash."""
         self.store.write(name, io.BytesIO(sealed(content)))
 
-    def get(self, name: str) -> bytes | None:
-        """Returns a safetensors file as it was kept, None where there is none; raises `InvalidInput` if damaged."""
+    def read(self, name: str) -> bytes | None:
+        """Returns a file as it is, None where there is none."""
         from optuna.artifacts.exceptions import ArtifactNotFound
 
         try:
             with self.store.open_reader(name) as file:
-                content = file.read()
+                return file.read()
         except ArtifactNotFound:
             return None
+
+    def get(self, name: str) -> bytes | None:
+        """Returns a safetensors file as it was kept, None where there is none; raises `InvalidInput` if damaged."""
+        content = self.read(name)
         try:
-            require_whole(content)
+            if content is not None:
+                require_whole(content)
         except InvalidInput as error:
             raise InvalidInput(f"'{name}' is damaged: {error}") from None
         return content

@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from nas.export.doctor import examined, repaired
 from nas.problem.candidate import Candidate, front
 from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
+from nas.run.server import StudyDatabase
 from nas.trials.record import write
 from search_spaces import Architecture, InvalidInput
 from tests.nas.conftest import ComputedGauge
@@ -269,6 +271,23 @@ def test_what_is_no_run_cannot_be_read(place, tmp_path, nas):
         assert (status, err.count("\n")) == (2, 1) and not list(tmp_path.iterdir())
     with pytest.raises(InvalidInput, match=r"holds run.toml or study.db, but"):
         examined(tmp_path)
+
+
+def test_networks_in_a_database_are_examined_and_put_aside_as_those_in_files(
+        postgresql, config, tmp_path, monkeypatch):
+    database = StudyDatabase(postgresql.new_database(), "one")
+    monkeypatch.setenv("PGPASSWORD", postgresql.password)
+    run = run_search(dataclasses.replace(config, trials=1), tmp_path / "run", gauge=ComputedGauge(), elsewhere=database)
+    store, stray = run.artefacts.store, "checkpoints/none.safetensors"
+    intact = run.artefacts.read(name := store.names("weights")[0])
+    damaged = intact[:-1] + bytes([intact[-1] ^ 1])
+    store.write(name, io.BytesIO(damaged))
+    store.write(stray, io.BytesIO(intact))
+    found = {finding.path: finding.words for finding in examined(run.path)}
+    assert found.keys() == {name, stray} and "its sha256 is" in found[name] and "this is of" in found[stray]
+    assert [done for _, done in repaired(run.path)] == [f"moved to 'aside/{one}'" for one in (name, stray)]
+    assert (run.path / "aside" / name).read_bytes() == damaged
+    assert run.artefacts.read(name) is None and run.artefacts.read(stray) is None
 
 
 @settings(max_examples=12, deadline=None)
