@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ from nas.run.directory import Resolved, RunDirectory
 from nas.run.monitor import Monitor
 from nas.run.server import StudyDatabase
 from nas.run.sharing import BOTH, Role, Sharing
-from nas.run.trust import Trust, code_of, remember, require_trusted
+from nas.run.trust import Trust, code_of, identity_of, remember, require_trusted
 from nas.strategies import Problem, sampler_of
 from nas.strategies.loading import require_able, strategy_of
 from nas.trials.record import Start
@@ -176,11 +177,15 @@ def _require_own_study(run: RunDirectory) -> None:
     """Raises `InvalidInput` where a database is named that has the study of another search."""
     if run.elsewhere is None:
         return
-    if run.exists:
-        require(run.study_name == run.elsewhere.name, f"a search goes on with its own study, but '{run.path}' has "
-                f"{run.study_name or 'its trials in a file'}, not '{run.elsewhere.place}'")
-    else:
+    if not run.exists:
         run.elsewhere.require_new()
+        return
+    there = run.elsewhere.place
+    require(run.study_name == run.elsewhere.name, f"a search goes on with its own study, but '{run.path}' has "
+            f"{run.study_name or 'its trials in a file'}, not '{there}'")
+    begun = tomllib.loads(run.elsewhere.kept_description()).get("environment")
+    require(begun is None or identity_of("run", begun) == run.identity, "a search goes on with its own study, but "
+            f"'{there}' is that of another one, which was begun at {(begun or {}).get('written')}")
 
 
 def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack: contextlib.ExitStack

@@ -133,13 +133,16 @@ class StudyDatabase:
         """The engine of `opened`, which keeps its connections, for single statements."""
         return self._opened_storage().engine.execution_options(isolation_level="AUTOCOMMIT")
 
+    def kept_description(self) -> str:
+        """Returns the description that a search has left, empty where there is none."""
+        return str(self.opened().user_attrs.get(CONFIGURATION, "")) if self.exists else ""
+
     def description(self) -> str:
         """Returns the description of the search; raises `InvalidInput` where there is none."""
         require(self.exists, f"a worker joins a search that has begun, but there is no '{self.place}'")
-        text = self.opened().user_attrs.get(CONFIGURATION)
-        require(isinstance(text, str) and "[config]" in text,
-                f"a worker joins a search that tells of itself, but '{self.place}' does not")
-        return str(text)
+        text = self.kept_description()
+        require("[config]" in text, f"a worker joins a search that tells of itself, but '{self.place}' does not")
+        return text
 
     def close(self) -> None:
         """Closes the connections of `opened`."""

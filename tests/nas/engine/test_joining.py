@@ -182,6 +182,17 @@ def test_a_study_is_of_one_search_though_it_has_no_trials_yet(postgresql, make_c
     assert tally(run.told()).trained == 1
 
 
+def test_a_study_of_the_same_name_in_another_database_is_another_ones(
+        shared, postgresql, make_config, gauge, tmp_path, monkeypatch):
+    other = StudyDatabase(postgresql.new_database(), "one")
+    monkeypatch.setattr("nas.run.directory.environment", lambda: {"written": "2000-01-01T00:00:00+00:00"})
+    run_search(make_config(trials=1), tmp_path / "other", gauge=gauge, elsewhere=other)
+    before = (tmp_path / "begun/run.toml").read_text()
+    with pytest.raises(InvalidInput, match="is that of another one, which was begun at 2000-01-01"):
+        run_search(make_config(trials=2), tmp_path / "begun", gauge=gauge, elsewhere=other)
+    assert (tmp_path / "begun/run.toml").read_text() == before
+
+
 def interrupted(*arguments, **named):
     raise KeyboardInterrupt
 
