@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def pytest_configure(config):
         settings.load_profile("seeded")
         os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process that a test starts compiles all modules anew
+    sys.dont_write_bytecode = False  # nor are tests that were rewritten once rewritten again
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # there is a process for each core
 
 
@@ -82,8 +84,13 @@ def own_turns(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def own_state(tmp_path_factory):
-    """What tests begin with is not remembered at the user's, nor by a key of the user's."""
+    """What tests begin with is not remembered at the user's, nor by a key of the user's.
+
+    The key is that of all workers, so that each finds the programs that another one has compiled.
+    """
+    base = tmp_path_factory.getbasetemp()
+    data = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "XDG_DATA_HOME"
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
-            patch.setenv(name, str(tmp_path_factory.mktemp(name)))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("XDG_STATE_HOME")))
+        patch.setenv("XDG_DATA_HOME", str(data))
         yield

@@ -15,10 +15,11 @@ from evaluators.training.step import averaged, inference, pack, settling, traini
 from search_spaces import Architecture
 
 NETWORKS = [
+    "in_r12_c3+conv_k3_c8_s2_relu6+mb_k3_e3_c8_s1_se0.25_hswish+head_c16_relu_n10",
     "in_r12_c3+conv_k3_c8_s2_relu6+mb_k3_e3_c8_s1_se0.25_hswish+mb_k7_e2_c16_s2_se0_swish+head_c16_relu_n10",
     "in_r10_c1_symmetric+conv_k3_c8_s1_swish+sep_k5_c8_s2_relu+mb_k5_e2_c8_s1_se0.5_relu_sein+head_c8_relu_d12_n10",
 ]
-SOME = [NETWORKS[0], pytest.param(NETWORKS[1], marks=pytest.mark.slow)]  # each network takes ten seconds to compile
+SOME = [NETWORKS[0], *(pytest.param(text, marks=pytest.mark.slow) for text in NETWORKS[1:])]
 RATE = float(np.float32(1e-3))
 
 
@@ -35,7 +36,8 @@ def distance(ours, theirs, names):
     return np.linalg.norm(joined[0] - joined[1]) / np.linalg.norm(joined[1])
 
 
-@pytest.mark.parametrize("text", SOME)
+@pytest.mark.slow  # as steps below, many of them in float32
+@pytest.mark.parametrize("text", NETWORKS)
 def test_pieces_train_as_the_whole_network_does(text):
     architecture, optimizer = Architecture.parse(text), Optimizer()
     program = architecture.program
@@ -55,26 +57,31 @@ def test_pieces_train_as_the_whole_network_does(text):
 
 
 @functools.cache
-def reference_step(text):
-    """Returns loss, gradient, and weights and statistics after a step of optax on the whole network, in float64."""
+def reference_steps(text):
+    """Returns loss, gradient, and weights and statistics after each of two steps of optax on the whole network."""
     program, optimizer = Architecture.parse(text).program, Optimizer()
     weights, statistics, images, labels = given(text)
+    reference = optax.adamw(RATE, optimizer.momentum, optimizer.second_momentum, optimizer.epsilon,
+                            weight_decay=optimizer.weight_decay,
+                            mask={name: name.endswith("/kernel") for name in weights})
 
     @jax.jit
-    def step(weights, statistics):
+    def step(weights, statistics, state):
         def loss_of(weights):
             logits, after = run(program, weights, statistics, images, train=True)
             targets = optax.smooth_labels(jax.nn.one_hot(labels, 10), optimizer.label_smoothing)
             return optax.softmax_cross_entropy(logits.reshape(8, 10), targets).mean(), after
 
         (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights)
-        reference = optax.adamw(RATE, optimizer.momentum, optimizer.second_momentum, optimizer.epsilon,
-                                weight_decay=optimizer.weight_decay,
-                                mask={name: name.endswith("/kernel") for name in weights})
-        updates, _ = reference.update(gradient, reference.init(weights), weights)
-        return loss, gradient, optax.apply_updates(weights, updates) | after
+        updates, state = reference.update(gradient, state, weights)
+        return loss, gradient, optax.apply_updates(weights, updates), after, state
 
-    return jax.device_get(step(weights, statistics))
+    found = []
+    state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(reference.init, weights))
+    for _ in range(2):
+        loss, gradient, weights, statistics, state = step(weights, statistics, state)
+        found.append(jax.device_get((loss, gradient, weights | statistics)))
+    return found
 
 
 def given(text):
@@ -88,32 +95,35 @@ def given(text):
 
 @pytest.mark.parametrize("text", SOME)
 @pytest.mark.parametrize("whole", [False, True])
-def test_a_step_is_that_of_optax_adamw_on_the_gradient_of_the_whole_network(text, whole):
+def test_steps_are_those_of_optax_adamw_on_the_gradient_of_the_whole_network(text, whole):
     program, optimizer = Architecture.parse(text).program, Optimizer()
     with jax.enable_x64(True):
-        loss, gradient, expected = reference_step(text)
-        weights, statistics, images, labels = given(text)
-        states, found = training_step(program, optimizer, whole)(
-            pack(program, weights, statistics), images, labels, coefficients(optimizer, RATE, 1))
-        ours, (first_moments, _) = unpack(program, states), unpack_moments(program, states)
-    assert float(found) == pytest.approx(float(loss), rel=1e-12)
-    assert distance({name: moment / (1 - optimizer.momentum) for name, moment in first_moments.items()}, gradient,
-                    weights) < 1e-10
-    moved = [{name: weights[name] - after[name] for name in weights} for after in (ours, expected)]
-    assert distance(*moved, weights) < 1e-6  # the bias corrections are given in float32
-    assert distance(ours, expected, statistics) < 1e-10
+        before, statistics, images, labels = given(text)
+        weights, first_moments = before, dict.fromkeys(before, 0.0)
+        states, step = pack(program, weights, statistics), training_step(program, optimizer, whole)
+        for number, (loss, gradient, expected) in enumerate(reference_steps(text), 1):
+            states, found = step(states, images, labels, coefficients(optimizer, RATE, number))
+            ours, first_moments = unpack(program, states), {
+                name: optimizer.momentum * moment + (1 - optimizer.momentum) * gradient[name]
+                for name, moment in first_moments.items()}
+            bar = 1e-10 if number == 1 else 1e-6  # the bias corrections are given in float32
+            assert float(found) == pytest.approx(float(loss), rel=bar)
+            assert distance(unpack_moments(program, states)[0], first_moments, weights) < bar
+            moved = [{name: before[name] - after[name] for name in weights} for after in (ours, expected)]
+            assert distance(*moved, weights) < 1e-6
+            assert distance(ours, expected, statistics) < bar
 
 
-@pytest.mark.parametrize("text", NETWORKS)
+@pytest.mark.parametrize("text", SOME)
 @pytest.mark.parametrize("whole", [False, True])
 def test_inference_is_the_forward_pass_with_running_statistics(text, whole):
-    architecture = Architecture.parse(text)
-    weights, statistics = initial_weights(architecture.program, 0)
-    statistics = {name: array + 0.3 for name, array in statistics.items()}
-    images, _ = next(batches(architecture.input.resolution, architecture.input.channels, 1))
-    logits = inference(architecture.program, whole)(pack(architecture.program, weights, statistics), images)
-    expected = jax.jit(functools.partial(forward, architecture.program))(weights | statistics, images)
-    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+    program = Architecture.parse(text).program
+    with jax.enable_x64(True):
+        weights, statistics, images, _ = given(text)
+        statistics = {name: array + 0.3 for name, array in statistics.items()}
+        logits = inference(program, whole)(pack(program, weights, statistics), images)
+        expected = jax.jit(functools.partial(forward, program))(weights | statistics, images)
+    np.testing.assert_allclose(logits, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_arrays_survive_packing():
@@ -157,9 +167,14 @@ def test_the_loss_is_linear_in_the_labels_and_that_of_optax_for_weighted_classes
         expected = share * first_loss(ours) + (1 - share) * first_loss(others)
         assert first_loss(share * ours + (1 - share) * others) == pytest.approx(expected, rel=1e-5)
     weights = np.array([0.5, 1, 3], np.float32)
-    logits, _ = run(SMALL, *initial_weights(SMALL, 0), images, train=True)
-    losses = optax.softmax_cross_entropy(logits.reshape(8, 3), optax.smooth_labels(ours, 0.1))
-    expected = float(np.mean(weights[labels] * losses))
+
+    @jax.jit
+    def expected_loss(arrays, statistics):
+        logits, _ = run(SMALL, arrays, statistics, images, train=True)
+        losses = optax.softmax_cross_entropy(logits.reshape(8, 3), optax.smooth_labels(ours, 0.1))
+        return jnp.mean(weights[labels] * losses)
+
+    expected = float(expected_loss(*initial_weights(SMALL, 0)))
     assert first_loss(ours * weights[labels][:, None]) == pytest.approx(expected, rel=1e-5)
 
 
@@ -179,6 +194,7 @@ def test_weights_are_averaged_over_the_steps_and_their_statistics_are_their_own(
     settle, states = settling(SMALL, whole), averaged(states)
     for _ in range(200):
         states = settle(states, images)
-    _, once = run(SMALL, found, {name: np.zeros_like(array) for name, array in statistics.items()}, images, train=True)
+    none = {name: np.zeros_like(array) for name, array in statistics.items()}
+    once = jax.jit(lambda weights: run(SMALL, weights, none, images, train=True)[1])(found)
     expected = {name: np.asarray(array) / (1 - 0.9) for name, array in once.items()}  # a tenth of the batch's moments
     assert distance(unpack(SMALL, states), expected, statistics) < 1e-4

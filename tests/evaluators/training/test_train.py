@@ -63,7 +63,7 @@ def test_a_stopped_training_has_followed_the_schedule_of_the_whole_one():
 
 def test_blocks_and_the_whole_network_come_to_the_same_training():
     architecture, data = ARCHITECTURES[0], two_classes()
-    recipe = Recipe(2, batch=len(data.train.labels), augmentation="none", average=0.5, stochastic_depth=0.3)
+    recipe = Recipe(1, batch=EVERYTHING.batch, augmentation="none", average=0.5, stochastic_depth=0.3)
     blocks, network, left_open = (evaluate(architecture, data, Fidelity(dataclasses.replace(recipe, compile=compile)))
                                   for compile in ("blocks", "network", "auto"))
     assert (blocks.compiled, network.compiled, left_open.compiled) == ("blocks", "network", "blocks")
