@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from evaluators.datasets import Dataset, Split
+from evaluators.training.executables import Executable
 
 PIXELS = 32  # larger images are shrunk to it
 STEPS = 100
@@ -34,13 +35,12 @@ def logistic_regression(train: Split, test: Split, dataset: Dataset, penalty: fl
     """
     classes = len(dataset.classes)
     x, test_x = _pixels(train.images), _pixels(test.images)
-    kernel, bias = _fitted(x, jax.nn.one_hot(train.labels, classes), penalty)
+    kernel, bias = _fitted(x, jax.nn.one_hot(train.labels, classes), np.float32(penalty))
     return float(np.mean(np.argmax(np.asarray(test_x) @ np.asarray(kernel) + np.asarray(bias), -1) == test.labels))
 
 
-@jax.jit
-def _fitted(x: jax.Array, targets: jax.Array, penalty: float) -> tuple[jax.Array, jax.Array]:
-    """Returns the kernel `[F, classes]` and the bias of least loss on rows `[N, F]`; compiled once for their shape."""
+def _fit(x: jax.Array, targets: jax.Array, penalty: float) -> tuple[jax.Array, jax.Array]:
+    """Returns the kernel `[F, classes]` and the bias of least loss on rows `[N, F]`."""
     def loss(weights: tuple[jax.Array, jax.Array]) -> jax.Array:
         logits = x @ weights[0] + weights[1]
         return optax.softmax_cross_entropy(logits, targets).mean() + penalty * (weights[0] ** 2).sum() / (2 * len(x))
@@ -56,6 +56,9 @@ def _fitted(x: jax.Array, targets: jax.Array, penalty: float) -> tuple[jax.Array
 
     weights = jnp.zeros((x.shape[1], targets.shape[1])), jnp.zeros(targets.shape[1])
     return jax.lax.fori_loop(0, STEPS, step, (weights, optimizer.init(weights)))[0]
+
+
+_fitted = Executable(_fit)  # which takes seconds to compile for each number of images
 
 
 @functools.partial(jax.jit, static_argnames="resolution")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from evaluators.recipe import AUGMENTATIONS, Recipe
+from evaluators.recipe import Recipe
 from evaluators.training.augmentation import Drawing, augmented, blended, changed, moved, weights_of_classes
 
 COUNT, SIDE = 64, 9
@@ -123,7 +123,7 @@ def test_targets_carry_the_weights_of_their_classes():
     assert drawn()[1].tolist() == LABELS.tolist()
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+@pytest.mark.parametrize("augmentation", ["shift", "randaugment-flip"])  # with all that there is in the others
 def test_batches_lower_for_gpus_and_tpus_where_layers_compute_in_bfloat16(augmentation, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     drawing = Drawing(PLAIN.mean, PLAIN.std, 12, augmentation, mixup=0.2, cutmix=1.0, class_weights=(1.0, 2.0))

@@ -9,7 +9,7 @@ from evaluators.recipe import BLOCKS, NETWORK, Optimizer
 from evaluators.training.compile_choice import Effort, cheaper, choice, effort
 from search_spaces import Architecture
 
-PROGRAM = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+head_c16_relu_n2").program
+PROGRAM = Architecture.parse("in_r8_c1+conv_k3_c4_s2_relu+fc_n2").program
 
 
 def batch():

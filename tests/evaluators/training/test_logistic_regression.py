@@ -38,7 +38,7 @@ def by_scipy(train, test, classes, penalty=1.0):
     return ((test.images.reshape(len(test), -1) / 255) @ kernel + bias).argmax(1)
 
 
-@pytest.mark.parametrize(("classes", "resolution", "channels"), [(2, 4, 1), (3, 4, 3), (5, 8, 1)])
+@pytest.mark.parametrize(("classes", "resolution", "channels"), [(3, 4, 3), (5, 8, 1)])
 def test_the_accuracy_is_that_of_the_minimum_that_scipy_finds(classes, resolution, channels):
     data = dataset_of(classes, resolution, 300, seed=classes, channels=channels, spread=60 * channels)
     expected = np.mean(by_scipy(data.train, data.test, classes) == data.test.labels)
@@ -47,13 +47,14 @@ def test_the_accuracy_is_that_of_the_minimum_that_scipy_finds(classes, resolutio
 
 
 def test_labels_that_have_nothing_to_do_with_the_images_are_guessed():
-    data = dataset_of(4, 6, 400, seed=9)
+    data = dataset_of(3, 4, 300, seed=9, channels=3)
     shuffled = Split(data.train.images, np.random.default_rng(0).permutation(data.train.labels))
-    assert logistic_regression(shuffled, data.test, data) < 0.45
+    assert logistic_regression(shuffled, data.test, data) < 0.5
 
 
-def test_large_images_are_shrunk_before():
-    data = dataset_of(2, 48, 60, seed=1, spread=5)
+def test_large_images_are_shrunk_before(monkeypatch):
+    monkeypatch.setattr("evaluators.training.logistic_regression.PIXELS", 4)
+    data = dataset_of(3, 8, 300, seed=1, spread=5, channels=3)
     assert logistic_regression(data.train, data.test, data) == 1.0
 
 
@@ -73,6 +74,7 @@ def test_the_easy_accuracy_is_that_of_the_penalty_that_is_best_on_validation(mon
 
 def test_a_penalty_divides_the_c_of_scikit_learn():
     data = dataset_of(2, 4, 40, seed=7, spread=120)
-    expected = np.mean(by_scipy(data.train, data.test, 2, penalty=100) == data.test.labels)
-    assert expected != np.mean(by_scipy(data.train, data.test, 2) == data.test.labels)
-    assert logistic_regression(data.train, data.test, data, 100.0) == pytest.approx(expected, abs=1.5 / 400)
+    one, hundred = (np.mean(by_scipy(data.train, data.test, 2, penalty) == data.test.labels) for penalty in (1, 100))
+    assert one != hundred
+    assert logistic_regression(data.train, data.test, data) == pytest.approx(one, abs=1.5 / 400)
+    assert logistic_regression(data.train, data.test, data, 100.0) == pytest.approx(hundred, abs=1.5 / 400)

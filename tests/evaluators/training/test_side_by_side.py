@@ -49,7 +49,7 @@ def test_steps_and_logits_of_each_network_are_those_of_it_alone(group):
             of_step = coefficients(optimizer, 3e-3, number)
             together, losses = of_all(together, images, labels, of_step)
             for index, program in enumerate(programs):
-                states[index], loss = step.training_step(program, optimizer, False)(
+                states[index], loss = step.training_step(program, optimizer, True)(
                     states[index], images, labels, of_step)
                 assert float(losses[index]) == pytest.approx(float(loss), rel=EXACT)
         logits = inference(programs)(together, images)
@@ -59,7 +59,7 @@ def test_steps_and_logits_of_each_network_are_those_of_it_alone(group):
             for moments, others in zip(step.unpack_moments(program, found), step.unpack_moments(program, expected),
                                        strict=True):
                 assert all(np.allclose(moments[name], others[name], atol=EXACT) for name in others)
-            np.testing.assert_allclose(own, step.inference(program, False)(expected, images), atol=EXACT)
+            np.testing.assert_allclose(own, step.inference(program, True)(expected, images), atol=EXACT)
 
 
 def members(seed, count):
