@@ -16,8 +16,9 @@ def score(architecture, data, fidelity):
     return 1 / (1 + architecture.params)
 '''
 FOREIGN = "raise AssertionError('a module of the user was imported')\n"
-COMMANDS = {"console script": (NAS,), "module, two workers": (sys.executable, "-m", "nas.cli")}
-SEARCH = ("search", "--space", "space.toml", "--data", "data.npz", "--latency", "50ms", "--trials", 2, "--run", "run")
+SEARCH = ("search", "--space", "space.toml", "--data", "data.npz", "--start", "none", "--trials", 2, "--run", "run")
+COMMANDS = {"console script": (NAS, *SEARCH, "--objectives", "accuracy,macs"),
+            "module, which times, two workers": (sys.executable, "-m", "nas.cli", *SEARCH, "--workers", 2)}
 
 
 @pytest.fixture
@@ -39,8 +40,7 @@ def done(*command, cwd):
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_search_and_its_processes_find_our_packages_and_the_evaluator_of_the_user(command, here):
-    workers = ("--workers", 2) if len(command) > 1 else ()
-    found = done(*command, *SEARCH, "--evaluator", "evaluators:score", *workers, cwd=here)
+    found = done(*command, "--evaluator", "evaluators:score", cwd=here)
     assert found.returncode == 0, found.stderr
     assert "2 trained" in found.stdout
 

@@ -297,9 +297,11 @@ def test_early_stopping_with_several_workers_trains_no_epoch_twice_and_ends_as_a
 
 
 def test_networks_are_trained_by_two_workers_as_by_one(make_config, gauge, tmp_path):
+    (tmp_path / "two.toml").write_text('stages = ["conv_k3/5_c4_s2_relu", "head_c8_relu"]')
     found = {}
     for workers in (1, 2):
-        config = make_config(evaluator="training", trials=3, epochs=2, workers=workers)
+        config = make_config(space=str(tmp_path / "two.toml"), evaluator="training", trials=2, epochs=1,
+                             workers=workers)
         run = run_search(config, tmp_path / str(workers), gauge=gauge)
         found[workers] = {candidate.architecture: candidate.accuracy for candidate in run.candidates()}
         assert (run.path / "weights").is_dir()
