@@ -15,7 +15,7 @@ TOLD = Candidate(0, "conv", 0.5, epochs=1, trained=True, state="complete", ended
 @pytest.mark.parametrize("storage", ["sqlite", "postgresql"])
 def test_a_study_loses_nothing_to_kills(storage, tmp_path, request):
     server = request.getfixturevalue("postgresql") if storage == "postgresql" else None
-    found = studied(QUICK, 0, 6 if server is None else 3, tmp_path, server)
+    found = studied(QUICK, 0, 4 if server is None else 2, tmp_path, server)
     assert found["kills"] and not any(found[fault] for fault in FAULTS), found
 
 

@@ -6,7 +6,7 @@ from evaluators.training.partition import cut
 from experiments.benchmarks.step_parts import REST, kind, our_passes, parts_ms, plain_passes
 from search_spaces import Architecture
 
-SMALL = Architecture.parse("in_r12_c1_symmetric+conv_k3_c8_s2_relu6+mb_k3_e3_c8_s1_se0.25_hswish+head_c16_relu6_n3")
+SMALL = Architecture.parse("in_r12_c1_symmetric+conv_k3_c8_s2_relu6+mb_k3_e1_c8_s1_se0.25_hswish+head_c8_relu6_n3")
 
 
 @pytest.mark.slow

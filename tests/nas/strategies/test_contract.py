@@ -24,7 +24,7 @@ STAGE = "mb_k3/5/7_e3/6_c16_s1_se0/0.25_relu/hswish_x1/2/3//sep_k3/5/7_c16_s1_re
 TOYS = {name: Space.parse("+".join(("in_r12_c1+conv_k3_c16_s2_relu", *stages, "head_c16_relu_n2")))
         for name, stages in {"separable": [BLOCK] * 5, "conditional": [STAGE] * 2}.items()}
 EVALUATIONS, OF_RANDOM = 100, 300
-SEEDS = {"gp": 3}  # and 5 of the others; 40 s each with gp
+SEEDS = {"gp": 3, "tpe": 3}  # and 5 of the others; 40 s each with gp, one with tpe
 
 
 def slow(*names):
