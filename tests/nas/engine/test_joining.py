@@ -324,7 +324,7 @@ def test_who_only_times_keeps_nobody_from_recording(begun_search, gauge, monkeyp
 
 
 @pytest.mark.parametrize(("role", "refused"), [
-    ({"times": ["litert"]}, "all targets of its search, onnxruntime, but got litert"),
+    ({"times": ["litert"]}, "all targets of its search, onnxruntime, as no other one times the rest, but got litert"),
     ({"times": ["all"], "trains": True}, "but got both")])
 def test_a_worker_times_all_targets_or_trains(role, refused, make_config, gauge, tmp_path):
     run_search(make_config(trials=1), tmp_path / "run", gauge=gauge)
