@@ -63,8 +63,8 @@ def _fitting(run: RunDirectory, given: Mapping[str, Any], monitor: Monitor, time
     """Returns the configuration of a run on this machine, where versions let their results be compared."""
     targets = run.config.targets
     require(not times or times == [ALL] or {parse_target(one).text for one in times} == set(targets),
-            f"a worker that times does so on all targets of its search, {', '.join(targets)}, as no other one times the "
-            f"rest, but got {', '.join(times)}")
+            f"a worker that times does so on all targets of its search, {', '.join(targets)}, as no other one times "
+            f"the rest, but got {', '.join(times)}")
     here = environment()
     begun = run.environments[0] if run.environments else {}
     libraries = {name for target in targets if role.times for name in runtime_of(parse_target(target)).versions()}
