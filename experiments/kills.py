@@ -138,11 +138,8 @@ class Study:
 
     def search(self, chance: random.Random, events: int, every_s: float, server: Server | None) -> None:
         """Searches until the study ends, with kills before, or outages of the server where it is given."""
-        known = {candidate.worker for candidate in self.look()}
         for worker in self.workers[1:]:
             worker.start()
-        while server is not None and len({candidate.worker for candidate in self.look()} - known) < len(self.workers):
-            time.sleep(0.1)  # a command that begins without its database ends
         while self.counts["kills"] + self.counts["outages"] < events and any(
                 worker.status is None for worker in self.workers):
             time.sleep(chance.uniform(0, every_s))
