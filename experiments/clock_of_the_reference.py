@@ -8,6 +8,7 @@ was; printed and written to results/clock_of_the_reference.json are the share of
 best the model was in it (median). Proportion means that both columns grow alike.
 """
 
+import argparse
 import json
 import os
 import tempfile
@@ -63,6 +64,7 @@ def classes(bench: Bench, run: Run) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Runs the study."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     core = max(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
     found: dict[str, Any] = {}

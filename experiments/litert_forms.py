@@ -8,6 +8,7 @@ the lower quartiles in milliseconds and, for every form, the median of the ratio
 means that ours is faster.
 """
 
+import argparse
 import json
 import time
 from collections.abc import Callable
@@ -136,6 +137,7 @@ def compare(text: str, layer: type, emitter: Emitter) -> dict[str, Any]:
 
 def main() -> None:
     """Compares all forms."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     from nas.run.environment import environment
 
     found = {name: compare(*form) for name, form in FORMS.items()}

@@ -9,6 +9,7 @@ median of `fitted` lies near the best network made by hand, that of `mobile` poi
 
 import argparse
 import itertools
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -40,8 +41,8 @@ def main() -> None:
         found = compare(arguments.spaces, config, budgets, ROOT / f"experiments/results/{name}.json",
                         count=arguments.members)
         console.print(f"{arguments.data}, {target}", distribution_table(found, budgets, EPOCHS), verdict(found))
-        write_figure(ROOT / f"docs/{name}_{parse_target(target).runtime}_{latency_ms:g}ms.png",
-                     draw_distributions(found, budgets, EPOCHS))
+        on = re.sub(r"[^\w.]+", "-", parse_target(target).text)  # with its options, each of which is another picture
+        write_figure(ROOT / f"docs/{name}_{on}_{latency_ms:g}ms.png", draw_distributions(found, budgets, EPOCHS))
 
 
 if __name__ == "__main__":

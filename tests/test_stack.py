@@ -5,6 +5,7 @@ they do not: a registry may load an entry that lies above it when it is asked fo
 """
 
 import ast
+import functools
 import importlib
 import subprocess
 import sys
@@ -43,11 +44,19 @@ def _modules() -> dict[str, Path]:
 MODULES = _modules()
 
 
-def _nodes(node: ast.AST, deferred: bool) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if deferred or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield child
-            yield from _nodes(child, deferred)
+def _nodes(tree: ast.Module, deferred: bool) -> Iterator[ast.AST]:
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        for child in ast.iter_child_nodes(waiting.pop()):
+            if not isinstance(child, ast.expr) and (
+                    deferred or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)):
+                yield child
+                waiting.append(child)
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _imports(module: str, deferred: bool) -> set[str]:
@@ -55,7 +64,7 @@ def _imports(module: str, deferred: bool) -> set[str]:
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found = set()
-    for node in _nodes(ast.parse(path.read_text(encoding="utf-8")), deferred):
+    for node in _nodes(_tree(path), deferred):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

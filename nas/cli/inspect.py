@@ -45,6 +45,9 @@ def show_front(run: RunArgument, json: Json = False, csv: Csv = None, png: Png =
         return draw_front(candidates, found.budgets, found.config.objectives)
 
     output.write(rows(candidates, found.config.objectives), COLUMNS, draw)
+    if (png or svg) and candidates and not any(candidate.latency_ms for candidate in candidates):
+        output.console.print("the picture is empty: it is of accuracy against latency, but no candidate has one; "
+                             "`nas report` draws other costs")
     if not output.takes_stdout:
         print_front(found, output.console)
 

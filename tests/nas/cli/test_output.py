@@ -56,6 +56,13 @@ def test_a_picture_is_drawn_once_for_both_kinds(tmp_path):
     assert b"<svg" in (tmp_path / "a.svg").read_bytes()
 
 
+def test_a_picture_of_a_front_without_latencies_is_said_to_be_empty(nas, table_run, tmp_path):
+    said = "the picture is empty"
+    assert said in nas("pareto", table_run, "--svg", tmp_path / "a.svg")[1]
+    assert said in nas("pareto", table_run, "--png", "-")[2]
+    assert said not in "".join(nas("pareto", table_run)[1:])
+
+
 def test_the_zoo_is_a_row_for_each_network(nas):
     rows = json.loads(nas("zoo", "--json")[1])
     assert [row["name"] for row in rows] == list(ZOO)

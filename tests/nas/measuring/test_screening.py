@@ -140,7 +140,7 @@ def test_a_search_that_was_interrupted_screens_as_an_undisturbed_one(make_config
     class Interrupted(type(gauge)):
         def latency(self, architecture, precision=None):
             found = super().latency(architecture, precision)
-            if len(self.timed) == 4:
+            if len(self.timed) == 7:
                 raise KeyboardInterrupt
             return found
 
