@@ -102,7 +102,7 @@ def predicted_of_others(unit=1.0):
     return fit([(network, time * unit) for network, time in rows(range(30))]).predict(NETWORKS[-20:])
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.floats(1e-3, 1e3))
 def test_another_unit_of_time_changes_nothing_but_the_unit(unit):
     plain, scaled = predicted_of_others(), predicted_of_others(unit)
