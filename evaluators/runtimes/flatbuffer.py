@@ -104,7 +104,7 @@ class Graph:
         return out
 
     def set_kind(self, index: int, kind: int, scales: Any, zeros: Any, axis: int = 0) -> None:
-        """Sets the type of a tensor of integers, and what they stand for, one scale and zero for each on the axis."""
+        """Sets the type of a tensor of integers, and a scale and a zero for each of them along the axis."""
         self.tensors[index].type = kind
         self.tensors[index].quantization = self.schema.QuantizationParametersT(
             scale=np.atleast_1d(np.asarray(scales, np.float32)), zeroPoint=np.atleast_1d(np.asarray(zeros, np.int64)),

@@ -13,7 +13,8 @@ def fold_batch_norm(program: Program, arrays: Arrays) -> tuple[Program, dict[str
     """Returns an equal program with the arrays it needs, in which convolutions and dense layers have swallowed norms.
 
     A batch norm is folded where what it normalises comes from such a layer and feeds nothing else; the layer then has
-    a bias. Other batch norms stay. Arrays are folded in float64 and returned in float32.
+    a bias. Other batch norms stay. Arrays are folded in float64, those that JAX traces in float32, and returned in
+    float32.
     """
     kept: list[Operation] = []
     folded: dict[str, np.ndarray] = {}
@@ -28,7 +29,7 @@ def fold_batch_norm(program: Program, arrays: Arrays) -> tuple[Program, dict[str
             renumbered[index + 1] = renumbered[source]
             continue
         kept.append(dataclasses.replace(operation, inputs=tuple(renumbered[value] for value in operation.inputs)))
-        folded |= {name: np.asarray(arrays[name], np.float32) for name in operation.arrays}
+        folded |= {name: arrays[name].astype(np.float32) for name in operation.arrays}
         renumbered[index + 1] = len(kept)
     return Program(program.input_shape, tuple(kept)), folded
 
@@ -40,10 +41,14 @@ def _with_bias(operation: Operation) -> Operation:
 
 def _fold(layer: Operation, norm: Operation, folded: Arrays, arrays: Arrays) -> dict[str, np.ndarray]:
     assert isinstance(norm.layer, BatchNorm)
-    scale, shift, mean, var = (arrays[f"{norm.name}/{key}"].astype(np.float64)
-                               for key in ("scale", "bias", "mean", "var"))
-    factor = scale / np.sqrt(var + norm.layer.epsilon)
-    kernel = folded[f"{layer.name}/kernel"].astype(np.float64)
-    bias = folded.get(f"{layer.name}/bias", np.zeros(len(factor))).astype(np.float64)
+    scale, shift, mean, var = (_wide(arrays[f"{norm.name}/{key}"]) for key in ("scale", "bias", "mean", "var"))
+    factor = scale / (var + norm.layer.epsilon)**0.5
+    kernel = _wide(folded[f"{layer.name}/kernel"])
+    bias = _wide(folded.get(f"{layer.name}/bias", np.zeros(len(factor), np.float32)))
     return {f"{layer.name}/kernel": (kernel * factor).astype(np.float32),
             f"{layer.name}/bias": ((bias - mean) * factor + shift).astype(np.float32)}
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    """Returns an array in float64, unless it is JAX's."""
+    return array.astype(np.float64) if isinstance(array, np.ndarray) else array

@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 
 from evaluators.runtimes.onnx_graph import INPUT, OUTPUT, onnx_model
-from evaluators.runtimes.quantisation import SIGMOID, Grid, Quantised, quantised
+from evaluators.runtimes.quantisation import LARGEST_WEIGHTS, SIGMOID, Grid, Quantised, quantised
 from evaluators.runtimes.runtime import Arrays
 from search_spaces.program import Program
 
-LARGEST_WEIGHT = 64  # of 7 bits; without VNNI, x86 adds pairs of products in 16 bits: 2 * 255 * 64 < 2^15
 MOVING = "AveragePool", "Flatten", "MaxPool", "Reshape", "Slice", "Transpose", "Unsqueeze"  # values stay in their grid
 FILTERS = {"Conv": 0, "Gemm": 1}  # the axis of the filters in the weights
 
 
 def onnx_int8_model(program: Program, arrays: Arrays, images: np.ndarray | None = None) -> Any:
     """Returns the `onnx.ModelProto` of a program in int8; the ranges of its values are those on normalised images."""
-    return in_int8(quantised(program, arrays, images, LARGEST_WEIGHT))
+    return in_int8(quantised(program, arrays, images, LARGEST_WEIGHTS["onnx"]))
 
 
 def in_int8(network: Quantised) -> Any:

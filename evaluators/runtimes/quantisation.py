@@ -22,6 +22,7 @@ from search_spaces.program import Operation, Program
 INT8_PROCESSORS = {  # on which files of a format compute the same
     "onnx": "x86 with and without VNNI, ARM: weights of 7 bits, so that no sum of two products leaves 16 bits",
     "litert": "x86 with and without VNNI, ARM: products are summed in 32 bits"}
+LARGEST_WEIGHTS = {"onnx": 64, "litert": 127}  # 7 bits, as x86 without VNNI adds two products in 16, and 8
 NOISE_IMAGES = 32  # where there are no others
 FUSING = Convolution | Dense | Add  # what applies a relu to what it computes
 FUSED = "relu", "relu6"
@@ -74,7 +75,7 @@ SIGMOID = {8: Grid(2**-8, -128), 16: Grid(2**-15, 0, 16)}  # as runtimes have it
 
 @dataclass(frozen=True)
 class Quantised:
-    """A program without batch norms whose weights and values are those that integers stand for.
+    """A program without batch norms, the weights and values of which integers stand for.
 
     Attributes:
         program: the program.
@@ -153,7 +154,7 @@ def without_norms(program: Program, arrays: Arrays) -> tuple[Program, dict[str, 
         layer, name = operation.layer, operation.name
         if isinstance(layer, BatchNorm):
             scale, shift, mean, var = (found.pop(f"{name}/{key}") for key in ("scale", "bias", "mean", "var"))
-            factor = scale / np.sqrt(var + layer.epsilon)
+            factor = scale / (var + layer.epsilon)**0.5
             channels = len(factor)
             found |= {f"{name}/kernel": factor.reshape(1, 1, 1, -1), f"{name}/bias": shift - mean * factor}
             operation = dataclasses.replace(operation, layer=Convolution(channels, groups=channels, bias=True))
@@ -162,7 +163,7 @@ def without_norms(program: Program, arrays: Arrays) -> tuple[Program, dict[str, 
 
 
 def mean_change(operation: Operation, change: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Returns by how much a change of the kernel moves each filter's mean `[filters]`, padding aside.
+    """Returns the change of each filter's mean `[filters]` that a change of the kernel makes, padding aside.
 
     Args:
         operation: a convolution or a dense layer.

@@ -74,12 +74,17 @@ class Reference:
             comparison["test_accuracy_ci"] = accuracy_interval(correct, len(found))
         return comparison
 
+    @property
+    def network_accuracy(self) -> float:
+        """The share of test images that the network itself classifies rightly."""
+        return float(np.mean(self.logits.argmax(-1) == self.labels))
+
     def accuracy(self, shipped: Comparison, dataset: Dataset) -> Accuracy:
         """Returns the accuracy of a file, with that of the network and of a simple rival beside it."""
         from evaluators.training.logistic_regression import easy_accuracy
 
         return {"test": shipped["test_accuracy"], "test_ci": shipped["test_accuracy_ci"], "images": len(dataset.test),
-                "network": float(np.mean(self.logits.argmax(-1) == self.labels)),
+                "network": self.network_accuracy,
                 "logistic_regression": easy_accuracy(dataset)}
 
 

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from evaluators.networks.network import forward
 from evaluators.runtimes import RUNTIMES, Options, Target, runtime_of
 from evaluators.runtimes.onnx_graph import EMITTERS, onnx_model
-from evaluators.runtimes.onnx_int8 import LARGEST_WEIGHT, in_int8
-from evaluators.runtimes.quantisation import quantised
+from evaluators.runtimes.onnx_int8 import in_int8
+from evaluators.runtimes.quantisation import LARGEST_WEIGHTS, quantised
 from search_spaces import SPACES, Architecture
 from search_spaces.layers import (
     ACTIVATIONS,
@@ -111,7 +111,7 @@ def test_every_layer_that_can_be_written_is_checked():
 def test_files_of_int8_compute_every_layer_on_its_grids(layer, random_arrays, numpy_forward, assert_on_grids):
     program = trace(layer, (5, 6, 3))
     images = _images(program, 4)
-    network = quantised(program, random_arrays(program, 0), images, LARGEST_WEIGHT)
+    network = quantised(program, random_arrays(program, 0), images, LARGEST_WEIGHTS["onnx"])
     model = in_int8(network)
     onnx.checker.check_model(model, full_check=True)
     height, width, channels = program.output_shape

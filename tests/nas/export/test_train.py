@@ -342,6 +342,37 @@ def test_every_file_is_judged_on_all_test_images_of_a_sorted_folder(photos, unti
     assert [(arguments[0].text, arguments[1].name) for arguments in asked] == [(targets[0], "model-int8.onnx")]
 
 
+def test_an_int8_file_that_loses_too_much_is_fine_tuned_only_as_long_as_it_must_be(
+        photos, untimed, tmp_path, monkeypatch):
+    monitor, asked = Lines(), []
+    right = iter((0.95, 0.90, 0.93, 0.945, 0.95))  # of each file: float32, int8, twice fine-tuned, flax
+
+    def tuned(architecture, arrays, calibration, training, recipe, largest_weight):
+        asked.append((recipe.epochs, largest_weight, len(calibration), len(training.labels)))
+        return arrays
+
+    compared = nas.export.comparison.Reference.compared
+
+    def scored(self, run):
+        return {**compared(self, run), "test_accuracy": next(right)}
+
+    monkeypatch.setattr(nas.export.comparison, "CALIBRATION_IMAGES", 40)
+    monkeypatch.setattr(nas.export.delivery, "relative_latency", lambda *arguments: 1.0)
+    monkeypatch.setattr("nas.export.fine_tuning.fine_tuned", tuned)
+    monkeypatch.setattr(nas.export.comparison.Reference, "compared", scored)
+    monkeypatch.setattr(nas.export.comparison.Reference, "network_accuracy", 0.95)
+    exported = nas.train(NETWORK.text, data=photos, epochs=1, batch=16, formats=(), monitor=monitor,
+                         budgets=Budgets(targets=("onnxruntime", "litert:precision=int8")), out=tmp_path / "out")
+    plain, int8, *_ = exported.certificate["files"]
+    assert [epochs for epochs, *_ in asked] == [1, 3]
+    assert {one[1:3] for one in asked} == {(127, 40)}
+    assert "remarks" not in plain
+    assert int8["remarks"] == ["fine-tuned for 3 epochs, as in int8 it lost 5.00 points"]
+    assert int8["test_accuracy"] == 0.945
+    assert "model-int8.tflite: fine-tuned for 1 epoch, as in int8 it lost 5.00 points" in monitor.lines
+    assert {file.name for file in (tmp_path / "out").glob("*.tflite")} == {"model-int8.tflite"}
+
+
 def test_an_int8_file_is_timed_in_turns_with_its_float32_form(untimed, tmp_path, monkeypatch):
     monkeypatch.setattr(nas.export.comparison, "IN_TURN", Precision(half_width=0.1, at_least_s=0.05, at_most_s=0.2))
     exported = nas.train(NETWORK.text, classes=3, epochs=0, budgets=Budgets(targets=("onnxruntime:precision=int8",)),
