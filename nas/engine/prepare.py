@@ -24,7 +24,7 @@ from nas.engine.termination import reference_point
 from nas.engine.trial import Evaluation
 from nas.engine.warm_start import starts
 from nas.engine.workers import Limits, TrainingProcess
-from nas.measuring.filling import SHARES, filled_members, made_by_hand
+from nas.measuring.filling import FILLING, LESS, SHARES, filled_members, made_by_hand
 from nas.measuring.meters import Gauge, Gauges, file_gauges
 from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
 from nas.measuring.screening import add_saved, require_fitting_tables, screening
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 PERCENTILE_SAMPLE = 60
 TRAINING = "training"  # the evaluator that trains on the images
-FILLING = 8  # random members that fill the budgets, to begin with
 
 
 @dataclass(frozen=True)
@@ -260,18 +259,19 @@ def _easy_accuracy(config: SearchConfig, dataset: Dataset) -> float | None:
 def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets: Budgets, gauges: Gauges,
              monitor: Monitor) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the texts of published networks and of members of the space that fill the budgets, as far as asked."""
-    by_hand, filling = [], []
+    by_hand, filling, fronts = [], [], len(config.objectives) > 1
     if budgets.limits and BY_HAND in config.start:
         found = made_by_hand(dataset.resolution, dataset.channels, len(dataset.classes), budgets, gauges,
-                             monitor.progress, SHARES if len(config.objectives) > 1 else ())
+                             monitor.progress, SHARES if fronts else ())
         by_hand = [network.text for network in found.values()]
         monitor.say(f"first: {', '.join(found)}, made by hand to fill the budget" if found else "no published network "
                     "keeps the budget, however narrow: it may want smaller images (`--resolution`)")
     if budgets.limits and FILLED in config.start:
         filling = [network.text for network in filled_members(space, budgets, gauges, config.seed, FILLING,
-                                                              monitor.progress)]
-        monitor.say(f"then: {len(filling)} random members that fill the budget" if filling else "no member of the "
-                    "space fills the budget: another space (`--space`) may use it better")
+                                                              monitor.progress, LESS if fronts else ())]
+        monitor.say(f"then: {len(filling)} random members that fill the budget{' or a share of it' if fronts else ''}"
+                    if filling else "no member of the space fills the budget: another space (`--space`) may use it "
+                    "better")
     return tuple(by_hand), tuple(filling)
 
 

@@ -21,6 +21,8 @@ WIDTH = "width"  # the choice of a space that multiplies its channels
 BY_HAND = ("mobilenet_v1", "mobilenet_v2", "mobilenext")  # of which a search tries one pattern each
 SHORTENED, SHORTEST = "2 layers a stage, no tail", "1 layer a stage, no tail"
 SHARES = (0.5, 0.25)  # of the budgets, that the first of them fills at its shortest where a search wants a front
+FILLING = 8  # random members that a search begins with
+LESS = (2 / 3, 1 / 2, 1 / 3)  # of the budgets, that the last of them fill where it wants a front
 FULL = 0.9  # the least share of a budget that a network uses which fills it
 ATTEMPTS = 6  # random members for each that is wanted
 
@@ -76,26 +78,31 @@ def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets,
     return found
 
 
-def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, count: int, progress: Progress
-                   ) -> list[Architecture]:
+def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, count: int, progress: Progress,
+                   shares: Sequence[float] = ()) -> list[Architecture]:
     """Returns random members of a space with a choice of width that use at least `FULL` of a budget.
 
-    There may be fewer than `count`, and none where the widths of the space do not reach the budget.
+    In place of the last ones is one member for each of `shares` of the budgets. There may be fewer than `count`, and
+    none where the widths of the space do not reach the budget.
     """
-    draws = islice(random_fillings(space, budgets, gauges, seed), ATTEMPTS * count)
-    found, *_ = full(zip(repeat(""), draws), "members of the space", count, progress)
-    return [network for _, network, _ in found]
+    found: dict[Architecture, None] = {}
+    for place, (share, wanted) in enumerate(((1.0, count - len(shares)), *((share, 1) for share in shares))):
+        draws = islice(random_fillings(space, budgets, gauges, seed, share, place), ATTEMPTS * wanted)
+        some, *_ = full(zip(repeat(""), draws), "members of the space", wanted, progress, share)
+        found |= {network: None for _, network, _ in some}
+    return list(found)
 
 
-def full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, progress: Progress
+def full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, progress: Progress, share: float = 1.0
          ) -> tuple[list[tuple[str, Architecture, float]], int, int]:
-    """Returns the networks that use at least `FULL` of a budget, as many as there are of those wanted.
+    """Returns the networks that use at least `FULL` of a share of a budget, as many as there are of those wanted.
 
     Args:
         ways: networks to take, each with a name, None where the budget is exceeded at the least width.
         what: they are, in words.
         wanted: how many.
         progress: is told how far it has come.
+        share: of the budget, that the ways exceed nowhere.
 
     Returns:
         Of each the name, the network and the share that it uses; how many others exceed the budget; how many use less.
@@ -105,7 +112,7 @@ def full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, pro
     for name, filling in ways:
         if filling is None:
             over += 1
-        elif filling[1] < FULL:
+        elif filling[1] < FULL * share:
             below += 1
         else:
             found.setdefault(filling[0], (name, *filling))
@@ -115,12 +122,16 @@ def full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, pro
     return list(found.values()), over, below
 
 
-def random_fillings(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int) -> Iterator[Filling | None]:
-    """Yields random members of a space, `filled` over its widths, without end; none where it has no such choice."""
+def random_fillings(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, share: float = 1.0,
+                    place: int = 0) -> Iterator[Filling | None]:
+    """Yields random members of a space, `filled` over its widths, without end; none where it has no such choice.
+
+    Those of another place are others.
+    """
     widths = sorted(map(float, space.parameters.get(WIDTH, ())))
-    generator = np.random.default_rng((seed, 3))
+    generator = np.random.default_rng((seed, 3, place) if place else (seed, 3))
     while widths:
-        yield filled(partial(_of_width, space, space.sample(generator)), budgets, gauges, widths)
+        yield filled(partial(_of_width, space, space.sample(generator)), budgets, gauges, widths, share=share)
 
 
 def _of_width(space: SearchSpace, assignment: Assignment, width: float) -> Architecture:

@@ -68,7 +68,8 @@ class Surrogate:
     def __init__(self, problem: Problem) -> None:
         """Takes the problem."""
         self._problem = problem
-        self._exact = {name: float(limit.value) for name, limit in problem.budgets.limits.items() if name in EXACT}
+        self._limits = {name: float(limit.value) for name, limit in problem.budgets.limits.items()}
+        self._exact = {name: limit for name, limit in self._limits.items() if name in EXACT}
         self._members = Members(problem.space, "memory" in self._exact)
         self._met: dict[int, Met] = {}  # by the number of the trial
         self._fits: dict[str, Fit] = {}  # the last one of each quantity
@@ -164,7 +165,7 @@ class Surrogate:
         front = np.concatenate([front, np.exp(means[len(candidates):])])  # as if what runs came to what is expected
         gains = np.ones(len(candidates))
         if known.any() or running:
-            reference = np.array([_worst(name, column, queries)
+            reference = np.array([min(_worst(name, column, queries), self._limits.get(name, np.inf))
                                   for name, column in zip(names, objectives.T, strict=True)])
             gains = expected_gain(means[:len(candidates)], deviations[:len(candidates)], front, reference)
         for name, ratios in observations.ratios.items():

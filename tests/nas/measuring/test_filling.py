@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nas.measuring.filling import BY_HAND, SHARES, WIDTHS, filled, filled_members, made_by_hand
+from nas.measuring.filling import BY_HAND, LESS, SHARES, WIDTHS, filled, filled_members, made_by_hand
 from nas.problem.budgets import Budgets
 from search_spaces import SPACES
 from search_spaces.zoo.handmade import patterns
@@ -72,6 +72,15 @@ def test_members_fill_the_budget_and_are_those_of_the_seed():
     assert all(0.9 * LIMIT <= network.macs <= LIMIT and network in space for network in found)
     assert found == filled_members(space, Budgets(macs=LIMIT), {}, seed=0, count=5, progress=silent)
     assert found != filled_members(space, Budgets(macs=LIMIT), {}, seed=1, count=5, progress=silent)
+
+
+def test_where_a_front_is_wanted_the_last_members_fill_shares_of_the_budget():
+    space = SPACES["fitted"].bind(28, 1, 10)
+    found = filled_members(space, Budgets(macs=LIMIT), {}, seed=0, count=5, progress=silent, shares=LESS)
+    assert found[:2] == filled_members(space, Budgets(macs=LIMIT), {}, seed=0, count=2, progress=silent)
+    assert len({network.text for network in found}) == 5
+    for network, share in zip(found[2:], LESS, strict=True):
+        assert 0.9 * share * LIMIT <= network.macs <= share * LIMIT
 
 
 def test_a_budget_out_of_reach_of_the_widths_is_filled_by_no_member():

@@ -8,6 +8,7 @@ from nas.problem.budgets import Budgets
 from nas.problem.candidate import directions
 from nas.strategies import Problem, sampler_of
 from nas.strategies.surrogate import strategy as module
+from nas.strategies.surrogate.acquisition import expected_gain
 from nas.strategies.surrogate.gaussian_process import fit
 from nas.strategies.surrogate.strategy import EVERY, REFIT, STARTUP, Surrogate
 from nas.trials.record import CANDIDATE
@@ -78,6 +79,21 @@ def test_a_measured_budget_is_learned_from_what_broke_it():
 
     found = ask(study_of(Problem(SPACE, budgets=Budgets(latency_ms=1.0))), SPACE, 60, tell)
     assert sum(network.params <= limit for network in found[30:]) > 15  # of 30; by chance 3: the best lie at the edge
+
+
+def test_the_front_is_sought_within_the_budget_however_slow_a_rejected_candidate_was(monkeypatch):
+    limit_ms, corners = 1.0, []
+    monkeypatch.setattr(module, "expected_gain",
+                        lambda *arguments: corners.append(arguments[-1]) or expected_gain(*arguments))
+
+    def tell(trial, network):
+        latency_ms = network.macs / 1e5 * (1000 if trial.number == 0 else 1)
+        trial.set_constraint("latency", latency_ms / limit_ms - 1)
+        return [accuracy(network), latency_ms]
+
+    ask(study_of(Problem(SPACE, budgets=Budgets(latency_ms=limit_ms))), SPACE, STARTUP + 3, tell)
+    of_two = [corner[1] for corner in corners if len(corner) == 2]
+    assert of_two and max(of_two) <= limit_ms
 
 
 def test_candidates_that_run_elsewhere_are_not_proposed_and_spread_the_others():
