@@ -40,7 +40,7 @@ import nas
 from evaluators import Fidelity, evaluate
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.machine.files import write_whole
-from evaluators.recipe import FINAL_EPOCHS, Recipe
+from evaluators.recipe import FINAL_EPOCHS, Recipe, brief_epochs
 from evaluators.runtimes import parse_target
 from nas.export.finals import FINALISTS
 from nas.export.winner import best_of_finals
@@ -56,7 +56,7 @@ from search_spaces.zoo.handmade import FAMILIES, patterns
 
 RESULTS = Path(__file__).parent / "results" / "winners.json"
 SPACE = SPACES[FITTED]  # of the search, the budgets and the null models
-SAMPLE, EPOCHS = 60, Recipe.epochs
+SAMPLE = 60
 SEARCH, HAND, RANDOM, MOST, BEST, SCRIPT = ("search", "by hand", "random", "most multiply-adds", "best of random",
                                             "pytorch script")
 
@@ -157,9 +157,10 @@ def best_of(networks: Iterable[Architecture], data: Dataset, seed: int, limit_s:
     """Returns the network of highest validation accuracy after a brief training, of those that the time allows."""
     end = time.monotonic() + limit_s
     accuracies: dict[Architecture, float] = {}
+    brief = Fidelity(Recipe(brief_epochs(len(data.train), Recipe.batch), seed=seed))  # as a search trains
     for network in networks:
         if time.monotonic() < end:
-            accuracies[network] = evaluate(network, data, Fidelity(Recipe(EPOCHS, seed=seed))).accuracy
+            accuracies[network] = evaluate(network, data, brief).accuracy
     return max(accuracies, key=accuracies.__getitem__, default=None)
 
 
