@@ -103,7 +103,8 @@ def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> S
         identity, epochs = map(int, fidelity.checkpoint["trained"])
         assert identity == own and epochs < fidelity.epochs, "the checkpoint is another one's"
     time.sleep(own % 64 / 1000)
-    return Score(own % (1000 + fidelity.epochs) / 1010, checkpoint={"trained": np.array([own, fidelity.epochs])})
+    parts = 1000 + fidelity.epochs
+    return Score(own % parts / parts, checkpoint={"trained": np.array([own, fidelity.epochs])})
 
 
 @dataclass
