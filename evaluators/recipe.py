@@ -86,6 +86,10 @@ class Recipe:
                                    "from the first on; 0 is off", "Huang et al. 2016, equation 4")
     class_weights: str = part(NONE, CLASS_WEIGHTS, "balanced: each class counts alike, however many images it has",
                               "King and Zeng 2001, equation 9")
+    distillation_weight: float = part(0.5, "(0, 1]", "share of the loss that is the divergence from a teacher, where "
+                                      "there is one; labels have the rest", "Hinton et al. 2015, section 2")
+    distillation_temperature: float = part(4.0, "[1, 100]", "by which the logits of a teacher and of its pupil are "
+                                           "divided", "Hinton et al. 2015, equation 1")
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -100,6 +104,17 @@ class Recipe:
     def require_training(self) -> None:
         """Raises `InvalidInput` for a recipe that trains nothing."""
         require(self.epochs >= 1, f"`epochs` must be at least 1, but got {self.epochs}")
+
+    @property
+    def teaching(self) -> dict[str, float]:
+        """The parts by name that say how far teachers count."""
+        return {name: getattr(self, name) for name in TEACHING}
+
+    @property
+    def untaught(self) -> "Recipe":
+        """The recipe of the same training without a teacher."""
+        return dataclasses.replace(self, distillation_weight=Recipe.distillation_weight,
+                                   distillation_temperature=Recipe.distillation_temperature)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -142,11 +157,13 @@ def brief_epochs(images: int, batch: int) -> int:
 _FIELDS = {field.name: field for field in fields(Recipe)}
 _FIRST = ("epochs", "batch", "augmentation", "compile", "seed")
 PARTS = tuple(name for name in _FIELDS if name not in _FIRST)  # settings besides those that each command describes
+TEACHING = ("distillation_weight", "distillation_temperature")  # parts of a training that has a teacher
+UNTAUGHT = tuple(name for name in PARTS if name not in TEACHING)  # parts of any other, such as those of a search
 
 
 def with_parts(declared: type) -> type:
-    """Adds to a class, before it becomes a dataclass, a field for each part of a recipe that it does not declare."""
-    for name in PARTS:
+    """Adds to a class, before it becomes a dataclass, a field for each part of a recipe of its candidates."""
+    for name in UNTAUGHT:
         declared.__annotations__[name] = _FIELDS[name].type
         setattr(declared, name, _FIELDS[name].default)
     return declared

@@ -26,6 +26,7 @@ from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Fidelity
 from evaluators.machine.files import write_whole
 from evaluators.networks.network import Network, logits_of
+from evaluators.networks.weights import Weights
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.training.augmentation import prepare
 from evaluators.training.train import Images, train
@@ -74,12 +75,20 @@ def scored(architecture: Architecture, data: Dataset, recipe: Recipe) -> dict[st
     began_s = time.monotonic()
     training, validation = (Images.put(part.images, part.labels, data) for part in (data.train, data.validation))
     trained = train(architecture, training, validation, Fidelity(recipe))
-    seconds, module, right = time.monotonic() - began_s, Network(architecture, arrays=trained.arrays), 0
+    seconds = time.monotonic() - began_s
+    return {"validation": trained.accuracy, "test": right_on_test(architecture, trained.arrays, data),
+            "seconds": round(seconds, 1)}
+
+
+def right_on_test(architecture: Architecture, arrays: Weights, data: Dataset) -> float:
+    """Returns the accuracy of a network on the test images."""
+    module, right = Network(architecture, arrays=arrays), 0
+    mean, std = tuple(map(float, data.mean)), tuple(map(float, data.std))
     for start in range(0, len(data.test), TEST_BATCH):
-        images = prepare(data.test.images[start:start + TEST_BATCH], training.mean, training.std, data.resolution)
+        images = prepare(data.test.images[start:start + TEST_BATCH], mean, std, data.resolution)
         found = np.asarray(logits_of(module, images)).argmax(-1)
         right += int(np.sum(found == data.test.labels[start:start + TEST_BATCH]))
-    return {"validation": trained.accuracy, "test": right / len(data.test), "seconds": round(seconds, 1)}
+    return right / len(data.test)
 
 
 def fewer(data: Dataset, count: int | None) -> Dataset:

@@ -113,7 +113,12 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def load_arrays(path: str | Path) -> tuple[Architecture, dict[str, np.ndarray]]:
-    """Returns the architecture and the arrays by name that `save_network` wrote.
+    """Returns the architecture and the arrays by name that `save_network` wrote; raises as `load_with_texts`."""
+    return load_with_texts(path)[:2]
+
+
+def load_with_texts(path: str | Path) -> tuple[Architecture, dict[str, np.ndarray], dict[str, str]]:
+    """Returns the architecture, the arrays by name and the texts that `save_network` wrote.
 
     Raises:
         InvalidInput: as `read_tensors`, or no architecture in it, or arrays that do not fit the architecture.
@@ -127,7 +132,7 @@ def load_arrays(path: str | Path) -> tuple[Architecture, dict[str, np.ndarray]]:
         found = arrays[name].shape if name in arrays else "nothing"
         if found != shape:
             raise InvalidInput(f"`{name}` must have the shape {shape}, but '{path}' has {found}")
-    return architecture, arrays
+    return architecture, arrays, texts
 
 
 def load_network(path: str | Path) -> "Network":

@@ -21,6 +21,7 @@ from evaluators.networks.network import Moments, batch_moments, execute, moved
 from evaluators.networks.weights import Weights
 from evaluators.recipe import Optimizer
 from evaluators.training.adamw import update
+from evaluators.training.distillation import Taught, divergence
 from evaluators.training.executables import Executable
 from evaluators.training.partition import Piece, Shapes, Use, cut, is_kernel
 from search_spaces.program import Operation, Program
@@ -99,10 +100,10 @@ def averaged(states: States) -> States:
 def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
     """Returns `step(states, images [B, H, W, C], labels, coefficients, kept, factors) -> (states, loss)`.
 
-    Labels are numbers of classes `[B]`, or targets `[B, classes]` whose sums weight the images. `coefficients` `[3]`
-    are those of the step, see `evaluators.training.adamw`. Where weights are averaged, the averages keep the share
-    `kept`. `factors` `[branches, B]` are those of a program `with_stochastic_depth`. The whole network's step consumes
-    the old states.
+    Labels are numbers of classes `[B]`, or targets `[B, classes]` whose sums weight the images, or either with what
+    teachers say of the images, see `evaluators.training.distillation`. `coefficients` `[3]` are those of the step, see
+    `evaluators.training.adamw`. Where weights are averaged, the averages keep the share `kept`. `factors`
+    `[branches, B]` are those of a program `with_stochastic_depth`. The whole network's step consumes the old states.
     """
     uses = cut(program)
     compiled = as_it_is if whole else Executable
@@ -113,7 +114,7 @@ def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
     ended = _ended(uses)
     train = np.True_ if whole else jax.device_put(np.True_)
 
-    def step(states: States, images: jax.Array, labels: jax.Array, coefficients: np.ndarray,
+    def step(states: States, images: jax.Array, labels: jax.Array | Taught, coefficients: np.ndarray,
              kept: np.ndarray | None = None, factors: Sequence[np.ndarray] = ()) -> tuple[States, jax.Array]:
         values, tape, drops = {0: images}, [], iter(factors)
         coefficients, kept = jax.device_put((coefficients, kept))  # once for all pieces
@@ -269,17 +270,24 @@ def _dropped_backward(weights: None, moments: None, factors: jax.Array, gradient
 
 def loss_function(label_smoothing: float) -> Callable:
     """Returns `(logits [B, 1, 1, classes], labels) -> (loss, gradient of the logits)`, labels as in `training_step`."""
-    def loss_of(logits: jax.Array, labels: jax.Array) -> jax.Array:
-        logits = logits.reshape(len(labels), -1).astype(jnp.promote_types(logits.dtype, jnp.float32))
-        if labels.ndim == 2:
-            weights = labels.sum(-1)
-            shares = labels / jnp.where(weights > 0, weights, 1)[:, None]
-            losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(shares, label_smoothing))
-            return (weights * losses).mean()
-        targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-        return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing)).mean()
+    def loss_of(logits: jax.Array, labels: jax.Array | Taught) -> jax.Array:
+        given = labels.labels if isinstance(labels, Taught) else labels
+        logits = logits.reshape(len(given), -1).astype(jnp.promote_types(logits.dtype, jnp.float32))
+        weights, shares = _weights_and_shares(given, logits)
+        losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(shares, label_smoothing))
+        if isinstance(labels, Taught):
+            losses = (1 - labels.weight) * losses + labels.weight * divergence(logits, labels)
+        return (weights * losses).mean()
 
     return jax.value_and_grad(loss_of)
+
+
+def _weights_and_shares(labels: jax.Array, logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the weights of images, `[B]` or 1 for all alike, and the shares of their classes `[B, classes]`."""
+    if labels.ndim == 1:
+        return jnp.ones((), logits.dtype), jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    weights = labels.sum(-1)
+    return weights, labels / jnp.where(weights > 0, weights, 1)[:, None]
 
 
 def _add(left: jax.Array, right: jax.Array) -> jax.Array:

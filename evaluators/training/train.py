@@ -19,6 +19,7 @@ from evaluators.training import side_by_side
 from evaluators.training.adamw import coefficients
 from evaluators.training.augmentation import Drawing, augmented, weights_of_classes
 from evaluators.training.compile_choice import UNSEEN, choice
+from evaluators.training.distillation import Draw, taught
 from evaluators.training.executables import Executable
 from evaluators.training.partition import cut
 from evaluators.training.step import (
@@ -34,6 +35,7 @@ from evaluators.training.step import (
     unpack_moments,
 )
 from evaluators.training.stochastic_depth import keeping, with_stochastic_depth
+from evaluators.training.teacher import Teacher
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
 from search_spaces.program import Program
@@ -105,8 +107,8 @@ def _executable(drawing: Drawing) -> Executable:
 
 
 def train(architecture: Architecture, training: Images, validation: Images | None, fidelity: Fidelity, *,
-          initial: Weights | None = None, unseen: float = 1.0, on_epoch: Callable[[int], None] = lambda epoch: None
-          ) -> Trained:
+          initial: Weights | None = None, teachers: Sequence[Teacher] = (), unseen: float = 1.0,
+          on_epoch: Callable[[int], None] = lambda epoch: None) -> Trained:
     """Returns the architecture trained for some epochs, scored on the validation images if there are any.
 
     Args:
@@ -115,6 +117,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         validation: images to score on.
         fidelity: how, and how far; from `Trained.checkpoint` after fewer epochs, the result is the same as without.
         initial: arrays by name to begin with, such as pretrained ones; what is missing is drawn.
+        teachers: trained networks that it learns from, as far as the recipe says.
         unseen: the share of its pieces that have to be compiled for it, as far as one knows.
         on_epoch: is told each epoch when it has ended.
 
@@ -126,19 +129,21 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
     recipe, epochs = fidelity.recipe, fidelity.epochs
     program, branches = _program(architecture, recipe)
     draw = training.training_batches(architecture.input.resolution, recipe, architecture.classes)
+    with_teachers = taught(draw, teachers, recipe, (training.mean, training.std)) if teachers else draw
     first, states = _begun(architecture, program, fidelity, initial or {})
     batch = _batch(training, fidelity)
     per_epoch = len(training.labels) // batch
     scheduled = recipe.epochs * per_epoch
     compiled = recipe.compile
     if compiled == AUTO:
-        first_batch = functools.partial(draw, training.images, training.labels, np.arange(batch), np.int64(0))
+        first_batch = functools.partial(with_teachers, training.images, training.labels, np.arange(batch),
+                                        np.int64(0))
         with training_turn():
             compiled = choice((training.images.shape, batch, scheduled), architecture.program, recipe.optimizer,
                               first_batch, (epochs - first) * per_epoch, unseen)
     whole = compiled == NETWORK
-    states = _course(training_step(program, recipe.optimizer, whole), states, training, draw, fidelity, first, branches,
-                     _require_finite, on_epoch)
+    states = _course(training_step(program, recipe.optimizer, whole), states, training, with_teachers, fidelity, first,
+                     branches, _require_finite, on_epoch)
     with training_turn():
         final = _settled(settling(program, whole), states, training, draw, fidelity) if recipe.average else states
         correct = _correct(inference(program, whole), final, validation, architecture.input.resolution,
@@ -187,7 +192,7 @@ def train_side_by_side(architectures: Sequence[Architecture], training: Images, 
         for network, program in enumerate(programs)]
 
 
-def _course(step: Step, states: States, training: Images, draw: Executable, fidelity: Fidelity, first: int,
+def _course(step: Step, states: States, training: Images, draw: Draw, fidelity: Fidelity, first: int,
             branches: int, check: Callable[[int, list[jax.Array]], None],
             on_epoch: Callable[[int], None] = lambda epoch: None) -> States:
     """Returns the states after the epochs from `first` on; losses are checked before others have their turn."""
@@ -245,7 +250,7 @@ def _begun(architecture: Architecture, program: Program, fidelity: Fidelity, ini
     return 0, pack(program, weights, statistics, average=weights if fidelity.recipe.average else None)
 
 
-def _settled(settle: Callable[[States, jax.Array], States], states: States, training: Images, draw: Executable,
+def _settled(settle: Callable[[States, jax.Array], States], states: States, training: Images, draw: Draw,
              fidelity: Fidelity) -> States:
     """Returns the states with averaged weights, and running statistics of training images that pass through them."""
     generator, states = np.random.default_rng((fidelity.recipe.seed, 2, fidelity.epochs)), averaged(states)

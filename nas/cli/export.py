@@ -1,13 +1,15 @@
 """The commands that deliver: the winner of a run, a named network, and a certificate of more timings."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from evaluators.recipe import FINAL_EPOCHS, Recipe
+from evaluators.recipe import FINAL_EPOCHS, PARTS, Recipe
 from nas.cli.options import (
     AUGMENTATION,
+    REPEATED,
     Formats,
     RunArgument,
     SkipBroken,
@@ -26,10 +28,11 @@ PreprocessInside = Annotated[bool | None, typer.Option(
     show_default=False, hidden=True)]
 AccuracyLoss = Annotated[float | None, typer.Option(
     help="percentage points that a file may be less accurate than the network  [1]", show_default=False, hidden=True)]
+TeacherOf = partial(typer.Option, "--teacher", metavar=REPEATED, show_default=False, hidden=True)
 
 
 @with_options(limits=budget_options(), recipe=recipe_options(
-    None, parts=True, batch="images in a training step", augmentation=AUGMENTATION))
+    None, parts=PARTS, batch="images in a training step", augmentation=AUGMENTATION))
 def export_best(
     run: RunArgument,
     *,
@@ -40,6 +43,9 @@ def export_best(
     out: Annotated[Path | None, typer.Option(help="where to  [DIR/export]", show_default=False)] = None,
     epochs: Annotated[int | None, typer.Option(help="length of the final training  [20]", show_default=False)] = None,
     recipe: dict[str, Any],
+    teacher: Annotated[list[str] | None, TeacherOf(
+        help="learn from a trained network too: front, the most accurate candidate of the run, front:N, an ensemble of "
+        "so many, a .safetensors file, or a NAME with imported weights; again for an ensemble")] = None,
     finals: Annotated[str | None, typer.Option(
         metavar="N|off", help="candidates at most that are trained longer to choose the winner among those that the "
         "search cannot tell apart  [4]", show_default=False)] = None,
@@ -58,7 +64,7 @@ def export_best(
     from nas.export.finals import parse_finals
     from nas.problem.budgets import parse_limits
 
-    settings = given(accuracy_loss=accuracy_loss, data=data, preprocess_inside=preprocess_inside,
+    settings = given(accuracy_loss=accuracy_loss, data=data, preprocess_inside=preprocess_inside, teacher=teacher,
                      finals=parse_finals(finals) if finals else None)
     found = Run.open(run)
     budgets = dataclasses.replace(found.budgets, **parse_limits(limits)) if limits else None
@@ -71,7 +77,7 @@ def export_best(
 
 
 @with_options(limits=budget_options(), recipe=recipe_options(
-    Recipe(FINAL_EPOCHS), parts=True, epochs="length of the training; 0 exports the network as it is",
+    Recipe(FINAL_EPOCHS), parts=PARTS, epochs="length of the training; 0 exports the network as it is",
     batch="images in a training step", augmentation=AUGMENTATION,
     compile="what is compiled at a time: blocks, network, or auto, which measures on accelerators",
     seed="of data split and training"))
@@ -94,6 +100,9 @@ def train_named(
     out: Annotated[Path | None, typer.Option(help="where to  [NAME.trained]", show_default=False)] = None,
     accuracy_loss: AccuracyLoss = None,
     preprocess_inside: PreprocessInside = None,
+    teacher: Annotated[list[str] | None, TeacherOf(
+        help="learn from a trained network too: a .safetensors file, or a NAME with imported weights; again for an "
+        "ensemble")] = None,
     recipe: dict[str, Any],
 ) -> None:
     """Train and export a network without a search. It is certified as a winner is."""
@@ -108,7 +117,7 @@ def train_named(
     with Terminal(console) as monitor:
         exported = train(network, data=data, skip_broken=bool(skip_broken), resolution=resolution, classes=classes,
                          budgets=budgets, formats=listed(format), out=out, monitor=monitor, **recipe_settings(recipe),
-                         **given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside))
+                         **given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, teacher=teacher))
     _print_certificate(exported, console)
 
 

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from evaluators.recipe import PARTS, Recipe, load_recipe
+from evaluators.recipe import TEACHING, Recipe, load_recipe
 from nas.problem.quantities import QUANTITIES
+from search_spaces.errors import require
 
 REPEATED = "<str>"  # what an option takes that is given again for further values
 
@@ -46,11 +47,11 @@ def budget_options(percentiles: bool = False) -> list[Option]:
             for name, quantity in QUANTITIES.items()]
 
 
-def recipe_options(default: Recipe | None, parts: bool = False, **helps: str) -> list[Option]:
+def recipe_options(default: Recipe | None, parts: Sequence[str] = (), **helps: str) -> list[Option]:
     """Returns an option for each setting of a training with a help here, which states its default too.
 
-    That is the setting of a run where no default is given. With `parts` there is also an option for each part of a
-    recipe, and one for a file of them; `recipe_settings` puts all together.
+    That is the setting of a run where no default is given. With `parts` there is also an option for each of these, and
+    one for a file of settings; `recipe_settings` puts all together.
     """
     settings = [_option(field.name, field.type, f"{helps[field.name]}  [{getattr(default, field.name, OF_RUN)}]",
                         RECIPE) for field in fields(Recipe) if field.name in helps]
@@ -58,14 +59,25 @@ def recipe_options(default: Recipe | None, parts: bool = False, **helps: str) ->
         return settings
     file = _option("recipe", Path, "FILE.toml of settings by their names (mixup = 0.2); options win", RECIPE)
     return [*settings, file,
-            *(_option(field.name, field.type, _bounded(field, getattr(default, field.name, OF_RUN)), RECIPE)
-              for field in fields(Recipe) if field.name in PARTS)]
+            *(_option(field.name, field.type, _bounded(field, getattr(
+                Recipe if field.name in TEACHING else default, field.name, OF_RUN)), RECIPE)
+              for field in fields(Recipe) if field.name in parts)]
 
 
-def recipe_settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a recipe: those of its file, where options do not say otherwise."""
+def recipe_settings(given: dict[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns the settings of a recipe: those of its file, where options do not say otherwise.
+
+    Raises:
+        InvalidInput: as `load_recipe`, or a setting `without` which the training is.
+    """
     options = {name: value for name, value in given.items() if name != "recipe"}
-    return {**load_recipe(given["recipe"]), **options} if "recipe" in given else options
+    if "recipe" not in given:
+        return options
+    settings = load_recipe(given["recipe"])
+    for name in without:
+        require(name not in settings, f"`{name}` is of a training with a teacher, which candidates of a search have "
+                f"not, but got it in '{given['recipe']}'")
+    return {**settings, **options}
 
 
 def _bounded(field: Any, default: Any) -> str:

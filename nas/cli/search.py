@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evaluators.recipe import Recipe
+from evaluators.recipe import TEACHING, UNTAUGHT, Recipe
 from nas.cli.options import (
     AUGMENTATION,
     REPEATED,
@@ -32,7 +32,7 @@ course = partial(typer.Option, show_default=False, rich_help_panel="Course of th
 
 
 @with_options(limits=budget_options(percentiles=True), recipe=recipe_options(
-    Recipe(), parts=True, epochs="epochs that each is trained for; more where images are few", batch="images in a "
+    Recipe(), parts=UNTAUGHT, epochs="epochs that each is trained for; more where images are few", batch="images in a "
     "training step", augmentation=AUGMENTATION, compile="what is compiled at a time: blocks, shared by candidates, "
     "network, or auto: blocks on CPU, else the faster one, measured", seed="of data split, strategy and training"))
 def search_space(
@@ -81,7 +81,7 @@ def search_space(
 
     directory = _directory(run, storage, study)
     stored = vars(directory.config) if directory.exists else {}
-    config = SearchConfig(**{**stored, **search_limits(limits), **recipe_settings(recipe), **given(
+    config = SearchConfig(**{**stored, **search_limits(limits), **recipe_settings(recipe, TEACHING), **given(
         space=space, data=data, skip_broken=skip_broken, resolution=resolution, target=target, strategy=strategy,
         evaluator=evaluator, trials=trials, patience=patience, early_stopping=early_stopping, brackets=brackets,
         workers=workers, latency_from=latency_from,

@@ -114,6 +114,13 @@ class Accuracy(TypedDict):
     logistic_regression: float  # of a simple rival
 
 
+class TaughtBy(TypedDict):
+    """A teacher."""
+
+    name: str
+    sha256: str  # of its file
+
+
 class Training(TypedDict):
     """The training to the end; of 0 epochs where there was none."""
 
@@ -122,6 +129,7 @@ class Training(TypedDict):
     duration_s: float
     compiled: NotRequired[str]
     recipe: NotRequired[dict[str, Any]]  # batch, augmentation, and what is not by default
+    teachers: NotRequired[list[TaughtBy]]
 
 
 class Data(TypedDict):

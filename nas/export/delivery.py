@@ -28,6 +28,7 @@ from evaluators.runtimes import (
     runtime_of,
 )
 from evaluators.runtimes.quantisation import INT8_PROCESSORS, LARGEST_WEIGHTS
+from evaluators.training.teacher import Teacher
 from nas.export.certificate import (
     ACCURACY_LOSS_POINTS,
     CERTIFICATE,
@@ -74,6 +75,7 @@ class Order:
         recipe: the training on training and validation images; of 0 epochs, the initial arrays stay as they are.
         formats: names of `FORMATS` to write besides those of the targets.
         initial: arrays by name to begin with; what is missing is drawn.
+        teachers: trained networks that it learns from, as far as the recipe says.
         origin: what the certificate says of where the network comes from.
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
         accuracy_loss_points: percentage points that a file may be less accurate than the network.
@@ -88,6 +90,7 @@ class Order:
     recipe: Recipe
     formats: Sequence[str] = ()
     initial: Weights = field(default_factory=dict, repr=False)
+    teachers: Sequence[Teacher] = field(default=(), repr=False)
     origin: Origin = field(default_factory=Origin)
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
     accuracy_loss_points: float = ACCURACY_LOSS_POINTS
@@ -137,7 +140,7 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
     for target in order.targets:
         require_usable(parse_target(target))
     with whole_directory(directory) as temporary:
-        arrays, training = _trained(order, directory, monitor)
+        arrays, training = trained_arrays(order, weights_beside(directory), monitor)
         wanted = _wanted(order)
         references = {as_bytes: Reference.of(order.architecture, arrays, order.dataset, order.recipe.seed, as_bytes)
                       for as_bytes in {False, *(written.takes_bytes for written, _ in wanted)}}
@@ -159,12 +162,12 @@ def is_trained(order: Order, directory: Path) -> bool:
     return load_trained(weights_beside(directory), _training_id(order)) is not None
 
 
-def _trained(order: Order, directory: Path, monitor: Monitor) -> tuple[Weights, Training]:
-    """Returns the arrays of the trained network: those of an export that was stopped, or new ones, which are kept."""
+def trained_arrays(order: Order, path: Path, monitor: Monitor) -> tuple[Weights, Training]:
+    """Returns the arrays of the trained network: those in a file that an earlier call has left there, or new ones."""
     if order.dataset is None or not order.recipe.epochs:
         return initial_arrays(order.architecture.program, order.recipe.seed) | order.initial, {
             "images": 0, "epochs": 0, "duration_s": 0.0}
-    path, identity = weights_beside(directory), _training_id(order)
+    identity = _training_id(order)
     kept = load_trained(path, identity)
     if kept is not None:
         monitor.say(f"{order.name}: trained before, going on from '{path}'")
@@ -176,7 +179,7 @@ def _trained(order: Order, directory: Path, monitor: Monitor) -> tuple[Weights, 
 
 def _training_id(order: Order) -> str:
     fingerprint = order.dataset.fingerprint if order.dataset is not None else ""
-    return training_id(order.architecture, fingerprint, order.recipe, order.initial)
+    return training_id(order.architecture, fingerprint, order.recipe, order.initial, order.teachers)
 
 
 def _wanted(order: Order) -> list[tuple[Format, Target | None]]:
@@ -199,11 +202,16 @@ def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, Training
     recipe, both = order.recipe, order.dataset.train_and_validation
     monitor.say(f"{order.name}: training for {recipe.epochs} epochs on training and validation images")
     trained = train(order.architecture, Images.put(both.images, both.labels, order.dataset), None,
-                    Fidelity(recipe), initial=order.initial,
+                    Fidelity(recipe), initial=order.initial, teachers=order.teachers,
                     on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, recipe.epochs))
-    return trained.arrays, {"images": len(both), "epochs": recipe.epochs, "duration_s": round(trained.duration_s, 1),
-                            "compiled": trained.compiled,
-                            "recipe": {"batch": recipe.batch, "augmentation": recipe.augmentation, **recipe.changed}}
+    training: Training = {
+        "images": len(both), "epochs": recipe.epochs, "duration_s": round(trained.duration_s, 1),
+        "compiled": trained.compiled,
+        "recipe": {"batch": recipe.batch, "augmentation": recipe.augmentation, **recipe.changed}}
+    if order.teachers:
+        training["recipe"] |= recipe.teaching
+        training["teachers"] = [{"name": teacher.name, "sha256": teacher.sha256} for teacher in order.teachers]
+    return trained.arrays, training
 
 
 def _metadata(order: Order) -> dict[str, str]:

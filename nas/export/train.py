@@ -15,6 +15,7 @@ from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.formats import FLAX
 from nas.export.named_network import NamedNetwork, named_network
+from nas.export.teachers import as_names, teachers_named
 from nas.measuring.meters import costs_within, file_gauges
 from nas.problem.budgets import Budgets, is_feasible
 from nas.run.monitor import Monitor, Silent
@@ -28,7 +29,8 @@ SHOWN = 3  # names in a line
 def train(network: str, *, data: str | None = None, skip_broken: bool = False, resolution: int | None = None,
           classes: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,),
           out: str | Path | None = None, accuracy_loss: float = ACCURACY_LOSS_POINTS,
-          preprocess_inside: bool = False, monitor: Monitor | None = None, **settings: Any) -> Exported:
+          preprocess_inside: bool = False, teacher: str | Sequence[str] = (), monitor: Monitor | None = None,
+          **settings: Any) -> Exported:
     """Returns a network that was trained, written, timed and certified.
 
     A network is put to the data: their channels and classes, and a published one to their resolution. What of its
@@ -46,6 +48,7 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
         out: where to; by default the network's name with `.trained`.
         accuracy_loss: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
+        teacher: a file of a trained network, or several, from whose predictions it learns, see `nas.export.teachers`.
         monitor: what to report to.
         settings: of the training on training and validation images, by the names of `evaluators.Recipe`; by default
             it has 20 epochs, and with 0 there is none.
@@ -63,8 +66,9 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
     budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
     named, dataset = _put_to_data(named, data or (DATA if recipe.epochs else None), resolution, classes, recipe.seed,
                                   monitor, skip_broken=skip_broken)
+    teachers = teachers_named(as_names(teacher), dataset, recipe)
     order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, recipe, formats,
-                  named.arrays, origin={"network": named.name}, accuracy_loss_points=accuracy_loss,
+                  named.arrays, teachers, origin={"network": named.name}, accuracy_loss_points=accuracy_loss,
                   preprocess_inside=preprocess_inside)
     if recipe.epochs and not is_trained(order, directory):
         _require_within(named.architecture, budgets, monitor)

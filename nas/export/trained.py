@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -10,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from evaluators.networks.checkpoint import load_arrays, save_network
 from evaluators.networks.weights import Weights
 from evaluators.recipe import Recipe
+from evaluators.training.teacher import Teacher
 from nas.export.certificate import Training
 from search_spaces.architecture import Architecture
 from search_spaces.documents import refused
@@ -23,14 +25,17 @@ def weights_beside(directory: Path) -> Path:
     return directory.with_name(f"{directory.name}.unfinished.safetensors")
 
 
-def training_id(architecture: Architecture, fingerprint: str, recipe: Recipe, initial: Weights) -> str:
-    """Returns the identity of a training: network, data, settings that matter, arrays it begins with."""
+def training_id(architecture: Architecture, fingerprint: str, recipe: Recipe, initial: Weights,
+                teachers: Sequence[Teacher] = ()) -> str:
+    """Returns the identity of a training: network, data, settings that matter, arrays it begins with, teachers."""
     settings = {"epochs": recipe.epochs, "batch": recipe.batch, "augmentation": recipe.augmentation,
                 "seed": recipe.seed, "peak_rate": recipe.peak_rate, "warm_up": recipe.warm_up,
                 "optimizer": dataclasses.asdict(recipe.optimizer)} | recipe.changed  # as earlier versions wrote it
     digest = hashlib.sha256(json.dumps([architecture.text, fingerprint, settings]).encode())
     for name in sorted(initial):
         digest.update(name.encode() + initial[name].tobytes())
+    if teachers:
+        digest.update(json.dumps([[teacher.sha256 for teacher in teachers], recipe.teaching]).encode())
     return digest.hexdigest()
 
 

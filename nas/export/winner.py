@@ -1,6 +1,7 @@
 """The winner of a search: chosen in the finals, confirmed by a new timing, delivered."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS, Recipe
+from evaluators.training.teacher import Teacher
 from nas.engine.noise import noise_of
-from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, Finalist, Origin
-from nas.export.delivery import Order, deliver, is_trained, require_deliverable
+from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, Finalist, Origin, digest
+from nas.export.delivery import Order, deliver, is_trained, require_deliverable, trained_arrays
 from nas.export.finals import FEWEST_IMAGES, FINALISTS, FINALS, finalists, play
+from nas.export.named_network import WEIGHTS_SUFFIX
+from nas.export.teachers import as_names, teachers_named
 from nas.export.trained import weights_beside
 from nas.measuring.remeasuring import CONFIRMING, in_fresh_processes, retimed
 from nas.problem.budgets import Budgets
-from nas.problem.candidate import Candidate
+from nas.problem.candidate import Candidate, distinct, rank
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor, Silent
 from nas.run.trust import commands_of, require_trusted
@@ -29,7 +33,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
                   formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
                   finals: int = FINALISTS, accuracy_loss: float = ACCURACY_LOSS_POINTS,
                   preprocess_inside: bool = False, data: str | None = None, trust: bool = False,
-                  monitor: Monitor | None = None, **settings: Any) -> Exported:
+                  teacher: str | Sequence[str] = (), monitor: Monitor | None = None, **settings: Any) -> Exported:
     """Returns the exported winner of a run.
 
     Args:
@@ -45,6 +49,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         data: where the data of the search are now, if they have moved; their content tells.
         trust: whether to run the commands of targets of a run that was not begun here, see `nas.run.trust`.
+        teacher: trained networks from whose predictions it learns, see `nas.export.teachers`. Finals are without.
         monitor: what to report to.
         settings: of the final training, by the names of `evaluators.Recipe`; by default those of the search.
 
@@ -65,6 +70,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         require_writable(run.path, "a run directory")
     require_devices()
     dataset = _data_of(run, data)
+    teachers = teachers_named(as_names(teacher), dataset, recipe, functools.partial(
+        best_trained, run, dataset, recipe.untaught, monitor, out))
 
     def ordered(chosen: Candidate, origin: Origin) -> tuple[Order, Path]:
         architecture = Architecture.parse(chosen.architecture)
@@ -72,19 +79,25 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         origin = {"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin}
         return Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, recipe, formats,
                      quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss, origin=origin,
-                     preprocess_inside=preprocess_inside), out or _place_in(run, name)
+                     teachers=teachers, preprocess_inside=preprocess_inside), out or _place_in(run, name)
 
     if trial is not None:
         return deliver(*ordered(_of_trial(run, trial), {}), monitor)
-    if finals > 1 and len(dataset.validation) < FEWEST_IMAGES:
-        monitor.say(f"no finals: {len(dataset.validation)} validation images cannot tell networks apart, "
-                    f"{FEWEST_IMAGES} can; more images help")
-        finals = 1
+    finals = _of_enough_images(finals, dataset, monitor)
     while True:
-        chosen, origin = best_of_finals(run, judged_by, dataset, recipe, finals, monitor, out)
+        chosen, origin = best_of_finals(run, judged_by, dataset, recipe.untaught, finals, monitor, out)
         order = ordered(chosen, origin)
         if is_trained(*order) or confirmed(run, chosen, judged_by, monitor).feasible:
             return deliver(*order, monitor)
+
+
+def _of_enough_images(finals: int, dataset: Dataset, monitor: Monitor) -> int:
+    """Returns the number of finalists, 1 where validation images are too few to tell networks apart."""
+    if finals == 1 or len(dataset.validation) >= FEWEST_IMAGES:
+        return finals
+    monitor.say(f"no finals: {len(dataset.validation)} validation images cannot tell networks apart, {FEWEST_IMAGES} "
+                "can; more images help")
+    return 1
 
 
 def _place_in(run: RunDirectory, name: str) -> Path:
@@ -129,6 +142,26 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
         {"trial": trial, "epochs": standing.epochs, "validation_accuracy": standing.accuracy,
          "by_hand": candidates[trial].by_hand} for trial, standing in standings.items()]
     return candidates[next(iter(standings))], {"finals": table}
+
+
+def best_trained(run: RunDirectory, dataset: Dataset, recipe: Recipe, monitor: Monitor, out: Path | None, count: int
+                 ) -> list[Teacher]:
+    """Returns the most accurate candidates of a run, whatever they cost, trained to the end.
+
+    They are kept in the run, or beside `out` if that cannot be written, and trained once.
+    """
+    best = sorted((candidate for candidate in distinct(run.candidates()) if candidate.trained and candidate.accuracy),
+                  key=lambda candidate: rank(candidate, run.config.objectives))[:count]
+    require(len(best) == count, f"a run has at least as many trained candidates as are to teach, but '{run.path}' has "
+            f"{len(best)} of {count}")
+    teachers = []
+    for candidate in best:
+        architecture, name = Architecture.parse(candidate.architecture), f"trial {candidate.trial}"
+        file = f"teacher-{architecture.id}{WEIGHTS_SUFFIX}"
+        path = run.place(file) if run.writable or out is None else out.with_name(f"{out.name}.{file}")
+        arrays, _ = trained_arrays(Order(name, architecture, dataset, (), Budgets(), recipe), path, monitor)
+        teachers.append(Teacher(name, architecture, arrays, digest(path)))
+    return teachers
 
 
 def confirmed(run: RunDirectory, candidate: Candidate, budgets: Budgets, monitor: Monitor) -> Candidate:

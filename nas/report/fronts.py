@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.benchmarks.tables import is_table
-from evaluators.recipe import Recipe
+from evaluators.recipe import TEACHING, Recipe
 from evaluators.runtimes import Place, parse_target, runtime_of
 from nas.engine.noise import noise_of
 from nas.engine.scores import Noise
@@ -28,7 +28,8 @@ DRAWS = 1000
 MOST = 6  # runs, for a picture that can be read
 ACCURACY, LATENCY, MACS = "accuracy", "latency", "macs"
 OF_DATA = ("data_fingerprint", "resolution", "channels", "classes")  # fields of `Resolved`
-OF_TRAINING = tuple(field.name for field in dataclasses.fields(Recipe) if field.name not in ("seed", "compile"))
+OF_TRAINING = tuple(field.name for field in dataclasses.fields(Recipe)
+                    if field.name not in ("seed", "compile", *TEACHING))
 _NORMAL_95 = 1.96
 
 

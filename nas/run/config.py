@@ -13,7 +13,7 @@ from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
 from evaluators.evaluator import Make
 from evaluators.machine.files import at_home, exists
-from evaluators.recipe import Recipe, with_parts
+from evaluators.recipe import TEACHING, Recipe, with_parts
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import parse_target
 from nas.problem.budgets import NONE, Budgets, PerTarget, as_given, for_each_target, with_limits
@@ -259,7 +259,8 @@ class SearchConfig:
     @property
     def recipe(self) -> Recipe:
         """The training of a candidate, from its first epoch to its last; of the usual length where that is open."""
-        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(Recipe)}
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(Recipe)
+                    if field.name not in TEACHING}
         return Recipe(**settings | {"epochs": Recipe.epochs if self.epochs is None else self.epochs})
 
     def _each(self, name: str) -> tuple[float | None, ...]:

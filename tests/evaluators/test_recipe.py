@@ -33,6 +33,8 @@ def test_every_choice_that_is_listed_makes_a_recipe(field):
     ({"stochastic_depth": float("nan")}, r"`stochastic_depth` must lie in \[0, 1\), but got nan"),
     ({"class_weights": "balance"}, "unknown way to weight classes 'balance'; did you mean 'balanced'"),
     ({"magnitude": 0.9}, "`magnitude` is of the augmentations randaugment and randaugment-flip, but got 0.9"),
+    ({"distillation_weight": 0}, r"`distillation_weight` must lie in \(0, 1\], but got 0"),
+    ({"distillation_temperature": 0.5}, r"`distillation_temperature` must lie in \[1, 100\], but got 0.5"),
     ({"compile": "net"}, "unknown way to compile 'net'"),
     ({"augmentation": "shiftflip"}, "unknown augmentation 'shiftflip'; did you mean 'shift-flip'"),
 ])
@@ -70,7 +72,8 @@ def test_a_recipe_is_made_without_jax():
 def test_what_nobody_asks_for_is_as_it_always_was():
     assert {name: getattr(Recipe(), name) for name in PARTS} == {
         "peak_rate": 6e-3, "warm_up": 0.25, "weight_decay": 0.05, "label_smoothing": 0.1, "mixup": 0, "cutmix": 0,
-        "magnitude": 0.5, "operations": 2, "average": 0, "stochastic_depth": 0, "class_weights": "none"}
+        "magnitude": 0.5, "operations": 2, "average": 0, "stochastic_depth": 0, "class_weights": "none",
+        "distillation_weight": 0.5, "distillation_temperature": 4}
     assert Recipe(9, 32, "none", "blocks", 7).changed == {}
     assert Recipe(mixup=0.2, warm_up=0.1).changed == {"warm_up": 0.1, "mixup": 0.2}
 

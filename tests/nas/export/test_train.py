@@ -1,5 +1,6 @@
 """A network that is named is trained and delivered."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def test_a_text_is_trained_written_and_certified(data, untimed, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {session.get_inputs()[0].name: images})
     assert stored["accuracy"]["test"] == np.mean(logits.argmax(-1) == labels) > 0.9
+
+
+def test_a_network_is_taught_and_its_certificate_says_by_which(data, untimed, tmp_path):
+    saved(NETWORK, tmp_path / "big.safetensors")
+    big = str(tmp_path / "big.safetensors")
+    exported = nas.train(NETWORK.text, data=data, epochs=1, batch=16, compile="network", distillation_weight=0.9,
+                         teacher=[big, big], out=tmp_path / "out")
+    training = exported.certificate["training"]
+    teacher = {"name": "big.safetensors", "sha256": hashlib.sha256(Path(big).read_bytes()).hexdigest()}
+    assert training["teachers"] == [teacher, teacher]
+    assert (training["recipe"]["distillation_weight"], training["recipe"]["distillation_temperature"]) == (0.9, 4)
+    for arguments, rule in (({"epochs": 0}, "a teacher needs a training"), ({"teacher": "front"}, "without a run")):
+        with pytest.raises(InvalidInput, match=rule):
+            nas.train(NETWORK.text, **{"data": data, "teacher": big, "out": tmp_path / "other"} | arguments)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_file_goes_on_from_its_arrays_and_without_epochs_is_exported_as_it_is(data, untimed, tmp_path):
@@ -265,9 +281,9 @@ def test_what_is_no_recipe_is_one_line(data, recipe, nas, tmp_path):
 def test_a_training_of_an_earlier_version_is_found_again():
     """The identity that version 0.1 gave it."""
     architecture = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e2_c8_s1_se0.25_hswish+head_c16_relu_n2")
-    assert training_id(architecture, "f", Recipe(20, seed=1), {}) == (
+    assert training_id(architecture, "f", Recipe(20, 64, seed=1), {}) == (
         "aa05bbe0d9eb4508a519f35ccb93c9b9c8089923851004c5411f6f5f939f8b7b")
-    assert training_id(architecture, "f", Recipe(20, seed=1, mixup=0.2), {})[:8] != "aa05bbe0"
+    assert training_id(architecture, "f", Recipe(20, 64, seed=1, mixup=0.2), {})[:8] != "aa05bbe0"
 
 
 def test_a_file_that_no_export_has_left_is_not_written_over(data, tmp_path):
