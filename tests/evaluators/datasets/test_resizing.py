@@ -76,7 +76,7 @@ def test_arrays_are_resized_channel_by_channel(channels: int) -> None:
 
 
 def test_images_that_do_not_fit_into_the_memory_are_refused_before_they_are_made():
-    with pytest.raises(InvalidInput, match="memory, but 1,000,000 of 4096 pixels take 50,332 GB"):
+    with pytest.raises(InvalidInput, match="memory, but 1,000,000 images of 4096 pixels take 50,331,648,000,000 bytes"):
         blank(10**6, 4096, 3)
     with pytest.raises(InvalidInput, match="`resolution` must be at most 4096 pixels, but got 100000"):
         choose_resolution({(28, 28)}, 100_000)

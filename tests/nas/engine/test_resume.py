@@ -38,7 +38,8 @@ def evaluate(architecture, data, fidelity):
 EVALUATORS["hash"] = lambda context: evaluate
 strategy, inputs, trials = sys.argv[1], sys.argv[2], int(sys.argv[3])
 CONFIG = SearchConfig(space=f"{inputs}/space.toml", data=f"{inputs}/data.npz", strategy=strategy, evaluator="hash",
-                      trials=10**6, latency_ms=float(sys.argv[4]), early_stopping=sys.argv[5] == "early_stopping")
+                      trials=10**6, latency_ms=float(sys.argv[4]), early_stopping=sys.argv[5] == "early_stopping",
+                      epochs=3)
 
 
 class Gauge:

@@ -63,7 +63,7 @@ def test_what_another_process_records_during_a_training_is_kept(inputs, all_memb
 
 def test_a_record_of_other_trainings_is_not_mixed_with_these(counted, tmp_path):
     counted()
-    with pytest.raises(InvalidInput, match=r"its own data and recipe, .*'batch': 64.*; `--record FILE` begins another"):
+    with pytest.raises(InvalidInput, match=r"its own data and recipe, .*'batch': 32.*; `--record FILE` begins another"):
         counted(recipe=Recipe(epochs=3, batch=7))
 
 
