@@ -148,10 +148,13 @@ class Recipe:
 def brief_epochs(images: int, batch: int) -> int:
     """Returns the epochs after which candidates are ranked: three, or more where few images make few steps.
 
-    >>> [brief_epochs(images, batch=32) for images in (1_100, 2_580, 5_000)]
-    [8, 4, 3]
+    They are at most half of those of an export: a training that is as long is not brief.
+
+    >>> [brief_epochs(images, batch=32) for images in (240, 1_100, 2_580, 5_000)]
+    [10, 8, 4, 3]
     """
-    return max(Recipe.epochs, math.ceil(BRIEF_STEPS / math.ceil(images / batch)))
+    steps = math.ceil(images / batch)  # of an epoch
+    return max(Recipe.epochs, min(FINAL_EPOCHS // 2, math.ceil(BRIEF_STEPS / steps)))
 
 
 _FIELDS = {field.name: field for field in fields(Recipe)}

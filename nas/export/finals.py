@@ -2,9 +2,10 @@
 
 Successive halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
 optimization", figure 2) in two rounds, each of whole trainings with a learning rate that ends at 0, since accuracies on
-the way say less: all finalists for a quarter of the final epochs, the better half for all of them. The images are those
-of the search: trained on training images, compared on validation images. The best network made by hand is always a
-finalist, so that no search delivers less than that would have been, as far as these images tell.
+the way say less: all finalists for a quarter of the final epochs, the better half for all of them. Where the search has
+trained them as long as that, there is but the second round, for all. The images are those of the search: trained on
+training images, compared on validation images. The best network made by hand is always a finalist, so that no search
+delivers less than that would have been, as far as these images tell.
 """
 
 import dataclasses
@@ -110,8 +111,9 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
     known = {standing.training: standing for standing in recorded(record)}
     standings: dict[int, Standing] = {}
     left = list(candidates)
-    rounds = [max(1, recipe.epochs // FIRST_ROUND), recipe.epochs] if len(left) > 2 else [recipe.epochs]
-    for epochs in dict.fromkeys(rounds):
+    first = recipe.epochs // FIRST_ROUND
+    tells_more = len(left) > 2 and first > max(candidate.epochs for candidate in left)
+    for epochs in (first, recipe.epochs) if tells_more else (recipe.epochs,):
         of_round = dataclasses.replace(recipe, epochs=epochs)
         for index, candidate in enumerate(left):
             training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})

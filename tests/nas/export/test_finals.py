@@ -29,7 +29,7 @@ RECIPE = Recipe(epochs=8, batch=16)
 
 
 def candidate(trial, accuracy, by_hand=False, total=IMAGES):
-    return Candidate(trial, f"network {trial}", accuracy, total, epochs=3, trained=True, state="complete",
+    return Candidate(trial, f"network {trial}", accuracy, total, epochs=1, trained=True, state="complete",
                      by_hand=by_hand)
 
 
@@ -105,6 +105,15 @@ def test_the_better_half_of_a_short_round_is_trained_to_the_end_and_the_best_of_
     assert (standings[2].accuracy, standings[2].epochs, standings[0].epochs) == (96 / 120, 8, 2)
 
 
+def test_a_first_round_is_left_out_where_the_search_has_trained_as_long(all_members, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe: module.Standing(
+        training, text, recipe.epochs, 60, 120))
+    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text, epochs=2)
+                for trial, network in zip(range(3), all_members.values(), strict=False)]
+    standings = play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent())
+    assert [standing.epochs for standing in standings.values()] == [8, 8, 8]
+
+
 def test_trainings_that_finals_have_behind_them_are_not_repeated(played):
     with pytest.raises(KeyError):  # as when it is stopped in the second round
         played({key: value for key, value in CORRECT.items() if key != (2, 8)})
@@ -166,13 +175,13 @@ def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how
     monkeypatch.setattr(evaluators.training.logistic_regression, "easy_accuracy", lambda dataset: 0.5)
     monkeypatch.setattr(nas.export.certificate, "measure_once", lambda *arguments, **named: Latency(
         1.0, 0.99, 1.01, 1.0, 10, 0.1, 0.1, 0.1, 0.0))
-    certificate = nas.export.winner.export_winner(run, finals=3, epochs=8).certificate
+    certificate = nas.export.winner.export_winner(run, finals=3, epochs=16).certificate
     assert certificate["trial"] == entrants[1].trial
     assert [(one["trial"], one["epochs"]) for one in certificate["finals"]] == [
-        (entrants[1].trial, 8), (entrants[0].trial, 8), (entrants[2].trial, 2)]
+        (entrants[1].trial, 16), (entrants[0].trial, 16), (entrants[2].trial, 4)]
     assert certificate["finals"][0]["validation_accuracy"] == 100 / 120
     assert json.loads((run.path / "export/certificate.json").read_text())["finals"] == certificate["finals"]
-    without = nas.export.winner.export_winner(run, finals=1, epochs=8, out=tmp_path / "without").certificate
+    without = nas.export.winner.export_winner(run, finals=1, epochs=16, out=tmp_path / "without").certificate
     assert without["trial"] == entrants[0].trial
     assert "finals" not in without
 
