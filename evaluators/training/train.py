@@ -108,7 +108,7 @@ def _executable(drawing: Drawing) -> Executable:
 
 def train(architecture: Architecture, training: Images, validation: Images | None, fidelity: Fidelity, *,
           initial: Weights | None = None, teachers: Sequence[Teacher] = (), unseen: float = 1.0,
-          on_epoch: Callable[[int], None] = lambda epoch: None) -> Trained:
+          on_epoch: Callable[[int, Callable[[], Weights]], None] = lambda epoch, checkpoint: None) -> Trained:
     """Returns the architecture trained for some epochs, scored on the validation images if there are any.
 
     Args:
@@ -119,7 +119,7 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         initial: arrays by name to begin with, such as pretrained ones; what is missing is drawn.
         teachers: trained networks that it learns from, as far as the recipe says.
         unseen: the share of its pieces that have to be compiled for it, as far as one knows.
-        on_epoch: is told each epoch when it has ended.
+        on_epoch: is told each epoch when it has ended, and what gives the checkpoint of that moment.
 
     Raises:
         Diverged: the loss became infinite or not a number.
@@ -143,7 +143,8 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
                               first_batch, (epochs - first) * per_epoch, unseen)
     whole = compiled == NETWORK
     states = _course(training_step(program, recipe.optimizer, whole), states, training, with_teachers, fidelity, first,
-                     branches, _require_finite, on_epoch)
+                     branches, _require_finite, lambda epoch, states: on_epoch(
+                         epoch, functools.partial(_checkpoint, program, states, epoch)))
     with training_turn():
         final = _settled(settling(program, whole), states, training, draw, fidelity) if recipe.average else states
         correct = _correct(inference(program, whole), final, validation, architecture.input.resolution,
@@ -194,7 +195,7 @@ def train_side_by_side(architectures: Sequence[Architecture], training: Images, 
 
 def _course(step: Step, states: States, training: Images, draw: Draw, fidelity: Fidelity, first: int,
             branches: int, check: Callable[[int, list[jax.Array]], None],
-            on_epoch: Callable[[int], None] = lambda epoch: None) -> States:
+            on_epoch: Callable[[int, States], None] = lambda epoch, states: None) -> States:
     """Returns the states after the epochs from `first` on; losses are checked before others have their turn."""
     recipe, batch = fidelity.recipe, _batch(training, fidelity)
     per_epoch = len(training.labels) // batch
@@ -216,7 +217,7 @@ def _course(step: Step, states: States, training: Images, draw: Draw, fidelity: 
                     check(epoch, jax.block_until_ready((losses[-1:], states))[0])  # diverged once is for ever
                     turn.renew()
             check(epoch, losses)
-        on_epoch(epoch + 1)
+        on_epoch(epoch + 1, states)
     return states
 
 

@@ -5,7 +5,7 @@ The trained weights are written before anything that may fail or take long, so t
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,7 +48,7 @@ from nas.export.certificate import (
 )
 from nas.export.comparison import Reference, calibration_images, relative_latency
 from nas.export.formats import FORMATS, Format, format_of
-from nas.export.trained import keep_trained, load_trained, require_replaceable, training_id, weights_beside
+from nas.export.trained import Checkpoints, keep_trained, load_trained, require_replaceable, training_id, weights_beside
 from nas.measuring.meters import counted
 from nas.problem.budgets import Budgets
 from nas.run.monitor import Monitor
@@ -172,7 +172,7 @@ def trained_arrays(order: Order, path: Path, monitor: Monitor) -> tuple[Weights,
     if kept is not None:
         monitor.say(f"{order.name}: trained before, going on from '{path}'")
         return kept
-    arrays, training = _train_to_the_end(order, monitor)
+    arrays, training = _train_to_the_end(order, Checkpoints(path, identity, order.architecture), monitor)
     keep_trained(path, identity, order.architecture, arrays, training)
     return arrays, training
 
@@ -194,18 +194,28 @@ def _wanted(order: Order) -> list[tuple[Format, Target | None]]:
     return found
 
 
-def _train_to_the_end(order: Order, monitor: Monitor) -> tuple[Weights, Training]:
-    """Returns the arrays of the network after training on training and validation images."""
+def _train_to_the_end(order: Order, checkpoints: Checkpoints, monitor: Monitor) -> tuple[Weights, Training]:
+    """Returns the arrays of the network after training on training and validation images.
+
+    A training that was stopped goes on from its last checkpoint, to the same arrays.
+    """
     from evaluators.training.train import Images, train
 
     assert order.dataset is not None
     recipe, both = order.recipe, order.dataset.train_and_validation
-    monitor.say(f"{order.name}: training for {recipe.epochs} epochs on training and validation images")
+    checkpoint = checkpoints.found()
+    behind = f", going on after {checkpoint['epochs']}" if checkpoint else ""
+    monitor.say(f"{order.name}: training for {recipe.epochs} epochs on training and validation images{behind}")
+
+    def on_epoch(epoch: int, checkpoint: Callable[[], Weights]) -> None:
+        checkpoints.keep(checkpoint)
+        monitor.progress("final training, epochs", epoch, recipe.epochs)
+
     trained = train(order.architecture, Images.put(both.images, both.labels, order.dataset), None,
-                    Fidelity(recipe), initial=order.initial, teachers=order.teachers,
-                    on_epoch=lambda epoch: monitor.progress("final training, epochs", epoch, recipe.epochs))
+                    Fidelity(recipe, checkpoint=checkpoint), initial=order.initial, teachers=order.teachers,
+                    on_epoch=on_epoch)
     training: Training = {
-        "images": len(both), "epochs": recipe.epochs, "duration_s": round(trained.duration_s, 1),
+        "images": len(both), "epochs": recipe.epochs, "duration_s": round(checkpoints.spent_s + trained.duration_s, 1),
         "compiled": trained.compiled,
         "recipe": {"batch": recipe.batch, "augmentation": recipe.augmentation, **recipe.changed}}
     if order.teachers:

@@ -1,14 +1,19 @@
-"""Trained weights, which lie beside an export until it is there: an export that was stopped goes on from them."""
+"""Trained weights, which lie beside an export until it is there: an export that was stopped goes on from them.
+
+As long as the training lasts, its checkpoint lies there.
+"""
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from evaluators.networks.checkpoint import load_arrays, save_network
+from evaluators.networks.checkpoint import arrays_in, load_arrays, save_network
 from evaluators.networks.weights import Weights
 from evaluators.recipe import Recipe
 from evaluators.training.teacher import Teacher
@@ -18,6 +23,8 @@ from search_spaces.documents import refused
 from search_spaces.errors import require
 
 OF, TRAINING = "trained for", "training"  # texts in the file: of what the weights are, and what the certificate says
+SPENT = "duration_s"  # text of a checkpoint
+EVERY_S = 30.0  # at least, from one checkpoint to the next
 
 
 def weights_beside(directory: Path) -> Path:
@@ -47,11 +54,47 @@ def keep_trained(path: Path, identity: str, architecture: Architecture, arrays: 
 def load_trained(path: Path, identity: str) -> tuple[Weights, Training] | None:
     """Returns the weights of a training as `keep_trained` wrote them; None where there are none, or of another one."""
     texts = _texts(path) if path.exists() else {}
-    if texts.get(OF) != identity:
+    if texts.get(OF) != identity or TRAINING not in texts:
         return None
     with refused(f"trained weights must be as an export has left them, but got '{path}'"):
         training: Training = json.loads(texts[TRAINING])
     return load_arrays(path)[1], training
+
+
+@dataclass
+class Checkpoints:
+    """The last checkpoint of a training, in the place that its weights will have.
+
+    Attributes:
+        path: of the file.
+        identity: of the training.
+        architecture: that is trained.
+        spent_s: seconds of training behind the checkpoint that was found.
+    """
+
+    path: Path
+    identity: str
+    architecture: Architecture
+    spent_s: float = 0.0
+    _begun: float = field(default_factory=time.monotonic)
+    _kept: float = field(default_factory=time.monotonic)
+
+    def found(self) -> Weights:
+        """Returns the checkpoint of this training, empty where there is none."""
+        texts = _texts(self.path) if self.path.exists() else {}
+        if texts.get(OF) != self.identity or SPENT not in texts:
+            return {}
+        with refused(f"a checkpoint must be as an export has left it, but got '{self.path}'"):
+            self.spent_s = float(texts[SPENT])
+            return arrays_in(self.path.read_bytes())
+
+    def keep(self, checkpoint: Callable[[], Weights]) -> None:
+        """Writes a checkpoint, whole or not at all, where the last one is old enough."""
+        now = time.monotonic()
+        if now - self._kept >= EVERY_S:
+            spent_s = self.spent_s + now - self._begun
+            save_network(self.architecture, checkpoint(), self.path, {OF: self.identity, SPENT: f"{spent_s:.1f}"})
+            self._kept = time.monotonic()
 
 
 def require_replaceable(path: Path) -> None:

@@ -170,7 +170,7 @@ def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how
 
     monkeypatch.setattr(module, "_trained", made_up)
     monkeypatch.setattr(nas.export.winner, "confirmed", lambda run, candidate, budgets, monitor: candidate)
-    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", lambda order, monitor: (
+    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", lambda order, *others: (
         random_arrays(order.architecture, seed=0), {"epochs": order.recipe.epochs}))
     monkeypatch.setattr(evaluators.training.logistic_regression, "easy_accuracy", lambda dataset: 0.5)
     monkeypatch.setattr(nas.export.certificate, "measure_once", lambda *arguments, **named: Latency(

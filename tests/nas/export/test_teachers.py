@@ -90,7 +90,7 @@ def test_the_most_accurate_candidates_of_a_run_teach_and_are_trained_once(make_c
     run = run_search(make_config(trials=4, batch=16), tmp_path / "run", gauge=gauge)
     calls = []
 
-    def train(order, monitor):
+    def train(order, *others):
         calls.append(order.name)
         return random_arrays(order.architecture, seed=0), {"epochs": order.recipe.epochs}
 

@@ -15,6 +15,7 @@ import nas.export.certificate
 import nas.export.comparison
 import nas.export.delivery
 import nas.export.train
+import nas.export.trained
 from evaluators.datasets import load_dataset
 from evaluators.latency import Latency, MeasurementFailed, Precision
 from evaluators.machine.locks import training_turn
@@ -215,6 +216,37 @@ def test_a_training_whose_export_was_stopped_is_not_lost_and_not_taken_for_anoth
     _, shipped = load_arrays(exported.directory / "model.safetensors")
     assert all(np.array_equal(shipped[name], arrays[name]) for name in arrays) == (not changes)
     assert exported.certificate["training"]["images"] == 160
+    assert not kept.exists()
+
+
+def test_a_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_weights(
+        data, untimed, tmp_path, monkeypatch):
+    given = {"data": data, "epochs": 4, "batch": 16, "average": 0.9}
+    undisturbed = nas.train(NETWORK.text, **given, out=tmp_path / "undisturbed")
+    monkeypatch.setattr(nas.export.trained, "EVERY_S", 0)
+
+    class Killing(Silent):
+        def progress(self, what, done, total):
+            if what.startswith("final training") and done == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=Killing())
+    kept = tmp_path / "out.unfinished.safetensors"
+    content, said = kept.read_bytes(), []
+
+    class Hearing(Silent):
+        def say(self, line):
+            said.append(line)
+
+    kept.write_bytes(content[:len(content) // 2])
+    with pytest.raises(InvalidInput, match="trained weights must be a readable safetensors file"):
+        nas.train(NETWORK.text, **given, out=tmp_path / "out")
+    kept.write_bytes(content)
+    again = nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=Hearing())
+    assert any("going on after 3" in line for line in said)
+    weights = [load_arrays(one.directory / "model.safetensors")[1] for one in (undisturbed, again)]
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert not kept.exists()
 
 
