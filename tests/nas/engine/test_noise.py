@@ -42,7 +42,7 @@ def evaluate(monkeypatch):
 @pytest.fixture
 def searched(make_config, evaluate, gauge, tmp_path, monkeypatch):
     """Searches under a budget; what is given changes the configuration."""
-    monkeypatch.setattr(filling, "SHORTENED", "1 layer a stage, no tail")  # on 12 pixels two layers are the same
+    monkeypatch.setattr(filling, "SHORTENED", (filling.SHORTEST,))  # on 12 pixels two layers are the same
 
     def call(**changes):
         config = make_config(**{"evaluator": "of seed", "start": ("by-hand",), "macs": 200_000, "trials": 4} | changes)

@@ -56,6 +56,15 @@ def test_every_family_that_fits_the_budget_is_made_by_hand():
     assert made_by_hand(28, 1, 10, Budgets(macs=1000), {}, silent) == {}
 
 
+def test_of_the_patterns_of_a_family_the_one_with_most_multiply_adds_within_the_budget_is_made(gauge):
+    limit_ms = gauge.latency(next(iter(patterns("mobilenet_v1", 28, 1, 10))).scaled(0.5), None).median_ms
+    budgets, gauges = Budgets(latency_ms=limit_ms), {"onnxruntime": gauge}
+    ways = {pattern.name: filled(pattern.scaled, budgets, gauges) for pattern in patterns("mobilenet_v1", 28, 1, 10)}
+    full = {name.partition(", ")[2]: filling[0] for name, filling in ways.items() if filling}
+    expected = max((full["1 layer a stage, no tail"], full["2 layers a stage, no tail"]), key=lambda one: one.macs)
+    assert made_by_hand(28, 1, 10, budgets, gauges, silent)["mobilenet_v1"] == expected
+
+
 def test_the_first_family_is_made_for_shares_of_the_budget_too_where_it_can_be_as_narrow():
     whole, half, quarter = (BY_HAND[0], *(f"{BY_HAND[0]} at {share:.0%}" for share in SHARES))
     found = made_by_hand(28, 1, 10, Budgets(macs=LIMIT, params=10**9), {}, silent, SHARES)
