@@ -111,9 +111,11 @@ def _draw_rest(axes: Axes, scene: Scene) -> list[Any]:
                              markerfacecolor="none", markersize=11, markeredgewidth=1.0, zorder=6, linestyle="none",
                              label=f"made by hand ({len(by_hand)})")
     if scene.untrained:
+        beyond = sum(latency_of(c) > scene.latency_limits_ms[1] for c in scene.untrained)
+        words = f"{len(scene.untrained)}{f', {beyond} beyond the axis' if beyond else ''}"
         handles += axes.plot([latency_of(c) for c in scene.untrained], [0.012] * len(scene.untrained), "|", color=GREY,
                              alpha=0.6, markersize=8, markeredgewidth=0.9, transform=edge, zorder=2,
-                             label=f"rejected before training ({len(scene.untrained)})")
+                             label=f"rejected before training ({words})")
     return handles
 
 

@@ -12,6 +12,7 @@ from nas.problem.budgets import Budgets
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, Interval, distinct, front, winner
 
 LOGARITHMIC_FROM = 10.0  # the ratio of latencies from which their axis is logarithmic
+FARTHEST = 1.5  # budgets at which the axis ends, where nothing but rejected candidates is farther off
 _MARGIN = 0.06
 
 
@@ -25,7 +26,7 @@ class Scene:
         others: feasible and fully trained, but dominated.
         partial: trained, but over a budget or stopped early.
         by_hand: published networks that fill the budget or a share of it, also where they are on the front.
-        untrained: rejected before training, so that their latency alone is known.
+        untrained: rejected before training, so that their latency alone is known; it may be beyond the axis.
         budget_ms: the budget for latency.
         latency_limits_ms: the horizontal axis.
         accuracy_limits: the vertical axis; candidates far below the others are left out of it.
@@ -60,10 +61,10 @@ class Scene:
         return latencies, accuracies
 
     def horizontal(self, latency_ms: float) -> float:
-        """Returns the place of a latency on the horizontal axis, 0 at its left end and 1 at its right."""
+        """Returns the place of a latency on the horizontal axis, 0 at its left end and 1 at its right (and beyond)."""
         ends = np.array([*self.latency_limits_ms, latency_ms])
         low, high, value = np.log(ends) if self.logarithmic else ends
-        return float((value - low) / (high - low))
+        return min(1.0, float((value - low) / (high - low)))
 
     def vertical(self, accuracy: float) -> float:
         """Returns the place of an accuracy on the vertical axis, 0 at its lower end (and for all below) and 1 above."""
@@ -82,9 +83,10 @@ def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
     untrained = [c for c in rest if c.accuracy is None or not (c.trained or c.epochs)]
     others = [c for c in rest if c.eligible]
     partial = [c for c in rest if c not in untrained and not c.eligible]
-    ends = [end for c in shown for end in (latency_of(c), *(c.latency_ci_ms or ()))]
     limit = budgets.limits.get("latency")
     budget_ms = limit.value if limit else None
+    ends = [end for c in shown for end in (latency_of(c), *(c.latency_ci_ms or ()))
+            if c not in untrained or not budget_ms or end <= FARTHEST * budget_ms]
     latency_limits_ms, logarithmic = axis_limits([*ends, *([budget_ms] if budget_ms else [])])
     return Scene(
         front=tuple(members),

@@ -49,11 +49,20 @@ def test_the_limits_of_a_scene_show_the_budget_and_the_intervals_of_the_front(ca
 
 def test_a_wide_range_of_latencies_gets_a_logarithmic_axis(candidates, budgets):
     assert not build_scene(candidates, budgets).logarithmic
-    slow = dataclasses.replace(candidates[2], costs=costs_at(6.0))
+    slow = dataclasses.replace(candidates[3], trial=11, architecture="slow", costs=costs_at(6.0))
     scene = build_scene([*candidates, slow], budgets)
     assert scene.logarithmic
     places = [scene.horizontal(latency_ms) for latency_ms in (0.06, 0.6, 6.0)]
     assert places[1] - places[0] == pytest.approx(places[2] - places[1])
+
+
+def test_a_rejected_candidate_far_over_the_budget_does_not_squeeze_the_others(candidates, budgets):
+    far = dataclasses.replace(candidates[2], trial=11, architecture="far", costs=costs_at(6.0))
+    scene = build_scene([*candidates, far], budgets)
+    assert (scene.latency_limits_ms, scene.logarithmic) == (build_scene(candidates, budgets).latency_limits_ms, False)
+    assert (scene.horizontal(6.0), len(scene.untrained)) == (1.0, 2)
+    labels = {line.get_label() for line in marks(draw_front([*candidates, far], budgets), "|")}
+    assert "rejected before training (2, 1 beyond the axis)" in labels
 
 
 def test_the_figure_draws_front_budget_winner_and_the_rest(candidates, budgets):

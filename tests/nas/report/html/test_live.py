@@ -200,11 +200,13 @@ def test_a_reader_stays_where_they_are_when_the_page_goes_on(browser, searching,
         document.querySelector('#candidates th').getAttribute('aria-sort'),
         document.querySelectorAll('details:not([open])').length,
         document.querySelector('#detail h3').textContent, document.querySelector('.scroll.tall').scrollLeft,
-        Math.round(document.getElementById('all').getBoundingClientRect().top), document.activeElement.textContent])"""
-    chosen = browser.evaluate(state)
+        document.activeElement.textContent])"""
+    top = "document.getElementById('all').getBoundingClientRect().top"
+    chosen, place = browser.evaluate(state), browser.evaluate(top)
     go_on(2)
     until(lambda: browser.evaluate(rows) > before)
     assert browser.evaluate(state) == chosen
+    assert browser.evaluate(top) == pytest.approx(place, abs=1)  # pages are scrolled by whole pixels
     trials = "[...document.querySelectorAll('#candidates tbody tr')].map((row) => +row.cells[0].textContent)"
     assert browser.evaluate(trials) == sorted(browser.evaluate(trials), reverse=True)
     assert browser.complaints() == []
