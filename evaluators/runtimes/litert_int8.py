@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from evaluators.runtimes.flatbuffer import Graph, Tensor
-from evaluators.runtimes.quantisation import SIGMOID, Grid, Quantised
+from evaluators.runtimes.quantisation import HIGHEST, SIGMOID, Grid, Quantised
 
 FILTERS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of the filters in the weights
 MOVING = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "PADV2", "RESHAPE", "STRIDED_SLICE", "TRANSPOSE")
@@ -45,13 +45,13 @@ def on_grids(network: Quantised, graph: Graph, kind: str, inputs: list[Tensor | 
         for constant in inputs[1:]:
             if not isinstance(constant, Tensor) and _grid(graph, constant) is None:
                 largest = float(np.abs(graph.data(constant)).max())
-                _place_constant(graph, constant, Grid((largest or 1.0) / (2**(source.bits - 1) - 1), 0, source.bits))
+                _place_constant(graph, constant, Grid((largest or 1.0) / HIGHEST))
     if kind in MOVING:
         grid = source
     elif kind == "LOGISTIC":
-        grid = SIGMOID[source.bits]
+        grid = SIGMOID
     else:
-        grid = network.grids[name] if name in network.grids else _of_sum(graph, inputs, source.bits)
+        grid = network.grids[name] if name in network.grids else _of_sum(graph, inputs)
     _place(graph, out.index, grid)
     if kind == "CONCATENATION":
         return [x if not isinstance(x, Tensor) or _grid(graph, x.index) == grid else stored(graph, x, grid)
@@ -65,8 +65,7 @@ def _grid(graph: Graph, index: int) -> Grid | None:
 
 
 def _place(graph: Graph, index: int, grid: Grid) -> None:
-    kinds = {8: graph.schema.TensorType.INT8, 16: graph.schema.TensorType.INT16}
-    graph.set_kind(index, kinds[grid.bits], grid.scale, grid.zero)
+    graph.set_kind(index, graph.schema.TensorType.INT8, grid.scale, grid.zero)
     graph.grids[index] = grid
 
 
@@ -81,18 +80,17 @@ def _weigh(network: Quantised, graph: Graph, name: str, inputs: list[Tensor | in
     _, kernel, bias = inputs
     assert not isinstance(kernel, Tensor) and not isinstance(bias, Tensor)
     types = graph.schema.TensorType
-    of_bias = (types.INT32, np.int32) if source.bits == 8 else (types.INT64, np.int64)
     for index, scales, (kind, stored_as), along in (
             (kernel, network.scales[f"{name}/kernel"], (types.INT8, np.int8), axis),
-            (bias, network.bias_scales(name, source), of_bias, 0)):
+            (bias, network.bias_scales(name, source), (types.INT32, np.int32), 0)):
         values = graph.data(index).astype(np.float64)
         wide = scales.reshape([-1 if each == along else 1 for each in range(values.ndim)])
         graph.set_data(index, np.rint(values / wide).astype(stored_as))
         graph.set_kind(index, kind, scales, np.zeros(len(scales)), along)
 
 
-def _of_sum(graph: Graph, inputs: list[Tensor | int], bits: int) -> Grid:
+def _of_sum(graph: Graph, inputs: list[Tensor | int]) -> Grid:
     """Returns the grid of a sum that is a step of an operation, such as the first two of three."""
     grids = [_grid(graph, x.index if isinstance(x, Tensor) else x) for x in inputs]
     lows, highs = zip(*(grid.range for grid in grids if grid is not None), strict=True)
-    return Grid.spanning(math.fsum(lows), math.fsum(highs), bits)
+    return Grid.spanning(math.fsum(lows), math.fsum(highs))

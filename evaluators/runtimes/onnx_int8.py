@@ -39,7 +39,7 @@ def in_int8(network: Quantised) -> Any:
         if node.op_type in MOVING:
             graph.store(node.output[0], graph.held[read])
         else:
-            graph.store(node.output[0], SIGMOID[8] if node.op_type == "Sigmoid" else network.grids[node.name])
+            graph.store(node.output[0], SIGMOID if node.op_type == "Sigmoid" else network.grids[node.name])
     return model
 
 

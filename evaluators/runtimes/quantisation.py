@@ -1,9 +1,11 @@
 """Quantisation after training, found once on a program for the files of all runtimes.
 
-Values get 8 bits with a zero point (Jacob et al. 2018, "Quantization and Training of Neural Networks", equation 1), or
-16 without one; weights get a scale for each filter and no zero point. Ranges are those that values take on calibration
-images, clipped where that lowers the squared error. The mean error that rounded weights make is taken out of the bias
-(Nagel et al. 2019, "Data-Free Quantization", equation 17).
+Values get 8 bits with a zero point (Jacob et al. 2018, "Quantization and Training of Neural Networks", equation 1),
+weights a scale for each filter and no zero point. Ranges are those that values take on calibration images, clipped
+where that lowers the squared error. The mean error that rounded weights make is taken out of the bias (Nagel et al.
+2019, "Data-Free Quantization", equation 17).
+
+Values of 16 bits are not offered: LiteRT alone has them, and its hard swish does not.
 """
 
 import dataclasses
@@ -29,48 +31,39 @@ FUSED = "relu", "relu6"
 MOVING = Slice | Shuffle | Pool  # what leaves the values that it reads, so that its grid is theirs
 BATCH, SAMPLE = 8, 2**12  # images that are run at a time, and values of each of their tensors that are looked at
 CLIPS = np.linspace(1, 0.5, 26)  # shares of the range that are tried
+LOWEST, HIGHEST = -128, 127  # integers
 LARGEST_BIAS = 2**30  # in steps: half of what 32 bits hold
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The numbers that integers stand for: `scale * (integer - zero)`, of 8 bits or 16 with their sign."""
+    """The numbers that integers of 8 bits stand for: `scale * (integer - zero)`."""
 
     scale: float
     zero: int = 0
-    bits: int = 8
 
     @classmethod
-    def spanning(cls, low: float, high: float, bits: int = 8) -> "Grid":
-        """Returns the grid from `low` to `high` and 0; of 16 bits, as far below 0 as above."""
+    def spanning(cls, low: float, high: float) -> "Grid":
+        """Returns the grid from `low` to `high` and 0."""
         low, high = min(low, 0.0), max(high, 0.0)
-        if bits == 16:
-            return cls((max(-low, high) or 1.0) / (2**15 - 1), 0, bits)
         scale = (high - low) / 255 or 1.0 / 255
         return cls(scale, round(-low / scale) - 128)
 
     @property
-    def limits(self) -> tuple[int, int]:
-        """The lowest and the highest integer."""
-        return -2**(self.bits - 1), 2**(self.bits - 1) - 1
-
-    @property
     def range(self) -> tuple[float, float]:
         """The lowest and the highest number."""
-        low, high = self.limits
-        return self.scale * (low - self.zero), self.scale * (high - self.zero)
+        return self.scale * (LOWEST - self.zero), self.scale * (HIGHEST - self.zero)
 
     def integers(self, values: np.ndarray) -> np.ndarray:
         """Returns the integers that stand for the values, or for the nearest numbers of the grid."""
-        kind = np.int8 if self.bits == 8 else np.int16
-        return np.clip(np.rint(values / self.scale) + self.zero, *self.limits).astype(kind)
+        return np.clip(np.rint(values / self.scale) + self.zero, LOWEST, HIGHEST).astype(np.int8)
 
     def rounded(self, values: np.ndarray) -> np.ndarray:
         """Returns the nearest numbers of the grid."""
         return (self.integers(values).astype(np.float64) - self.zero) * self.scale
 
 
-SIGMOID = {8: Grid(2**-8, -128), 16: Grid(2**-15, 0, 16)}  # as runtimes have it
+SIGMOID = Grid(2**-8, LOWEST)  # as runtimes have it
 
 
 @dataclass(frozen=True)
@@ -111,8 +104,8 @@ class _Seen:
     means: np.ndarray
 
 
-def quantised(program: Program, arrays: Arrays, images: np.ndarray | None = None, largest_weight: int = 127,
-              bits: int = 8) -> Quantised:
+def quantised(program: Program, arrays: Arrays, images: np.ndarray | None = None, largest_weight: int = 127
+              ) -> Quantised:
     """Returns the quantised form of a network.
 
     Args:
@@ -120,14 +113,13 @@ def quantised(program: Program, arrays: Arrays, images: np.ndarray | None = None
         arrays: its weights and running statistics by name.
         images: normalised images `[B, H, W, C]`, by which the ranges of values are chosen; noise by default.
         largest_weight: the largest integer of weights.
-        bits: of values.
     """
     program, folded = without_norms(*fold_batch_norm(program, arrays))
     if images is None:
         images = np.random.default_rng(0).standard_normal((NOISE_IMAGES, *program.input_shape), np.float32)
     seen = _seen(program, folded, images)
     inner = _inner(program)
-    grids, names = _grids(program, seen, inner, bits), _names(program)
+    grids, names = _grids(program, seen, inner), _names(program)
     rounded, scales = dict(folded), {}
     for operation in program.operations:
         name = operation.name
@@ -221,24 +213,23 @@ def _seen(program: Program, arrays: Arrays, images: np.ndarray) -> dict[str, _Se
             for name, each in parts.items()}
 
 
-def _grids(program: Program, seen: Mapping[str, _Seen], inner: frozenset[str], bits: int) -> dict[str, Grid]:
+def _grids(program: Program, seen: Mapping[str, _Seen], inner: frozenset[str]) -> dict[str, Grid]:
     """Returns the grid of each value by name."""
-    grids, names = {INPUT: best_grid(seen[INPUT], bits)}, _names(program)
+    grids, names = {INPUT: best_grid(seen[INPUT])}, _names(program)
     for operation in program.operations:
         name, layer = operation.name, operation.layer
         if isinstance(layer, MOVING):
             grids[name] = grids[names[operation.inputs[0]]]
         elif isinstance(layer, Activation) and layer.function == "sigmoid":
-            grids[name] = SIGMOID[bits]
+            grids[name] = SIGMOID
         elif name not in inner:
-            grids[name] = best_grid(seen[name], bits)
+            grids[name] = best_grid(seen[name])
             if (before := names[operation.inputs[0]]) in inner:
                 grids[before] = grids[name]
     return grids
 
 
-def best_grid(seen: _Seen, bits: int) -> Grid:
-    """Returns the grid of the range, clipped where that lowers the squared error, or of all of it in 16 bits."""
-    clips = CLIPS if bits == 8 else CLIPS[:1]
-    grids = [Grid.spanning(clip * seen.low, clip * seen.high, bits) for clip in clips]
+def best_grid(seen: _Seen) -> Grid:
+    """Returns the grid of the range, clipped where that lowers the squared error."""
+    grids = [Grid.spanning(clip * seen.low, clip * seen.high) for clip in CLIPS]
     return min(grids, key=lambda grid: float(np.mean((grid.rounded(seen.sample) - seen.sample)**2)))

@@ -21,6 +21,7 @@ INT8 = {name: runtime_of(Target(name, Options(precision="int8"))) for name in ("
 NETWORKS = {
     "plain": "in_r12_c3+conv_k3_c16_s2_relu6+sep_k3_c16_s1_relu+head_c16_relu_n10_d8",
     "inverted bottlenecks": "in_r12_c1+conv_k3_c16_s2_relu6+mb_k3_e3_c16_s1_se0.25_hswish+head_c16_relu_n10",
+    "swish": "in_r12_c1+conv_k3_c16_s2_swish+mb_k3_e3_c16_s1_se0.25_swish+fc_n10",
     "residual": load_network("resnet18", 32, 3, 10).text.replace("_c64", "_c16"),
 }
 HIDING = Path(__file__).parent / "without_vnni.c"
