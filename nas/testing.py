@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = tuple(map(Architecture.parse, (
     "in_r12_c1+conv_k3_c8_s2_relu+mb_k5_e3_c8_s1_se0.25_hswish+head_c16_relu_n2",
-    "in_r12_c1+conv_k3_c8_s1_swish+sep_k3_c16_s2_relu6+head_c16_relu_n2",
+    "in_r12_c1+conv_k3_c24_s1_swish+sep_k3_c24_s2_relu6_rank0.25+head_c32_relu_n2_d32_rank0.25",
 )))
 SPACE = Space.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3/5_e3/6_c8_s1_se0_relu/hswish_x1+head_c16_relu_n2")
 LARGEST_DIFFERENCE = 1e-4  # of logits, from those of the Flax module

@@ -28,6 +28,7 @@ from jax.experimental import serialize_executable
 
 from evaluators.machine.disk_cache import Storage
 from evaluators.machine.ownership import CACHE, directory_of
+from evaluators.training.data_parallel import Sharing
 from search_spaces.errors import require
 
 IN_MEMORY = 256  # executables, of about 0.6 MB each on CPU; a network of 17 blocks takes a hundred
@@ -37,11 +38,14 @@ CPU_OPTIONS: Mapping[str, Any] = {"xla_cpu_prefer_vector_width": "512"}
 SOURCES = tuple(Path(__file__).parents[2] / package for package in ("evaluators", "search_spaces"))
 
 
+Devices = tuple[jax.Device, ...]
+
+
 class Executable:
     """A pure function of arrays, compiled when it is first called with arguments of a form."""
 
     def __init__(self, function: Callable, *parameters: object, donated: tuple[int, ...] = (),
-                 cpu_options: Mapping[str, Any] = MappingProxyType({})) -> None:
+                 cpu_options: Mapping[str, Any] = MappingProxyType({}), sharing: Sharing | None = None) -> None:
         """Keeps the function that is to be compiled.
 
         Args:
@@ -49,19 +53,24 @@ class Executable:
             parameters: what it was made of, besides its source: equal `repr` must mean equal programs.
             donated: arguments that it may reuse the memory of.
             cpu_options: what XLA's compiler for CPUs is told; what a version of it does not know is left out.
+            sharing: the devices that share its work; all of them have its results.
         """
         self._function, self._parameters, self._donated = function, parameters, donated
         self._cpu_options = {**CPU_OPTIONS, **cpu_options}
+        self._sharing = sharing
         self._loaded: Callable | None = None
 
     def __call__(self, *arguments: Any) -> Any:
         """Returns the result of the function."""
+        if self._sharing is not None:
+            arguments = self._sharing.placed(arguments)
         if self._loaded is not None:
             try:
                 return self._loaded(*arguments)
             except TypeError:  # arguments of another form
                 pass
-        self._loaded = _found(self._key(arguments), functools.partial(self._compiled, arguments))
+        devices = self._sharing.devices if self._sharing is not None else (_device(),)
+        self._loaded = _found(self._key(arguments), devices, functools.partial(self._compiled, arguments))
         return self._loaded(*arguments)
 
     def _key(self, arguments: tuple) -> str:
@@ -69,13 +78,14 @@ class Executable:
         form = [(np.shape(leaf), str(jax.dtypes.result_type(leaf))) for leaf in leaves]
         named = (_environment(), _device().id, jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision,
                  self._function.__qualname__, self._parameters, self._donated, self._cpu_options, str(tree),
-                 form)
+                 form, self._sharing)
         return hashlib.sha256(repr(named).encode()).hexdigest()
 
     def _compiled(self, arguments: tuple) -> jax.stages.Compiled:
         # a function of its own, so that what JAX keeps of it ends with it
         function = functools.partial(self._function)
-        lowered = jax.jit(function, donate_argnums=self._donated).lower(*arguments)
+        results = {} if self._sharing is None else {"out_shardings": self._sharing.whole}
+        lowered = jax.jit(function, donate_argnums=self._donated, **results).lower(*arguments)
         if _device().platform == "cpu":
             with contextlib.suppress(jax.errors.JaxRuntimeError):  # it does not know one of them
                 return lowered.compile(self._cpu_options)
@@ -105,7 +115,7 @@ def compiled_anew() -> Iterator[None]:
         _anew.reset(token)
 
 
-def _found(key: str, compiled: Callable[[], jax.stages.Compiled]) -> Callable:
+def _found(key: str, devices: Devices, compiled: Callable[[], jax.stages.Compiled]) -> Callable:
     """Returns the executable of a name; of threads that ask for it at once, one gets it and the others wait."""
     anew = _anew.get()
     with _lock:
@@ -120,7 +130,8 @@ def _found(key: str, compiled: Callable[[], jax.stages.Compiled]) -> Callable:
         anew.add(key)
     if ours:
         try:
-            future.set_result((_loaded(key) if anew is None else None) or _made(key, compiled()))
+            future.set_result((_loaded(key, devices) if anew is None else None)
+                              or _made(key, devices, compiled()))
         except BaseException as error:
             with _lock:
                 _futures.pop(key, None)
@@ -128,7 +139,7 @@ def _found(key: str, compiled: Callable[[], jax.stages.Compiled]) -> Callable:
     return future.result()
 
 
-def _made(key: str, compiled: jax.stages.Compiled) -> Callable:
+def _made(key: str, devices: Devices, compiled: jax.stages.Compiled) -> Callable:
     """Returns the executable as other processes will load it, or as it is where JAX's persistent cache is in use.
 
     What came out of that cache cannot be written again: XLA leaves some of its functions out.
@@ -137,20 +148,20 @@ def _made(key: str, compiled: jax.stages.Compiled) -> Callable:
         return compiled
     content = pickle.dumps(serialize_executable.serialize(compiled))
     storage().write(key, content)
-    return _load(content)
+    return _load(content, devices)
 
 
-def _loaded(key: str) -> Callable | None:
+def _loaded(key: str, devices: Devices) -> Callable | None:
     content = storage().read(key)
     try:
-        return None if content is None else _load(content)
+        return None if content is None else _load(content, devices)
     except Exception:  # of whatever kind: it can be made again
         return None
 
 
-def _load(content: bytes) -> Callable:
+def _load(content: bytes, devices: Devices) -> Callable:
     program = pickle.loads(content)  # noqa: S301 - the storage gives only what this user has written
-    return serialize_executable.deserialize_and_load(*program, execution_devices=[_device()])
+    return serialize_executable.deserialize_and_load(*program, execution_devices=devices)
 
 
 @functools.cache

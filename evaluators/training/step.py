@@ -21,6 +21,7 @@ from evaluators.networks.network import Moments, batch_moments, execute, moved
 from evaluators.networks.weights import Weights
 from evaluators.recipe import Optimizer
 from evaluators.training.adamw import update
+from evaluators.training.data_parallel import Sharing
 from evaluators.training.distillation import Taught, divergence
 from evaluators.training.executables import Executable
 from evaluators.training.partition import Piece, Shapes, Use, cut, is_kernel
@@ -44,6 +45,7 @@ class PieceState(NamedTuple):
 OLDER_EMITTERS = {"xla_cpu_use_fusion_emitters": False}
 
 States = list[PieceState]
+OF_IMAGES = 1, 2  # arguments of a step: images and labels
 Step = Callable[..., tuple[States, jax.Array]]
 Inference = Callable[[States, jax.Array], jax.Array]
 
@@ -97,13 +99,14 @@ def averaged(states: States) -> States:
     return [state._replace(weights=state.average, average=None) for state in states]
 
 
-def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
+def training_step(program: Program, optimizer: Optimizer, whole: bool, sharing: Sharing | None = None) -> Step:
     """Returns `step(states, images [B, H, W, C], labels, coefficients, kept, factors) -> (states, loss)`.
 
     Labels are numbers of classes `[B]`, or targets `[B, classes]` whose sums weight the images, or either with what
     teachers say of the images, see `evaluators.training.distillation`. `coefficients` `[3]` are those of the step, see
     `evaluators.training.adamw`. Where weights are averaged, the averages keep the share `kept`. `factors`
-    `[branches, B]` are those of a program `with_stochastic_depth`. The whole network's step consumes the old states.
+    `[branches, B]` are those of a program `with_stochastic_depth`. The whole network's step consumes the old states,
+    and several devices may share it.
     """
     uses = cut(program)
     compiled = as_it_is if whole else Executable
@@ -136,7 +139,7 @@ def training_step(program: Program, optimizer: Optimizer, whole: bool) -> Step:
                 gradients[value] = add[value](gradients[value], gradient) if value in gradients else gradient
         return stepped[::-1], loss
 
-    return Executable(step, program, optimizer, donated=(0,)) if whole else step
+    return Executable(step, program, optimizer, donated=(0,), sharing=sharing) if whole else step
 
 
 def inference(program: Program, whole: bool) -> Inference:

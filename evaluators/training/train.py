@@ -19,10 +19,12 @@ from evaluators.training import side_by_side
 from evaluators.training.adamw import coefficients
 from evaluators.training.augmentation import Drawing, augmented, weights_of_classes
 from evaluators.training.compile_choice import UNSEEN, choice
+from evaluators.training.data_parallel import sharing
 from evaluators.training.distillation import Draw, taught
 from evaluators.training.executables import Executable
 from evaluators.training.partition import cut
 from evaluators.training.step import (
+    OF_IMAGES,
     Inference,
     States,
     Step,
@@ -142,9 +144,12 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
             compiled = choice((training.images.shape, batch, scheduled), architecture.program, recipe.optimizer,
                               first_batch, (epochs - first) * per_epoch, unseen)
     whole = compiled == NETWORK
-    states = _course(training_step(program, recipe.optimizer, whole), states, training, with_teachers, fidelity, first,
-                     branches, _require_finite, lambda epoch, states: on_epoch(
-                         epoch, functools.partial(_checkpoint, program, states, epoch)))
+    shared = sharing(batch, OF_IMAGES) if recipe.compile == NETWORK else None
+    step = training_step(program, recipe.optimizer, whole, shared)
+    states = _course(step, states, training, with_teachers, fidelity, first, branches, _require_finite,
+                     lambda epoch, states: on_epoch(epoch, functools.partial(_checkpoint, program, states, epoch)))
+    if shared is not None:
+        states, compiled = jax.device_put(jax.device_get(states)), f"{compiled} on {len(shared.devices)} devices"
     with training_turn():
         final = _settled(settling(program, whole), states, training, draw, fidelity) if recipe.average else states
         correct = _correct(inference(program, whole), final, validation, architecture.input.resolution,

@@ -28,6 +28,9 @@ PreprocessInside = Annotated[bool | None, typer.Option(
     show_default=False, hidden=True)]
 AccuracyLoss = Annotated[float | None, typer.Option(
     help="percentage points that a file may be less accurate than the network  [1]", show_default=False, hidden=True)]
+Seeds = Annotated[int | None, typer.Option(
+    help="train the network from so many seeds in a row, state mean and deviation of its test accuracy, and deliver "
+    "that of the first  [1]", show_default=False, hidden=True)]
 TeacherOf = partial(typer.Option, "--teacher", metavar=REPEATED, show_default=False, hidden=True)
 
 
@@ -46,6 +49,7 @@ def export_best(
     teacher: Annotated[list[str] | None, TeacherOf(
         help="learn from a trained network too: front, the most accurate candidate of the run, front:N, an ensemble of "
         "so many, a .safetensors file, or a NAME with imported weights; again for an ensemble")] = None,
+    seeds: Seeds = None,
     finals: Annotated[str | None, typer.Option(
         metavar="N|off", help="candidates at most that are trained longer to choose the winner among those that the "
         "search cannot tell apart  [4]", show_default=False)] = None,
@@ -65,7 +69,7 @@ def export_best(
     from nas.problem.budgets import parse_limits
 
     settings = given(accuracy_loss=accuracy_loss, data=data, preprocess_inside=preprocess_inside, teacher=teacher,
-                     finals=parse_finals(finals) if finals else None)
+                     seeds=seeds, finals=parse_finals(finals) if finals else None)
     found = Run.open(run)
     budgets = dataclasses.replace(found.budgets, **parse_limits(limits)) if limits else None
     use_huge_pages()
@@ -103,6 +107,7 @@ def train_named(
     teacher: Annotated[list[str] | None, TeacherOf(
         help="learn from a trained network too: a .safetensors file, or a NAME with imported weights; again for an "
         "ensemble")] = None,
+    seeds: Seeds = None,
     recipe: dict[str, Any],
 ) -> None:
     """Train and export a network without a search. It is certified as a winner is."""
@@ -117,7 +122,8 @@ def train_named(
     with Terminal(console) as monitor:
         exported = train(network, data=data, skip_broken=bool(skip_broken), resolution=resolution, classes=classes,
                          budgets=budgets, formats=listed(format), out=out, monitor=monitor, **recipe_settings(recipe),
-                         **given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, teacher=teacher))
+                         **given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, teacher=teacher,
+                                 seeds=seeds))
     _print_certificate(exported, console)
 
 

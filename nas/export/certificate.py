@@ -104,6 +104,15 @@ class Timing(TypedDict):
     untimed: NotRequired[dict[str, str]]  # the reason, by target
 
 
+class OverSeeds(TypedDict):
+    """The accuracy on test images of the same network after trainings from several seeds, shares in [0, 1]."""
+
+    count: int
+    mean: float
+    deviation: float  # the standard deviation of one training from another, estimated from `count - 1` of freedom
+    each: list[float]  # in the order of the seeds; the first is that of the network that is delivered
+
+
 class Accuracy(TypedDict):
     """The accuracy on test images, a share in [0, 1]."""
 
@@ -111,6 +120,7 @@ class Accuracy(TypedDict):
     test_ci: tuple[float, float]
     images: int
     network: NotRequired[float]  # as it was trained, before it became files
+    over_seeds: NotRequired[OverSeeds]
     logistic_regression: float  # of a simple rival
 
 

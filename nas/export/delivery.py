@@ -5,6 +5,7 @@ The trained weights are written before anything that may fail or take long, so t
 
 import dataclasses
 import json
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -38,6 +39,7 @@ from nas.export.certificate import (
     Exported,
     File,
     Origin,
+    OverSeeds,
     RunBy,
     Training,
     as_written,
@@ -48,7 +50,15 @@ from nas.export.certificate import (
 )
 from nas.export.comparison import Reference, calibration_images, relative_latency
 from nas.export.formats import FORMATS, Format, format_of
-from nas.export.trained import Checkpoints, keep_trained, load_trained, require_replaceable, training_id, weights_beside
+from nas.export.trained import (
+    Checkpoints,
+    keep_trained,
+    load_trained,
+    require_replaceable,
+    require_seeds,
+    training_id,
+    weights_beside,
+)
 from nas.measuring.meters import counted
 from nas.problem.budgets import Budgets
 from nas.run.monitor import Monitor
@@ -80,6 +90,8 @@ class Order:
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
         accuracy_loss_points: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
+        seeds: how many trainings, from so many seeds in a row, tell how far the accuracy is due to chance; the network
+            of the first is delivered.
     """
 
     name: str
@@ -95,6 +107,7 @@ class Order:
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
     accuracy_loss_points: float = ACCURACY_LOSS_POINTS
     preprocess_inside: bool = False
+    seeds: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "accuracy_loss_points", plain(self.accuracy_loss_points))
@@ -102,6 +115,7 @@ class Order:
                 f"`accuracy_loss` must not be negative, but got {self.accuracy_loss_points:g}")
         require(self.dataset is not None or not self.recipe.epochs,
                 f"training needs data, but got none for {self.recipe.epochs} epochs")
+        require_seeds(self.recipe, self.seeds)
         require(self.dataset is not None or not self.preprocess_inside,
                 "`preprocess_inside` needs data, by whose mean and deviation images are normalised, but got none")
 
@@ -137,21 +151,28 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         InvalidInput: an unknown format, or a directory of something else than an export.
     """
     require_deliverable(order.formats, directory)
+    beside = [weights_beside(directory, number) for number in range(1, order.seeds + 1)]
+    for path in beside:
+        require_replaceable(path)
     for target in order.targets:
         require_usable(parse_target(target))
     with whole_directory(directory) as temporary:
-        arrays, training = trained_arrays(order, weights_beside(directory), monitor)
+        arrays, training = trained_arrays(order, beside[0], monitor)
         wanted = _wanted(order)
         references = {as_bytes: Reference.of(order.architecture, arrays, order.dataset, order.recipe.seed, as_bytes)
                       for as_bytes in {False, *(written.takes_bytes for written, _ in wanted)}}
+        over_seeds = _over_seeds(order, references[False], beside[1:], monitor)
         files = [_write(order, written, target, arrays, references[written.takes_bytes], temporary, monitor)
                  for written, target in wanted]
         certificate = _certificate(order, references[False], files, training)
+        if certificate["accuracy"] and over_seeds:
+            certificate["accuracy"]["over_seeds"] = over_seeds
         monitor.progress("timing the files", 0, 1)
         certificate["timings"] = [time_files(temporary, order.architecture, files, order.quiet_ms)]
         certificate = assessed(certificate)
         write_certificate(temporary, certificate)
-    weights_beside(directory).unlink(missing_ok=True)
+    for path in beside:
+        path.unlink(missing_ok=True)
     exported = Exported(directory, certificate)
     remember(directory, *exported.named)
     return exported
@@ -175,6 +196,23 @@ def trained_arrays(order: Order, path: Path, monitor: Monitor) -> tuple[Weights,
     arrays, training = _train_to_the_end(order, Checkpoints(path, identity, order.architecture), monitor)
     keep_trained(path, identity, order.architecture, arrays, training)
     return arrays, training
+
+
+def _over_seeds(order: Order, first: Reference, further: Sequence[Path], monitor: Monitor) -> OverSeeds | None:
+    """Returns the accuracies of the network and of its trainings from further seeds, if there are any.
+
+    None of them is chosen: training and validation images are all learned, and test images must not choose.
+    """
+    if not further:
+        return None
+    accuracies = [first.network_accuracy]
+    for seed, path in enumerate(further, order.recipe.seed + 1):
+        again = dataclasses.replace(order, name=f"{order.name}, seed {seed}", seeds=1,
+                                    recipe=dataclasses.replace(order.recipe, seed=seed))
+        arrays, _ = trained_arrays(again, path, monitor)
+        accuracies.append(Reference.of(order.architecture, arrays, order.dataset, seed).network_accuracy)
+    return {"count": len(accuracies), "mean": statistics.mean(accuracies),
+            "deviation": statistics.stdev(accuracies), "each": accuracies}
 
 
 def _training_id(order: Order) -> str:

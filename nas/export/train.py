@@ -29,8 +29,8 @@ SHOWN = 3  # names in a line
 def train(network: str, *, data: str | None = None, skip_broken: bool = False, resolution: int | None = None,
           classes: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,),
           out: str | Path | None = None, accuracy_loss: float = ACCURACY_LOSS_POINTS,
-          preprocess_inside: bool = False, teacher: str | Sequence[str] = (), monitor: Monitor | None = None,
-          **settings: Any) -> Exported:
+          preprocess_inside: bool = False, teacher: str | Sequence[str] = (), seeds: int = 1,
+          monitor: Monitor | None = None, **settings: Any) -> Exported:
     """Returns a network that was trained, written, timed and certified.
 
     A network is put to the data: their channels and classes, and a published one to their resolution. What of its
@@ -49,6 +49,8 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
         accuracy_loss: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         teacher: a file of a trained network, or several, from whose predictions it learns, see `nas.export.teachers`.
+        seeds: how many trainings, from so many seeds in a row, tell how far the accuracy is due to chance; the network
+            of the first is delivered.
         monitor: what to report to.
         settings: of the training on training and validation images, by the names of `evaluators.Recipe`; by default
             it has 20 epochs, and with 0 there is none.
@@ -69,7 +71,7 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
     teachers = teachers_named(as_names(teacher), dataset, recipe)
     order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, recipe, formats,
                   named.arrays, teachers, origin={"network": named.name}, accuracy_loss_points=accuracy_loss,
-                  preprocess_inside=preprocess_inside)
+                  preprocess_inside=preprocess_inside, seeds=seeds)
     if recipe.epochs and not is_trained(order, directory):
         _require_within(named.architecture, budgets, monitor)
     return deliver(order, directory, monitor)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from evaluators.networks.checkpoint import arrays_in, load_arrays, save_network
 from evaluators.networks.weights import Weights
-from evaluators.recipe import Recipe
+from evaluators.recipe import MOST_SEED, Recipe
 from evaluators.training.teacher import Teacher
 from nas.export.certificate import Training
 from search_spaces.architecture import Architecture
@@ -27,9 +27,9 @@ SPENT = "duration_s"  # text of a checkpoint
 EVERY_S = 30.0  # at least, from one checkpoint to the next
 
 
-def weights_beside(directory: Path) -> Path:
-    """Returns the file in which the trained weights of an export lie until it is there."""
-    return directory.with_name(f"{directory.name}.unfinished.safetensors")
+def weights_beside(directory: Path, number: int = 1) -> Path:
+    """Returns the file in which the weights of a training of an export, from 1, lie until the export is there."""
+    return directory.with_name(f"{directory.name}{f'.{number}' * (number > 1)}.unfinished.safetensors")
 
 
 def training_id(architecture: Architecture, fingerprint: str, recipe: Recipe, initial: Weights,
@@ -44,6 +44,14 @@ def training_id(architecture: Architecture, fingerprint: str, recipe: Recipe, in
     if teachers:
         digest.update(json.dumps([[teacher.sha256 for teacher in teachers], recipe.teaching]).encode())
     return digest.hexdigest()
+
+
+def require_seeds(recipe: Recipe, seeds: int) -> None:
+    """Raises `InvalidInput` if there are no trainings of a recipe from so many seeds."""
+    require(seeds >= 1, f"`seeds` must be at least 1, but got {seeds}")
+    require(seeds == 1 or recipe.epochs > 0, f"several seeds need a training, but got {seeds} for 0 epochs")
+    require(recipe.seed + seeds - 1 <= MOST_SEED,
+            f"seeds are numbers up to {MOST_SEED}, but got {seeds} from {recipe.seed} on")
 
 
 def keep_trained(path: Path, identity: str, architecture: Architecture, arrays: Weights, training: Training) -> None:

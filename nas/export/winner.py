@@ -18,7 +18,7 @@ from nas.export.delivery import Order, deliver, is_trained, require_deliverable,
 from nas.export.finals import FEWEST_IMAGES, FINALISTS, FINALS, finalists, play
 from nas.export.named_network import WEIGHTS_SUFFIX
 from nas.export.teachers import as_names, teachers_named
-from nas.export.trained import weights_beside
+from nas.export.trained import require_seeds, weights_beside
 from nas.measuring.remeasuring import CONFIRMING, in_fresh_processes, retimed
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate, distinct, rank
@@ -33,7 +33,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
                   formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
                   finals: int = FINALISTS, accuracy_loss: float = ACCURACY_LOSS_POINTS,
                   preprocess_inside: bool = False, data: str | None = None, trust: bool = False,
-                  teacher: str | Sequence[str] = (), monitor: Monitor | None = None, **settings: Any) -> Exported:
+                  teacher: str | Sequence[str] = (), seeds: int = 1, monitor: Monitor | None = None,
+                  **settings: Any) -> Exported:
     """Returns the exported winner of a run.
 
     Args:
@@ -50,6 +51,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         data: where the data of the search are now, if they have moved; their content tells.
         trust: whether to run the commands of targets of a run that was not begun here, see `nas.run.trust`.
         teacher: trained networks from whose predictions it learns, see `nas.export.teachers`. Finals are without.
+        seeds: how many trainings, from so many seeds in a row, tell how far the accuracy is due to chance; the network
+            of the first is delivered.
         monitor: what to report to.
         settings: of the final training, by the names of `evaluators.Recipe`; by default those of the search.
 
@@ -65,6 +68,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     recipe.require_training()
     require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
     require_deliverable(formats, out)
+    require_seeds(recipe, seeds)
     require_trusted(run.path, run.identity, commands_of(config.targets), trust)
     if out is None:
         require_writable(run.path, "a run directory")
@@ -79,7 +83,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         origin = {"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin}
         return Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, recipe, formats,
                      quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss, origin=origin,
-                     teachers=teachers, preprocess_inside=preprocess_inside), out or _place_in(run, name)
+                     teachers=teachers, preprocess_inside=preprocess_inside, seeds=seeds), out or _place_in(run, name)
 
     if trial is not None:
         return deliver(*ordered(_of_trial(run, trial), {}), monitor)

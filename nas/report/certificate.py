@@ -96,6 +96,11 @@ def _accuracy_lines(accuracy: Accuracy | None) -> list[Text]:
     lines = [Text(f"accuracy on {accuracy['images']:,} test images: "
                   f"{accuracy_text(accuracy['test'], accuracy['test_ci'])} %"
                   f" (logistic regression: {accuracy_text(accuracy['logistic_regression'])} %)")]
+    if "over_seeds" in accuracy:
+        over = accuracy["over_seeds"]
+        lines.append(Text(f"trained from {over['count']} seeds, of which the first is delivered: "
+                          f"{accuracy_text(over['mean'])} % on average, standard deviation "
+                          f"{100 * over['deviation']:.2f} points"))
     if accuracy["test"] < accuracy["logistic_regression"]:
         lines.append(Text("the network is worse than logistic regression", style="red"))
     return lines

@@ -1,10 +1,11 @@
 """The common ground of all blocks: the contract, the network-wide conventions, and the usual short sequences."""
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from search_spaces.errors import require
-from search_spaces.layers import ACTIVATIONS, PADDINGS, Activation, BatchNorm, Convolution, Layer, Sequence
+from search_spaces.layers import ACTIVATIONS, PADDINGS, Activation, BatchNorm, Convolution, Dense, Layer, Sequence
 from search_spaces.notation import number, word
 
 ACTIVATION_WORDS = {name: name for name in ACTIVATIONS}
@@ -97,6 +98,37 @@ def conv_in_form(form: str, name: str, conventions: Input, channels: int, filter
     return conv_bn_act(name, conventions, filters, kernel, stride, groups, activation, norm, padding)
 
 
+def rank_option() -> Any:
+    """Declares the field of a block that `pointwise` and `low_rank` are given."""
+    return number("rank", "rank of its 1x1 and dense layers as a share of their full rank, where two factors are "
+                  "smaller", 1.0)
+
+
+def low_rank(layer: Convolution | Dense, channels: int, share: float) -> tuple[Layer, ...]:
+    """Returns a pointwise or dense layer of so many channels in as two factors, with fewer channels in between.
+
+    Those are a share of the smaller of the channels in and out, rounded to a multiple of 8; nothing stands between the
+    two, and a bias is that of the second. Where they would have no fewer weights than the layer, it stays whole.
+
+    Source: Sainath et al. 2013, "Low-rank matrix factorization for deep neural network training with high-dimensional
+    output targets", for the last layer; Denton et al. 2014, section 3.2.1, for convolutions.
+    """
+    out = layer.filters if isinstance(layer, Convolution) else layer.features
+    rank = round_channels(min(channels, out) * share)
+    if share == 1 or rank * (channels + out) >= channels * out:
+        return (layer,)
+    if isinstance(layer, Convolution):
+        return dataclasses.replace(layer, filters=rank, bias=False), layer
+    return dataclasses.replace(layer, features=rank, bias=False), layer
+
+
+def pointwise(name: str, conventions: Input, channels: int, filters: int, rank: float, activation: str = ""
+              ) -> Sequence:
+    """Returns a 1x1 convolution of so many channels in, as `low_rank` has it, batch norm and activation."""
+    convolution = Convolution(filters, padding=conventions.padding)
+    return Sequence((*low_rank(convolution, channels, rank), *_norm_act(conventions, activation, "bn")), name)
+
+
 def norm_act(conventions: Input, activation: str) -> Sequence:
     """Returns batch norm and activation, as they stand before the convolutions of pre-activated blocks."""
     return Sequence(_norm_act(conventions, activation, "bn"))
@@ -133,6 +165,11 @@ def require_count(count: int) -> None:
 def require_stride(stride: int) -> None:
     """Raises `InvalidInput` unless the stride is 1 or 2."""
     require(stride in (1, 2), f"`stride` must be 1 or 2, but got stride={stride}")
+
+
+def require_rank(rank: float) -> None:
+    """Raises `InvalidInput` unless it is a share of the full rank."""
+    require(0 < rank <= 1, f"`rank` must be above 0 and at most 1, but got rank{rank:g}")
 
 
 def require_channels(channels: int) -> None:

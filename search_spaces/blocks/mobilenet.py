@@ -11,8 +11,11 @@ from search_spaces.blocks.conventions import (
     conv_bn_act,
     conv_in_form,
     keeps_size,
+    pointwise,
+    rank_option,
     require_channels,
     require_kernel,
+    require_rank,
     require_stride,
     round_channels,
 )
@@ -51,8 +54,10 @@ class DepthwiseSeparable:
     activation: str = word(ACTIVATION_WORDS, "activation")
     depthwise_norm: str = word({"dwbn": "bn", "dwbias": "bias", "dwbare": "bare"},
                                "batch norm after the depthwise convolution, or a bias instead, or neither", "bn")
+    rank: float = rank_option()
 
     def __post_init__(self) -> None:
+        require_rank(self.rank)
         require_kernel(self.kernel)
         require_channels(self.channels)
         require_stride(self.stride)
@@ -62,7 +67,7 @@ class DepthwiseSeparable:
         return Sequence((
             conv_bn_act("depthwise", conventions, channels, self.kernel, self.stride, channels, self.activation,
                         self.depthwise_norm),
-            conv_bn_act("pointwise", conventions, self.channels, activation=self.activation),
+            pointwise("pointwise", conventions, channels, self.channels, self.rank, self.activation),
         ))
 
 
@@ -90,19 +95,21 @@ class InvertedBottleneck:
     skip: bool = word({"skip": True, "noskip": False}, "whether there is a skip where shapes agree", True)
     expand_always: bool = word({"expandmore": False, "expandalways": True}, "whether an expansion of 1 convolves",
                                False)
+    rank: float = rank_option()
 
     def __post_init__(self) -> None:
+        require_rank(self.rank)
         _require_inverted(self)
 
     def layers(self, channels: int, conventions: Input) -> Layer:
         """Returns the expression of the block."""
         expanded = round(channels * self.expansion)
-        expand = (conv_bn_act("expand", conventions, expanded, activation=self.activation),)
+        expand = (pointwise("expand", conventions, channels, expanded, self.rank, self.activation),)
         body = Sequence((
             *(expand if expanded != channels or self.expand_always else ()),
             conv_bn_act("depthwise", conventions, expanded, self.kernel, self.stride, expanded, self.activation),
             *_squeeze_excite(self, channels, expanded),
-            conv_bn_act("project", conventions, self.channels),
+            pointwise("project", conventions, expanded, self.channels, self.rank),
         ))
         skips = self.skip and keeps_size(self.kernel, self.stride, conventions) and channels == self.channels
         return Branches(Add(), (IDENTITY, body)) if skips else body

@@ -10,11 +10,14 @@ from search_spaces.blocks.conventions import (
     OWN_PADDING_WORDS,
     Block,
     Input,
-    conv_bn_act,
     conv_in_form,
+    low_rank,
     norm_act,
+    pointwise,
+    rank_option,
     require_channels,
     require_kernel,
+    require_rank,
     require_stride,
 )
 from search_spaces.errors import require
@@ -108,8 +111,10 @@ class Head:
     hidden: int = number("d", "features of a dense layer before the classifier, 0 for none", 0)
     hidden_bias: bool = word({"hiddenbias": True, "hiddennobias": False}, "whether that layer has a bias", True)
     bias: bool = word({"bias": True, "nobias": False}, "whether the classifier has a bias", True)
+    rank: float = rank_option()
 
     def __post_init__(self) -> None:
+        require_rank(self.rank)
         require_channels(self.channels)
         require(self.hidden > 0 or self.hidden_bias, "a head without a hidden layer (d0) has no bias of it to "
                 "leave out")
@@ -117,12 +122,13 @@ class Head:
 
     def layers(self, channels: int, conventions: Input) -> Layer:
         """Returns the expression of the block."""
-        hidden = Sequence((Dense(self.hidden, self.hidden_bias), Activation(self.activation)), "hidden")
+        hidden = low_rank(Dense(self.hidden, self.hidden_bias), self.channels, self.rank)
+        classifier = low_rank(Dense(self.classes, self.bias), self.hidden or self.channels, self.rank)
         return Sequence((
-            conv_bn_act("last", conventions, self.channels, activation=self.activation),
+            pointwise("last", conventions, channels, self.channels, self.rank, self.activation),
             GlobalPool(),
-            *((hidden,) if self.hidden else ()),
-            Sequence((Dense(self.classes, self.bias),), "classifier"),
+            *((Sequence((*hidden, Activation(self.activation)), "hidden"),) if self.hidden else ()),
+            Sequence(classifier, "classifier"),
         ))
 
 
@@ -132,13 +138,15 @@ class Classifier:
 
     classes: int = number("n", "classes")
     bias: bool = word({"bias": True, "nobias": False}, "whether the classifier has a bias", True)
+    rank: float = rank_option()
 
     def __post_init__(self) -> None:
+        require_rank(self.rank)
         _require_classes(self.classes)
 
     def layers(self, channels: int, conventions: Input) -> Layer:
         """Returns the expression of the block."""
-        return Sequence((GlobalPool(), Dense(self.classes, self.bias)))
+        return Sequence((GlobalPool(), *low_rank(Dense(self.classes, self.bias), channels, self.rank)))
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def test_what_somebody_else_has_put_there_is_not_executed(tmp_path, monkeypatch)
     evaluate()
     assert len(traced) == 3 and not ran.exists()
     storage().write("control", content)
-    executables._loaded("control")
+    executables._loaded("control", ())
     assert ran.exists()  # it would have been
 
 

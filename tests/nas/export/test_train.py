@@ -31,6 +31,7 @@ from search_spaces import Architecture, InvalidInput
 from search_spaces.zoo import load_network
 
 NETWORK = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e3_c8_s1_se0_relu+head_c16_relu_n2")
+FOUR_CLASSES = NETWORK.text.replace("_n2", "_n4")
 OTHER_CLASSES = Architecture.parse(NETWORK.text.replace("_n2", "_n7"))
 
 
@@ -93,6 +94,37 @@ def test_a_network_is_taught_and_its_certificate_says_by_which(data, untimed, tm
         with pytest.raises(InvalidInput, match=rule):
             nas.train(NETWORK.text, **{"data": data, "teacher": big, "out": tmp_path / "other"} | arguments)
     assert not (tmp_path / "other").exists()
+
+
+def test_several_seeds_tell_how_far_the_accuracy_is_due_to_chance(photos, untimed, tmp_path, monkeypatch):
+    given = {"data": photos, "epochs": 1, "batch": 16, "compile": "network"}
+    alone = [nas.train(FOUR_CLASSES, seed=seed, out=tmp_path / f"alone{seed}", **given) for seed in (3, 4, 5)]
+    accuracies = [exported.certificate["accuracy"]["network"] for exported in alone]
+    assert len(set(accuracies)) > 1
+
+    train, trained = nas.export.delivery._train_to_the_end, []
+
+    def stopped(order, *others):
+        trained.append(order.recipe.seed)
+        if trained == [3, 4]:
+            raise KeyboardInterrupt
+        return train(order, *others)
+
+    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        nas.train(FOUR_CLASSES, seed=3, seeds=3, out=tmp_path / "out", **given)
+    exported = nas.train(FOUR_CLASSES, seed=3, seeds=3, out=tmp_path / "out", **given)
+    assert trained == [3, 4, 4, 5], "what was trained before is not trained again"
+    found = exported.certificate["accuracy"]["over_seeds"]
+    assert (found["count"], found["each"]) == (3, accuracies)
+    assert found["mean"] == pytest.approx(np.mean(accuracies))
+    assert found["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
+    delivered, first = (load_arrays(one.directory / "model.safetensors")[1] for one in (exported, alone[0]))
+    assert all(np.array_equal(delivered[name], array) for name, array in first.items()), "that of the first seed"
+    said = "".join(map(str, certificate_report(exported.certificate, exported.directory).renderables))
+    assert f"3 seeds, of which the first is delivered: {100 * np.mean(accuracies):.2f} % on average" in said
+    assert "over_seeds" not in alone[0].certificate["accuracy"]
+    assert not list(tmp_path.glob("*.unfinished*"))
 
 
 def test_a_file_goes_on_from_its_arrays_and_without_epochs_is_exported_as_it_is(data, untimed, tmp_path):
@@ -174,6 +206,9 @@ def test_a_network_over_a_budget_is_not_trained(limit, data, tmp_path, monkeypat
     ({"epochs": -1}, "`epochs` must not be negative"),
     ({"batch": 0}, "`batch` must be at least 1"),
     ({"seed": -1}, "`seed` must not be negative"),
+    ({"seeds": 0}, "`seeds` must be at least 1, but got 0"),
+    ({"seeds": 2, "epochs": 0}, "several seeds need a training, but got 2 for 0 epochs"),
+    ({"seeds": 2, "seed": 2**32 - 1}, "seeds are numbers up to 4294967295, but got 2 from 4294967295 on"),
     ({"augmentation": "zoom"}, "unknown augmentation 'zoom'"),
     ({"compile": "all"}, "unknown way to compile 'all'"),
     ({"formats": ["tflite"]}, "unknown format 'tflite'"),
@@ -276,10 +311,10 @@ def orders(monkeypatch):
     return noted
 
 
-@pytest.mark.parametrize("flags", [(), ("--preprocess-inside",)])
-def test_the_command_line_asks_for_files_that_normalise(flags, data, nas, tmp_path, orders):
+@pytest.mark.parametrize(("flags", "asked"), [((), (False, 1)), (("--preprocess-inside", "--seeds", 3), (True, 3))])
+def test_the_command_line_asks_for_files_that_normalise_and_several_seeds(flags, asked, data, nas, tmp_path, orders):
     nas("train", NETWORK.text, "--data", data, "--epochs", 1, "--out", tmp_path / "out", *flags)
-    assert [order.preprocess_inside for order in orders] == [bool(flags)]
+    assert [(order.preprocess_inside, order.seeds) for order in orders] == [asked]
 
 
 @pytest.fixture

@@ -335,7 +335,8 @@ def test_data_that_have_moved_are_known_by_their_content(run, inputs, tmp_path, 
 
 
 @pytest.mark.parametrize(("arguments", "rule"), [
-    ({"trial": 99}, "has no trial 99"), ({"formats": ["tflite"]}, "unknown format 'tflite'")])
+    ({"trial": 99}, "has no trial 99"), ({"formats": ["tflite"]}, "unknown format 'tflite'"),
+    ({"seeds": 0}, "`seeds` must be at least 1, but got 0")])
 def test_what_cannot_be_exported_is_refused_before_any_training(arguments, rule, run, monkeypatch):
     monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", None)
     with pytest.raises(InvalidInput, match=rule):
@@ -349,13 +350,15 @@ def test_the_final_training_may_have_another_recipe_than_the_search(nas, tmp_pat
     asked = []
 
     def export_winner(run, **settings):
-        asked.append({name: settings[name] for name in ("epochs", "mixup", "warm_up", "average") if name in settings})
+        asked.append({name: settings[name] for name in ("epochs", "mixup", "warm_up", "average", "seeds")
+                      if name in settings})
         raise InvalidInput("nothing is to be exported")
 
     monkeypatch.setattr("nas.export.winner.export_winner", export_winner)
-    for options in ((), ("--recipe", tmp_path / "mine.toml", "--epochs", 9, "--average", 0.9)):
+    for options in ((), ("--recipe", tmp_path / "mine.toml", "--epochs", 9, "--average", 0.9, "--seeds", 3)):
         nas("export", tmp_path / "run", *options)
-    assert asked == [{"epochs": 20}, {"epochs": 9, "mixup": 0.2, "warm_up": 0.1, "average": 0.9}]
+    assert asked == [{"epochs": 20, "seeds": 1},
+                     {"epochs": 9, "mixup": 0.2, "warm_up": 0.1, "average": 0.9, "seeds": 3}]
 
 
 def test_a_recipe_of_the_final_training_is_checked_before_anything_is_done(run):

@@ -54,6 +54,27 @@ def test_a_bottleneck_costs_what_mobilenet_v2_says(size, channels, filters, kern
     assert program.macs == size * size * channels * expansion * (channels + kernel * kernel + filters)
 
 
+@given(sizes, st.integers(1, 4), st.integers(1, 4), odd, strides)
+def test_factors_of_a_separable_block_cost_what_its_paper_and_their_rank_say(size, channels, filters, kernel, stride):
+    channels, filters = 32 * channels, 32 * filters  # of which a quarter needs no rounding
+    program = trace(DepthwiseSeparable(kernel, filters, stride, "relu", rank=0.25).layers(channels, CONVENTIONS),
+                    (size, size, channels))
+    out = -(-size // stride)
+    # Howard et al. 2017, equation 5, with r (M + N) for M N (Denton et al. 2014, section 3.2.1)
+    rank = min(channels, filters) // 4
+    assert program.macs == out * out * (kernel * kernel * channels + rank * (channels + filters))
+
+
+@given(sizes, st.integers(1, 4), st.integers(1, 4), odd, st.integers(2, 6))
+def test_factors_of_a_bottleneck_cost_what_its_paper_and_their_rank_say(size, channels, filters, kernel, expansion):
+    channels, filters = 32 * channels, 32 * filters
+    block = InvertedBottleneck(kernel, float(expansion), filters, 1, 0.0, "relu6", rank=0.25)
+    program = trace(block.layers(channels, CONVENTIONS), (size, size, channels))
+    wide = channels * expansion
+    ends = sum(min(narrow, wide) // 4 * (narrow + wide) for narrow in (channels, filters))
+    assert program.macs == size * size * (wide * kernel * kernel + ends)
+
+
 def test_expanded_channels_are_rounded_to_the_nearest():
     # MobileNetV3-Small, third row of table 2: 24 in, 88 expanded
     assert _layer(_bottleneck(24, expansion=3.6666), "expand/convolution").output_shape[2] == 88
@@ -121,6 +142,7 @@ def test_squeeze_and_excitation_gates_the_depthwise_output():
 
 @pytest.mark.parametrize(("options", "rule"), [
     ({"kernel": 4}, "`kernel` must be odd, but got kernel=4"),
+    ({"rank": 0.0}, "`rank` must be above 0 and at most 1, but got rank0"),
     ({"kernel": 0}, "`kernel` must be odd, but got kernel=0"),
     ({"channels": 0}, "`channels` must be at least 1, but got channels=0"),
     ({"stride": 3}, "`stride` must be 1 or 2, but got stride=3"),
@@ -140,7 +162,7 @@ def test_a_bottleneck_states_the_rule_that_a_value_breaks(options, rule):
 
 @pytest.mark.parametrize(("values", "rule"), [
     ((2, 8, 1, "relu"), "`kernel` must be odd"), ((3, 0, 1, "relu"), "`channels` must be at least 1"),
-    ((3, 8, 0, "relu"), "`stride` must be 1 or 2"),
+    ((3, 8, 0, "relu"), "`stride` must be 1 or 2"), ((3, 8, 1, "relu", "bn", 1.5), "`rank` must be above 0"),
 ])
 def test_a_separable_block_states_the_rule_that_a_value_breaks(values, rule):
     with pytest.raises(InvalidInput, match=rule):

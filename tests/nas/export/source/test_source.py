@@ -38,6 +38,8 @@ NETWORKS = {  # which have layers of all types between them
               "+xception_c24_s1_relu+conv_k5_c12_s1_relu_stacked+fc_n5",
     "plain": "in_r12_c3_symmetric+conv_k3_c8_s1_relu_bias+fire_q4_c8_relu_bypass+fire_q4_c12_relu_complexbypass"
              "+inceptionb_o4_r4_m4_c4_p4_relu_k5+basic2_c16_s2_relu+basic2_c16_s1_relu+norm_relu+convfc_relu_n5",
+    "factored": "in_r12_c3+conv_k3_c24_s2_relu+sep_k3_c24_s1_relu_rank0.25+mb_k3_e3_c24_s1_se0_relu_rank0.3"
+                "+head_c32_hswish_n5_d32_rank0.25",
 }
 SOURCES = {"flax": nnx, "torch": pytorch}
 RUN = """
