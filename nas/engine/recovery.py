@@ -18,16 +18,6 @@ if TYPE_CHECKING:
 DEATHS = 2  # of its workers, after which a candidate is not tried again
 
 
-def told_of_living(study: "optuna.Study", run: RunDirectory, sharing: Sharing) -> list[Candidate]:
-    """Returns the candidates of all trials, once the running trials of dead workers were failed as lost."""
-    told = run.told()
-    lost = sharing.gone(candidate for candidate in told if candidate.outcome is Outcome.RUNNING and not candidate.waits)
-    if not lost:
-        return told
-    fail(study, lost, sharing)
-    return run.told()
-
-
 def fail_own(study: "optuna.Study", run: RunDirectory, sharing: Sharing) -> None:
     """Ends the trials of this process as lost."""
     fail(study, [candidate for candidate in run.told() if candidate.outcome is Outcome.RUNNING

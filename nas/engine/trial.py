@@ -20,7 +20,7 @@ from evaluators.networks.checkpoint import arrays_in, checkpoint_file, network_f
 from evaluators.recipe import Recipe
 from nas.engine.coordinator import Coordinator
 from nas.engine.history import Histories, History
-from nas.engine.recovery import DEATHS, deaths, told_of_living, with_training_of_lost
+from nas.engine.recovery import DEATHS, deaths, fail, with_training_of_lost
 from nas.engine.successive_halving import Rungs
 from nas.measuring.meters import Gauges, costs_within, counted
 from nas.problem.budgets import Budgets, is_feasible
@@ -72,7 +72,15 @@ class Evaluation:
 
     def history(self, study: "optuna.Study") -> History:
         """Returns all that is known now, once the running trials of dead workers were failed as lost."""
-        told = told_of_living(study, self.run, self.sharing)
+        history = self._history()
+        lost = self.sharing.gone(candidate for candidate in history.running if not candidate.waits)
+        if not lost:
+            return history
+        fail(study, lost, self.sharing)
+        return self._history()
+
+    def _history(self) -> History:
+        told = self.run.told()
         return self.histories(told, self.run.candidates(told))
 
     def recorded(self, record: Callable[[], T]) -> T:

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Ended(Generic[One, Sum]):
 
     def __call__(self, trials: Sequence[One]) -> tuple[Sum, Sequence[One]]:
         """Returns the sum, which the next call may change, and the other trials, the first of which runs."""
-        if list(trials[:len(self._added)]) != self._added:  # of another study, or judged anew
+        if len(trials) < len(self._added) or not all(map(is_, self._added, trials)):  # read or judged anew
             self._added, self._sum = [], self._empty()
         begin = end = len(self._added)
         while end < len(trials) and self._has_ended(trials[end]):
