@@ -6,18 +6,18 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from evaluators.evaluator import Evaluator, close
 from evaluators.machine.processes import end_groups
-from nas.engine.recovery import fail, fail_own, to_retry, told_of_living, with_checkpoints
-from nas.engine.successive_halving import stopped
+from nas.engine.history import History
+from nas.engine.recovery import fail, fail_own, to_retry
 from nas.engine.termination import Termination
 from nas.engine.trial import CandidateFailed, Evaluation, HandedOver, objective
-from nas.problem.candidate import Candidate, Outcome, front, winner
+from nas.problem.candidate import Candidate, Outcome, winner
 from nas.run.artefacts import CHECKPOINTS, WEIGHTS
 from nas.trials.record import Start, attributes_of, start_attributes, write_lost
-from nas.trials.tally import Tally, tally
 from nas.trials.together import ask, take_up, tell
 
 if TYPE_CHECKING:
@@ -30,21 +30,6 @@ FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a c
 
 class SearchFailed(RuntimeError):
     """The failure of a whole search; the trials that have ended are kept."""
-
-
-@dataclass(frozen=True)
-class History:
-    """All that is known at a moment at which only the worker that holds the coordinator can change it.
-
-    Attributes:
-        told: the candidates of all trials, as these were told.
-        candidates: those that were evaluated or are being evaluated, as later timings judge them.
-        counts: how many came to what.
-    """
-
-    told: list[Candidate]
-    candidates: list[Candidate]
-    counts: Tally
 
 
 @dataclass
@@ -112,10 +97,10 @@ class Loop:
         while True:
             with evaluation.coordinator:
                 try:
-                    history = self._history()
+                    history = evaluation.history(self.study)
                     while (asked := self._next(history)) is not None:
                         number = self._work_on(evaluation, *asked)
-                        history = self._history()
+                        history = evaluation.history(self.study)
                         self._look_after(number, history)
                     return
                 except Exception as error:  # of the storage, before a training: that trial is lost, and nothing else
@@ -128,7 +113,7 @@ class Loop:
 
         values = None
         try:
-            values = objective(evaluation, self.study, trial, history.told)
+            values = objective(evaluation, self.study, trial, history)
         except HandedOver:
             evaluation.sharing.end(trial)
             evaluation.coordinator.announce()
@@ -144,10 +129,6 @@ class Loop:
         evaluation.recorded(lambda: self._tell(trial, values))
         return trial.number
 
-    def _history(self) -> History:
-        told = told_of_living(self.study, self.evaluation.run, self.evaluation.sharing)
-        return History(told, self.evaluation.run.candidates(told), tally(told))
-
     def _next(self, history: History) -> "tuple[optuna.Trial, History] | None":
         """Returns the next trial and the history before it; None when the search is over.
 
@@ -155,7 +136,7 @@ class Loop:
         """
         role = self.evaluation.role
         while self.reason is None:
-            running = [candidate for candidate in history.told if candidate.outcome is Outcome.RUNNING]
+            running = history.running
             begun = history.counts.tried + sum(candidate.continues is None for candidate in running)
             enough = self.termination.trials is not None and begun >= self.termination.trials
             continuing = _enqueue_next(self.study, self.evaluation, self.first, history, enough)
@@ -169,7 +150,7 @@ class Loop:
             if reason is None or len(waiting) < len(running):
                 self._say_if_alone(len(waiting) == len(running))
                 self.evaluation.coordinator.wait()
-                history = self._history()
+                history = self.evaluation.history(self.study)
             else:
                 fail(self.study, waiting, self.evaluation.sharing)
                 self.reason = reason
@@ -193,14 +174,10 @@ class Loop:
 
     def _look_after(self, number: int, history: History) -> None:
         """Reports a trial that has ended, and removes the files that are no longer needed."""
-        candidates = history.candidates
-        last = next((candidate for candidate in candidates if candidate.trial == number), None)
-        self.evaluation.monitor.told(history.counts, last, winner(candidates, self.evaluation.objectives))
-        running = [candidate for candidate in candidates if candidate.outcome is Outcome.RUNNING]
-        running += with_checkpoints(history.told)
-        own = _ids(candidate for candidate in history.told if candidate.architecture)
-        kept = {WEIGHTS: front(candidates, self.evaluation.objectives), CHECKPOINTS: stopped(candidates)}
-        for kind, needed in kept.items():
+        last = next((candidate for candidate in reversed(history.candidates) if candidate.trial == number), None)
+        self.evaluation.monitor.told(history.counts, last, winner(history.front, self.evaluation.objectives))
+        own, running = history.ids, [*history.running, *history.with_checkpoints()]
+        for kind, needed in ((WEIGHTS, history.front), (CHECKPOINTS, history.stopped)):
             self.evaluation.run.artefacts.remove_of(kind, own - _ids([*needed, *running]))
         _require_progress(history.told)
 
@@ -210,11 +187,11 @@ def _ids(candidates: Iterable[Candidate]) -> set[str]:
 
 
 def _require_progress(told: Sequence[Candidate]) -> None:
-    ended = [candidate for candidate in told if candidate.outcome not in (
-        Outcome.WAITING, Outcome.RUNNING, Outcome.IMPOSSIBLE)][-FAILURES_IN_A_ROW:]
+    ended = list(islice((candidate for candidate in reversed(told) if candidate.outcome not in (
+        Outcome.WAITING, Outcome.RUNNING, Outcome.IMPOSSIBLE)), FAILURES_IN_A_ROW))
     if len(ended) == FAILURES_IN_A_ROW and all(candidate.state == "failed" for candidate in ended):
         raise SearchFailed(f"{FAILURES_IN_A_ROW} candidates failed one after the other, the last with: "
-                           f"{ended[-1].reason}")
+                           f"{ended[0].reason}")
 
 
 def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: Sequence[Start],
@@ -224,37 +201,33 @@ def _enqueue_next(study: "optuna.Study", evaluation: Evaluation, first: Sequence
     One at a time, so that they keep their order however often the search is interrupted. Returns whether the next
     trial continues another one.
     """
-    told = [candidate for candidate in history.told if candidate.outcome is not Outcome.LOST]
-    waiting = [candidate for candidate in told if candidate.outcome is Outcome.WAITING]
-    if waiting:
-        return any(candidate.continues is not None for candidate in waiting)
-    continued = _to_continue(evaluation, told, history.candidates, enough)
+    if history.waiting:
+        return any(candidate.continues is not None for candidate in history.waiting)
+    continued = _to_continue(evaluation, history, enough)
     if continued and evaluation.role.trains:
         marks = attributes_of(Candidate(continued.trial, continues=continued.trial, outside=continued.outside))
         study.enqueue_trial(dict(continued.assignment), user_attrs=marks)
         return True
     if not evaluation.role.times:
         return False
-    lost = None if enough else to_retry(history.told, evaluation.space)
+    lost = None if enough else to_retry(history, evaluation.space)
     if lost:
         study.enqueue_trial(dict(lost.assignment))
         return continued is not None
-    tried = {candidate.start for candidate in told}
-    start = next((start for start in first if start.architecture.text not in tried), None)
+    start = next((start for start in first if not history.is_started(start.architecture.text)), None)
     if start:
         choices = evaluation.space.encode(start.architecture)
         study.enqueue_trial(choices or {}, user_attrs=start_attributes(start, outside=choices is None))
     return continued is not None
 
 
-def _to_continue(evaluation: Evaluation, told: Sequence[Candidate], candidates: Sequence[Candidate], enough: bool
-                 ) -> Candidate | None:
+def _to_continue(evaluation: Evaluation, history: History, enough: bool) -> Candidate | None:
     """Returns the stopped candidate that continues next, if one does.
 
     Where the strategy says which candidates continue, others do only when enough have begun, or where the space lacks
     them.
     """
-    taken = {candidate.continues for candidate in told}
-    if evaluation.rungs.by_strategy and not enough:
-        taken |= {candidate.trial for candidate in told if not candidate.outside}
-    return evaluation.rungs.promotable(candidates, taken)
+    by_strategy = evaluation.rungs.by_strategy and not enough
+    taken = {candidate.trial for candidate in history.stopped
+             if history.is_continued(candidate.trial) or (by_strategy and not candidate.outside)}
+    return evaluation.rungs.promotable(history.candidates, taken)

@@ -18,6 +18,7 @@ from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
 from nas.engine.coordinator import Coordinator
 from nas.engine.group import Group, fit_side_by_side
+from nas.engine.history import Histories
 from nas.engine.setting import Setting, require_latencies, require_own_processor, setting_of
 from nas.engine.successive_halving import Rungs, default_rung
 from nas.engine.termination import reference_point
@@ -90,7 +91,7 @@ class Prepared:
         return Evaluation(run, self.space, self.dataset, run.budgets,
                           screening(self.gauges, config, run.timings, run.budgets), self.evaluators[0],
                           self.recipe, self.rungs, config.objectives, monitor, self.sharing,
-                          Coordinator(self.sharing), self.role)
+                          Coordinator(self.sharing), self.role, Histories(config.objectives))
 
 
 @contextlib.contextmanager

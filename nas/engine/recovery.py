@@ -1,9 +1,11 @@
 """Recovery from a worker's death: its trials are failed as lost, and their proposals are taken up again."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from nas.engine.history import History
 from nas.problem.candidate import Candidate, Outcome
 from nas.run.directory import RunDirectory
 from nas.run.sharing import Sharing
@@ -14,16 +16,6 @@ if TYPE_CHECKING:
     import optuna
 
 DEATHS = 2  # of its workers, after which a candidate is not tried again
-
-
-def told_of_living(study: "optuna.Study", run: RunDirectory, sharing: Sharing) -> list[Candidate]:
-    """Returns the candidates of all trials, once the running trials of dead workers were failed as lost."""
-    told = run.told()
-    lost = sharing.gone(candidate for candidate in told if candidate.outcome is Outcome.RUNNING and not candidate.waits)
-    if not lost:
-        return told
-    fail(study, lost, sharing)
-    return run.told()
 
 
 def fail_own(study: "optuna.Study", run: RunDirectory, sharing: Sharing) -> None:
@@ -43,49 +35,35 @@ def fail(study: "optuna.Study", lost: Iterable[Candidate], sharing: Sharing) -> 
         study.tell(candidate.trial, state=optuna.trial.TrialState.FAIL)
 
 
-def to_retry(told: Sequence[Candidate], space: SearchSpace) -> Candidate | None:
+def to_retry(history: History, space: SearchSpace) -> Candidate | None:
     """Returns the first lost proposal of a strategy that nobody has taken up again; None if there is none.
 
     What is enqueued is enqueued again anyway, see `nas.engine.loop`.
     """
-    kept = [candidate for candidate in told if candidate.outcome is not Outcome.LOST]
-    later = {_choices(candidate): candidate.trial for candidate in kept}
-    continued = {candidate.continues for candidate in kept}
-    return next((candidate for candidate in told if candidate.outcome is Outcome.LOST and candidate.start is None
-                 and len(candidate.assignment) == len(space.parameters)
-                 and (candidate.continues is None or candidate.continues not in continued)
-                 and later.get(_choices(candidate), -1) < candidate.trial), None)
+    return next((lost for lost in history.lost if lost.start is None and len(lost.assignment) == len(space.parameters)
+                 and not (lost.continues is not None and history.is_continued(lost.continues))
+                 and not any(later.assignment == lost.assignment and later.outcome is not Outcome.LOST
+                             for later in islice(history.told, lost.trial + 1, None))), None)  # mostly soon after it
 
 
-def deaths(told: Iterable[Candidate], own: Candidate) -> list[Candidate]:
+def deaths(lost: Iterable[Candidate], own: Candidate) -> list[Candidate]:
     """Returns the lost trials of a candidate, or of the rest of its training, whose workers have died."""
-    return [candidate for candidate in told if candidate.died and candidate.architecture == own.architecture
+    return [candidate for candidate in lost if candidate.died and candidate.architecture == own.architecture
             and candidate.continues == own.continues]
 
 
-def with_training_of_lost(own: Candidate, told: Iterable[Candidate], epochs: int) -> Candidate:
+def with_training_of_lost(own: Candidate, candidates: Iterable[Candidate], epochs: int) -> Candidate:
     """Returns a candidate with the training of a lost trial of its architecture, up to the last rung.
 
     Args:
         own: the candidate.
-        told: the candidates of all trials.
+        candidates: those of lost trials.
         epochs: of the whole training, whose network may be lost too.
     """
     found = own
-    for lost in told:
+    for lost in candidates:
         rungs = tuple(rung for rung in lost.accuracies if rung[0] < epochs)
-        if (lost.outcome is Outcome.LOST and lost.architecture == own.architecture and rungs
-                and rungs[-1][0] > found.epochs):
+        if lost.architecture == own.architecture and rungs and rungs[-1][0] > found.epochs:
             found = dataclasses.replace(found.with_training_of(lost), epochs=rungs[-1][0], accuracy=rungs[-1][1],
                                         accuracies=rungs, trained=False)
     return found
-
-
-def with_checkpoints(told: Iterable[Candidate]) -> list[Candidate]:
-    """Returns the lost trials whose checkpoint may still be gone on from."""
-    found = {candidate.architecture: candidate for candidate in told if candidate.epochs}
-    return [candidate for candidate in found.values() if candidate.outcome is Outcome.LOST]
-
-
-def _choices(candidate: Candidate) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted(candidate.assignment.items()))

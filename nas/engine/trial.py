@@ -19,7 +19,8 @@ from evaluators.machine.trouble import MachineTrouble, is_trouble, tells_of_trou
 from evaluators.networks.checkpoint import arrays_in, checkpoint_file, network_file
 from evaluators.recipe import Recipe
 from nas.engine.coordinator import Coordinator
-from nas.engine.recovery import DEATHS, deaths, told_of_living, with_training_of_lost
+from nas.engine.history import Histories, History
+from nas.engine.recovery import DEATHS, deaths, fail, with_training_of_lost
 from nas.engine.successive_halving import Rungs
 from nas.measuring.meters import Gauges, costs_within, counted
 from nas.problem.budgets import Budgets, is_feasible
@@ -67,6 +68,20 @@ class Evaluation:
     sharing: Sharing
     coordinator: Coordinator
     role: Role
+    histories: Histories
+
+    def history(self, study: "optuna.Study") -> History:
+        """Returns all that is known now, once the running trials of dead workers were failed as lost."""
+        history = self._history()
+        lost = self.sharing.gone(candidate for candidate in history.running if not candidate.waits)
+        if not lost:
+            return history
+        fail(study, lost, self.sharing)
+        return self._history()
+
+    def _history(self) -> History:
+        told = self.run.told()
+        return self.histories(told, self.run.candidates(told))
 
     def recorded(self, record: Callable[[], T]) -> T:
         """Returns the result of recording, done again as long as the storage is away: no training is lost."""
@@ -77,11 +92,9 @@ class Evaluation:
         self.recorded(partial(self.run.artefacts.put, name_of(kind, architecture.id), content))
 
 
-def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", told: Sequence[Candidate]
+def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", history: History
               ) -> tuple[float, ...]:
-    """Returns the values of a trial.
-
-    `told` are the candidates of all trials before it.
+    """Returns the values of a trial, given all before it.
 
     Raises:
         CandidateFailed: its reason is recorded.
@@ -92,14 +105,14 @@ def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tria
     if own.costs.macs is not None:
         return _trained(evaluation, study, trial, own, Architecture.parse(own.architecture))
     if own.architecture:
-        return _met(evaluation, study, trial, own, told)
+        return _met(evaluation, study, trial, own, history)
     if own.continues is not None:
         return _continued(evaluation, study, trial, own)
-    return _begun(evaluation, study, trial, own, told)
+    return _begun(evaluation, study, trial, own, history)
 
 
 def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
-           told: Sequence[Candidate]) -> tuple[float, ...]:
+           history: History) -> tuple[float, ...]:
     """Returns the values of a new proposal, having recorded all that was found on the way."""
     start = start_of(trial)
     if start and own.outside:
@@ -108,21 +121,20 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
         try:
             with together(trial):
                 assignment = evaluation.space.suggest(trial)
-            met = (candidate.architecture_id for candidate in told if candidate.architecture)
-            architecture = evaluation.space.nearest(assignment, met)
+            architecture = evaluation.space.nearest(assignment, history.ids)
         except InvalidInput as error:
             write(trial, dataclasses.replace(own, reason=str(error)))
             raise CandidateFailed(str(error)) from None
-    return _met(evaluation, study, trial, dataclasses.replace(own, architecture=architecture.text), told)
+    return _met(evaluation, study, trial, dataclasses.replace(own, architecture=architecture.text), history)
 
 
 def _met(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
-         told: Sequence[Candidate]) -> tuple[float, ...]:
+         history: History) -> tuple[float, ...]:
     """Returns the values of an architecture, which may have been met before."""
-    told = _waited(evaluation, study, trial, own, told)
-    earlier = _earlier(told, own.architecture)
+    history = _waited(evaluation, study, trial, own, history)
+    earlier = history.finished(own.architecture)
     if earlier is None:
-        return _evaluated(evaluation, study, trial, own, told)
+        return _evaluated(evaluation, study, trial, own, history)
     if evaluation.rungs.by_strategy and earlier.outcome is Outcome.STOPPED:
         own = dataclasses.replace(own, continues=earlier.trial)
         write(trial, own)
@@ -131,19 +143,19 @@ def _met(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", o
 
 
 def _waited(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
-            told: Sequence[Candidate]) -> Sequence[Candidate]:
-    """Returns the candidates of all trials, none of which evaluates the same architecture since before this one.
+            history: History) -> History:
+    """Returns all that is known once no trial before this one evaluates the same architecture any more.
 
     What waits for a training is not waited for, as this worker may be the one to train it, or be needed elsewhere.
     """
-    while others := [other for other in told[:trial.number]
-                     if other.outcome is Outcome.RUNNING and other.architecture == own.architecture]:
+    while others := [other for other in history.running
+                     if other.trial < trial.number and other.architecture == own.architecture]:
         if not evaluation.role.trains or any(other.waits for other in others):
             _hand_over(trial, own)
         _claim(evaluation, trial, own)
         evaluation.coordinator.wait()
-        told = told_of_living(study, evaluation.run, evaluation.sharing)
-    return told
+        history = evaluation.history(study)
+    return history
 
 
 def _claim(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate) -> None:
@@ -173,9 +185,9 @@ def _measuring(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate) ->
 
 
 def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
-               told: Sequence[Candidate]) -> tuple[float, ...]:
+               history: History) -> tuple[float, ...]:
     """Returns the values of an architecture that is met for the first time."""
-    _require_survivable(trial, own, told)
+    _require_survivable(trial, own, history.lost)
     if not evaluation.role.times:  # what was to be waited for was lost; this is proposed again to who measures it
         write_lost(study, trial)
         raise CandidateFailed("it was not measured")
@@ -199,7 +211,7 @@ def _evaluated(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
         if evaluation.rungs.brackets > 1:
             bracket = evaluation.rungs.next_bracket(evaluation.run.candidates())
             own = dataclasses.replace(own, bracket=bracket)
-        own = with_training_of_lost(own, told, evaluation.rungs.epochs[-1])
+        own = with_training_of_lost(own, history.lost, evaluation.rungs.epochs[-1])
         return _trained(evaluation, study, trial, own, architecture)
     write(trial, own)
     return _values(evaluation, own)
@@ -219,8 +231,9 @@ def _continued(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tri
     stopped = told[own.continues]
     own = dataclasses.replace(own, architecture=stopped.architecture, costs=stopped.costs, bracket=stopped.bracket,
                               violations=stopped.violations).with_training_of(stopped)
-    _require_survivable(trial, own, told)
-    own = with_training_of_lost(own, told, evaluation.rungs.epochs[-1])
+    lost = [other for other in told if other.outcome is Outcome.LOST]
+    _require_survivable(trial, own, lost)
+    own = with_training_of_lost(own, lost, evaluation.rungs.epochs[-1])
     return _trained(evaluation, study, trial, own, Architecture.parse(own.architecture))
 
 
@@ -291,9 +304,9 @@ def _reused(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate, earli
     return _values(evaluation, earlier)
 
 
-def _require_survivable(trial: "optuna.Trial", own: Candidate, told: Sequence[Candidate]) -> None:
+def _require_survivable(trial: "optuna.Trial", own: Candidate, lost: Sequence[Candidate]) -> None:
     """Raises `CandidateFailed`, having recorded it, for a candidate whose workers have died again and again."""
-    found = deaths(told, own)
+    found = deaths(lost, own)
     if len(found) >= DEATHS:
         workers = " and ".join(candidate.worker or "" for candidate in found if candidate.worker)
         reason = f"its worker died {len(found)} times{workers and ': '}{workers}"
@@ -333,9 +346,3 @@ def _values(evaluation: Evaluation, own: Candidate) -> tuple[float, ...]:
     if own.accuracy is None:
         return tuple(0.0 if name == "accuracy" else math.inf for name in evaluation.objectives)
     return own.values(evaluation.objectives)
-
-
-def _earlier(told: Sequence[Candidate], text: str) -> Candidate | None:
-    """Returns the last finished trial that has evaluated an architecture."""
-    return next((candidate for candidate in reversed(told) if candidate.architecture == text
-                 and candidate.state in ("complete", "failed") and candidate.outcome is not Outcome.DUPLICATE), None)

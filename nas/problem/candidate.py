@@ -119,6 +119,16 @@ class Candidate:
             return Outcome.TRAINED
         return Outcome.STOPPED if self.epochs else Outcome.REJECTED
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the trial has ended, so that nothing of it changes any more."""
+        return self.state not in ("waiting", "running")
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether its architecture is known, and it was not lost."""
+        return bool(self.architecture) and self.outcome is not Outcome.LOST
+
     def _repr_html_(self) -> str:
         from nas.problem.representation import candidate_html
 
@@ -236,11 +246,6 @@ def front(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_O
     mask = non_dominated(np.array([list(map(OBJECTIVES[name], eligible)) for name in objectives]).T)
     return sorted((candidate for candidate, kept in zip(eligible, mask, strict=True) if kept),
                   key=lambda candidate: (_latency(candidate), _loss(candidate), candidate.trial))
-
-
-def evaluated(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Returns the candidates of known architecture, lost ones left out."""
-    return [candidate for candidate in candidates if candidate.architecture and candidate.outcome is not Outcome.LOST]
 
 
 def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -11,7 +11,6 @@
 """
 
 import dataclasses
-import itertools
 import math
 import os
 import shutil
@@ -19,7 +18,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,7 +27,7 @@ from evaluators.machine.devices import processor
 from evaluators.machine.files import at_home, exists, held, write_whole
 from evaluators.prediction.timings import Timings
 from nas.problem.budgets import NONE, Budgets, PerTarget
-from nas.problem.candidate import Candidate, directions, evaluated
+from nas.problem.candidate import Candidate, directions
 from nas.run.artefacts import CHECKPOINTS, WEIGHTS, Artefacts, Files, Rows
 from nas.run.config import PLACES, SearchConfig, head_and_path, toml_lines
 from nas.run.environment import environment, lasting
@@ -36,8 +35,7 @@ from nas.run.server import CONFIGURATION, SharedDatabase, StudyDatabase, is_url
 from nas.run.sharing import END, TURN, USE, WORKERS, SharedDirectory, Sharing, outlasting, used
 from nas.run.storage import DAMAGE, StudyFile, unusable
 from nas.run.trust import identity_of
-from nas.trials.memo import OfFinished
-from nas.trials.record import latencies_of, stored_candidate
+from nas.trials.reading import Reading, later_timings
 from nas.trials.rows import StoredStudy
 from search_spaces.documents import read_toml, refused
 from search_spaces.errors import InvalidInput, require
@@ -317,7 +315,7 @@ class RunDirectory:
         """
         trials = self.trials()
         with self._storage.telling(DAMAGE):
-            return list(map(self._candidate_of, trials))
+            return self._reading.told(trials)
 
     def trials(self) -> "Sequence[optuna.trial.FrozenTrial]":
         """Returns the trials in the order of their numbers, as Optuna has them; raises as `told` does."""
@@ -327,7 +325,7 @@ class RunDirectory:
     def _trials(self, study: "optuna.Study | StoredStudy") -> "Sequence[optuna.trial.FrozenTrial]":
         with self._storage.telling(DAMAGE):
             found = study.get_trials(deepcopy=False)
-            if [trial.number for trial in found] != list(range(len(found))):
+            if found and found[-1].number != len(found) - 1:  # they are in order, and each has a number of its own
                 raise ValueError("trials are missing")
         return found
 
@@ -340,22 +338,13 @@ class RunDirectory:
         told = self.told() if told is None else told
         if not told:
             return []
-        found = [dataclasses.replace(candidate, by_hand=True) if candidate.architecture in self.resolved.by_hand
-                 else candidate for candidate in evaluated(told)]
-        study, budgets, target = self._known(), self.budgets, self.config.targets[0]
+        study = self._known()
         with self._storage.telling(DAMAGE):
-            notes = study.user_attrs if study else {}
-            noted = {name.split(":")[1] for name in notes if name.startswith("after:")}
-            if not noted:
-                return found
-            later = {candidate.architecture: latencies_of(notes[names[-1]], target) for candidate in found
-                     if str(candidate.trial) in noted and (names := _later_timings(notes, candidate.trial))}
-        return [candidate.with_latencies(later[candidate.architecture], budgets)
-                if candidate.architecture in later else candidate for candidate in found]
+            return self._reading.judged(told, self.resolved.by_hand, study.user_attrs if study else {}, self.budgets)
 
     @cached_property
-    def _candidate_of(self) -> OfFinished[Candidate]:
-        return OfFinished(partial(stored_candidate, target=self.config.targets[0]))
+    def _reading(self) -> Reading:
+        return Reading(self.config.targets[0])
 
     def trainings(self) -> list[Candidate]:
         """Returns a candidate of each architecture whose training came to its end, as it was told."""
@@ -370,7 +359,7 @@ class RunDirectory:
         study = self.study() if self.writable else self._known()
         assert study is not None, "a trial has a study"
         with self.storing():
-            study.set_user_attr(f"after:{trial}:latency:{len(_later_timings(study.user_attrs, trial)) + 1}",
+            study.set_user_attr(f"after:{trial}:latency:{len(later_timings(study.user_attrs, trial)) + 1}",
                                 {target: dataclasses.asdict(latency) for target, latency in latencies.items()})
 
     def quiet_ms(self) -> dict[str, float]:
@@ -391,8 +380,3 @@ class RunDirectory:
                 raise InvalidInput(f"it lacks the section [{section}]")
             return kind(**{name: tuple(None if one == NONE else one for one in value) if isinstance(value, list)
                            else value for name, value in values.items() if name in known})
-
-
-def _later_timings(notes: Mapping[str, Any], trial: int) -> list[str]:
-    """Returns the names of the later timings of a trial among the attributes of its study, the last one last."""
-    return list(itertools.takewhile(notes.__contains__, (f"after:{trial}:latency:{n}" for n in itertools.count(1))))

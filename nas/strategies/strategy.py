@@ -15,7 +15,7 @@ from nas.problem.budgets import is_feasible
 from nas.problem.candidate import Candidate
 from nas.problem.problem import Problem
 from nas.strategies.reseeding import Reseeded, ReseededSampler, distributions, seed_of
-from nas.trials.memo import Ended, OfFinished
+from nas.trials.memo import Ended, OfFinished, is_finished
 from nas.trials.record import OUTSIDE, candidate_of, is_lost
 from search_spaces.search_space import Assignment, SearchSpace, Value
 
@@ -59,7 +59,8 @@ class ProposingSampler(BaseSampler):
         self._problem = problem
         self._distributions = distributions(problem.space)
         self._candidate = OfFinished(lambda trial: _candidate(trial, problem))
-        self._ended = Ended(self._candidate)
+        self._ended: Ended[FrozenTrial, list[Candidate]] = Ended(is_finished, list, lambda kept, trials: kept.extend(
+            candidate for candidate in map(self._candidate, trials) if candidate is not None))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of the space."""
@@ -70,10 +71,10 @@ class ProposingSampler(BaseSampler):
         """Returns the proposal for a trial."""
         if not search_space:
             return {}
-        history, others = self._ended(study._get_trials(deepcopy=False, use_cache=True))
+        ended, others = self._ended(study._get_trials(deepcopy=False, use_cache=True))
         known = [candidate for other in others if other.number != trial.number
                  and (candidate := self._candidate(other)) is not None]
-        history += [candidate for candidate in known if candidate.state in ("complete", "failed")]
+        history = [*ended, *(candidate for candidate in known if candidate.state in ("complete", "failed"))]
         return self._strategy.propose(history, [candidate for candidate in known if candidate.state == "running"],
                                       np.random.default_rng(seed_of(study, trial, self._problem.seed)))
 

@@ -1,34 +1,39 @@
-"""A memory of functions of trials that have ended, of which nothing changes any more."""
+"""A memory of what follows from trials that have ended, of which nothing changes any more."""
 
 import weakref
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 T = TypeVar("T")
+One = TypeVar("One")
+Sum = TypeVar("Sum")
 
 
-class Ended(Generic[T]):
-    """The values of a function of trials, kept of all trials before the first that has not ended."""
+class Ended(Generic[One, Sum]):
+    """The sum of all trials before the first that has not ended, to which each is added once."""
 
-    def __init__(self, function: "Callable[[FrozenTrial], T | None]") -> None:
-        """Takes the function, which returns None for trials that do not count."""
-        self._function = function
-        self._last: FrozenTrial | None = None
-        self._count, self._kept = 0, list[T]()
+    def __init__(self, has_ended: Callable[[One], bool], empty: Callable[[], Sum],
+                 add: Callable[[Sum, Sequence[One]], None]) -> None:
+        """Takes what tells whether a trial has ended, what makes the sum of none, and what adds further ones to it."""
+        self._has_ended, self._empty, self._add = has_ended, empty, add
+        self._added: list[One] = []
+        self._sum = empty()
 
-    def __call__(self, trials: "Sequence[FrozenTrial]") -> "tuple[list[T], Sequence[FrozenTrial]]":
-        """Returns the values of the first trials, None left out, and the other trials, the first of which runs."""
-        if self._count and (len(trials) < self._count or trials[self._count - 1] is not self._last):
-            self._count, self._kept = 0, []  # of another study, or read anew
-        while self._count < len(trials) and trials[self._count].state.is_finished():
-            self._last = trials[self._count]
-            if (value := self._function(self._last)) is not None:
-                self._kept.append(value)
-            self._count += 1
-        return list(self._kept), trials[self._count:]
+    def __call__(self, trials: Sequence[One]) -> tuple[Sum, Sequence[One]]:
+        """Returns the sum, which the next call may change, and the other trials, the first of which runs."""
+        if len(trials) < len(self._added) or not all(map(is_, self._added, trials)):  # read or judged anew
+            self._added, self._sum = [], self._empty()
+        begin = end = len(self._added)
+        while end < len(trials) and self._has_ended(trials[end]):
+            end += 1
+        if new := trials[begin:end]:
+            self._add(self._sum, new)
+            self._added.extend(new)
+        return self._sum, trials[end:]
 
 
 class OfFinished(Generic[T]):
@@ -48,3 +53,8 @@ class OfFinished(Generic[T]):
         if trial.state.is_finished():
             self._found[key] = weakref.ref(trial, lambda _: self._found.pop(key, None)), found
         return found
+
+
+def is_finished(trial: "FrozenTrial") -> bool:
+    """Tells whether a trial has ended."""
+    return trial.state.is_finished()

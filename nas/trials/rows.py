@@ -54,6 +54,8 @@ def read_study(database: sqlite3.Connection, name: str) -> StoredStudy | None:
     trials = [_trial(row, values[row[0]], parameters[row[0]], user[row[0]], system[row[0]]) for row in database.execute(
         "SELECT trial_id, number, state, datetime_start, datetime_complete FROM trials WHERE study_id = ? "
         "ORDER BY trial_id", (study,))]
+    if [trial.number for trial in trials] != list(range(len(trials))):
+        raise ValueError("trials are missing")
     return StoredStudy(trials, _attributes(database.execute(
         "SELECT key, value_json FROM study_user_attributes WHERE study_id = ?", (study,))))
 

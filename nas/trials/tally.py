@@ -1,5 +1,7 @@
 """The outcomes of the trials of a search, counted."""
 
+import dataclasses
+import operator
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ class Tally:
     def tried(self) -> int:
         """How many candidates were trained here, to the end or until they were stopped."""
         return self.trained + self.stopped
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(*map(operator.add, dataclasses.astuple(self), dataclasses.astuple(other)))
 
 
 def tally(candidates: Iterable[Candidate]) -> Tally:

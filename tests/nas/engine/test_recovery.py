@@ -2,7 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from nas.engine.recovery import DEATHS, deaths, to_retry, with_checkpoints, with_training_of_lost
+from nas.engine.history import Histories
+from nas.engine.recovery import DEATHS, deaths, to_retry, with_training_of_lost
 from nas.engine.search import run_search
 from nas.problem.candidate import Candidate, Outcome
 from nas.run.directory import RunDirectory
@@ -20,12 +21,16 @@ def lost(trial, **fields):
     return Candidate(trial, state="lost", **({"assignment": A, "architecture": "a"} | fields))
 
 
+def history(*told):
+    return Histories(("accuracy",))(told, [candidate for candidate in told if candidate.evaluated])
+
+
 def test_a_lost_proposal_is_taken_up_once_and_only_if_it_is_whole():
-    assert to_retry([lost(0)], SPACE).trial == 0
-    assert to_retry([lost(0), Candidate(1, assignment=A)], SPACE) is None
-    assert to_retry([lost(0), Candidate(1, assignment=A), lost(2)], SPACE).trial == 2
-    assert to_retry([lost(0, assignment={"x": 1})], SPACE) is None
-    assert to_retry([lost(0, start="in_r12"), lost(1, continues=5), Candidate(2, continues=5)], SPACE) is None
+    assert to_retry(history(lost(0)), SPACE).trial == 0
+    assert to_retry(history(lost(0), Candidate(1, assignment=A)), SPACE) is None
+    assert to_retry(history(lost(0), Candidate(1, assignment=A), lost(2)), SPACE).trial == 2
+    assert to_retry(history(lost(0, assignment={"x": 1})), SPACE) is None
+    assert to_retry(history(lost(0, start="in_r12"), lost(1, continues=5), Candidate(2, continues=5)), SPACE) is None
 
 
 def test_a_training_goes_on_from_the_last_rung_of_the_lost_trial_that_was_longest():
@@ -37,8 +42,8 @@ def test_a_training_goes_on_from_the_last_rung_of_the_lost_trial_that_was_longes
     assert (found.epochs, found.accuracy, found.accuracies, found.trained) == (3, 0.6, rungs, False)
     whole = lost(0, accuracies=(*rungs, (9, 0.8)), epochs=9, accuracy=0.8, trained=True)
     assert with_training_of_lost(own, [whole], 9) == found  # its network may not have been kept
-    assert with_checkpoints(told) == told[1:]
-    assert with_checkpoints([*told, Candidate(3, architecture="a", epochs=9, state="complete")]) == told[2:]
+    assert history(*told).with_checkpoints() == told[1:]
+    assert history(*told, Candidate(3, architecture="a", epochs=9, state="complete")).with_checkpoints() == told[2:]
 
 
 def test_deaths_are_of_the_same_part_of_the_same_training():

@@ -2,7 +2,7 @@ import weakref
 
 import optuna
 
-from nas.trials.memo import Ended, OfFinished
+from nas.trials.memo import Ended, OfFinished, is_finished
 
 
 def test_a_trial_that_has_ended_is_asked_once_and_one_that_is_running_every_time():
@@ -37,26 +37,25 @@ def test_what_follows_from_a_trial_is_kept_no_longer_than_the_trial():
     assert kept() is None
 
 
-def test_trials_that_ended_before_the_first_that_runs_are_asked_once_and_the_others_are_left():
+def test_trials_that_ended_before_the_first_that_runs_are_added_once_and_the_others_are_left():
     def numbers(study):
         values, others = number(study.get_trials(deepcopy=False))
-        return values, [trial.number for trial in others]
+        return list(values), [trial.number for trial in others]
 
-    study, asked = optuna.create_study(), []
-    number = Ended(lambda trial: asked.append(trial.number) or (trial.number if trial.number != 1 else None))
+    study = optuna.create_study()
+    number = Ended(is_finished, list, lambda numbers, trials: numbers.extend(trial.number for trial in trials))
     trials = [study.ask() for _ in range(5)]
     assert numbers(study) == ([], [0, 1, 2, 3, 4])
     for trial in (trials[0], trials[1], trials[3]):
         study.tell(trial, 1.0)
     for _ in range(2):
-        assert numbers(study) == ([0], [2, 3, 4])
+        assert numbers(study) == ([0, 1], [2, 3, 4])
     study.tell(trials[2], state=optuna.trial.TrialState.FAIL)
-    assert numbers(study) == ([0, 2, 3], [4])
-    assert asked == [0, 1, 2, 3]
+    assert numbers(study) == ([0, 1, 2, 3], [4])
 
 
-def test_trials_of_another_study_are_asked_anew():
-    value = Ended(lambda trial: trial.value)
+def test_trials_of_another_study_are_added_anew():
+    value = Ended(is_finished, list, lambda values, trials: values.extend(trial.value for trial in trials))
     for expected in ([1.0, 2.0], [3.0], [4.0, 5.0]):
         study = optuna.create_study()
         for each in expected:

@@ -19,7 +19,6 @@ from evaluators.latency import Latency
 from nas.engine.scores import Noise
 from nas.export.certificate import Exported
 from nas.export.finals import Standing
-from nas.problem.candidate import evaluated
 from nas.report.html.findings import Findings
 from nas.run.config import SearchConfig
 from nas.run.directory import Resolved
@@ -51,7 +50,8 @@ def found(told, budgets):
     """The findings of that search."""
     return Findings(
         name="runs/a", config=SearchConfig(latency_ms=0.09, macs=20_000_000), resolved=RESOLVED, budgets=budgets,
-        told=told, candidates=evaluated(told), environments=[{"written": "2026-01-01T00:00:00+00:00", "cores": 2}],
+        told=told, candidates=[candidate for candidate in told if candidate.evaluated],
+        environments=[{"written": "2026-01-01T00:00:00+00:00", "cores": 2}],
         noise=Noise(0.01, 2), unreadable={"export-2": "it has changed"},
         standings=[Standing("1", told[7].architecture, 20, 1850, 2000),
                    Standing("2", told[1].architecture, 5, 1700, 2000)])
