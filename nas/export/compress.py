@@ -20,6 +20,7 @@ from evaluators.pruning.importance import MEASURES, Measure
 from evaluators.pruning.prune import Price, Prunable, cheapest, smallest
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import parse_target
+from evaluators.training.teacher import Teacher
 from evaluators.training.train import Images, train
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported
 from nas.export.delivery import Order, deliver, require_deliverable
@@ -78,11 +79,13 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
     directory = at_home(out) if out is not None else source.directory
     require_deliverable(formats, directory)
     with file_gauges(budgets.targets, source.quiet_ms) as gauges:
-        pruned = _Pruning(source, budgets, gauges, recipe, MEASURES[importance], steps, monitor).done()
-    teacher = source.network
+        pruning = _Pruning(source, budgets, gauges, recipe, MEASURES[importance], steps, monitor)
+        costs = pruning.required()
+        teacher = source.trained()
+        pruned = pruning.done(teacher, costs)
     return deliver(Order(
-        f"{teacher.name}, compressed", pruned.architecture, source.dataset, budgets.targets, budgets, recipe, formats,
-        pruned.arrays, (teacher,), {"network": teacher.name, "uncompressed": teacher.architecture.text},
+        f"{source.name}, compressed", pruned.architecture, source.dataset, budgets.targets, budgets, recipe, formats,
+        pruned.arrays, (teacher,), {"network": source.name, "uncompressed": source.architecture.text},
         source.quiet_ms, accuracy_loss, preprocess_inside), directory, monitor)
 
 
@@ -96,12 +99,26 @@ class _Pruning:
     steps: int
     monitor: Monitor
 
-    def done(self) -> Prunable:
-        """Returns the network that meets the budgets, before its final training; raises `InvalidInput`."""
-        teacher = self.source.network
+    def required(self) -> Costs:
+        """Returns the costs of the network; raises `InvalidInput` where nothing is to be done, or cannot be."""
+        name, costs = self.source.name, self._costs(self.source.architecture)
+        require(not is_feasible(self.budgets.violations(costs)), "a network is compressed to budgets that it exceeds, "
+                f"but '{name}' meets them with {self._said(costs)}: {self.budgets}")
+        self.monitor.say(f"{name}: {self.budgets.excess(costs)}")
+        self.monitor.progress("measuring the smallest form", 0, 1)
+        least = self._costs(smallest(self.source.architecture))
+        require(is_feasible(self.budgets.violations(least)), "a smaller form of the network must meet its budgets, but "
+                f"of the smallest of '{name}' {self.budgets.excess(least)}")
+        return costs
+
+    def done(self, teacher: Teacher, costs: Costs) -> Prunable:
+        """Returns the network that meets the budgets, before its final training.
+
+        Args:
+            teacher: the trained network, from which it learns.
+            costs: those of that.
+        """
         architecture, arrays = teacher.architecture, teacher.arrays
-        costs = self._costs(architecture)
-        self._require_work(architecture, costs)
         both = self.source.dataset.train_and_validation
         training = Images.put(both.images, both.labels, self.source.dataset)
         step = 0
@@ -123,17 +140,6 @@ class _Pruning:
     def _costs(self, architecture: Architecture) -> Costs:
         return costs_within(architecture, self.budgets, self.gauges, self.budgets.timed, (CAREFUL, CLOSE))
 
-    def _require_work(self, architecture: Architecture, costs: Costs) -> None:
-        """Raises `InvalidInput` where nothing is to be done, or cannot be."""
-        name = self.source.network.name
-        require(not is_feasible(self.budgets.violations(costs)), "a network is compressed to budgets that it exceeds, "
-                f"but '{name}' meets them with {self._said(costs)}: {self.budgets}")
-        self.monitor.say(f"{name}: {self.budgets.excess(costs)}")
-        self.monitor.progress("measuring the smallest form", 0, 1)
-        least = self._costs(smallest(architecture))
-        require(is_feasible(self.budgets.violations(least)), "a smaller form of the network must meet its budgets, but "
-                f"of the smallest of '{name}' {self.budgets.excess(least)}")
-
     def _next(self, network: Prunable, costs: Costs, steps: int) -> tuple[Prunable, Costs]:
         """Returns the network after one of so many steps to the budgets, and its costs.
 
@@ -146,7 +152,7 @@ class _Pruning:
                                       begin_with_block=with_block)) is not None}
         if not forms:
             raise InvalidInput(f"a smaller form must meet the budgets, but nothing more can be cut from '"
-                               f"{self.source.network.name}': {self.budgets.excess(costs)}")
+                               f"{self.source.name}': {self.budgets.excess(costs)}")
         measured: list[tuple[float, float, Prunable, Costs]] = []
         for done, form in enumerate(forms.values()):
             self.monitor.progress("measuring smaller forms", done, len(forms))

@@ -1,7 +1,7 @@
 """The network that is to be compressed, as a user names it: the winner of a run, an export, or a file."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from nas.problem.candidate import winner
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
 from nas.run.trust import commands_of, require_trusted
+from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require
 
 WEIGHTS = f"model{WEIGHTS_SUFFIX}"  # of an export
@@ -27,16 +28,20 @@ WEIGHTS = f"model{WEIGHTS_SUFFIX}"  # of an export
 
 @dataclass(frozen=True)
 class Uncompressed:
-    """A trained network that is to become smaller.
+    """A network that is to become smaller.
 
     Attributes:
-        network: with its weights, from which the smaller one learns.
+        name: what to call it.
+        architecture: the network.
+        trained: returns it with its weights, from which the smaller one learns.
         dataset: the data.
         directory: where the smaller one goes if nothing else is said.
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
     """
 
-    network: Teacher
+    name: str
+    architecture: Architecture
+    trained: Callable[[], Teacher]
     dataset: Dataset
     directory: Path
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
@@ -68,9 +73,7 @@ def uncompressed(what: str, data: str | None, recipe: Recipe, monitor: Monitor, 
     """
     if (run := _run(what)) is not None:
         require_trusted(run.path, run.identity, commands_of(run.config.targets), trust)
-        dataset = data_of(run, data)
-        return Uncompressed(_winner(run, dataset, recipe.untaught, monitor), dataset, place_in(run, "compressed"),
-                            run.quiet_ms())
+        return _winner(run, data_of(run, data), recipe.untaught, monitor)
     file = _file(what)
     certificate = _certificate(file)
     if certificate:
@@ -84,7 +87,7 @@ def uncompressed(what: str, data: str | None, recipe: Recipe, monitor: Monitor, 
     monitor.say(f"data: {dataset.summary}")
     name = file.resolve().parent.name if file.name == WEIGHTS else file.stem
     network = dataclasses.replace(teacher_in_file(str(file), dataset), name=name)
-    return Uncompressed(network, dataset, Path(f"{name}.compressed"))
+    return Uncompressed(name, architecture, lambda: network, dataset, Path(f"{name}.compressed"))
 
 
 def _run(what: str) -> RunDirectory | None:
@@ -117,12 +120,15 @@ def _data(file: Path, certificate: Certificate | None) -> str:
     return str(name)
 
 
-def _winner(run: RunDirectory, dataset: Dataset, recipe: Recipe, monitor: Monitor) -> Teacher:
-    """Returns the winner of a run as it was exported, or else trained to the end."""
-    exported = run.place("export") / WEIGHTS
+def _winner(run: RunDirectory, dataset: Dataset, recipe: Recipe, monitor: Monitor) -> Uncompressed:
+    """Returns the winner of a run as it was exported, or else to be trained to the end."""
+    exported, directory = run.place("export") / WEIGHTS, place_in(run, "compressed")
     if exported.is_file():
-        return teacher_in_file(str(exported), dataset)
+        network = teacher_in_file(str(exported), dataset)
+        return Uncompressed("the winner", network.architecture, lambda: network, dataset, directory, run.quiet_ms())
     best = winner(run.candidates(), run.config.objectives)
     if best is None:
         raise InvalidInput(f"a winner was trained and meets the budgets of its run, but '{run.path}' has none")
-    return trained_candidate(run, best, dataset, recipe, monitor, None)
+    return Uncompressed(f"trial {best.trial}", Architecture.parse(best.architecture),
+                        lambda: trained_candidate(run, best, dataset, recipe, monitor, None), dataset, directory,
+                        run.quiet_ms())
