@@ -89,6 +89,15 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
         source.quiet_ms, accuracy_loss, preprocess_inside), directory, monitor)
 
 
+@dataclass(frozen=True, eq=False)
+class _Form:
+    """A smaller form, its costs, and the share of the importance that it has left of the unpruned network's."""
+
+    network: Prunable
+    costs: Costs
+    kept: float
+
+
 @dataclass(frozen=True)
 class _Pruning:
     source: Uncompressed
@@ -121,46 +130,57 @@ class _Pruning:
         architecture, arrays = teacher.architecture, teacher.arrays
         both = self.source.dataset.train_and_validation
         training = Images.put(both.images, both.labels, self.source.dataset)
-        step = 0
+        recipe = dataclasses.replace(self.recipe, epochs=TUNING_EPOCHS)
+        kept, step, meeting = 1.0, 0, list[_Form]()
         while True:
             self.monitor.progress("importance of channels and blocks, step", step, self.steps)
-            found = self._next(Prunable(architecture, arrays, self.measure(architecture, arrays, training)), costs,
-                               max(1, self.steps - step))
-            architecture, arrays, costs, step = found[0].architecture, found[0].arrays, found[1], step + 1
-            self.monitor.say(f"step {step}: {self._said(costs)}, {found[0].share_lost:.1%} of importance lost")
-            if is_feasible(self.budgets.violations(costs)):
-                costs = self._confirmed(architecture, costs)
-                if is_feasible(self.budgets.violations(costs)):
-                    return found[0]
-                self.monitor.say(f"timed again: {self.budgets.excess(costs)}")
+            network = Prunable(architecture, arrays, self.measure(architecture, arrays, training))
+            forms = self._forms(network, costs, kept, max(1, self.steps - step))
+            best, step = forms[0], step + 1
+            self.monitor.say(f"step {step}: {self._said(best.costs)}, {1 - best.kept:.1%} of importance lost")
+            meeting += filter(self._meets, forms)
+            if self._meets(best) and (chosen := self._confirmed(meeting)) is not None:
+                return chosen
             self.monitor.progress("training between steps", step, self.steps)
-            recipe = dataclasses.replace(self.recipe, epochs=TUNING_EPOCHS)
-            arrays = train(architecture, training, None, Fidelity(recipe), initial=arrays, teachers=(teacher,)).arrays
+            architecture, costs, kept = best.network.architecture, best.costs, best.kept
+            arrays = train(architecture, training, None, Fidelity(recipe), initial=best.network.arrays,
+                           teachers=(teacher,)).arrays
 
     def _costs(self, architecture: Architecture) -> Costs:
         return costs_within(architecture, self.budgets, self.gauges, self.budgets.timed, (CAREFUL, CLOSE))
 
-    def _next(self, network: Prunable, costs: Costs, steps: int) -> tuple[Prunable, Costs]:
-        """Returns the network after one of so many steps to the budgets, and its costs.
+    def _meets(self, form: _Form) -> bool:
+        return is_feasible(self.budgets.violations(form.costs))
 
-        Of the forms that meet them it is the one that loses least, else that which does for what it gains.
+    def _forms(self, network: Prunable, costs: Costs, kept: float, steps: int) -> list[_Form]:
+        """Returns smaller forms of a network, first the one that loses least importance for what it gains.
+
+        Args:
+            network: of the step.
+            costs: those of the network.
+            kept: the share of importance that it has left.
+            steps: in so many the budgets are to be met.
         """
-        before = self._used(costs)
+        before, prices = self._used(costs), self._prices(costs)
         share = min(before ** (-1 / steps), 1 - LEAST_CUT)
-        forms = {form.architecture: form for price in self._prices(costs) for with_block in (False, True)
-                 if (form := cheapest(network, price, share * price(network.architecture),
+        ways = [*((price, part, False) for price in prices for part in (share, share**2)), (prices[0], share, True)]
+        forms = {form.architecture: form for price, part, with_block in ways
+                 if (form := cheapest(network, price, part * price(network.architecture),
                                       begin_with_block=with_block)) is not None}
         if not forms:
             raise InvalidInput(f"a smaller form must meet the budgets, but nothing more can be cut from '"
                                f"{self.source.name}': {self.budgets.excess(costs)}")
-        measured: list[tuple[float, float, Prunable, Costs]] = []
+        measured = []
         for done, form in enumerate(forms.values()):
             self.monitor.progress("measuring smaller forms", done, len(forms))
-            found = self._costs(form.architecture)
-            gained = before - max(self._used(found), 1.0)
-            measured.append((form.lost / gained if gained > 0 else math.inf, self._used(found), form, found))
-        _, _, form, found = min(measured, key=lambda one: one[:2])
-        return form, found
+            measured.append(_Form(form, self._costs(form.architecture), kept * (1 - form.share_lost)))
+
+        def rate(form: _Form) -> tuple[float, float]:
+            used = self._used(form.costs)
+            gained = before - max(used, 1.0)  # beyond the budgets nothing is gained
+            return form.network.lost / gained if gained > 0 else math.inf, used
+
+        return sorted(measured, key=rate)
 
     def _prices(self, costs: Costs) -> Sequence[Price]:
         """Returns what is cut: the quantity whose budget is exceeded most, or estimates of it where that is a time."""
@@ -172,17 +192,28 @@ class _Pruning:
         """Returns the largest share of a budget that is used."""
         return 1 + max(self.budgets.violations(costs).values())
 
-    def _confirmed(self, architecture: Architecture, costs: Costs) -> Costs:
-        """Returns the costs with the latencies of fresh processes, as far as these have their turn."""
-        if not self.budgets.timed:
-            return costs
-        self.monitor.progress("timing in fresh processes", 0, 1)
-        try:
-            return dataclasses.replace(costs, latencies=slowest(
-                architecture, self.budgets.timed, self.source.quiet_ms, wait_s=WAIT_S))
-        except NoTurn as error:
-            self.monitor.say(f"not timed again before its final training: {error}")
-            return costs
+    def _confirmed(self, meeting: list[_Form]) -> Prunable | None:
+        """Returns the form that has most importance left of those that fresh processes find to meet the budgets too.
+
+        Those that they do not are taken out of the list. Where no turn comes to time one, its timing stands.
+        """
+        while meeting:
+            form = max(meeting, key=lambda form: form.kept)
+            if not self.budgets.timed:
+                return form.network
+            self.monitor.progress("timing in fresh processes", 0, 1)
+            try:
+                costs = dataclasses.replace(form.costs, latencies=slowest(
+                    form.network.architecture, self.budgets.timed, self.source.quiet_ms, wait_s=WAIT_S))
+            except NoTurn as error:
+                self.monitor.say(f"not timed again before its final training: {error}")
+                return form.network
+            if is_feasible(self.budgets.violations(costs)):
+                self.monitor.say(f"timed again: {self._said(costs)}, {1 - form.kept:.1%} of importance lost")
+                return form.network
+            self.monitor.say(f"timed again: {self.budgets.excess(costs)}")
+            meeting.remove(form)
+        return None
 
     def _said(self, costs: Costs) -> str:
         """Returns the limited quantities, as far as they were measured."""
