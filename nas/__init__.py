@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from nas.api import Run, search
+    from nas.export.compress import compress
     from nas.export.train import train
     from nas.problem.budgets import Budgets
     from nas.run.config import SearchConfig
 
 __version__ = "0.1.0"
-__all__ = ["Budgets", "Run", "SearchConfig", "search", "train"]
+__all__ = ["Budgets", "Run", "SearchConfig", "compress", "search", "train"]
 
-_HOME = {"Budgets": "nas.problem.budgets", "Run": "nas.api", "SearchConfig": "nas.run.config", "search": "nas.api",
-         "train": "nas.export.train"}
+_HOME = {"Budgets": "nas.problem.budgets", "Run": "nas.api", "SearchConfig": "nas.run.config",
+         "compress": "nas.export.compress", "search": "nas.api", "train": "nas.export.train"}
 
 
 class _Beside:

@@ -31,6 +31,7 @@ COMMANDS: dict[str, dict[str, tuple[Callable[..., None], str]]] = {
     "Delivery": {
         "export": (export.export_best, "nas export runs/a --format onnx,flax"),
         "train": (export.train_named, "nas train mobilenet_v1_0.25 --data photos --epochs 20 --latency 5ms"),
+        "compress": (export.compress_trained, "nas compress runs/a --latency 0.02ms"),
         "certify": (export.time_again, "nas certify runs/a/export --times 3 --apart 2m"),
         "import-weights": (zoo.import_network, "nas import-weights timm:resnet50 resnet50.safetensors"),
     },

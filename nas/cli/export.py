@@ -127,6 +127,57 @@ def train_named(
     _print_certificate(exported, console)
 
 
+@with_options(limits=budget_options(), recipe=recipe_options(
+    Recipe(FINAL_EPOCHS), parts=PARTS, epochs="length of the final training", batch="images in a training step",
+    augmentation=AUGMENTATION, compile="what is compiled at a time: blocks, network, or auto",
+    seed="of data split and training"))
+def compress_trained(
+    network: Annotated[str, typer.Argument(metavar="RUN|DIR|FILE.safetensors", help="run, directory of an export, or "
+                                           "file of a trained network")],
+    *,
+    data: Annotated[str | None, typer.Option(
+        help="fashion-mnist, or a path: .npz, a folder of IDX files or of images  [those of the run or certificate]",
+        show_default=False)] = None,
+    skip_broken: SkipBroken = None,
+    target: Annotated[list[str] | None, typer.Option(
+        "--target", help="runtime that it is shipped on; again for further ones, with budgets in the same order  "
+        "[those of the run or certificate]", metavar=REPEATED, show_default=False)] = None,
+    limits: dict[str, Any],
+    steps: Annotated[int | None, typer.Option(help="trainings between which it becomes smaller; more where these do "
+                                              "not suffice  [4]", show_default=False)] = None,
+    importance: Annotated[str | None, typer.Option(
+        help="what is cut first: taylor, by the gradients of training images, or batch-norm, by its scales  [taylor]",
+        show_default=False)] = None,
+    format: Formats = "flax",
+    out: Annotated[Path | None, typer.Option(help="where to  [RUN/compressed or NAME.compressed]",
+                                             show_default=False)] = None,
+    accuracy_loss: AccuracyLoss = None,
+    preprocess_inside: PreprocessInside = None,
+    recipe: dict[str, Any],
+    trust: Trust = False,
+) -> None:
+    """Prune a trained network until it meets its budgets. Its files are certified."""
+    import dataclasses
+
+    from evaluators.machine.memory import use_huge_pages
+    from nas.cli.terminal import Terminal, console_on_stdout
+    from nas.export.compress import compress
+    from nas.export.uncompressed import own_budgets
+    from nas.problem.budgets import Budgets, parse_limits
+
+    parsed = parse_limits(limits)
+    budgets = (Budgets(**parsed, targets=tuple(target)) if target else
+               dataclasses.replace(own_budgets(network), **parsed))
+    use_huge_pages()
+    console = console_on_stdout()
+    with Terminal(console) as monitor:
+        exported = compress(network, data=data, skip_broken=bool(skip_broken), budgets=budgets, formats=listed(format),
+                            out=out, trust=trust, monitor=monitor, **recipe_settings(recipe), **given(
+                                steps=steps, importance=importance, accuracy_loss=accuracy_loss,
+                                preprocess_inside=preprocess_inside))
+    _print_certificate(exported, console)
+
+
 def time_again(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="directory of an export, or of a run that has one")],
     times: Annotated[int, typer.Option(help="how often to time the files")] = 2,

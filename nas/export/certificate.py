@@ -166,6 +166,7 @@ class Origin(TypedDict, total=False):
     validation_accuracy_in_search: float | None
     finals: list[Finalist]  # the winner first; missing where the winner of the search was taken
     network: str
+    uncompressed: str  # the text of the network that it was pruned from
 
 
 class Certificate(Origin):
@@ -306,6 +307,18 @@ def latencies_of(timing: Timing) -> dict[str, Latency]:
 def open_budgets(budgets: Budgets) -> dict[str, BudgetEntry]:
     """Returns the entries of budgets in a certificate, before anything is assessed."""
     return {name: _open(limit) for name, limit in budgets.limits.items()}
+
+
+def budgets_of(certificate: Certificate) -> Budgets:
+    """Returns the budgets of a certificate."""
+    targets, values = certificate["targets"], dict[str, Any]()
+    for entry in certificate["budgets"].values():
+        field, target = QUANTITIES[entry["quantity"]].field, entry.get("target")
+        if target is None:
+            values[field] = entry["limit"]
+        else:
+            values.setdefault(field, [None] * len(targets))[targets.index(target)] = entry["limit"]
+    return Budgets(**values, targets=tuple(targets))
 
 
 def _open(limit: Limit) -> BudgetEntry:

@@ -73,7 +73,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     if out is None:
         require_writable(run.path, "a run directory")
     require_devices()
-    dataset = _data_of(run, data)
+    dataset = data_of(run, data)
     teachers = teachers_named(as_names(teacher), dataset, recipe, functools.partial(
         best_trained, run, dataset, recipe.untaught, monitor, out))
 
@@ -83,7 +83,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         origin = {"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin}
         return Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, recipe, formats,
                      quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss, origin=origin,
-                     teachers=teachers, preprocess_inside=preprocess_inside, seeds=seeds), out or _place_in(run, name)
+                     teachers=teachers, preprocess_inside=preprocess_inside, seeds=seeds), out or place_in(run, name)
 
     if trial is not None:
         return deliver(*ordered(_of_trial(run, trial), {}), monitor)
@@ -104,13 +104,13 @@ def _of_enough_images(finals: int, dataset: Dataset, monitor: Monitor) -> int:
     return 1
 
 
-def _place_in(run: RunDirectory, name: str) -> Path:
+def place_in(run: RunDirectory, name: str) -> Path:
     """Returns the directory of an export in its run; raises `InvalidInput` where a link leads out of that."""
     run.place(weights_beside(run.path / name).name)
     return run.place(name)
 
 
-def _data_of(run: RunDirectory, place: str | None) -> Dataset:
+def data_of(run: RunDirectory, place: str | None) -> Dataset:
     """Returns the data of a search from where they are now; raises `InvalidInput` for others, or none."""
     config = dataclasses.replace(run.config, data=place or run.config.data)
     run.require_there(config, "data")
@@ -158,14 +158,17 @@ def best_trained(run: RunDirectory, dataset: Dataset, recipe: Recipe, monitor: M
                   key=lambda candidate: rank(candidate, run.config.objectives))[:count]
     require(len(best) == count, f"a run has at least as many trained candidates as are to teach, but '{run.path}' has "
             f"{len(best)} of {count}")
-    teachers = []
-    for candidate in best:
-        architecture, name = Architecture.parse(candidate.architecture), f"trial {candidate.trial}"
-        file = f"teacher-{architecture.id}{WEIGHTS_SUFFIX}"
-        path = run.place(file) if run.writable or out is None else out.with_name(f"{out.name}.{file}")
-        arrays, _ = trained_arrays(Order(name, architecture, dataset, (), Budgets(), recipe), path, monitor)
-        teachers.append(Teacher(name, architecture, arrays, digest(path)))
-    return teachers
+    return [trained_candidate(run, candidate, dataset, recipe, monitor, out) for candidate in best]
+
+
+def trained_candidate(run: RunDirectory, candidate: Candidate, dataset: Dataset, recipe: Recipe, monitor: Monitor,
+                      out: Path | None) -> Teacher:
+    """Returns a candidate of a run, trained to the end: once, as it is kept where `best_trained` says."""
+    architecture, name = Architecture.parse(candidate.architecture), f"trial {candidate.trial}"
+    file = f"teacher-{architecture.id}{WEIGHTS_SUFFIX}"
+    path = run.place(file) if run.writable or out is None else out.with_name(f"{out.name}.{file}")
+    arrays, _ = trained_arrays(Order(name, architecture, dataset, (), Budgets(), recipe), path, monitor)
+    return Teacher(name, architecture, arrays, digest(path))
 
 
 def confirmed(run: RunDirectory, candidate: Candidate, budgets: Budgets, monitor: Monitor) -> Candidate:

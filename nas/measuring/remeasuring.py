@@ -23,19 +23,22 @@ Retime = Callable[[Architecture], Mapping[str, Latency]]
 
 
 def in_fresh_processes(run: RunDirectory, processes: int = 1, wait_s: float = math.inf) -> Retime:
-    """Returns a function that times an architecture anew on the targets of a run: the slowest process counts.
+    """Returns a function that times an architecture anew on the targets of a run, see `slowest`."""
+    return lambda architecture: slowest(architecture, run.config.targets, run.quiet_ms(), processes, wait_s)
+
+
+def slowest(architecture: Architecture, targets: Sequence[str], quiet_ms: Mapping[str, float] | None = None,
+            processes: int = CONFIRMING, wait_s: float = math.inf) -> dict[str, Latency]:
+    """Returns the latency of an architecture on each target, timed in fresh processes, of which the slowest counts.
 
     `wait_s` is how long each measurement waits for its turn; `NoTurn` is raised after that.
     """
-    def retime(architecture: Architecture) -> dict[str, Latency]:
-        found: list[dict[str, Latency]] = []
-        while len(found) < processes and (not found or _are_measured(found[-1])):
-            with file_gauges(run.config.targets, run.quiet_ms(), wait_s) as gauges:
-                found.append(decided(gauges, architecture))
-        return {target: max((latencies[target] for latencies in found), key=lambda latency: latency.raw_high_ms)
-                for target in run.config.targets}
-
-    return retime
+    found: list[dict[str, Latency]] = []
+    while len(found) < processes and (not found or _are_measured(found[-1])):
+        with file_gauges(targets, quiet_ms, wait_s) as gauges:
+            found.append(decided(gauges, architecture))
+    return {target: max((latencies[target] for latencies in found), key=lambda latency: latency.raw_high_ms)
+            for target in targets}
 
 
 def decided(gauges: Gauges, architecture: Architecture) -> dict[str, Latency]:

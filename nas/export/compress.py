@@ -1,0 +1,245 @@
+"""A trained network made smaller until it meets its budgets: pruned in steps, taught by itself, certified.
+
+In each step the parts are cut away whose loss costs least for what a budget gains. What is gained in time is measured:
+of several forms, each cut by another estimate of its time, the one is taken that loses least for the time that it
+saves. Between steps the network learns from the unpruned one.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluators.evaluator import Fidelity
+from evaluators.latency import NoTurn
+from evaluators.machine.devices import require_devices
+from evaluators.machine.files import at_home
+from evaluators.pruning.importance import MEASURES, Measure
+from evaluators.pruning.prune import Price, Prunable, cheapest, smallest
+from evaluators.recipe import FINAL_EPOCHS, Recipe
+from evaluators.runtimes import parse_target
+from evaluators.training.teacher import Teacher
+from evaluators.training.train import Images, train
+from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported
+from nas.export.delivery import Order, deliver, require_deliverable
+from nas.export.formats import FLAX
+from nas.export.uncompressed import Uncompressed, own_budgets, uncompressed
+from nas.measuring.meters import CAREFUL, CLOSE, Gauges, costs_within, file_gauges
+from nas.measuring.remeasuring import slowest
+from nas.problem.budgets import Budgets, is_feasible
+from nas.problem.costs import Costs
+from nas.run.monitor import Monitor, Silent
+from search_spaces.architecture import Architecture
+from search_spaces.errors import InvalidInput, require, unknown
+
+STEPS = 4
+TAYLOR = "taylor"
+LEAST_CUT = 0.03  # of its price, that a step takes away
+TUNING_EPOCHS = 1  # between two steps
+
+
+def compress(network: str, *, data: str | None = None, skip_broken: bool = False, budgets: Budgets | None = None,
+             formats: Sequence[str] = (FLAX,), out: str | Path | None = None, steps: int = STEPS,
+             importance: str = TAYLOR, accuracy_loss: float = ACCURACY_LOSS_POINTS, preprocess_inside: bool = False,
+             trust: bool = False, monitor: Monitor | None = None, **settings: Any) -> Exported:
+    """Returns a smaller form of a trained network that was trained, written, timed and certified.
+
+    Args:
+        network: a run, for its winner; a directory of an export; or a file of a trained network.
+        data: name of an embedded data set, or a path; by default those of the run or the certificate.
+        skip_broken: whether image files that are broken are left out.
+        budgets: what it is to meet, and the targets; by default those of the run or the certificate.
+        formats: names of `nas.export.formats.FORMATS` besides those of the targets.
+        out: where to; by default `compressed` in the run, or the network's name with `.compressed`.
+        steps: trainings between which it becomes smaller; more where these do not suffice.
+        importance: which parts are cut first, a name of `evaluators.pruning.importance.MEASURES`.
+        accuracy_loss: percentage points that a file may be less accurate than the network.
+        preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
+        trust: whether to run the commands of targets of a run or an export that was not made here.
+        monitor: what to report to.
+        settings: of the final training, by the names of `evaluators.Recipe`; by default it has 20 epochs.
+
+    Raises:
+        InvalidInput: wrong input, budgets that the network meets already or that none of its smaller forms meets; then
+            nothing is written.
+    """
+    monitor, recipe = monitor or Silent(), Recipe(**{"epochs": FINAL_EPOCHS, **settings})
+    recipe.require_training()
+    require(steps >= 1, f"`steps` must be at least 1, but got {steps}")
+    if importance not in MEASURES:
+        raise unknown("importance", importance, MEASURES)
+    budgets = budgets or own_budgets(network)
+    budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
+    require(bool(budgets.limits), f"a network is compressed until it meets a budget, but got none for '{network}'")
+    require_deliverable(formats, at_home(out) if out is not None else None)
+    require_devices()
+    source = uncompressed(network, data, recipe, monitor, skip_broken=skip_broken, trust=trust)
+    directory = at_home(out) if out is not None else source.directory
+    require_deliverable(formats, directory)
+    with file_gauges(budgets.targets, source.quiet_ms) as gauges:
+        pruning = _Pruning(source, budgets, gauges, recipe, MEASURES[importance], steps, monitor)
+        costs = pruning.required()
+        teacher = source.trained()
+        pruned = pruning.done(teacher, costs)
+    return deliver(Order(
+        f"{source.name}, compressed", pruned.architecture, source.dataset, budgets.targets, budgets, recipe, formats,
+        pruned.arrays, (teacher,), {"network": source.name, "uncompressed": source.architecture.text},
+        source.quiet_ms, accuracy_loss, preprocess_inside), directory, monitor)
+
+
+@dataclass(frozen=True, eq=False)
+class _Form:
+    """A smaller form, its costs, and the share of the importance that it has left of the unpruned network's."""
+
+    network: Prunable
+    costs: Costs
+    kept: float
+
+
+@dataclass(frozen=True)
+class _Pruning:
+    source: Uncompressed
+    budgets: Budgets
+    gauges: Gauges
+    recipe: Recipe
+    measure: Measure
+    steps: int
+    monitor: Monitor
+
+    def required(self) -> Costs:
+        """Returns the costs of the network; raises `InvalidInput` where nothing is to be done, or cannot be."""
+        name, costs = self.source.name, self._costs(self.source.architecture)
+        require(not is_feasible(self.budgets.violations(costs)), "a network is compressed to budgets that it exceeds, "
+                f"but '{name}' meets them with {self._said(costs)}: {self.budgets}")
+        self.monitor.say(f"{name}: {self.budgets.excess(costs)}")
+        self.monitor.progress("measuring the smallest form", 0, 1)
+        least = self._costs(smallest(self.source.architecture))
+        require(is_feasible(self.budgets.violations(least)), "a smaller form of the network must meet its budgets, but "
+                f"of the smallest of '{name}' {self.budgets.excess(least)}")
+        return costs
+
+    def done(self, teacher: Teacher, costs: Costs) -> Prunable:
+        """Returns the network that meets the budgets, before its final training.
+
+        Args:
+            teacher: the trained network, from which it learns.
+            costs: those of that.
+        """
+        architecture, arrays = teacher.architecture, teacher.arrays
+        both = self.source.dataset.train_and_validation
+        training = Images.put(both.images, both.labels, self.source.dataset)
+        recipe = dataclasses.replace(self.recipe, epochs=TUNING_EPOCHS)
+        kept, step, meeting = 1.0, 0, list[_Form]()
+        while True:
+            self.monitor.progress("importance of channels and blocks, step", step, self.steps)
+            network = Prunable(architecture, arrays, self.measure(architecture, arrays, training))
+            forms = self._forms(network, costs, kept, max(1, self.steps - step))
+            best, step = forms[0], step + 1
+            self.monitor.say(f"step {step}: {self._said(best.costs)}, {1 - best.kept:.1%} of importance lost")
+            meeting += filter(self._meets, forms)
+            if self._meets(best) and (chosen := self._confirmed(meeting)) is not None:
+                return chosen
+            self.monitor.progress("training between steps", step, self.steps)
+            architecture, costs, kept = best.network.architecture, best.costs, best.kept
+            arrays = train(architecture, training, None, Fidelity(recipe), initial=best.network.arrays,
+                           teachers=(teacher,)).arrays
+
+    def _costs(self, architecture: Architecture) -> Costs:
+        return costs_within(architecture, self.budgets, self.gauges, self.budgets.timed, (CAREFUL, CLOSE))
+
+    def _meets(self, form: _Form) -> bool:
+        return is_feasible(self.budgets.violations(form.costs))
+
+    def _forms(self, network: Prunable, costs: Costs, kept: float, steps: int) -> list[_Form]:
+        """Returns smaller forms of a network, first the one that loses least importance for what it gains.
+
+        Args:
+            network: of the step.
+            costs: those of the network.
+            kept: the share of importance that it has left.
+            steps: in so many the budgets are to be met.
+        """
+        before, prices = self._used(costs), self._prices(costs)
+        share = min(before ** (-1 / steps), 1 - LEAST_CUT)
+        ways = [*((price, part, False) for price in prices for part in (share, share**2)), (prices[0], share, True)]
+        forms = {form.architecture: form for price, part, with_block in ways
+                 if (form := cheapest(network, price, part * price(network.architecture),
+                                      begin_with_block=with_block)) is not None}
+        if not forms:
+            raise InvalidInput(f"a smaller form must meet the budgets, but nothing more can be cut from '"
+                               f"{self.source.name}': {self.budgets.excess(costs)}")
+        measured = []
+        for done, form in enumerate(forms.values()):
+            self.monitor.progress("measuring smaller forms", done, len(forms))
+            measured.append(_Form(form, self._costs(form.architecture), kept * (1 - form.share_lost)))
+
+        def rate(form: _Form) -> tuple[float, float]:
+            used = self._used(form.costs)
+            gained = before - max(used, 1.0)  # beyond the budgets nothing is gained
+            return form.network.lost / gained if gained > 0 else math.inf, used
+
+        return sorted(measured, key=rate)
+
+    def _prices(self, costs: Costs) -> Sequence[Price]:
+        """Returns what is cut: the quantity whose budget is exceeded most, or estimates of it where that is a time."""
+        violations = self.budgets.violations(costs)
+        worst = self.budgets.limits[max(violations, key=lambda name: violations[name])].quantity
+        return PRICES.get(worst, (macs, activations))
+
+    def _used(self, costs: Costs) -> float:
+        """Returns the largest share of a budget that is used."""
+        return 1 + max(self.budgets.violations(costs).values())
+
+    def _confirmed(self, meeting: list[_Form]) -> Prunable | None:
+        """Returns the form that has most importance left of those that fresh processes find to meet the budgets too.
+
+        Those that they do not are taken out of the list. Where no turn comes to time one, its timing stands.
+        """
+        while meeting:
+            form = max(meeting, key=lambda form: form.kept)
+            if not self.budgets.timed:
+                return form.network
+            self.monitor.progress("timing in fresh processes", 0, 1)
+            try:
+                costs = dataclasses.replace(form.costs, latencies=slowest(
+                    form.network.architecture, self.budgets.timed, self.source.quiet_ms, wait_s=WAIT_S))
+            except NoTurn as error:
+                self.monitor.say(f"not timed again before its final training: {error}")
+                return form.network
+            if is_feasible(self.budgets.violations(costs)):
+                self.monitor.say(f"timed again: {self._said(costs)}, {1 - form.kept:.1%} of importance lost")
+                return form.network
+            self.monitor.say(f"timed again: {self.budgets.excess(costs)}")
+            meeting.remove(form)
+        return None
+
+    def _said(self, costs: Costs) -> str:
+        """Returns the limited quantities, as far as they were measured."""
+        values = ((limit, costs.value(limit.quantity, limit.target)) for limit in self.budgets.limits.values())
+        return ", ".join(f"{limit.quantity} {limit.format(value)}" for limit, value in values if value is not None)
+
+
+def macs(architecture: Architecture) -> float:
+    """Returns the multiply-adds."""
+    return architecture.macs
+
+
+def params(architecture: Architecture) -> float:
+    """Returns the parameters."""
+    return architecture.params
+
+
+def memory(architecture: Architecture) -> float:
+    """Returns the bytes of live activations."""
+    return architecture.memory_bytes
+
+
+def activations(architecture: Architecture) -> float:
+    """Returns the numbers that all operations write, which take time where they compute little."""
+    return sum(math.prod(operation.output_shape) for program in architecture.block_programs
+               for operation in program.operations)
+
+
+PRICES: dict[str, tuple[Price, ...]] = {"macs": (macs,), "params": (params,), "size": (params,), "memory": (memory,)}
