@@ -50,8 +50,10 @@ class Score:
     """The worth of an architecture.
 
     Attributes:
-        accuracy: the share of validation images that it classifies rightly, in [0, 1].
-        total: how many images that is a share of; 0 where the score has no such count, and so no interval.
+        accuracy: the share of validation images that it classifies rightly, in [0, 1], or what the metric of the data
+            (`Dataset.metric`) says of it.
+        total: how many images that is a share of, as `Metric.measured` says; 0 where the score has no such
+            count, and so no interval.
         arrays: weights and running statistics by name, where there are any worth keeping.
         checkpoint: all that a later evaluation of the same architecture needs to go on from here, as arrays by name.
         compiled: what was compiled at a time, blocks or the network; empty where nothing was.

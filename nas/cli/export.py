@@ -11,6 +11,7 @@ from nas.cli.options import (
     AUGMENTATION,
     REPEATED,
     Formats,
+    MetricName,
     RunArgument,
     SkipBroken,
     Targets,
@@ -95,6 +96,7 @@ def train_named(
     classes: Annotated[int | None, typer.Option(help="classes of a network that is exported without data",
                                                 show_default=False, hidden=True)] = None,
     target: Targets = None,
+    metric: MetricName = None,
     limits: dict[str, Any],
     format: Formats = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [NAME.trained]", show_default=False)] = None,
@@ -117,7 +119,8 @@ def train_named(
     with Terminal(console) as monitor:
         exported = train(network, data=data, skip_broken=bool(skip_broken), resolution=resolution, classes=classes,
                          budgets=budgets, formats=listed(format), out=out, monitor=monitor, **recipe_settings(recipe),
-                         **given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, teacher=teacher))
+                         **given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, teacher=teacher,
+                                 metric=metric))
     _print_certificate(exported, console)
 
 

@@ -23,6 +23,9 @@ SkipBroken = Annotated[bool | None, typer.Option(
     hidden=True)]
 Resolution = Annotated[int | None, typer.Option(help="resize the images to so many pixels", show_default=False,
                                                 hidden=True)]
+MetricName = Annotated[str | None, typer.Option(
+    "--metric", help="what stands for the accuracy: accuracy, balanced-accuracy, macro-f1 or top5  [accuracy]",
+    show_default=False, hidden=True)]
 Targets = Annotated[list[str] | None, typer.Option(
     "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; again for further ones, with "
     "budgets in the same order  [onnxruntime]", metavar=REPEATED, show_default=False)]

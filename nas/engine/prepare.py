@@ -14,6 +14,7 @@ from evaluators.evaluator import Context, Evaluator, close
 from evaluators.machine.devices import accelerators, require_devices
 from evaluators.machine.files import require_writable
 from evaluators.machine.ownership import temporary_directory
+from evaluators.metrics import METRICS
 from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
 from nas.engine.coordinator import Coordinator
@@ -143,7 +144,8 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
         problem = Problem(space, config.objectives, run.budgets, config.seed, rungs.epochs[-1])
         strategy = strategy_of(config.strategy)(problem)
         rungs = dataclasses.replace(rungs, objectives=config.objectives, reference=reference_point(
-            config.objectives, run.budgets, run.resolved.classes), by_strategy=strategy.continues_stopped)
+            config.objectives, run.budgets, METRICS[config.metric].guessing(run.resolved.classes)),
+            by_strategy=strategy.continues_stopped)
         recipe = dataclasses.replace(config.recipe, epochs=rungs.epochs[-1])
         context = Context(space, dataset, run.place("evaluator"), recipe)
         evaluators = _evaluators(config, setting, context, stack) if role.trains else [setting.make(context)]

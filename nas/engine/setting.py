@@ -81,7 +81,7 @@ def _of_images(config: SearchConfig) -> Setting:
     stated = dict(space.input).get("resolution")
     require(stated is None or config.resolution is None,
             f"`resolution` is for spaces that leave it open, but '{config.space}' states {stated}")
-    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken,
+    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken, metric=config.metric,
                            resolution=max(stated) if stated else config.resolution)
     return Setting(config.space, space.bind(dataset.resolution, dataset.channels, len(dataset.classes)), dataset, make,
                    brief_epochs(len(dataset.train), config.batch) if config.epochs is None else config.epochs)

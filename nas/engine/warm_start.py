@@ -13,7 +13,8 @@ from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.errors import InvalidInput, require
 from search_spaces.zoo import load_network
 
-TRAINED_ALIKE = ("evaluator", "epochs", "batch", "augmentation")  # what makes accuracies of two runs comparable
+TRAINED_ALIKE = ("evaluator", "metric", "epochs", "batch",
+                 "augmentation")  # what makes accuracies of two runs comparable
 
 
 def starts(config: SearchConfig, dataset: Dataset, resolved: Resolved | None = None) -> list[Start]:

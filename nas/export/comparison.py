@@ -1,5 +1,6 @@
 """The comparison of files with the network that they are of: in the logits and the accuracy, and in time."""
 
+import dataclasses
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ import numpy as np
 from evaluators.datasets import Dataset
 from evaluators.datasets.dataset import Split
 from evaluators.latency import Precision
+from evaluators.metrics import ACCURACY, METRICS
 from evaluators.networks.weights import Weights
 from evaluators.runtimes import Target
 from evaluators.timing.meter import LatencyMeter
 from nas.export.certificate import WAIT_S, Accuracy, Comparison
 from nas.export.formats import Run
-from nas.problem.candidate import accuracy_interval
+from nas.problem.candidate import Interval, accuracy_interval
 from search_spaces.architecture import Architecture
 
 CALIBRATION_IMAGES = 200
@@ -33,11 +35,13 @@ class Reference:
             the last one is filled up.
         logits: the Flax module's.
         labels: `[N]` of the images; None without data.
+        metric: of the data, a name of `evaluators.metrics.METRICS`.
     """
 
     batches: Callable[[], Iterator[np.ndarray]]
     logits: np.ndarray
     labels: np.ndarray | None
+    metric: str = ACCURACY
 
     @classmethod
     def of(cls, architecture: Architecture, arrays: Weights, dataset: Dataset | None, seed: int,
@@ -58,7 +62,7 @@ class Reference:
             return np.asarray(logits_of(network, prepared))
 
         logits = _logits(run, batches(), len(dataset.test))
-        return cls(batches, logits, dataset.test.labels)
+        return cls(batches, logits, dataset.test.labels, dataset.metric)
 
     def compared(self, run: Run) -> Comparison:
         """Returns how far a file's logits are from the network's, and its accuracy on images that have labels."""
@@ -69,23 +73,35 @@ class Reference:
             "largest_logit": float(np.abs(self.logits).max()),
             "top_class_agreement": float(np.mean(found.argmax(-1) == self.logits.argmax(-1)))}
         if self.labels is not None:
-            correct = int(np.sum(found.argmax(-1) == self.labels))
-            comparison["test_accuracy"] = correct / len(found)
-            comparison["test_accuracy_ci"] = accuracy_interval(correct, len(found))
+            comparison["test_accuracy"], comparison["test_accuracy_ci"] = self._score(ACCURACY, found)
+            if self.metric != ACCURACY:
+                comparison["test_metric"], comparison["test_metric_ci"] = self._score(self.metric, found)
         return comparison
 
     @property
-    def network_accuracy(self) -> float:
-        """The share of test images that the network itself classifies rightly."""
-        return float(np.mean(self.logits.argmax(-1) == self.labels))
+    def network_score(self) -> float:
+        """The metric of the network itself on test images."""
+        return self._score(self.metric, self.logits)[0]
 
     def accuracy(self, shipped: Comparison, dataset: Dataset) -> Accuracy:
-        """Returns the accuracy of a file, with that of the network and of a simple rival beside it."""
+        """Returns the accuracy of a file, with that of the network and of a simple rival beside it, and the metric."""
         from evaluators.training.logistic_regression import easy_accuracy
 
-        return {"test": shipped["test_accuracy"], "test_ci": shipped["test_accuracy_ci"], "images": len(dataset.test),
-                "network": self.network_accuracy,
-                "logistic_regression": easy_accuracy(dataset)}
+        plain = dataclasses.replace(dataset, metric=ACCURACY)
+        found: Accuracy = {
+            "test": shipped["test_accuracy"], "test_ci": shipped["test_accuracy_ci"], "images": len(dataset.test),
+            "network": self._score(ACCURACY, self.logits)[0], "logistic_regression": easy_accuracy(plain)}
+        if self.metric != ACCURACY:
+            found["metric"] = {
+                "name": self.metric, "test": shipped["test_metric"], "test_ci": shipped["test_metric_ci"],
+                "network": self.network_score, "logistic_regression": easy_accuracy(dataset)}
+        return found
+
+    def _score(self, name: str, logits: np.ndarray) -> tuple[float, Interval]:
+        """Returns a metric for logits `[N, classes]`, and its 95 % interval."""
+        assert self.labels is not None
+        score, images = METRICS[name].measured(logits, self.labels)
+        return score, accuracy_interval(score * images, images)
 
 
 def calibration_images(architecture: Architecture, dataset: Dataset | None, seed: int) -> np.ndarray:

@@ -43,6 +43,7 @@ from nas.export.certificate import (
     as_written,
     assessed,
     open_budgets,
+    score_of,
     time_files,
     write_certificate,
 )
@@ -270,12 +271,12 @@ def _fine_tuned(order: Order, written: Format, arrays: Weights, reference: Refer
     from nas.export.fine_tuning import fine_tuned
 
     assert order.dataset is not None
-    network, remarks = 100 * reference.network_accuracy, list[str]()
+    network, remarks = 100 * reference.network_score, list[str]()
     both, other = order.dataset.train_and_validation, path.with_stem(f"{path.stem}-tuned")
     calibration = calibration_images(order.architecture, order.dataset, order.recipe.seed)
-    lost = network - 100 * compared["test_accuracy"]
+    lost = network - 100 * score_of(compared)
     for epochs in FINE_TUNING_EPOCHS:
-        if network - 100 * compared["test_accuracy"] <= order.accuracy_loss_points + ROUNDING_POINTS:
+        if network - 100 * score_of(compared) <= order.accuracy_loss_points + ROUNDING_POINTS:
             break
         said = f"fine-tuned for {epochs} epoch{'s' * (epochs > 1)}, as in int8 it lost {lost:.2f} points"
         monitor.say(f"{path.name}: {said}")
@@ -284,7 +285,7 @@ def _fine_tuned(order: Order, written: Format, arrays: Weights, reference: Refer
                            dataclasses.replace(order.recipe, epochs=epochs), LARGEST_WEIGHTS[written.name])
         written.write(order.architecture, tuned, other, _texts(order, written), calibration)
         found = reference.compared(written.load(other))
-        if found["test_accuracy"] > compared["test_accuracy"]:
+        if score_of(found) > score_of(compared):
             compared, remarks = found, [said]
             other.replace(path)
         other.unlink(missing_ok=True)

@@ -13,10 +13,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Fidelity
 from evaluators.machine.files import write_whole
+from evaluators.metrics import ACCURACY
 from evaluators.recipe import Recipe
 from nas.export.trained import training_id
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, rank, winner
@@ -42,20 +44,15 @@ class Standing:
         training: what tells it from all other trainings.
         architecture: the text of the network.
         epochs: the length of the training.
-        correct: validation images that it classifies rightly,
-        total: of so many.
+        accuracy: that on the validation images, or what `metric` says of them.
+        metric: of the data.
     """
 
     training: str
     architecture: str
     epochs: int
-    correct: int
-    total: int
-
-    @property
-    def accuracy(self) -> float:
-        """The share of validation images that it classifies rightly."""
-        return self.correct / self.total
+    accuracy: float
+    metric: str = ACCURACY
 
 
 def parse_finals(text: str) -> int:
@@ -107,7 +104,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         record: the file that trainings are recorded in.
         monitor: what to report to.
     """
-    known = {standing.training: standing for standing in recorded(record)}
+    known = {standing.training: standing for standing in recorded(record) if standing.metric == dataset.metric}
     standings: dict[int, Standing] = {}
     left = list(candidates)
     rounds = [max(1, recipe.epochs // FIRST_ROUND), recipe.epochs] if len(left) > 2 else [recipe.epochs]
@@ -126,16 +123,16 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
 
 
 def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe) -> Standing:
-    """Returns the outcome of a training; where it diverges, no image is right."""
+    """Returns the outcome of a training; where it diverges, its accuracy is 0."""
     from evaluators.training.train import Diverged, Images, train
 
     training_images, validation = (Images.put(part.images, part.labels, dataset)
                                    for part in (dataset.train, dataset.validation))
     try:
-        correct = int(train(Architecture.parse(text), training_images, validation, Fidelity(recipe)).correct)
+        accuracy = train(Architecture.parse(text), training_images, validation, Fidelity(recipe)).accuracy
     except Diverged:
-        correct = 0
-    return Standing(training, text, recipe.epochs, correct, len(dataset.validation))
+        accuracy = 0.0
+    return Standing(training, text, recipe.epochs, accuracy, dataset.metric)
 
 
 def recorded(record: Path) -> list[Standing]:
@@ -143,7 +140,12 @@ def recorded(record: Path) -> list[Standing]:
     if not record.exists():
         return []
     with refused(f"the record of finals must be as an export has written it, but '{record}' is not"):
-        return [Standing(**values) for values in read_json(record)]
+        return [_standing(**values) for values in read_json(record)]
+
+
+def _standing(correct: int = 0, total: int = 0, **values: Any) -> Standing:
+    """Returns a training as it was recorded; earlier versions wrote how many of the images it classified rightly."""
+    return Standing(**{"accuracy": correct / total} | values if total else values)
 
 
 def _apart(best: Candidate, other: Candidate, noise: float) -> bool:

@@ -110,7 +110,7 @@ def _data_of(run: RunDirectory, place: str | None) -> Dataset:
     """Returns the data of a search from where they are now; raises `InvalidInput` for others, or none."""
     config = dataclasses.replace(run.config, data=place or run.config.data)
     run.require_there(config, "data")
-    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken,
+    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken, metric=config.metric,
                            resolution=run.resolved.resolution)
     require(dataset.fingerprint == run.resolved.data_fingerprint, "an export needs the data of the search, but "
             f"'{config.data}' has {'others' if place else 'changed since'}; `--data` takes another path")

@@ -13,6 +13,7 @@ from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
 from evaluators.evaluator import Make
 from evaluators.machine.files import at_home, exists
+from evaluators.metrics import ACCURACY, require_metric
 from evaluators.recipe import TEACHING, Recipe, with_parts
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import parse_target
@@ -50,6 +51,7 @@ class SearchConfig:
         space: name of a ready space, or a TOML file.
         data: name of an embedded data set, or a path; or a table of a benchmark, see `evaluators.benchmarks.tables`.
         skip_broken: whether image files that are broken are left out; the split names them.
+        metric: what stands for the accuracy, a name of `evaluators.metrics.METRICS`.
         resolution: pixels to which images are resized; None takes what the space or the data have.
         target: runtime that the winner is shipped on, with options: `onnxruntime:threads=2`; or several of them. The
             latency on the first is the objective.
@@ -94,6 +96,7 @@ class SearchConfig:
     space: str = FITTED
     data: str = "fashion-mnist"
     skip_broken: bool = False
+    metric: str = ACCURACY
     resolution: int | None = None
     target: str | tuple[str, ...] = "onnxruntime"
     latency_ms: PerTarget = None
@@ -214,6 +217,9 @@ class SearchConfig:
                 raise unknown(kind, name, [*known, own])
 
     def _check_objectives(self) -> None:
+        require_metric(self.metric)
+        require(self.metric == ACCURACY or not is_table(self.data),
+                f"a metric is of trainings, but got {self.metric} and the data '{self.data}'")
         for objective in self.objectives:
             if objective not in OBJECTIVES:
                 raise unknown("objective", objective, OBJECTIVES)

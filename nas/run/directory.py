@@ -340,8 +340,10 @@ class RunDirectory:
         told = self.told() if told is None else told
         if not told:
             return []
-        found = [dataclasses.replace(candidate, by_hand=True) if candidate.architecture in self.resolved.by_hand
-                 else candidate for candidate in evaluated(told)]
+        by_hand, metric = self.resolved.by_hand, self.config.metric
+        found = [dataclasses.replace(candidate, by_hand=candidate.architecture in by_hand, metric=metric)
+                 if candidate.architecture in by_hand or metric != candidate.metric else candidate
+                 for candidate in evaluated(told)]
         study, budgets, target = self._known(), self.budgets, self.config.targets[0]
         with self._storage.telling(DAMAGE):
             notes = study.user_attrs if study else {}

@@ -376,7 +376,7 @@ def test_an_int8_file_that_loses_too_much_is_fine_tuned_only_as_long_as_it_must_
     monkeypatch.setattr(nas.export.delivery, "relative_latency", lambda *arguments: 1.0)
     monkeypatch.setattr("nas.export.fine_tuning.fine_tuned", tuned)
     monkeypatch.setattr(nas.export.comparison.Reference, "compared", scored)
-    monkeypatch.setattr(nas.export.comparison.Reference, "network_accuracy", 0.95)
+    monkeypatch.setattr(nas.export.comparison.Reference, "network_score", 0.95)
     exported = nas.train(NETWORK.text, data=photos, epochs=1, batch=16, formats=(), monitor=monitor,
                          budgets=Budgets(targets=("onnxruntime", "litert:precision=int8")), out=tmp_path / "out")
     plain, int8, *_ = exported.certificate["files"]

@@ -53,8 +53,8 @@ def found(told, budgets):
         name="runs/a", config=SearchConfig(latency_ms=0.09, macs=20_000_000), resolved=RESOLVED, budgets=budgets,
         told=told, candidates=evaluated(told), environments=[{"written": "2026-01-01T00:00:00+00:00", "cores": 2}],
         noise=Noise(0.01, 2), unreadable={"export-2": "it has changed"},
-        standings=[Standing("1", told[7].architecture, 20, 1850, 2000),
-                   Standing("2", told[1].architecture, 5, 1700, 2000)])
+        standings=[Standing("1", told[7].architecture, 20, 0.925),
+                   Standing("2", told[1].architecture, 5, 0.85)])
 
 
 @pytest.fixture
