@@ -27,6 +27,7 @@ from evaluators.runtimes import (
     require_usable,
     runtime_of,
 )
+from evaluators.runtimes.inputs import calibration_images
 from evaluators.runtimes.quantisation import INT8_PROCESSORS, LARGEST_WEIGHTS
 from evaluators.training.teacher import Teacher
 from nas.export.certificate import (
@@ -47,7 +48,7 @@ from nas.export.certificate import (
     time_files,
     write_certificate,
 )
-from nas.export.comparison import Reference, calibration_images, relative_latency
+from nas.export.comparison import Reference, relative_latency
 from nas.export.formats import FORMATS, Format, format_of
 from nas.export.trained import keep_trained, load_trained, require_replaceable, training_id, weights_beside
 from nas.measuring.meters import counted
