@@ -57,6 +57,7 @@ class Score:
         arrays: weights and running statistics by name, where there are any worth keeping.
         checkpoint: all that a later evaluation of the same architecture needs to go on from here, as arrays by name.
         compiled: what was compiled at a time, blocks or the network; empty where nothing was.
+        float32_accuracy: that of the network itself where `accuracy` is that of a quantised file of it.
     """
 
     accuracy: float
@@ -64,6 +65,7 @@ class Score:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     checkpoint: Mapping[str, np.ndarray] = field(default_factory=dict)
     compiled: str = ""
+    float32_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         require(0 <= self.accuracy <= 1, f"an accuracy must lie in [0, 1], but got {self.accuracy!r}")

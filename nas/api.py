@@ -89,14 +89,14 @@ class Run:
                out: str | Path | None = None, epochs: int = FINAL_EPOCHS, finals: int = FINALISTS,
                accuracy_loss: float = ACCURACY_LOSS_POINTS, preprocess_inside: bool = False,
                data: str | None = None, trust: bool = False, teacher: str | Sequence[str] = (),
-               monitor: Monitor | None = None, **settings: Any) -> Exported:
+               precision: str | None = None, monitor: Monitor | None = None, **settings: Any) -> Exported:
         """Returns the exported and certified winner; see `nas.export.winner.export_winner`."""
         from nas.export.winner import export_winner
 
         return export_winner(self.directory, trial=trial, budgets=budgets, formats=formats,
                              out=at_home(out) if out else None, epochs=epochs, finals=finals,
                              accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, data=data,
-                             trust=trust, teacher=teacher, monitor=monitor, **settings)
+                             trust=trust, teacher=teacher, precision=precision, monitor=monitor, **settings)
 
     def plot(self, path: str | Path) -> None:
         """Draws the front into a PNG file, or an SVG file where its name ends so."""

@@ -17,6 +17,7 @@ from evaluators.machine.ownership import temporary_directory
 from evaluators.metrics import METRICS
 from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
+from evaluators.runtimes.scoring import as_shipped
 from nas.engine.coordinator import Coordinator
 from nas.engine.group import Group, fit_side_by_side
 from nas.engine.setting import Setting, require_latencies, require_own_processor, setting_of
@@ -202,11 +203,13 @@ def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack:
         return [evaluator] * config.workers
     if (config.evaluator == TRAINING and not config.limited and fit_side_by_side(context.recipe)
             and accelerators() == 1):
-        return [Group(stack.enter_context(TrainingProcess(config.evaluator, context, 0, 1)), config.workers)
-                ] * config.workers
-    limits = Limits(config.trial_time_s, config.trial_memory_bytes)
-    return [stack.enter_context(TrainingProcess(config.evaluator, context, worker, config.workers, limits))
-            for worker in range(config.workers)]
+        evaluators: list[Evaluator] = [Group(stack.enter_context(TrainingProcess(config.evaluator, context, 0, 1)),
+                                             config.workers)] * config.workers
+    else:
+        limits = Limits(config.trial_time_s, config.trial_memory_bytes)
+        evaluators = [stack.enter_context(TrainingProcess(config.evaluator, context, worker, config.workers, limits))
+                      for worker in range(config.workers)]
+    return [as_shipped(evaluator, config.targets[0], config.precision) for evaluator in evaluators]
 
 
 def _rungs(config: SearchConfig, setting: Setting) -> Rungs:

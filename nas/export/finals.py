@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.datasets import Dataset
-from evaluators.evaluator import Fidelity
+from evaluators.evaluator import Fidelity, Score
 from evaluators.machine.files import write_whole
 from evaluators.metrics import ACCURACY
 from evaluators.recipe import Recipe
+from evaluators.runtimes.scoring import as_shipped
+from evaluators.runtimes.target import FLOAT32
 from nas.export.trained import training_id
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, rank, winner
 from nas.run.monitor import Monitor
@@ -46,6 +48,7 @@ class Standing:
         epochs: the length of the training.
         accuracy: that on the validation images, or what `metric` says of them.
         metric: of the data.
+        precision: of the file that the accuracy is of; that of float32 has the accuracy of the network.
     """
 
     training: str
@@ -53,6 +56,7 @@ class Standing:
     epochs: int
     accuracy: float
     metric: str = ACCURACY
+    precision: str = FLOAT32
 
 
 def parse_finals(text: str) -> int:
@@ -91,8 +95,8 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
     return found
 
 
-def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor
-         ) -> dict[int, Standing]:
+def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,
+         target: str = "", precision: str = FLOAT32) -> dict[int, Standing]:
     """Returns the longest training of each finalist by its trial, the winner of the finals first.
 
     Trainings are recorded as they end, and what is recorded is not trained again.
@@ -103,8 +107,11 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         recipe: the final training.
         record: the file that trainings are recorded in.
         monitor: what to report to.
+        target: the first one, whose files are judged where they are not those of float32.
+        precision: of these files.
     """
-    known = {standing.training: standing for standing in recorded(record) if standing.metric == dataset.metric}
+    known = {standing.training: standing for standing in recorded(record)
+             if (standing.metric, standing.precision) == (dataset.metric, precision)}
     standings: dict[int, Standing] = {}
     left = list(candidates)
     rounds = [max(1, recipe.epochs // FIRST_ROUND), recipe.epochs] if len(left) > 2 else [recipe.epochs]
@@ -114,7 +121,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
             training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})
             if training not in known:
                 monitor.progress(f"finals of {epochs} epochs, trainings", index, len(left))
-                known[training] = _trained(candidate.architecture, training, dataset, of_round)
+                known[training] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
             standings[candidate.trial] = known[training]
         left = sorted(left, key=lambda candidate: -standings[candidate.trial].accuracy)[:math.ceil(len(left) / 2)]
@@ -122,17 +129,16 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
     return {trial: standings[trial] for trial in order}
 
 
-def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe) -> Standing:
+def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe, target: str, precision: str) -> Standing:
     """Returns the outcome of a training; where it diverges, its accuracy is 0."""
-    from evaluators.training.train import Diverged, Images, train
+    from evaluators.training.train import Diverged, evaluate
 
-    training_images, validation = (Images.put(part.images, part.labels, dataset)
-                                   for part in (dataset.train, dataset.validation))
     try:
-        accuracy = train(Architecture.parse(text), training_images, validation, Fidelity(recipe)).accuracy
+        score = as_shipped(evaluate, target, precision)(Architecture.parse(text), dataset, Fidelity(recipe))
     except Diverged:
-        accuracy = 0.0
-    return Standing(training, text, recipe.epochs, accuracy, dataset.metric)
+        score = 0.0
+    accuracy = score.accuracy if isinstance(score, Score) else score
+    return Standing(training, text, recipe.epochs, accuracy, dataset.metric, precision)
 
 
 def recorded(record: Path) -> list[Standing]:

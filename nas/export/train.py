@@ -11,7 +11,7 @@ from evaluators.machine.devices import require_devices
 from evaluators.machine.files import at_home
 from evaluators.metrics import ACCURACY
 from evaluators.recipe import FINAL_EPOCHS, Recipe
-from evaluators.runtimes import parse_target
+from evaluators.runtimes import in_precision, parse_target
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.formats import FLAX
@@ -31,7 +31,7 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
           classes: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,),
           out: str | Path | None = None, accuracy_loss: float = ACCURACY_LOSS_POINTS,
           preprocess_inside: bool = False, teacher: str | Sequence[str] = (), monitor: Monitor | None = None,
-          metric: str = ACCURACY, **settings: Any) -> Exported:
+          metric: str = ACCURACY, precision: str | None = None, **settings: Any) -> Exported:
     """Returns a network that was trained, written, timed and certified.
 
     A network is put to the data: their channels and classes, and a published one to their resolution. What of its
@@ -50,6 +50,7 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
         accuracy_loss: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         teacher: a file of a trained network, or several, from whose predictions it learns, see `nas.export.teachers`.
+        precision: of the files of the targets, float32 or int8; by default as the targets say.
         metric: by which files are judged, a name of `evaluators.metrics.METRICS`.
         monitor: what to report to.
         settings: of the training on training and validation images, by the names of `evaluators.Recipe`; by default
@@ -65,7 +66,8 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
     require_deliverable(formats, directory)
     require_devices()
     budgets = budgets or Budgets()
-    budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
+    budgets = dataclasses.replace(budgets, targets=tuple(
+        in_precision(text, precision) if precision else parse_target(text).text for text in budgets.targets))
     named, dataset = _put_to_data(named, data or (DATA if recipe.epochs else None), resolution, classes, recipe.seed,
                                   monitor, skip_broken=skip_broken, metric=metric)
     teachers = teachers_named(as_names(teacher), dataset, recipe)

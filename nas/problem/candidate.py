@@ -25,7 +25,8 @@ Interval = tuple[float, float]
 State = Literal["waiting", "running", "lost", "failed", "complete"]
 
 _NORMAL_95 = NormalDist().inv_cdf(0.975)
-TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies", "compiled", "taken_from")  # what a training changes
+TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies", "compiled", "taken_from",
+            "float32_accuracy")  # what a training changes
 
 
 class Outcome(StrEnum):
@@ -69,6 +70,7 @@ class Candidate:
         taken_from: the run that it was trained in, if that is another one.
         compiled: what was compiled at a time to train it, blocks, the network or several side by side, where
             its evaluator says so.
+        float32_accuracy: the accuracy of the network itself, where `accuracy` is that of a quantised file of it.
         start: the text of the architecture that was asked for, where the strategy was not asked.
         outside: whether the space lacks its architecture.
         by_hand: whether it is a published network that was made to fill the budgets or a share of them, for others to
@@ -99,6 +101,7 @@ class Candidate:
     continues: int | None = None
     taken_from: str | None = None
     compiled: str | None = field(default=None, compare=False)  # by the same numbers but for rounding
+    float32_accuracy: float | None = None
     start: str | None = None
     outside: bool = False
     by_hand: bool = field(default=False, compare=False)  # what the run tells, not the trial

@@ -35,6 +35,7 @@ def front_html(candidates: Sequence[Candidate], caption: str = "") -> str:
 
 def _facts(candidate: Candidate) -> Iterator[tuple[str, str]]:
     yield f"{metric_of([candidate]).title} (%)", _percent(candidate)
+    yield "float32 (%)", "" if candidate.float32_accuracy is None else f"{100 * candidate.float32_accuracy:.2f}"
     yield "epochs", f"{candidate.epochs}{'' if candidate.trained else ', not all'}"
     for target, latency in candidate.costs.latencies.items():
         yield f"latency (ms) on {target}", _interval(latency.median_ms, (latency.low_ms, latency.high_ms), ".4g")

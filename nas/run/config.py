@@ -16,7 +16,8 @@ from evaluators.machine.files import at_home, exists
 from evaluators.metrics import ACCURACY, require_metric
 from evaluators.recipe import TEACHING, Recipe, with_parts
 from evaluators.registry import EVALUATORS
-from evaluators.runtimes import parse_target
+from evaluators.runtimes import in_precision, parse_target
+from evaluators.runtimes.target import FLOAT32, PRECISIONS
 from nas.problem.budgets import NONE, Budgets, PerTarget, as_given, for_each_target, with_limits
 from nas.problem.candidate import OBJECTIVES
 from nas.problem.quantities import QUANTITIES
@@ -55,6 +56,8 @@ class SearchConfig:
         resolution: pixels to which images are resized; None takes what the space or the data have.
         target: runtime that the winner is shipped on, with options: `onnxruntime:threads=2`; or several of them. The
             latency on the first is the objective.
+        precision: of the files by which candidates are timed and scored: `float32`, or `int8`, which all targets then
+            have; with targets of int8 alone candidates are timed so, and scored in float32.
         latency_ms: budget of the measured latency, in milliseconds: one value, or one (or None) for each target.
         latency_percentile: instead of `latency_ms`, a percentile of the latencies of the space, in (0, 100].
         latency_p95_ms: budget of the 95th percentile of single runs, in milliseconds, for each target.
@@ -99,6 +102,7 @@ class SearchConfig:
     metric: str = ACCURACY
     resolution: int | None = None
     target: str | tuple[str, ...] = "onnxruntime"
+    precision: str = FLOAT32
     latency_ms: PerTarget = None
     latency_percentile: PerTarget = None
     latency_p95_ms: PerTarget = None
@@ -190,7 +194,10 @@ class SearchConfig:
     def _normalise_targets(self) -> None:
         """Puts targets, and the values that each of them has, into canonical form."""
         given = (self.target,) if isinstance(self.target, str) else self.target
-        targets = tuple(parse_target(text).text for text in given)
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        targets = tuple(parse_target(text).text if self.precision == FLOAT32 else in_precision(text, self.precision)
+                        for text in given)
         require(0 < len(targets) == len(set(targets)),
                 f"targets are different ones, at least one, but got {', '.join(targets) or 'none'}")
         object.__setattr__(self, "target", targets[0] if len(targets) == 1 else targets)
@@ -215,6 +222,11 @@ class SearchConfig:
             name = getattr(self, kind)
             if name not in known and not is_path(name):
                 raise unknown(kind, name, [*known, own])
+
+        for name, trains in (("evaluator", self.evaluator == SearchConfig.evaluator),
+                             ("data", not is_table(self.data))):
+            require(self.precision == FLOAT32 or trains, f"files of {self.precision} are scored of networks that are "
+                    f"trained here, but `{name}` is '{getattr(self, name)}'")
 
     def _check_objectives(self) -> None:
         require_metric(self.metric)

@@ -44,7 +44,9 @@ def _certificate(name: str, exported: Exported) -> Markup:
                            if accuracy else "No test images. ",
                            f"Trained for {certificate['training']['epochs']} epochs on "
                            f"{certificate['training']['images']:,} images."),
-                   _budgets(certificate), _files(certificate), _timings(certificate))
+                   _budgets(certificate), _files(certificate), [
+                       element("p", f"{entry['file']}: {remark}.") for entry in certificate["files"]
+                       for remark in entry.get("remarks", ())], _timings(certificate))
 
 
 def _decisive(certificate: Certificate) -> str:

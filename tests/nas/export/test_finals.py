@@ -84,7 +84,7 @@ def played(all_members, dataset, tmp_path, monkeypatch):
     def play_of(correct):
         trained = []
 
-        def made_up(text, training, dataset, recipe):
+        def made_up(text, training, dataset, recipe, *files):
             trained.append((texts.index(text), recipe.epochs))
             return module.Standing(training, text, recipe.epochs, correct[trained[-1]] / 120)
 
@@ -114,7 +114,7 @@ def test_trainings_that_finals_have_behind_them_are_not_repeated(played):
 
 
 def test_trainings_that_another_metric_has_judged_are_made_again(all_members, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe: module.Standing(
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
         training, text, recipe.epochs, 0.5 if dataset.metric == "accuracy" else 0.25, dataset.metric))
     one = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
     for metric, accuracy in (("accuracy", 0.5), ("macro-f1", 0.25)):
@@ -129,7 +129,7 @@ def test_finals_that_earlier_versions_have_recorded_are_read(tmp_path):
 
 
 def test_two_finalists_are_both_trained_to_the_end(played, all_members, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe: module.Standing(
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
         training, text, recipe.epochs, 0.5))
     two = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text)
            for trial, network in zip(range(2), all_members.values(), strict=False)]
@@ -171,7 +171,7 @@ def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how
     entrants = finalists(run.candidates(), 3)
     assert len(entrants) == 3
 
-    def made_up(text, training, dataset, recipe):
+    def made_up(text, training, dataset, recipe, *files):
         return module.Standing(training, text, recipe.epochs, (100 if text == entrants[1].architecture else 90) / 120)
 
     monkeypatch.setattr(module, "_trained", made_up)
