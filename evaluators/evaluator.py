@@ -50,11 +50,14 @@ class Score:
     """The worth of an architecture.
 
     Attributes:
-        accuracy: the share of validation images that it classifies rightly, in [0, 1].
-        total: how many images that is a share of; 0 where the score has no such count, and so no interval.
+        accuracy: the share of validation images that it classifies rightly, in [0, 1], or what the metric of the data
+            (`Dataset.metric`) says of it.
+        total: how many images that is a share of, as `Metric.measured` says; 0 where the score has no such
+            count, and so no interval.
         arrays: weights and running statistics by name, where there are any worth keeping.
         checkpoint: all that a later evaluation of the same architecture needs to go on from here, as arrays by name.
         compiled: what was compiled at a time, blocks or the network; empty where nothing was.
+        float32_accuracy: that of the network itself where `accuracy` is that of a quantised file of it.
     """
 
     accuracy: float
@@ -62,6 +65,7 @@ class Score:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     checkpoint: Mapping[str, np.ndarray] = field(default_factory=dict)
     compiled: str = ""
+    float32_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         require(0 <= self.accuracy <= 1, f"an accuracy must lie in [0, 1], but got {self.accuracy!r}")

@@ -20,7 +20,7 @@ import numpy as np
 from evaluators.machine.files import write_whole
 from evaluators.networks.network import Network, logits_of
 from evaluators.networks.weights import Weights, initial_arrays
-from nas.export.comparison import random_images
+from evaluators.runtimes.inputs import random_images
 from nas.export.formats import FORMATS
 from nas.run.environment import environment
 from search_spaces import SPACES, Architecture

@@ -88,15 +88,17 @@ class Run:
     def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
                out: str | Path | None = None, epochs: int = FINAL_EPOCHS, finals: int = FINALISTS,
                accuracy_loss: float = ACCURACY_LOSS_POINTS, preprocess_inside: bool = False,
-               data: str | None = None, trust: bool = False, teacher: str | Sequence[str] = (), seeds: int = 1,
-               monitor: Monitor | None = None, **settings: Any) -> Exported:
+               data: str | None = None, trust: bool = False, teacher: str | Sequence[str] = (),
+               precision: str | None = None, seeds: int = 1, monitor: Monitor | None = None, **settings: Any
+               ) -> Exported:
         """Returns the exported and certified winner; see `nas.export.winner.export_winner`."""
         from nas.export.winner import export_winner
 
         return export_winner(self.directory, trial=trial, budgets=budgets, formats=formats,
                              out=at_home(out) if out else None, epochs=epochs, finals=finals,
                              accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, data=data,
-                             trust=trust, teacher=teacher, seeds=seeds, monitor=monitor, **settings)
+                             trust=trust, teacher=teacher, precision=precision, seeds=seeds, monitor=monitor,
+                             **settings)
 
     def plot(self, path: str | Path) -> None:
         """Draws the front into a PNG file, or an SVG file where its name ends so."""

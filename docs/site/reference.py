@@ -15,6 +15,7 @@ import nas.testing
 import search_spaces
 from evaluators import EVALUATORS
 from evaluators.datasets import DATASETS
+from evaluators.metrics import METRICS
 from evaluators.runtimes import RUNTIMES
 from nas.cli.app import app
 from nas.export.formats import FORMATS
@@ -118,10 +119,13 @@ def formats() -> str:
 
 
 def evaluators_page() -> str:
-    """Returns the page of evaluators and data sets."""
+    """Returns the page of evaluators, data sets and metrics."""
     return registry("Evaluators", "For `--evaluator`. [An evaluator of your own](../writing-an-evaluator.md).",
                     EVALUATORS) + "\n\n" + registry(
-        "Data sets", "For `--data`, besides files and folders: [what is accepted](../data.md).", DATASETS, "## ")
+        "Data sets", "For `--data`, besides files and folders: [what is accepted](../data.md).", DATASETS, "## "
+    ) + "\n\n" + registry(
+        "Metrics", "For `--metric`. [Their intervals](../data.md#classes-of-different-size).",
+        {name: metric.of for name, metric in METRICS.items()}, "## ")
 
 
 def networks() -> str:

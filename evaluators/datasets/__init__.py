@@ -10,6 +10,7 @@ from evaluators.datasets.idx import is_idx_folder, read_idx_folder
 from evaluators.datasets.npz import read_npz
 from evaluators.datasets.resizing import squared
 from evaluators.machine.files import at_home
+from evaluators.metrics import ACCURACY, require_metric
 from search_spaces.errors import InvalidInput, unknown
 
 DATASETS: dict[str, Callable[[], Parts]] = {"fashion-mnist": read_fashion_mnist}
@@ -19,8 +20,8 @@ _FORMS = "a .npz file, a folder of MNIST's IDX files, or a folder with a sub-fol
 __all__ = ["DATASETS", "Dataset", "Parts", "Split", "load_dataset"]
 
 
-def load_dataset(name_or_path: str, *, seed: int = 0, resolution: int | None = None, skip_broken: bool = False
-                 ) -> Dataset:
+def load_dataset(name_or_path: str, *, seed: int = 0, resolution: int | None = None, skip_broken: bool = False,
+                 metric: str = ACCURACY) -> Dataset:
     """Returns a data set by its name in `DATASETS`, else the one in a file or folder.
 
     Paths: a `.npz` file (`npz.py`), a folder of MNIST's IDX files (`idx.py`), or a folder of images (`folder.py`);
@@ -31,11 +32,13 @@ def load_dataset(name_or_path: str, *, seed: int = 0, resolution: int | None = N
         seed: chooses the images of the parts that the data lack; see `complete`.
         resolution: height and width in pixels; by default the images' own if all are square and of one size, else 32.
         skip_broken: whether image files that are not intact are left out, which the split says.
+        metric: by which networks are judged, a name of `evaluators.metrics.METRICS`.
 
     Raises:
-        InvalidInput: unknown name, no such path, data that break a rule of their format, or a part of images between
-            which there is no difference.
+        InvalidInput: unknown name, no such path, data that break a rule of their format, a part of images between
+            which there is no difference, or a metric that is unknown or for more classes.
     """
+    require_metric(metric)
     if name_or_path in DATASETS:
         name, parts = name_or_path, DATASETS[name_or_path]()
     else:
@@ -46,7 +49,7 @@ def load_dataset(name_or_path: str, *, seed: int = 0, resolution: int | None = N
             raise InvalidInput(f"data must be readable, but got '{name_or_path}': {error}") from None
     parts = squared(parts, resolution)
     require_distinct_images(parts, name_or_path)
-    return complete(name, parts, seed)
+    return complete(name, parts, seed, metric)
 
 
 def _read(path: Path, resolution: int | None, skip_broken: bool) -> Parts:

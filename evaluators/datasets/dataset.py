@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluators.metrics import ACCURACY, require_metric
 from search_spaces.errors import InvalidInput, require
 
 PART_NAMES = {"train": "training", "training": "training",  # what people call the parts, in any case
@@ -73,6 +74,9 @@ class Dataset:
 
     Candidates are trained on `train` and compared on `validation`; `test` is for the winner alone.
     See `Parts` for `skipped` and `passed_over`.
+
+    Attributes:
+        metric: by which networks are judged on them, a name of `evaluators.metrics.METRICS`.
     """
 
     name: str
@@ -83,6 +87,10 @@ class Dataset:
     split: str
     skipped: tuple[str, ...] = ()
     passed_over: str = ""
+    metric: str = ACCURACY
+
+    def __post_init__(self) -> None:
+        require_metric(self.metric, len(self.classes))
 
     @property
     def summary(self) -> str:
@@ -140,7 +148,7 @@ class Dataset:
         return digest.hexdigest()[:16]
 
 
-def complete(name: str, parts: Parts, seed: int) -> Dataset:
+def complete(name: str, parts: Parts, seed: int, metric: str = ACCURACY) -> Dataset:
     """Returns the data set of some parts; those that are missing are cut from the training part.
 
     A missing test part takes a sixth of the training images, then a missing validation part a sixth of what is left.
@@ -149,7 +157,7 @@ def complete(name: str, parts: Parts, seed: int) -> Dataset:
     neither on the other classes nor on the resolution. Parts that the data bring are taken as they are.
 
     Raises:
-        InvalidInput: fewer than two classes, or a class with too few images to be cut.
+        InvalidInput: fewer than two classes, a class with too few images to be cut, or a metric that the data have not.
     """
     require(len(parts.classes) >= 2, f"data must have at least 2 classes, but '{name}' has {len(parts.classes)}: "
             f"{', '.join(parts.classes)}")
@@ -166,7 +174,7 @@ def complete(name: str, parts: Parts, seed: int) -> Dataset:
         train, validation, validation_origin = _cut(train, seed, stream=0)
     skipped = (f"{len(parts.skipped)} broken images skipped ({listed(parts.skipped)})",) if parts.skipped else ()
     line = "; ".join((f"validation: {validation_origin}", f"test: {test_origin}", *parts.changes, *skipped))
-    return Dataset(name, parts.classes, train, validation, test, line, parts.skipped, parts.passed_over)
+    return Dataset(name, parts.classes, train, validation, test, line, parts.skipped, parts.passed_over, metric)
 
 
 def require_distinct_images(parts: Parts, where: str) -> None:

@@ -1,5 +1,6 @@
 """The runtimes that a network may be shipped on, by name. A new runtime is one file and one line here."""
 
+import dataclasses
 from importlib.util import find_spec
 
 from evaluators.machine.files import at_home
@@ -17,8 +18,9 @@ RUNTIMES: dict[str, Runtime] = {
     "onnxruntime": OnnxRuntime(), "litert": LiteRt(), "openvino": OpenVino(), "xla": Xla(), "command": Command(),
     "table": LatencyTable()}
 
-__all__ = ["RUNTIMES", "Argument", "Arrays", "Options", "Place", "Runtime", "Session", "Target", "is_installed",
-           "is_predicting", "is_remote", "parse_target", "require_installed", "require_usable", "runtime_of"]
+__all__ = ["RUNTIMES", "Argument", "Arrays", "Options", "Place", "Runtime", "Session", "Target", "in_precision",
+           "is_installed", "is_predicting", "is_remote", "parse_target", "require_installed", "require_usable",
+           "runtime_of"]
 
 
 def parse_target(text: str) -> Target:
@@ -44,6 +46,18 @@ def parse_target(text: str) -> Target:
         target = Target(name, Options() if bracketed is None else parse_options(bracketed), argument)
     runtime_of(target)
     return target
+
+
+def in_precision(text: str, precision: str) -> str:
+    """Returns the canonical text of a target whose files have another precision; raises as `parse_target`.
+
+    >>> in_precision("onnxruntime:threads=2", "int8")
+    'onnxruntime:threads=2,precision=int8'
+    """
+    target = parse_target(text)
+    target = dataclasses.replace(target, options=dataclasses.replace(target.options, precision=precision))
+    runtime_of(target)
+    return target.text
 
 
 def runtime_of(target: Target) -> Runtime:

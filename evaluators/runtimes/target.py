@@ -15,7 +15,7 @@ from typing import Any
 from search_spaces.errors import InvalidInput, require, unknown
 from search_spaces.numbers import is_whole
 
-PRECISIONS = ("float32", "int8")
+PRECISIONS = FLOAT32, INT8 = "float32", "int8"
 UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ns": 1e-6}  # and the milliseconds of each
 MOST_CORES = 4096
 WRITTEN = re.compile(r"([^:\[]*)(?:\[([^]]*)\])?(?::(.*))?", re.DOTALL)
@@ -52,7 +52,7 @@ class Options:
 
     threads: int = option(1, "threads that share one run", _number)
     batch: int = option(1, "images in one run", _number)
-    precision: str = option("float32", "float32 or int8", _word)
+    precision: str = option(FLOAT32, "float32 or int8", _word)
     cores: tuple[int, ...] = option((), "cores to run on; by default the last ones, one for each thread", _cores)
     format: str = option("onnx", "kind of model file that a command is given", _word)
     unit: str = option("", "unit of bare numbers that a command prints", _word)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Fidelity, Score
 from evaluators.machine.locks import training_turn
 from evaluators.machine.memory import give_memory_back, keep_memory
+from evaluators.metrics import ACCURACY, METRICS
 from evaluators.networks.weights import Weights, initial_weights
 from evaluators.recipe import AUTO, NETWORK, Recipe
 from evaluators.training import side_by_side
@@ -53,42 +53,40 @@ class Diverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Trained:
-    """A network trained for some epochs: its arrays by name, and the number of validation images it gets right.
+    """A network trained for some epochs: its arrays by name, and its score on the validation images.
 
     Attributes:
         arrays: weights, averaged where the recipe says so, and running statistics.
         checkpoint: the state that further epochs need, as arrays by name.
+        accuracy: that on the validation images, or what the metric of the data says; 0 without any.
+        total: of how many images that is a share, as `Score` has it.
     """
 
     arrays: Weights
     checkpoint: Weights
-    correct: int
+    accuracy: float
     total: int
     epochs: int
     duration_s: float
     images_per_s: float
     compiled: str
 
-    @property
-    def accuracy(self) -> float:
-        """The share of validation images that it gets right."""
-        return self.correct / self.total
-
 
 @dataclass(frozen=True)
 class Images:
-    """Images and labels on the device, with their normalisation."""
+    """Images and labels on the device, with their normalisation and the metric of the data."""
 
     images: jax.Array
     labels: jax.Array
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    metric: str = ACCURACY
 
     @classmethod
     def put(cls, images: np.ndarray, labels: np.ndarray, dataset: Dataset) -> "Images":
         """Puts uint8 images `[N, H, W, C]` and labels `[N]` on the device."""
         return cls(jax.device_put(images), jax.device_put(labels), tuple(map(float, dataset.mean)),
-                   tuple(map(float, dataset.std)))
+                   tuple(map(float, dataset.std)), dataset.metric)
 
     def batches(self, resolution: int) -> Executable:
         """Returns `(images, labels, chosen [B], seed) -> (images, labels)`: prepared, and as they are otherwise."""
@@ -152,12 +150,13 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         states, compiled = jax.device_put(jax.device_get(states)), f"{compiled} on {len(shared.devices)} devices"
     with training_turn():
         final = _settled(settling(program, whole), states, training, draw, fidelity) if recipe.average else states
-        correct = _correct(inference(program, whole), final, validation, architecture.input.resolution,
-                           min(EVALUATION_BATCH, len(validation.labels)) if whole else batch) if validation else 0
+        (accuracy, total), = _measured(
+            inference(program, whole), final, validation, architecture.input.resolution,
+            min(EVALUATION_BATCH, len(validation.labels)) if whole else batch) if validation else [(0.0, 0)]
     arrays, checkpoint = unpack(program, final), _checkpoint(program, states, epochs)
     give_memory_back()
     duration_s = time.perf_counter() - start
-    return Trained(arrays, checkpoint, int(correct), len(validation.labels) if validation else 0, epochs, duration_s,
+    return Trained(arrays, checkpoint, accuracy, total, epochs, duration_s,
                    (epochs - first) * per_epoch * batch / duration_s, compiled)
 
 
@@ -186,15 +185,15 @@ def train_side_by_side(architectures: Sequence[Architecture], training: Images, 
     with training_turn():
         final = (_settled(side_by_side.settling(programs), states, training, draw, fidelity) if recipe.average
                  else states)
-        correct = _correct(side_by_side.inference(programs), final, validation, resolution,
-                           min(EVALUATION_BATCH, len(validation.labels)))
+        measured = _measured(side_by_side.inference(programs), final, validation, resolution,
+                             min(EVALUATION_BATCH, len(validation.labels)))
     apart, finals = (side_by_side.parted(programs, together) for together in (states, final))
     give_memory_back()
     duration_s = time.perf_counter() - start
     images = (fidelity.epochs - first) * len(training.labels)
     return [lost.get(network) or Trained(
-        unpack(program, finals[network]), _checkpoint(program, apart[network], fidelity.epochs), int(correct[network]),
-        len(validation.labels), fidelity.epochs, duration_s, images / duration_s, SIDE_BY_SIDE)
+        unpack(program, finals[network]), _checkpoint(program, apart[network], fidelity.epochs), *measured[network],
+        fidelity.epochs, duration_s, images / duration_s, SIDE_BY_SIDE)
         for network, program in enumerate(programs)]
 
 
@@ -287,26 +286,23 @@ def _restored(program: Program, fidelity: Fidelity) -> tuple[int, States]:
     return epochs, pack(program, arrays, arrays, (first, second), averages or None)
 
 
-def _correct(infer: Inference, states: States, data: Images, resolution: int, size: int) -> np.ndarray:
-    """Returns how many images each network gets right.
+def _measured(infer: Inference, states: States, data: Images, resolution: int, size: int) -> list[tuple[float, int]]:
+    """Returns the accuracy of each network by the metric of the data, and of how many images that is a share.
 
     Evaluates in batches of one size, the last one filled up with its first image, so that one program serves all.
     """
-    predict, draw, total = Executable(_predicted), data.batches(resolution), len(data.labels)
-    predicted = []
+    draw, total, found = data.batches(resolution), len(data.labels), []
     for start in range(0, total, size):
         chosen = np.arange(start, start + size)
         images, _ = draw(data.images, data.labels, np.where(chosen < total, chosen, start), np.uint32(0))
-        predicted.append(predict(infer(states, images)))
-    return np.sum(np.concatenate(predicted, -1)[..., :total] == np.asarray(data.labels), -1)
-
-
-def _predicted(logits: jax.Array) -> jax.Array:
-    return jnp.argmax(logits, -1)
+        found.append(infer(states, images))
+    logits, labels = np.concatenate(found, -2)[..., :total, :], np.asarray(data.labels)
+    each = logits if logits.ndim == 3 else logits[None]  # of several networks side by side, or of one
+    return [METRICS[data.metric].measured(one, labels) for one in each]
 
 
 def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:
-    """Returns the validation accuracy of the architecture after a brief training, with its arrays and checkpoint."""
+    """Returns the score of the architecture on validation images after a brief training, its arrays and checkpoint."""
     training, validation = _on_device(data)
     return _score(train(architecture, training, validation, fidelity, unseen=UNSEEN))
 

@@ -11,6 +11,8 @@ from nas.cli.options import (
     AUGMENTATION,
     REPEATED,
     Formats,
+    MetricName,
+    Precision,
     RunArgument,
     SkipBroken,
     Targets,
@@ -41,6 +43,7 @@ def export_best(
     *,
     trial: Annotated[int | None, typer.Option(help="export this trial instead of the winner",
                                               show_default=False)] = None,
+    precision: Precision = None,
     limits: dict[str, Any],
     format: Formats = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [DIR/export]", show_default=False)] = None,
@@ -69,7 +72,7 @@ def export_best(
     from nas.problem.budgets import parse_limits
 
     settings = given(accuracy_loss=accuracy_loss, data=data, preprocess_inside=preprocess_inside, teacher=teacher,
-                     seeds=seeds, finals=parse_finals(finals) if finals else None)
+                     precision=precision, seeds=seeds, finals=parse_finals(finals) if finals else None)
     found = Run.open(run)
     budgets = dataclasses.replace(found.budgets, **parse_limits(limits)) if limits else None
     use_huge_pages()
@@ -99,6 +102,7 @@ def train_named(
     classes: Annotated[int | None, typer.Option(help="classes of a network that is exported without data",
                                                 show_default=False, hidden=True)] = None,
     target: Targets = None,
+    metric: MetricName = None, precision: Precision = None,
     limits: dict[str, Any],
     format: Formats = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [NAME.trained]", show_default=False)] = None,
@@ -123,7 +127,7 @@ def train_named(
         exported = train(network, data=data, skip_broken=bool(skip_broken), resolution=resolution, classes=classes,
                          budgets=budgets, formats=listed(format), out=out, monitor=monitor, **recipe_settings(recipe),
                          **given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, teacher=teacher,
-                                 seeds=seeds))
+                                 metric=metric, precision=precision, seeds=seeds))
     _print_certificate(exported, console)
 
 

@@ -10,6 +10,7 @@ from evaluators.recipe import FINAL_EPOCHS, Recipe
 from nas.cli.options import (
     AUGMENTATION,
     Data,
+    MetricName,
     Resolution,
     RunArgument,
     SkipBroken,
@@ -158,6 +159,7 @@ def correlate_scores(
                                         "taken, or a space")],
     *,
     data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
+    metric: MetricName = None,
     limits: dict[str, Any],
     evaluator: Annotated[str | None, typer.Option(
         help="training, or a function of yours as module:function  [training]", show_default=False,
@@ -173,6 +175,7 @@ def correlate_scores(
     trust: Trust = False, json: Json = False, csv: Csv = None,
 ) -> None:
     """Show how brief trainings rank networks, against whole ones. Multiply-adds and parameters rank them too."""
+    from evaluators.metrics import METRICS
     from nas.cli.terminal import Terminal
     from nas.engine.correlation import CORRELATION, correlate, recommendation
     from nas.engine.setting import setting_of
@@ -186,7 +189,7 @@ def correlate_scores(
 
     output = Output(json, csv)
     own = {**parse_limits(limits), **recipe, **given(data=data, skip_broken=skip_broken, resolution=resolution,
-                                                     target=target, evaluator=evaluator)}
+                                                     target=target, metric=metric, evaluator=evaluator)}
     run = RunDirectory(Path(what))
     if run.exists:
         require(not own, f"a run has its own space, data, budgets and recipe, but got {', '.join(own)}")
@@ -201,7 +204,7 @@ def correlate_scores(
     with Terminal(output.console) as monitor:
         found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds,
                           fingerprint=fingerprint, monitor=monitor)
-        monitor.show(ranking_table(found, to))
+        monitor.show(ranking_table(found, to, METRICS[config.metric]))
         monitor.say(recommendation(found))
     output.write(ranking_rows(found))
 
@@ -213,6 +216,7 @@ def compare_spaces(
     spaces: Annotated[list[str], typer.Argument(metavar="NAME|FILE.toml...", help="the spaces")],
     *,
     data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
+    metric: MetricName = None,
     limits: dict[str, Any],
     members: Annotated[int, typer.Option(help="random members of each space that fill the budget")] = 20,
     record: Annotated[Path, typer.Option(help="file of the scores, to go on with")] = Path("spaces.json"),
@@ -228,7 +232,7 @@ def compare_spaces(
 
     output = Output(json, csv, png, svg)
     config = SearchConfig(space=spaces[0], **parse_limits(limits), **{"epochs": Recipe.epochs, **recipe}, **given(
-        data=data, skip_broken=skip_broken, resolution=resolution, target=target))
+        data=data, skip_broken=skip_broken, resolution=resolution, target=target, metric=metric))
     budgets = config.budgets(config.latency_ms)
     with Terminal(output.console) as monitor:
         found = compare(spaces, config, budgets, record, count=members, monitor=monitor)

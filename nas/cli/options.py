@@ -23,9 +23,15 @@ SkipBroken = Annotated[bool | None, typer.Option(
     hidden=True)]
 Resolution = Annotated[int | None, typer.Option(help="resize the images to so many pixels", show_default=False,
                                                 hidden=True)]
+MetricName = Annotated[str | None, typer.Option(
+    "--metric", help="what stands for the accuracy: accuracy, balanced-accuracy, macro-f1 or top5  [accuracy]",
+    show_default=False, hidden=True)]
 Targets = Annotated[list[str] | None, typer.Option(
     "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; again for further ones, with "
     "budgets in the same order  [onnxruntime]", metavar=REPEATED, show_default=False)]
+Precision = Annotated[str | None, typer.Option(
+    "--precision", help="float32 or int8: that of the files of all targets, by which candidates are scored too  "
+    "[as targets say]", show_default=False, hidden=True)]
 Trust = Annotated[bool, typer.Option(
     "--trust", help="run the code and commands that are named there, though not begun with by you on this machine")]
 RunArgument = Annotated[str, typer.Argument(metavar="DIR", help="run directory")]

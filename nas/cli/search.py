@@ -11,6 +11,8 @@ from nas.cli.options import (
     AUGMENTATION,
     REPEATED,
     Data,
+    MetricName,
+    Precision,
     Resolution,
     SkipBroken,
     Targets,
@@ -39,6 +41,7 @@ def search_space(
     *,
     space: Annotated[str | None, typer.Option(help="ready space, or FILE.toml  [fitted]", show_default=False)] = None,
     data: Data = None, skip_broken: SkipBroken = None, resolution: Resolution = None, target: Targets = None,
+    metric: MetricName = None, precision: Precision = None,
     limits: dict[str, Any],
     objectives: Annotated[str | None, course(
         help="accuracy, alone or with latency, macs or params  [accuracy,latency]")] = None,
@@ -82,9 +85,9 @@ def search_space(
     directory = _directory(run, storage, study)
     stored = vars(directory.config) if directory.exists else {}
     config = SearchConfig(**{**stored, **search_limits(limits), **recipe_settings(recipe, TEACHING), **given(
-        space=space, data=data, skip_broken=skip_broken, resolution=resolution, target=target, strategy=strategy,
-        evaluator=evaluator, trials=trials, patience=patience, early_stopping=early_stopping, brackets=brackets,
-        workers=workers, latency_from=latency_from,
+        space=space, data=data, skip_broken=skip_broken, resolution=resolution, target=target, metric=metric,
+        precision=precision, strategy=strategy, evaluator=evaluator, trials=trials, patience=patience,
+        early_stopping=early_stopping, brackets=brackets, workers=workers, latency_from=latency_from,
         rungs=parse_rungs(rungs) if rungs is not None else None,
         **_limits(time, trial_time, trial_memory),
         objectives=objectives.split(",") if objectives is not None else None,

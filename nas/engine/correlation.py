@@ -16,6 +16,7 @@ from evaluators.evaluator import Context, close
 from evaluators.machine.devices import require_devices
 from evaluators.recipe import FINAL_EPOCHS
 from evaluators.registry import EVALUATORS
+from evaluators.runtimes.scoring import as_shipped
 from nas.engine.scores import Sample, resamples, scored
 from nas.engine.setting import setting_of
 from nas.measuring.meters import Gauges, costs_within, file_gauges
@@ -103,7 +104,8 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)
     with file_gauges(budgets.measured) as gauges:
         networks = within(setting.space, budgets, gauges, config.seed, count, monitor.progress)
-    evaluator, final = setting.make(context), EVALUATORS["training"](context)
+    evaluator = setting.make(context)
+    final = as_shipped(EVALUATORS["training"](context), config.targets[0], config.precision)
     try:
         sample = scored(setting.dataset, evaluator, final, config.recipe, networks, lengths, seeds, record,
                         monitor.progress)

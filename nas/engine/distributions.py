@@ -20,6 +20,7 @@ from evaluators.datasets import Dataset
 from evaluators.evaluator import Context
 from evaluators.machine.devices import processor, require_devices
 from evaluators.machine.files import require_writable
+from evaluators.metrics import ACCURACY, METRICS, Metric
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from nas.engine.scores import changed, opened, resamples, scored
@@ -104,6 +105,7 @@ class Comparison:
 
     by_hand: Distribution
     spaces: tuple[Distribution, ...]
+    metric: Metric = METRICS[ACCURACY]
 
 
 def compare(spaces: Sequence[str], config: SearchConfig, budgets: Budgets, record: Path, *, count: int = MEMBERS,
@@ -141,7 +143,7 @@ def compare(spaces: Sequence[str], config: SearchConfig, budgets: Budgets, recor
     by_hand, *others = (
         Distribution(name, members, tuple(sample.scores[one.text][recipe.epochs][0][0] for one in members))
         for name, members in found.items())
-    return Comparison(by_hand, tuple(others))
+    return Comparison(by_hand, tuple(others), METRICS[config.metric])
 
 
 def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe, budgets: Budgets, gauges: Gauges,

@@ -14,8 +14,10 @@ from evaluators.evaluator import Context, Evaluator, close
 from evaluators.machine.devices import accelerators, require_devices
 from evaluators.machine.files import require_writable
 from evaluators.machine.ownership import temporary_directory
+from evaluators.metrics import METRICS
 from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
+from evaluators.runtimes.scoring import as_shipped
 from nas.engine.coordinator import Coordinator
 from nas.engine.group import Group, fit_side_by_side
 from nas.engine.history import Histories
@@ -144,7 +146,8 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
         problem = Problem(space, config.objectives, run.budgets, config.seed, rungs.epochs[-1])
         strategy = strategy_of(config.strategy)(problem)
         rungs = dataclasses.replace(rungs, objectives=config.objectives, reference=reference_point(
-            config.objectives, run.budgets, run.resolved.classes), by_strategy=strategy.continues_stopped)
+            config.objectives, run.budgets, METRICS[config.metric].guessing(run.resolved.classes)),
+            by_strategy=strategy.continues_stopped)
         recipe = dataclasses.replace(config.recipe, epochs=rungs.epochs[-1])
         context = Context(space, dataset, run.place("evaluator"), recipe)
         evaluators = _evaluators(config, setting, context, stack) if role.trains else [setting.make(context)]
@@ -201,11 +204,13 @@ def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack:
         return [evaluator] * config.workers
     if (config.evaluator == TRAINING and not config.limited and fit_side_by_side(context.recipe)
             and accelerators() == 1):
-        return [Group(stack.enter_context(TrainingProcess(config.evaluator, context, 0, 1)), config.workers)
-                ] * config.workers
-    limits = Limits(config.trial_time_s, config.trial_memory_bytes)
-    return [stack.enter_context(TrainingProcess(config.evaluator, context, worker, config.workers, limits))
-            for worker in range(config.workers)]
+        evaluators: list[Evaluator] = [Group(stack.enter_context(TrainingProcess(config.evaluator, context, 0, 1)),
+                                             config.workers)] * config.workers
+    else:
+        limits = Limits(config.trial_time_s, config.trial_memory_bytes)
+        evaluators = [stack.enter_context(TrainingProcess(config.evaluator, context, worker, config.workers, limits))
+                      for worker in range(config.workers)]
+    return [as_shipped(evaluator, config.targets[0], config.precision) for evaluator in evaluators]
 
 
 def _rungs(config: SearchConfig, setting: Setting) -> Rungs:

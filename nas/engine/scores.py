@@ -14,6 +14,7 @@ import numpy as np
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.machine.files import locked, write_whole
+from evaluators.metrics import ACCURACY
 from evaluators.recipe import Recipe
 from nas.measuring.survey import Progress
 from search_spaces.architecture import Architecture
@@ -97,10 +98,12 @@ def opened(record: Path, dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
     """Returns the content of a record of scores, without any where there is no file yet.
 
     Raises:
-        InvalidInput: it was recorded on other data, or with another recipe.
+        InvalidInput: it was recorded on other data, by another metric, or with another recipe.
     """
-    of = {"data": dataset.fingerprint, "batch": recipe.batch, "augmentation": recipe.augmentation,
+    of: dict[str, Any] = {"data": dataset.fingerprint, "batch": recipe.batch, "augmentation": recipe.augmentation,
           "seed": recipe.seed, **recipe.changed}
+    if dataset.metric != ACCURACY:
+        of["metric"] = dataset.metric
     content = {OF: of, NETWORKS: {}, **_content(record)}
     require(content[OF] == of, "a record of scores goes on with its own data and recipe, but "
             f"'{record}' is of {content[OF]}; `--record FILE` begins another one")

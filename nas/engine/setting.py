@@ -8,6 +8,7 @@ from evaluators.evaluator import Make
 from evaluators.machine.devices import processor
 from evaluators.recipe import brief_epochs
 from evaluators.runtimes import Place, parse_target, runtime_of
+from evaluators.runtimes.scoring import as_shipped
 from nas.measuring.meters import Gauges
 from nas.run.config import SearchConfig, evaluator_named
 from nas.run.directory import RunDirectory
@@ -76,12 +77,13 @@ def _of_table(config: SearchConfig) -> Setting:
 
 
 def _of_images(config: SearchConfig) -> Setting:
-    make = evaluator_named(config.evaluator)
+    named = evaluator_named(config.evaluator)
     space = load_space(config.space)
     stated = dict(space.input).get("resolution")
     require(stated is None or config.resolution is None,
             f"`resolution` is for spaces that leave it open, but '{config.space}' states {stated}")
-    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken,
+    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken, metric=config.metric,
                            resolution=max(stated) if stated else config.resolution)
-    return Setting(config.space, space.bind(dataset.resolution, dataset.channels, len(dataset.classes)), dataset, make,
+    return Setting(config.space, space.bind(dataset.resolution, dataset.channels, len(dataset.classes)), dataset,
+                   lambda context: as_shipped(named(context), config.targets[0], config.precision),
                    brief_epochs(len(dataset.train), config.batch) if config.epochs is None else config.epochs)

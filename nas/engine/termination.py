@@ -56,13 +56,13 @@ class Termination:
         return None
 
 
-def reference_point(objectives: Sequence[str], budgets: Budgets, classes: int) -> tuple[float | None, ...]:
-    """Returns where the hypervolume of a front ends: at the accuracy of guessing, and at the budget of the cost.
+def reference_point(objectives: Sequence[str], budgets: Budgets, guessing: float) -> tuple[float | None, ...]:
+    """Returns where the hypervolume of a front ends: at the accuracy of `guessing`, and at the budget of the cost.
 
     In the form of `OBJECTIVES`, to be minimised; None where there is no budget, for the largest cost that was found.
     """
     limits = {name: float(limit.value) for name, limit in budgets.limits.items()}
-    return tuple(-1 / classes if name == "accuracy" else limits.get(name) for name in objectives)
+    return tuple(-guessing if name == "accuracy" else limits.get(name) for name in objectives)
 
 
 def front_rests(candidates: Sequence[Candidate], patience: int, objectives: Sequence[str],

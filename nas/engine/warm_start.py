@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 from evaluators.datasets import Dataset
+from evaluators.runtimes.target import FLOAT32
 from nas.run.artefacts import SUFFIX, WEIGHTS
 from nas.run.config import BY_HAND, FILLED, SearchConfig, is_run
 from nas.run.directory import Resolved, RunDirectory
@@ -13,7 +14,8 @@ from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.errors import InvalidInput, require
 from search_spaces.zoo import load_network
 
-TRAINED_ALIKE = ("evaluator", "epochs", "batch", "augmentation")  # what makes accuracies of two runs comparable
+TRAINED_ALIKE = ("evaluator", "metric", "precision", "epochs",
+                 "batch", "augmentation")  # what makes accuracies of two runs comparable
 
 
 def starts(config: SearchConfig, dataset: Dataset, resolved: Resolved | None = None) -> list[Start]:
@@ -60,6 +62,8 @@ def _of_run(name: str, config: SearchConfig, dataset: Dataset) -> Iterator[Start
                                data_split=dataset.split)
     differences = [f"{field} is {getattr(there, field)!r} there, {getattr(config, field)!r} here"
                    for field in TRAINED_ALIKE if getattr(there, field) != getattr(config, field)]
+    if config.precision != FLOAT32 and there.targets[0] != config.targets[0]:
+        differences.append(f"scores are of files for {there.targets[0]} there, {config.targets[0]} here")
     differences += resolved.differences(here)
     if differences:
         raise InvalidInput(f"a run to start from must have trained as this search does, but '{name}' differs: "

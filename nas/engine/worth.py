@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from nas.problem.candidate import Candidate, winner
+from evaluators.metrics import ACCURACY
+from nas.problem.candidate import Candidate, metric_of, winner
 
 
 def worth(candidates: Sequence[Candidate], easy_accuracy: float | None) -> Iterator[str]:
@@ -22,7 +23,8 @@ def worth(candidates: Sequence[Candidate], easy_accuracy: float | None) -> Itera
         others[f"logistic regression {easy_accuracy:.2%}"] = easy_accuracy
     if not best or best.accuracy is None or not others:
         return
-    yield f"on the same validation images: {', '.join(others)}, the winner {best.accuracy:.2%}"
+    by = f"{metric_of([best]).title} " if best.metric != ACCURACY else ""
+    yield f"{by}on the same validation images: {', '.join(others)}, the winner {best.accuracy:.2%}"
     if best.by_hand or best.accuracy <= max(others.values()):
         yield ("nothing better than that was found: longer trainings (--epochs), more candidates (--trials, --time), "
                "another space (--space) or a larger budget may help")

@@ -23,6 +23,7 @@ from typing import Any, NotRequired, TypedDict
 from evaluators.latency import Latency, MeasurementFailed
 from evaluators.machine.files import held, write_whole
 from evaluators.machine.trouble import MachineTrouble
+from evaluators.metrics import ACCURACY, METRICS, Metric
 from evaluators.runtimes import Options, is_predicting, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
 from nas.measuring.meters import DECIDING
@@ -55,6 +56,8 @@ class Comparison(TypedDict):
     top_class_agreement: float  # the share of images, in [0, 1]
     test_accuracy: NotRequired[float]  # of the file itself, on all test images
     test_accuracy_ci: NotRequired[tuple[float, float]]
+    test_metric: NotRequired[float]  # likewise, by the metric of the data where that is another one
+    test_metric_ci: NotRequired[tuple[float, float]]
 
 
 class RunBy(TypedDict, total=False):
@@ -113,15 +116,27 @@ class OverSeeds(TypedDict):
     each: list[float]  # in the order of the seeds; the first is that of the network that is delivered
 
 
-class Accuracy(TypedDict):
-    """The accuracy on test images, a share in [0, 1]."""
+class OnTest(TypedDict):
+    """A metric of test images, in [0, 1]."""
 
     test: float  # of the first target's file; once that of the network
     test_ci: tuple[float, float]
-    images: int
     network: NotRequired[float]  # as it was trained, before it became files
     over_seeds: NotRequired[OverSeeds]
     logistic_regression: float  # of a simple rival
+
+
+class Decisive(OnTest):
+    """The metric that has chosen the network and judges its files, where that is not the accuracy."""
+
+    name: str
+
+
+class Accuracy(OnTest):
+    """The accuracy on test images, and what stands for it."""
+
+    images: int
+    metric: NotRequired[Decisive]
 
 
 class TaughtBy(TypedDict):
@@ -384,9 +399,21 @@ def _verdict(certificate: Certificate, entry: File) -> str:
 def lost_points(certificate: Certificate, entry: File) -> float | None:
     """Returns how much less accurate a file is than the network, in percentage points; None where that is not known."""
     accuracy = certificate.get("accuracy")
-    if accuracy is None or "network" not in accuracy or "test_accuracy" not in entry:
+    if accuracy is None or "test_accuracy" not in entry:
         return None
-    return 100 * (accuracy["network"] - entry["test_accuracy"])
+    decisive = accuracy.get("metric", accuracy)
+    return 100 * (decisive["network"] - score_of(entry)) if "network" in decisive else None
+
+
+def metric_of(certificate: Certificate) -> Metric:
+    """Returns the metric by which the network was chosen and its files are judged."""
+    accuracy = certificate["accuracy"]
+    return METRICS[accuracy["metric"]["name"] if accuracy and "metric" in accuracy else ACCURACY]
+
+
+def score_of(entry: Comparison) -> float:
+    """Returns the score of a file on test images by which it is judged: the metric of its data, else the accuracy."""
+    return entry.get("test_metric", entry["test_accuracy"])
 
 
 def _computes_the_network(entry: File) -> bool:

@@ -1,5 +1,6 @@
 """The comparison of files with the network that they are of: in the logits and the accuracy, and in time."""
 
+import dataclasses
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,19 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from evaluators.datasets import Dataset
-from evaluators.datasets.dataset import Split
 from evaluators.latency import Precision
+from evaluators.metrics import ACCURACY, METRICS
 from evaluators.networks.weights import Weights
 from evaluators.runtimes import Target
+from evaluators.runtimes.inputs import batches_of, logits_for, prepared, random_images
 from evaluators.timing.meter import LatencyMeter
 from nas.export.certificate import WAIT_S, Accuracy, Comparison
 from nas.export.formats import Run
-from nas.problem.candidate import accuracy_interval
+from nas.problem.candidate import Interval, accuracy_interval
 from search_spaces.architecture import Architecture
 
-CALIBRATION_IMAGES = 200
-RANDOM_IMAGES = 8  # without data; these may be as large as those that a network was published for
-BATCH = 100  # images that a file is run on at a time
 TURNS, IN_TURN = 3, Precision(half_width=0.03, at_least_s=0.3, at_most_s=1.5)
 
 
@@ -33,11 +32,13 @@ class Reference:
             the last one is filled up.
         logits: the Flax module's.
         labels: `[N]` of the images; None without data.
+        metric: of the data, a name of `evaluators.metrics.METRICS`.
     """
 
     batches: Callable[[], Iterator[np.ndarray]]
     logits: np.ndarray
     labels: np.ndarray | None
+    metric: str = ACCURACY
 
     @classmethod
     def of(cls, architecture: Architecture, arrays: Weights, dataset: Dataset | None, seed: int,
@@ -51,84 +52,52 @@ class Reference:
             return cls(lambda: iter((images,)), np.asarray(logits_of(network, images)), None)
 
         def batches() -> Iterator[np.ndarray]:
-            return _batches(architecture, dataset, dataset.test, as_bytes)
+            return batches_of(architecture, dataset, dataset.test, as_bytes)
 
         def run(images: np.ndarray) -> np.ndarray:
-            prepared = _prepared(architecture, dataset, images) if as_bytes else images
-            return np.asarray(logits_of(network, prepared))
+            return np.asarray(logits_of(network, prepared(architecture, dataset, images) if as_bytes else images))
 
-        logits = _logits(run, batches(), len(dataset.test))
-        return cls(batches, logits, dataset.test.labels)
+        logits = logits_for(run, batches(), len(dataset.test))
+        return cls(batches, logits, dataset.test.labels, dataset.metric)
 
     def compared(self, run: Run) -> Comparison:
         """Returns how far a file's logits are from the network's, and its accuracy on images that have labels."""
-        found = _logits(run, self.batches(), len(self.logits))
+        found = logits_for(run, self.batches(), len(self.logits))
         comparison: Comparison = {
             "compared_images": len(found),
             "max_abs_difference": float(np.abs(found - self.logits).max()),
             "largest_logit": float(np.abs(self.logits).max()),
             "top_class_agreement": float(np.mean(found.argmax(-1) == self.logits.argmax(-1)))}
         if self.labels is not None:
-            correct = int(np.sum(found.argmax(-1) == self.labels))
-            comparison["test_accuracy"] = correct / len(found)
-            comparison["test_accuracy_ci"] = accuracy_interval(correct, len(found))
+            comparison["test_accuracy"], comparison["test_accuracy_ci"] = self._score(ACCURACY, found)
+            if self.metric != ACCURACY:
+                comparison["test_metric"], comparison["test_metric_ci"] = self._score(self.metric, found)
         return comparison
 
     @property
-    def network_accuracy(self) -> float:
-        """The share of test images that the network itself classifies rightly."""
-        return float(np.mean(self.logits.argmax(-1) == self.labels))
+    def network_score(self) -> float:
+        """The metric of the network itself on test images."""
+        return self._score(self.metric, self.logits)[0]
 
     def accuracy(self, shipped: Comparison, dataset: Dataset) -> Accuracy:
-        """Returns the accuracy of a file, with that of the network and of a simple rival beside it."""
+        """Returns the accuracy of a file, with that of the network and of a simple rival beside it, and the metric."""
         from evaluators.training.logistic_regression import easy_accuracy
 
-        return {"test": shipped["test_accuracy"], "test_ci": shipped["test_accuracy_ci"], "images": len(dataset.test),
-                "network": self.network_accuracy,
-                "logistic_regression": easy_accuracy(dataset)}
+        plain = dataclasses.replace(dataset, metric=ACCURACY)
+        found: Accuracy = {
+            "test": shipped["test_accuracy"], "test_ci": shipped["test_accuracy_ci"], "images": len(dataset.test),
+            "network": self._score(ACCURACY, self.logits)[0], "logistic_regression": easy_accuracy(plain)}
+        if self.metric != ACCURACY:
+            found["metric"] = {
+                "name": self.metric, "test": shipped["test_metric"], "test_ci": shipped["test_metric_ci"],
+                "network": self.network_score, "logistic_regression": easy_accuracy(dataset)}
+        return found
 
-
-def calibration_images(architecture: Architecture, dataset: Dataset | None, seed: int) -> np.ndarray:
-    """Returns images `[B, H, W, C]` as the network sees them, drawn from all classes, by which int8 files are made."""
-    if dataset is None:
-        return random_images(architecture, seed)
-    drawn = dataset.train.sample(CALIBRATION_IMAGES, seed)
-    return np.concatenate(list(_batches(architecture, dataset, drawn)))[:len(drawn)]
-
-
-def random_images(architecture: Architecture, seed: int) -> np.ndarray:
-    """Returns normal noise `[B, H, W, C]`."""
-    shape = (RANDOM_IMAGES, *architecture.program.input_shape)
-    return np.random.default_rng(seed).standard_normal(shape, np.float32)
-
-
-def _batches(architecture: Architecture, dataset: Dataset, part: Split, as_bytes: bool = False
-             ) -> Iterator[np.ndarray]:
-    """Yields the images of a part, normalised or as bytes; bytes of another resolution are rounded."""
-    size = min(BATCH, len(part))
-    for start in range(0, len(part), size):
-        places = np.arange(start, start + size)
-        images = part.images[np.where(places < len(part), places, start)]
-        if not as_bytes:
-            yield _prepared(architecture, dataset, images)
-        elif images.shape[1] == architecture.input.resolution:
-            yield images
-        else:
-            yield np.rint(_prepared(architecture, None, images) * 255).astype(np.uint8)
-
-
-def _prepared(architecture: Architecture, dataset: Dataset | None, images: np.ndarray) -> np.ndarray:
-    """Returns bytes `[B, H, W, C]` as a network sees them, normalised as its data are; in [0, 1] without data."""
-    from evaluators.training.augmentation import prepare
-
-    mean, std = ((0.0,), (1.0,)) if dataset is None else (
-        tuple(map(float, values)) for values in (dataset.mean, dataset.std))
-    return np.asarray(prepare(images, mean, std, architecture.input.resolution))
-
-
-def _logits(run: Run, batches: Iterator[np.ndarray], images: int) -> np.ndarray:
-    """Returns the logits `[N, classes]` of the first so many images of the batches."""
-    return np.concatenate([run(batch) for batch in batches])[:images]
+    def _score(self, name: str, logits: np.ndarray) -> tuple[float, Interval]:
+        """Returns a metric for logits `[N, classes]`, and its 95 % interval."""
+        assert self.labels is not None
+        score, images = METRICS[name].measured(logits, self.labels)
+        return score, accuracy_interval(score * images, images)
 
 
 def relative_latency(target: Target, model: Path, other: Path, shape: tuple[int, int, int]) -> float:

@@ -28,6 +28,7 @@ from evaluators.runtimes import (
     require_usable,
     runtime_of,
 )
+from evaluators.runtimes.inputs import calibration_images
 from evaluators.runtimes.quantisation import INT8_PROCESSORS, LARGEST_WEIGHTS
 from evaluators.training.teacher import Teacher
 from nas.export.certificate import (
@@ -45,10 +46,11 @@ from nas.export.certificate import (
     as_written,
     assessed,
     open_budgets,
+    score_of,
     time_files,
     write_certificate,
 )
-from nas.export.comparison import Reference, calibration_images, relative_latency
+from nas.export.comparison import Reference, relative_latency
 from nas.export.formats import FORMATS, Format, format_of
 from nas.export.trained import (
     Checkpoints,
@@ -199,18 +201,18 @@ def trained_arrays(order: Order, path: Path, monitor: Monitor) -> tuple[Weights,
 
 
 def _over_seeds(order: Order, first: Reference, further: Sequence[Path], monitor: Monitor) -> OverSeeds | None:
-    """Returns the accuracies of the network and of its trainings from further seeds, if there are any.
+    """Returns the metric of the network and of its trainings from further seeds, if there are any.
 
     None of them is chosen: training and validation images are all learned, and test images must not choose.
     """
     if not further:
         return None
-    accuracies = [first.network_accuracy]
+    accuracies = [first.network_score]
     for seed, path in enumerate(further, order.recipe.seed + 1):
         again = dataclasses.replace(order, name=f"{order.name}, seed {seed}", seeds=1,
                                     recipe=dataclasses.replace(order.recipe, seed=seed))
         arrays, _ = trained_arrays(again, path, monitor)
-        accuracies.append(Reference.of(order.architecture, arrays, order.dataset, seed).network_accuracy)
+        accuracies.append(Reference.of(order.architecture, arrays, order.dataset, seed).network_score)
     return {"count": len(accuracies), "mean": statistics.mean(accuracies),
             "deviation": statistics.stdev(accuracies), "each": accuracies}
 
@@ -318,12 +320,12 @@ def _fine_tuned(order: Order, written: Format, arrays: Weights, reference: Refer
     from nas.export.fine_tuning import fine_tuned
 
     assert order.dataset is not None
-    network, remarks = 100 * reference.network_accuracy, list[str]()
+    network, remarks = 100 * reference.network_score, list[str]()
     both, other = order.dataset.train_and_validation, path.with_stem(f"{path.stem}-tuned")
     calibration = calibration_images(order.architecture, order.dataset, order.recipe.seed)
-    lost = network - 100 * compared["test_accuracy"]
+    lost = network - 100 * score_of(compared)
     for epochs in FINE_TUNING_EPOCHS:
-        if network - 100 * compared["test_accuracy"] <= order.accuracy_loss_points + ROUNDING_POINTS:
+        if network - 100 * score_of(compared) <= order.accuracy_loss_points + ROUNDING_POINTS:
             break
         said = f"fine-tuned for {epochs} epoch{'s' * (epochs > 1)}, as in int8 it lost {lost:.2f} points"
         monitor.say(f"{path.name}: {said}")
@@ -332,7 +334,7 @@ def _fine_tuned(order: Order, written: Format, arrays: Weights, reference: Refer
                            dataclasses.replace(order.recipe, epochs=epochs), LARGEST_WEIGHTS[written.name])
         written.write(order.architecture, tuned, other, _texts(order, written), calibration)
         found = reference.compared(written.load(other))
-        if found["test_accuracy"] > compared["test_accuracy"]:
+        if score_of(found) > score_of(compared):
             compared, remarks = found, [said]
             other.replace(path)
         other.unlink(missing_ok=True)

@@ -14,11 +14,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evaluators.datasets import Dataset
-from evaluators.evaluator import Fidelity
+from evaluators.evaluator import Fidelity, Score
 from evaluators.machine.files import write_whole
+from evaluators.metrics import ACCURACY
 from evaluators.recipe import Recipe
+from evaluators.runtimes.scoring import as_shipped
+from evaluators.runtimes.target import FLOAT32
 from nas.export.trained import training_id
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, rank, winner
 from nas.run.monitor import Monitor
@@ -43,20 +47,17 @@ class Standing:
         training: what tells it from all other trainings.
         architecture: the text of the network.
         epochs: the length of the training.
-        correct: validation images that it classifies rightly,
-        total: of so many.
+        accuracy: that on the validation images, or what `metric` says of them.
+        metric: of the data.
+        precision: of the file that the accuracy is of; that of float32 has the accuracy of the network.
     """
 
     training: str
     architecture: str
     epochs: int
-    correct: int
-    total: int
-
-    @property
-    def accuracy(self) -> float:
-        """The share of validation images that it classifies rightly."""
-        return self.correct / self.total
+    accuracy: float
+    metric: str = ACCURACY
+    precision: str = FLOAT32
 
 
 def parse_finals(text: str) -> int:
@@ -95,8 +96,8 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
     return found
 
 
-def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor
-         ) -> dict[int, Standing]:
+def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,
+         target: str = "", precision: str = FLOAT32) -> dict[int, Standing]:
     """Returns the longest training of each finalist by its trial, the winner of the finals first.
 
     Trainings are recorded as they end, and what is recorded is not trained again.
@@ -107,8 +108,11 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         recipe: the final training.
         record: the file that trainings are recorded in.
         monitor: what to report to.
+        target: the first one, whose files are judged where they are not those of float32.
+        precision: of these files.
     """
-    known = {standing.training: standing for standing in recorded(record)}
+    known = {standing.training: standing for standing in recorded(record)
+             if (standing.metric, standing.precision) == (dataset.metric, precision)}
     standings: dict[int, Standing] = {}
     left = list(candidates)
     first = recipe.epochs // FIRST_ROUND
@@ -119,7 +123,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
             training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})
             if training not in known:
                 monitor.progress(f"finals of {epochs} epochs, trainings", index, len(left))
-                known[training] = _trained(candidate.architecture, training, dataset, of_round)
+                known[training] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
             standings[candidate.trial] = known[training]
         left = sorted(left, key=lambda candidate: -standings[candidate.trial].accuracy)[:math.ceil(len(left) / 2)]
@@ -127,17 +131,16 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
     return {trial: standings[trial] for trial in order}
 
 
-def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe) -> Standing:
-    """Returns the outcome of a training; where it diverges, no image is right."""
-    from evaluators.training.train import Diverged, Images, train
+def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe, target: str, precision: str) -> Standing:
+    """Returns the outcome of a training; where it diverges, its accuracy is 0."""
+    from evaluators.training.train import Diverged, evaluate
 
-    training_images, validation = (Images.put(part.images, part.labels, dataset)
-                                   for part in (dataset.train, dataset.validation))
     try:
-        correct = int(train(Architecture.parse(text), training_images, validation, Fidelity(recipe)).correct)
+        score = as_shipped(evaluate, target, precision)(Architecture.parse(text), dataset, Fidelity(recipe))
     except Diverged:
-        correct = 0
-    return Standing(training, text, recipe.epochs, correct, len(dataset.validation))
+        score = 0.0
+    accuracy = score.accuracy if isinstance(score, Score) else score
+    return Standing(training, text, recipe.epochs, accuracy, dataset.metric, precision)
 
 
 def recorded(record: Path) -> list[Standing]:
@@ -145,7 +148,12 @@ def recorded(record: Path) -> list[Standing]:
     if not record.exists():
         return []
     with refused(f"the record of finals must be as an export has written it, but '{record}' is not"):
-        return [Standing(**values) for values in read_json(record)]
+        return [_standing(**values) for values in read_json(record)]
+
+
+def _standing(correct: int = 0, total: int = 0, **values: Any) -> Standing:
+    """Returns a training as it was recorded; earlier versions wrote how many of the images it classified rightly."""
+    return Standing(**{"accuracy": correct / total} | values if total else values)
 
 
 def _apart(best: Candidate, other: Candidate, noise: float) -> bool:

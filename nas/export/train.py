@@ -9,8 +9,9 @@ from evaluators.datasets import Dataset, load_dataset
 from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import at_home
+from evaluators.metrics import ACCURACY
 from evaluators.recipe import FINAL_EPOCHS, Recipe
-from evaluators.runtimes import parse_target
+from evaluators.runtimes import in_precision, parse_target
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.formats import FLAX
@@ -29,8 +30,8 @@ SHOWN = 3  # names in a line
 def train(network: str, *, data: str | None = None, skip_broken: bool = False, resolution: int | None = None,
           classes: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (FLAX,),
           out: str | Path | None = None, accuracy_loss: float = ACCURACY_LOSS_POINTS,
-          preprocess_inside: bool = False, teacher: str | Sequence[str] = (), seeds: int = 1,
-          monitor: Monitor | None = None, **settings: Any) -> Exported:
+          preprocess_inside: bool = False, teacher: str | Sequence[str] = (), seeds: int = 1, metric: str = ACCURACY,
+          precision: str | None = None, monitor: Monitor | None = None, **settings: Any) -> Exported:
     """Returns a network that was trained, written, timed and certified.
 
     A network is put to the data: their channels and classes, and a published one to their resolution. What of its
@@ -51,6 +52,8 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
         teacher: a file of a trained network, or several, from whose predictions it learns, see `nas.export.teachers`.
         seeds: how many trainings, from so many seeds in a row, tell how far the accuracy is due to chance; the network
             of the first is delivered.
+        precision: of the files of the targets, float32 or int8; by default as the targets say.
+        metric: by which files are judged, a name of `evaluators.metrics.METRICS`.
         monitor: what to report to.
         settings: of the training on training and validation images, by the names of `evaluators.Recipe`; by default
             it has 20 epochs, and with 0 there is none.
@@ -65,9 +68,10 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
     require_deliverable(formats, directory)
     require_devices()
     budgets = budgets or Budgets()
-    budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
+    budgets = dataclasses.replace(budgets, targets=tuple(
+        in_precision(text, precision) if precision else parse_target(text).text for text in budgets.targets))
     named, dataset = _put_to_data(named, data or (DATA if recipe.epochs else None), resolution, classes, recipe.seed,
-                                  monitor, skip_broken=skip_broken)
+                                  monitor, skip_broken=skip_broken, metric=metric)
     teachers = teachers_named(as_names(teacher), dataset, recipe)
     order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, recipe, formats,
                   named.arrays, teachers, origin={"network": named.name}, accuracy_loss_points=accuracy_loss,
@@ -78,15 +82,16 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
 
 
 def _put_to_data(named: NamedNetwork, data: str | None, resolution: int | None, classes: int | None, seed: int,
-                 monitor: Monitor, *, skip_broken: bool) -> tuple[NamedNetwork, Dataset | None]:
+                 monitor: Monitor, *, skip_broken: bool, metric: str) -> tuple[NamedNetwork, Dataset | None]:
     """Returns the network as the data need it, and the data."""
     if data is None:
+        require(metric == ACCURACY, f"a metric is of data, but got {metric} and none")
         return named.adapted(resolution, None, classes), None
     require(classes is None,
             f"`classes` is for networks that are exported without data, but got {classes} and '{data}'")
     if resolution is None and not named.published:
         resolution = named.architecture.input.resolution
-    dataset = load_dataset(data, seed=seed, resolution=resolution, skip_broken=skip_broken)
+    dataset = load_dataset(data, seed=seed, resolution=resolution, skip_broken=skip_broken, metric=metric)
     found = named.adapted(dataset.resolution, dataset.channels, len(dataset.classes))
     monitor.say(f"data: {dataset.summary}")
     lost = [name for name in named.arrays if name not in found.arrays]

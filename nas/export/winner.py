@@ -11,6 +11,7 @@ from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS, Recipe
+from evaluators.runtimes import in_precision
 from evaluators.training.teacher import Teacher
 from nas.engine.noise import noise_of
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, Finalist, Origin, digest
@@ -33,8 +34,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
                   formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
                   finals: int = FINALISTS, accuracy_loss: float = ACCURACY_LOSS_POINTS,
                   preprocess_inside: bool = False, data: str | None = None, trust: bool = False,
-                  teacher: str | Sequence[str] = (), seeds: int = 1, monitor: Monitor | None = None,
-                  **settings: Any) -> Exported:
+                  teacher: str | Sequence[str] = (), precision: str | None = None, seeds: int = 1,
+                  monitor: Monitor | None = None, **settings: Any) -> Exported:
     """Returns the exported winner of a run.
 
     Args:
@@ -53,6 +54,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         teacher: trained networks from whose predictions it learns, see `nas.export.teachers`. Finals are without.
         seeds: how many trainings, from so many seeds in a row, tell how far the accuracy is due to chance; the network
             of the first is delivered.
+        precision: of the files of the targets, by which finals judge too; by default as the search has it.
         monitor: what to report to.
         settings: of the final training, by the names of `evaluators.Recipe`; by default those of the search.
 
@@ -70,6 +72,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     require_deliverable(formats, out)
     require_seeds(recipe, seeds)
     require_trusted(run.path, run.identity, commands_of(config.targets), trust)
+    targets = tuple(in_precision(target, precision) for target in config.targets) if precision else config.targets
+    precision = precision or config.precision
     if out is None:
         require_writable(run.path, "a run directory")
     require_devices()
@@ -80,8 +84,10 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     def ordered(chosen: Candidate, origin: Origin) -> tuple[Order, Path]:
         architecture = Architecture.parse(chosen.architecture)
         name = "export" if budgets is None and trial is None else f"export-{architecture.id}"
+        name += "" if targets == config.targets else f"-{precision}"
         origin = {"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin}
-        return Order(f"trial {chosen.trial}", architecture, dataset, config.targets, judged_by, recipe, formats,
+        return Order(f"trial {chosen.trial}", architecture, dataset, targets,
+                     dataclasses.replace(judged_by, targets=targets), recipe, formats,
                      quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss, origin=origin,
                      teachers=teachers, preprocess_inside=preprocess_inside, seeds=seeds), out or place_in(run, name)
 
@@ -89,7 +95,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         return deliver(*ordered(_of_trial(run, trial), {}), monitor)
     finals = _of_enough_images(finals, dataset, monitor)
     while True:
-        chosen, origin = best_of_finals(run, judged_by, dataset, recipe.untaught, finals, monitor, out)
+        chosen, origin = best_of_finals(run, judged_by, dataset, recipe.untaught, finals, monitor, out,
+                                        (targets[0], precision))
         order = ordered(chosen, origin)
         if is_trained(*order) or confirmed(run, chosen, judged_by, monitor).feasible:
             return deliver(*order, monitor)
@@ -114,7 +121,7 @@ def data_of(run: RunDirectory, place: str | None) -> Dataset:
     """Returns the data of a search from where they are now; raises `InvalidInput` for others, or none."""
     config = dataclasses.replace(run.config, data=place or run.config.data)
     run.require_there(config, "data")
-    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken,
+    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken, metric=config.metric,
                            resolution=run.resolved.resolution)
     require(dataset.fingerprint == run.resolved.data_fingerprint, "an export needs the data of the search, but "
             f"'{config.data}' has {'others' if place else 'changed since'}; `--data` takes another path")
@@ -122,10 +129,11 @@ def data_of(run: RunDirectory, place: str | None) -> Dataset:
 
 
 def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe: Recipe, finals: int, monitor: Monitor,
-                   out: Path | None = None) -> tuple[Candidate, Origin]:
+                   out: Path | None = None, files: tuple[str, str] | None = None) -> tuple[Candidate, Origin]:
     """Returns the winner of the finals among the candidates within the budgets, and its entry in a certificate.
 
     Trainings are recorded in a file of the run, or beside `out`, where the export goes, if that cannot be written.
+    `files` are the first target and the precision of the files that are judged, by default as the search has them.
 
     Raises:
         InvalidInput: no candidate within the budgets.
@@ -141,7 +149,8 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
                 "so they are trained longer")
     candidates = {candidate.trial: candidate for candidate in chosen}
     record = run.place(FINALS) if run.writable or out is None else out.with_name(f"{out.name}.{FINALS}")
-    standings = play(chosen, dataset, recipe, record, monitor)
+    standings = play(chosen, dataset, recipe, record, monitor,
+                     *(files or (run.config.targets[0], run.config.precision)))
     table: list[Finalist] = [
         {"trial": trial, "epochs": standing.epochs, "validation_accuracy": standing.accuracy,
          "by_hand": candidates[trial].by_hand} for trial, standing in standings.items()]

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from evaluators.latency import Latency
+from evaluators.metrics import ACCURACY, METRICS, Metric
 from nas.problem.budgets import Budgets, is_feasible
 from nas.problem.costs import Costs
 from nas.problem.pareto import non_dominated
@@ -24,7 +25,8 @@ Interval = tuple[float, float]
 State = Literal["waiting", "running", "lost", "failed", "complete"]
 
 _NORMAL_95 = NormalDist().inv_cdf(0.975)
-TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies", "compiled", "taken_from")  # what a training changes
+TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies", "compiled", "taken_from",
+            "float32_accuracy")  # what a training changes
 
 
 class Outcome(StrEnum):
@@ -49,8 +51,10 @@ class Candidate:
     Attributes:
         trial: its number in the study.
         architecture: the canonical text; empty as long as it is not known.
-        accuracy: the share of validation images that it classifies correctly, in [0, 1]; None before any training.
-        total: the validation images that this is a share of; 0 where the evaluator has no such count.
+        accuracy: the share of validation images that it classifies correctly, in [0, 1], or what `metric` says of them;
+            None before any training.
+        total: the validation images that this is a share of, or is known as well as one of so many; 0 where the
+            evaluator has no such count.
         epochs: the epochs it was trained for.
         trained: whether that is all of them; a candidate stopped early is not.
         costs: what it costs, as budgets judge it; what no check has reached is not known.
@@ -66,10 +70,12 @@ class Candidate:
         taken_from: the run that it was trained in, if that is another one.
         compiled: what was compiled at a time to train it, blocks, the network or several side by side, where
             its evaluator says so.
+        float32_accuracy: the accuracy of the network itself, where `accuracy` is that of a quantised file of it.
         start: the text of the architecture that was asked for, where the strategy was not asked.
         outside: whether the space lacks its architecture.
         by_hand: whether it is a published network that was made to fill the budgets or a share of them, for others to
             be compared with.
+        metric: what its accuracy is, a name of `evaluators.metrics.METRICS`.
         worker: the process that works or has worked on it, as `nas.run.sharing` names it.
         waits: whether it waits for a worker that trains, with its costs if these were found.
         died: whether that process was gone before the trial had ended.
@@ -95,9 +101,11 @@ class Candidate:
     continues: int | None = None
     taken_from: str | None = None
     compiled: str | None = field(default=None, compare=False)  # by the same numbers but for rounding
+    float32_accuracy: float | None = None
     start: str | None = None
     outside: bool = False
     by_hand: bool = field(default=False, compare=False)  # what the run tells, not the trial
+    metric: str = field(default=ACCURACY, compare=False)  # likewise
     worker: str | None = field(default=None, compare=False)
     waits: bool = field(default=False, compare=False)
     died: bool = field(default=False, compare=False)
@@ -144,7 +152,7 @@ class Candidate:
         """The 95 % interval of the accuracy."""
         if self.accuracy is None or not self.total:
             return None
-        return accuracy_interval(round(self.accuracy * self.total), self.total)
+        return accuracy_interval(self.accuracy * self.total, self.total)
 
     @property
     def latency_ms(self) -> float | None:
@@ -257,7 +265,12 @@ def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
     return list(found.values())
 
 
-def accuracy_interval(correct: int, count: int) -> Interval:
+def metric_of(candidates: Iterable[Candidate]) -> Metric:
+    """Returns the metric of candidates, which they have in common; the accuracy where there are none."""
+    return METRICS[next((candidate.metric for candidate in candidates), ACCURACY)]
+
+
+def accuracy_interval(correct: float, count: int) -> Interval:
     """Returns the 95 % interval of an accuracy of `correct` out of `count`, count > 0.
 
     Wilson's score interval (Wilson 1927, "Probable inference, the law of succession, and statistical inference"):

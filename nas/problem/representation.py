@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from nas.problem.candidate import Candidate, Interval
+from nas.problem.candidate import Candidate, Interval, metric_of
 from nas.problem.quantities import QUANTITIES
 from search_spaces.markup import html_table
 
@@ -24,7 +24,8 @@ def candidate_html(candidate: Candidate) -> str:
 
 def front_html(candidates: Sequence[Candidate], caption: str = "") -> str:
     """Returns a table with a row for each candidate, and a column for all that is known of one of them."""
-    columns = {"trial": [str(one.trial) for one in candidates], "accuracy (%)": list(map(_percent, candidates)),
+    columns = {"trial": [str(one.trial) for one in candidates],
+               f"{metric_of(candidates).title} (%)": list(map(_percent, candidates)),
                "latency (ms)": list(map(_latency, candidates)),
                **{QUANTITIES[name].title: [_cost(one, name) for one in candidates] for name in COSTS},
                "architecture": [one.architecture for one in candidates]}
@@ -33,7 +34,8 @@ def front_html(candidates: Sequence[Candidate], caption: str = "") -> str:
 
 
 def _facts(candidate: Candidate) -> Iterator[tuple[str, str]]:
-    yield "accuracy (%)", _percent(candidate)
+    yield f"{metric_of([candidate]).title} (%)", _percent(candidate)
+    yield "float32 (%)", "" if candidate.float32_accuracy is None else f"{100 * candidate.float32_accuracy:.2f}"
     yield "epochs", f"{candidate.epochs}{'' if candidate.trained else ', not all'}"
     for target, latency in candidate.costs.latencies.items():
         yield f"latency (ms) on {target}", _interval(latency.median_ms, (latency.low_ms, latency.high_ms), ".4g")

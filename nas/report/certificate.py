@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluators.latency import Latency
+from evaluators.metrics import ACCURACY, METRICS
 from evaluators.runtimes import Options, parse_target
 from nas.export.certificate import (
     DIFFERS,
@@ -17,9 +18,12 @@ from nas.export.certificate import (
     Certificate,
     File,
     Finalist,
+    OnTest,
     assessed,
     latencies_of,
     lost_points,
+    metric_of,
+    score_of,
 )
 from nas.export.certificate import VERDICTS as SEVERITY
 from nas.problem.quantities import QUANTITIES, format_bytes
@@ -78,7 +82,7 @@ def _file_lines(certificate: Certificate, entry: File) -> list[Text]:
     lost = lost_points(certificate, entry)
     lines = []
     if entry["verdict"] == LOSES and lost is not None:
-        lines.append(Text(f"{name}: {accuracy_text(entry['test_accuracy'])} % right, {lost:.2f} points less than the "
+        lines.append(Text(f"{name}: {accuracy_text(score_of(entry))} % right, {lost:.2f} points less than the "
                           "network", style="red"))
     if entry["verdict"] == DIFFERS and entry.get("target") not in certificate["targets"]:
         lines.append(Text(f"{name}: it computes something else than the network", style="red"))
@@ -93,17 +97,31 @@ def _accuracy_lines(accuracy: Accuracy | None) -> list[Text]:
     """Returns the accuracy beside that of a simple rival; nothing for an export without data."""
     if accuracy is None:
         return []
-    lines = [Text(f"accuracy on {accuracy['images']:,} test images: "
-                  f"{accuracy_text(accuracy['test'], accuracy['test_ci'])} %"
-                  f" (logistic regression: {accuracy_text(accuracy['logistic_regression'])} %)")]
+    decisive: OnTest = accuracy.get("metric", accuracy)
+    lines = [Text(f"accuracy on {accuracy['images']:,} test images: {on_test_text(accuracy)}")]
+    if "metric" in accuracy:
+        lines.append(Text(f"{METRICS[accuracy['metric']['name']].title}, which decides: {on_test_text(decisive)}"))
     if "over_seeds" in accuracy:
         over = accuracy["over_seeds"]
         lines.append(Text(f"trained from {over['count']} seeds, of which the first is delivered: "
                           f"{accuracy_text(over['mean'])} % on average, standard deviation "
                           f"{100 * over['deviation']:.2f} points"))
-    if accuracy["test"] < accuracy["logistic_regression"]:
+    if decisive["test"] < decisive["logistic_regression"]:
         lines.append(Text("the network is worse than logistic regression", style="red"))
     return lines
+
+
+def on_test_text(found: OnTest) -> str:
+    """Returns a metric of test images with its interval, and that of a simple rival, in per cent."""
+    return (f"{accuracy_text(found['test'], found['test_ci'])} % "
+            f"(logistic regression: {accuracy_text(found['logistic_regression'])} %)")
+
+
+def score_text(entry: File) -> str:
+    """Returns the score of a file with its interval, in per cent: by the metric of its data, else its accuracy."""
+    if "test_metric" in entry:
+        return accuracy_text(entry["test_metric"], entry["test_metric_ci"])
+    return accuracy_text(entry.get("test_accuracy"), entry.get("test_accuracy_ci"))
 
 
 def _finals_lines(certificate: Certificate) -> list[Text]:
@@ -111,8 +129,10 @@ def _finals_lines(certificate: Certificate) -> list[Text]:
     finals = certificate.get("finals", [])
     if not finals:
         return []
+    metric = metric_of(certificate)
+    by = "" if metric is METRICS[ACCURACY] else f" by {metric.title}"
     won, by_hand = finals[0], [finalist for finalist in finals if finalist["by_hand"]]
-    lines = [Text(f"chosen among {len(finals)} finalists: {_standing(won)}"
+    lines = [Text(f"chosen among {len(finals)} finalists{by}: {_standing(won)}"
                   + (f", best made by hand: {_standing(by_hand[0])}" if by_hand and by_hand[0] is not won else ""))]
     if won["by_hand"]:
         lines.append(Text("the winner is a published network made by hand: the search found nothing better",
@@ -129,13 +149,14 @@ def _last(certificate: Certificate) -> dict[str, Latency]:
 
 
 def _files_table(certificate: Certificate) -> Table:
-    table = _table("file", "runtime", right=("size", "accuracy (%)", "logits differ by", "same class"))
+    table = _table("file", "runtime", right=(
+        "size", f"{metric_of(certificate).title} (%)", "logits differ by", "same class"))
     for entry in certificate["files"]:
         run_by = entry["target"] if "target" in entry else entry["format"]
         files = [entry, entry["beside"]] if "beside" in entry else [entry]
         table.add_row("\n".join(each["file"] for each in files), run_by,
                       "\n".join(format_bytes(each["size_bytes"]) for each in files),
-                      accuracy_text(entry.get("test_accuracy"), entry.get("test_accuracy_ci")),
+                      score_text(entry),
                       f"{entry['max_abs_difference']:.1e}", f"{entry['top_class_agreement']:.1%}")
     return table
 

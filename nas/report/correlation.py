@@ -8,15 +8,17 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from evaluators.metrics import Metric
 from nas.engine.correlation import FEWEST, Interval, Ranking
 from nas.engine.scores import Noise
 from nas.report.records import Row, listed
 
 
-def ranking_table(rankings: Sequence[Ranking], epochs: int) -> Table:
-    """Returns a line for each score: its rank correlations with the accuracy at the end, noise, cost and use."""
+def ranking_table(rankings: Sequence[Ranking], epochs: int, metric: Metric) -> Table:
+    """Returns a line for each score: its rank correlations with the metric at the end, noise, cost and use."""
     table = Table(box=box.SIMPLE_HEAD, caption_justify="left", caption=(
-        f"of {rankings[0].networks} networks, against {epochs} epochs; brackets are 95 % intervals over the networks"))
+        f"{metric.title} of {rankings[0].networks} networks, against {epochs} epochs; brackets are 95 % intervals over "
+        "the networks"))
     table.add_column("score")
     for name in ("Kendall's tau", "Spearman's rho", "best tenth found", "noise (points)", "s each"):
         table.add_column(name, justify="right")

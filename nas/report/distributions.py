@@ -20,8 +20,8 @@ PERCENTILES = {"least": 0, "10th": 10, "median": 50, "best\ntenth": 90, "best": 
 def distribution_table(comparison: Comparison, budgets: Budgets, epochs: int) -> Table:
     """Returns a line for the networks made by hand and one for each space: percentiles of their accuracies."""
     table = Table(box=box.SIMPLE_HEAD, caption_justify="left", caption=(
-        f"validation accuracy (%) after {_length(epochs)} of networks that use {RANGE} of {budgets}; brackets are 95 % "
-        "bootstrap intervals over the members"))
+        f"validation {comparison.metric.title} (%) after {_length(epochs)} of networks that use {RANGE} of {budgets}; "
+        "brackets are 95 % bootstrap intervals over the members"))
     table.add_column("space")
     for name in ("members", "budget\nused", *PERCENTILES, "above best\nby hand"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -54,9 +54,10 @@ def verdict(comparison: Comparison) -> str:
 
 def draw_distributions(comparison: Comparison, budgets: Budgets, epochs: int) -> Figure:
     """Returns the empirical distribution function of each space, and marks of the networks made by hand."""
-    figure, axes = new_figure("Accuracy of random members", f"{RANGE} of {budgets} used, {_length(epochs)}")
-    axes.set_xlabel("validation accuracy (%)", fontsize=10, color=DARK)
-    axes.set_ylabel("members of at most this accuracy", fontsize=10, color=DARK)
+    figure, axes = new_figure(f"{comparison.metric.heading} of random members",
+                              f"{RANGE} of {budgets} used, {_length(epochs)}")
+    axes.set_xlabel(f"validation {comparison.metric.title} (%)", fontsize=10, color=DARK)
+    axes.set_ylabel(f"members of at most this {comparison.metric.title}", fontsize=10, color=DARK)
     axes.xaxis.set_major_locator(MaxNLocator(8))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     handles = [axes.ecdf(100 * np.array(one.accuracies), color=color, linewidth=1.8,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.benchmarks.tables import is_table
+from evaluators.metrics import METRICS, Metric
 from evaluators.recipe import TEACHING, Recipe
 from evaluators.runtimes import Place, parse_target, runtime_of
 from nas.engine.noise import noise_of
@@ -28,6 +29,7 @@ DRAWS = 1000
 MOST = 6  # runs, for a picture that can be read
 ACCURACY, LATENCY, MACS = "accuracy", "latency", "macs"
 OF_DATA = ("data_fingerprint", "resolution", "channels", "classes")  # fields of `Resolved`
+OF_SCORE = ("metric", "evaluator")  # fields of `SearchConfig`
 OF_TRAINING = tuple(field.name for field in dataclasses.fields(Recipe)
                     if field.name not in ("seed", "compile", *TEACHING))
 _NORMAL_95 = 1.96
@@ -95,6 +97,11 @@ class Comparison:
     reference: float
     remarks: Sequence[str]
 
+    @property
+    def metric(self) -> Metric:
+        """The metric that stands for the accuracy in all of them."""
+        return METRICS[self.runs[0].config.metric]
+
 
 def compare_runs(runs: Sequence[RunDirectory]) -> Comparison:
     """Returns runs compared with the first of them.
@@ -112,7 +119,7 @@ def compare_runs(runs: Sequence[RunDirectory]) -> Comparison:
     cost, why = _cost_of(configs, machines)
     remarks += why
     read = [_read(run, cost, machine) for run, machine in zip(runs, machines, strict=True)]
-    limits = [point for run in runs if (point := reference_point((cost,), run.budgets, 2)[0]) is not None]
+    limits = [point for run in runs if (point := reference_point((cost,), run.budgets, 0)[0]) is not None]
     costs = [OBJECTIVES[cost](one) for run in read for one in run.front]
     require(bool(costs), "runs are compared by their fronts, but none of them has one yet")
     reference = min(limits) if limits else max(costs)
@@ -129,10 +136,10 @@ def _require_comparable(names: Sequence[str], configs: Sequence[SearchConfig], r
     for name, config, one in zip(names[1:], configs[1:], resolved[1:], strict=True):
         found = [f"{field.replace('_', ' ')} {getattr(resolved[0], field)} and {getattr(one, field)}"
                  for field in OF_DATA if getattr(resolved[0], field) != getattr(one, field)]
-        if config.evaluator != configs[0].evaluator:
-            found.append(f"evaluator {configs[0].evaluator} and {config.evaluator}")
+        found += [f"{field} {getattr(configs[0], field)} and {getattr(config, field)}"
+                  for field in OF_SCORE if getattr(configs[0], field) != getattr(config, field)]
         if found:
-            raise InvalidInput("accuracies are compared that are of the same data and the same evaluator, but "
+            raise InvalidInput("accuracies are compared that are of the same data by one metric and one evaluator, but "
                                f"'{names[0]}' and '{name}' have {', '.join(found)}")
 
 
@@ -177,7 +184,7 @@ def _estimated(runs: Sequence[ComparedRun], cost: str, reference: float) -> list
         if run.winner is None:
             found.append(run)
             continue
-        floor = 1 / run.resolved.classes
+        floor = METRICS[run.config.metric].guessing(run.resolved.classes)
         accuracies, costs = _draws([*run.front, run.winner], run.noise, cost, generator)
         volumes = _volumes(accuracies[:, :-1] - floor, costs[:, :-1], reference) / ((1 - floor) * reference)
         own = volumes, accuracies[:, -1], costs[:, -1]

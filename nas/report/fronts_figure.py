@@ -17,7 +17,7 @@ def draw_fronts(comparison: Comparison) -> Figure:
     end = cost_text(comparison.cost, comparison.reference)
     figure, axes = new_figure("Fronts over one another", f"volumes up to {end} of {comparison.cost}, 95 % intervals")
     axes.set_xlabel(title_of(comparison.cost), fontsize=10, color=DARK)
-    axes.set_ylabel("validation accuracy (%)", fontsize=10, color=DARK)
+    axes.set_ylabel(f"validation {comparison.metric.title} (%)", fontsize=10, color=DARK)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))
     if comparison.cost != LATENCY:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: cost_text(comparison.cost, value)))

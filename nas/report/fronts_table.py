@@ -39,7 +39,7 @@ def comparison_table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, caption_justify="left", caption=CAPTION.format(
         cost=cost, end=cost_text(cost, comparison.reference)))
     table.add_column("")
-    for name in ("front", "volume (%)", "winner's accuracy (%)", f"its {title_of(cost)}"):
+    for name in ("front", "volume (%)", f"winner's {comparison.metric.title} (%)", f"its {title_of(cost)}"):
         table.add_column(name, justify="right", no_wrap=True)
     for sign, run in zip(SIGNS, comparison.runs, strict=False):
         table.add_row(*map(Text, (sign, f"{len(run.front)} of {run.networks}", *values_of(run, cost))))

@@ -31,10 +31,10 @@ _LABEL_OFFSETS = tuple((side * right, up) for up in (3, -3, 8, -8) for side in (
 
 
 def draw_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-               title: str = "Accuracy against latency") -> Figure:
+               title: str = "") -> Figure:
     """Returns the figure: all candidates of known latency, the front with 95 % intervals, the budget, the winner."""
     scene = build_scene(candidates, budgets, objectives)
-    figure, axes = new_figure(title, _subtitle(scene))
+    figure, axes = new_figure(title or f"{scene.metric.heading} against latency", _subtitle(scene))
     _draw_axes(axes, scene)
     budget_label = _draw_budget(axes, scene)
     handles = [*_draw_front(axes, scene), *_draw_rest(axes, scene)]
@@ -55,7 +55,7 @@ def _draw_axes(axes: Axes, scene: Scene) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))
     axes.set_xlabel("latency (ms)", fontsize=10, color=DARK)
-    axes.set_ylabel("validation accuracy (%)", fontsize=10, color=DARK)
+    axes.set_ylabel(f"validation {scene.metric.title} (%)", fontsize=10, color=DARK)
 
 
 def _draw_budget(axes: Axes, scene: Scene) -> Annotation | None:

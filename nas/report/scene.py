@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluators.metrics import Metric
 from nas.problem.budgets import Budgets
-from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, Interval, distinct, front, winner
+from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, Interval, distinct, front, metric_of, winner
 
 LOGARITHMIC_FROM = 10.0  # the ratio of latencies from which their axis is logarithmic
 FARTHEST = 1.5  # budgets at which the axis ends, where nothing but rejected candidates is farther off
@@ -32,6 +33,7 @@ class Scene:
         accuracy_limits: the vertical axis; candidates far below the others are left out of it.
         logarithmic: whether the horizontal axis is.
         total: the candidates there are, with those that cannot be shown.
+        metric: what stands for the accuracy.
     """
 
     front: tuple[Candidate, ...]
@@ -45,6 +47,7 @@ class Scene:
     accuracy_limits: Interval
     logarithmic: bool
     total: int
+    metric: Metric
 
     def stairs(self) -> tuple[list[float], list[float]]:
         """Returns the latencies at which the best accuracy of the front rises, and that accuracy, to the last limit."""
@@ -94,7 +97,8 @@ def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
         others=tuple(others), partial=tuple(partial), untrained=tuple(untrained),
         by_hand=tuple(c for c in distinct(shown) if c.by_hand and c.eligible),
         budget_ms=budget_ms, latency_limits_ms=latency_limits_ms, logarithmic=logarithmic,
-        accuracy_limits=accuracy_limits(members, others, partial), total=len(distinct(candidates)))
+        accuracy_limits=accuracy_limits(members, others, partial), total=len(distinct(candidates)),
+        metric=metric_of(candidates))
 
 
 def latency_of(candidate: Candidate) -> float:

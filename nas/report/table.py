@@ -9,7 +9,7 @@ from rich.text import Text
 
 from nas.engine.successive_halving import stopped
 from nas.problem.budgets import Budgets, Limit
-from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front, winner
+from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front, metric_of, winner
 from nas.problem.quantities import QUANTITIES, limitable
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 from search_spaces.architecture import SEPARATOR
@@ -41,7 +41,7 @@ def front_table(candidates: Sequence[Candidate], budgets: Budgets,
         caption += "; ≈ is predicted, not measured"
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("trial", justify="right", no_wrap=True)
-    table.add_column("accuracy (%)", justify="right", no_wrap=True)
+    table.add_column(f"{metric_of(candidates).title} (%)", justify="right", no_wrap=True)
     times = [(quantity, target) for name, quantity, target in limitable(budgets.targets)
              if target is not None and (quantity == "latency" or name in budgets.limits)]
     times.sort(key=lambda time: budgets.targets.index(time[1]))

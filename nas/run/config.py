@@ -13,9 +13,11 @@ from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
 from evaluators.evaluator import Make
 from evaluators.machine.files import at_home, exists
+from evaluators.metrics import ACCURACY, require_metric
 from evaluators.recipe import TEACHING, Recipe, with_parts
 from evaluators.registry import EVALUATORS
-from evaluators.runtimes import parse_target
+from evaluators.runtimes import in_precision, parse_target
+from evaluators.runtimes.target import FLOAT32, PRECISIONS
 from nas.problem.budgets import NONE, Budgets, PerTarget, as_given, for_each_target, with_limits
 from nas.problem.candidate import OBJECTIVES
 from nas.problem.quantities import QUANTITIES
@@ -50,9 +52,12 @@ class SearchConfig:
         space: name of a ready space, or a TOML file.
         data: name of an embedded data set, or a path; or a table of a benchmark, see `evaluators.benchmarks.tables`.
         skip_broken: whether image files that are broken are left out; the split names them.
+        metric: what stands for the accuracy, a name of `evaluators.metrics.METRICS`.
         resolution: pixels to which images are resized; None takes what the space or the data have.
         target: runtime that the winner is shipped on, with options: `onnxruntime:threads=2`; or several of them. The
             latency on the first is the objective.
+        precision: of the files by which candidates are timed and scored: `float32`, or `int8`, which all targets then
+            have; with targets of int8 alone candidates are timed so, and scored in float32.
         latency_ms: budget of the measured latency, in milliseconds: one value, or one (or None) for each target.
         latency_percentile: instead of `latency_ms`, a percentile of the latencies of the space, in (0, 100].
         latency_p95_ms: budget of the 95th percentile of single runs, in milliseconds, for each target.
@@ -94,8 +99,10 @@ class SearchConfig:
     space: str = FITTED
     data: str = "fashion-mnist"
     skip_broken: bool = False
+    metric: str = ACCURACY
     resolution: int | None = None
     target: str | tuple[str, ...] = "onnxruntime"
+    precision: str = FLOAT32
     latency_ms: PerTarget = None
     latency_percentile: PerTarget = None
     latency_p95_ms: PerTarget = None
@@ -187,7 +194,10 @@ class SearchConfig:
     def _normalise_targets(self) -> None:
         """Puts targets, and the values that each of them has, into canonical form."""
         given = (self.target,) if isinstance(self.target, str) else self.target
-        targets = tuple(parse_target(text).text for text in given)
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        targets = tuple(parse_target(text).text if self.precision == FLOAT32 else in_precision(text, self.precision)
+                        for text in given)
         require(0 < len(targets) == len(set(targets)),
                 f"targets are different ones, at least one, but got {', '.join(targets) or 'none'}")
         object.__setattr__(self, "target", targets[0] if len(targets) == 1 else targets)
@@ -213,7 +223,15 @@ class SearchConfig:
             if name not in known and not is_path(name):
                 raise unknown(kind, name, [*known, own])
 
+        for name, trains in (("evaluator", self.evaluator == SearchConfig.evaluator),
+                             ("data", not is_table(self.data))):
+            require(self.precision == FLOAT32 or trains, f"files of {self.precision} are scored of networks that are "
+                    f"trained here, but `{name}` is '{getattr(self, name)}'")
+
     def _check_objectives(self) -> None:
+        require_metric(self.metric)
+        require(self.metric == ACCURACY or not is_table(self.data),
+                f"a metric is of trainings, but got {self.metric} and the data '{self.data}'")
         for objective in self.objectives:
             if objective not in OBJECTIVES:
                 raise unknown("objective", objective, OBJECTIVES)

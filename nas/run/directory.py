@@ -344,7 +344,7 @@ class RunDirectory:
 
     @cached_property
     def _reading(self) -> Reading:
-        return Reading(self.config.targets[0])
+        return Reading(self.config.targets[0], self.config.metric)
 
     def trainings(self) -> list[Candidate]:
         """Returns a candidate of each architecture whose training came to its end, as it was told."""

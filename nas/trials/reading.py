@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from evaluators.metrics import ACCURACY
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate
 from nas.trials.memo import Ended, OfFinished, is_finished
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 class Reading:
     """The candidates of a run; each call looks only at the trials that had not ended before the last one."""
 
-    def __init__(self, target: str) -> None:
-        """Takes the target of latencies that were stored without one."""
-        self._target = target
+    def __init__(self, target: str, metric: str = ACCURACY) -> None:
+        """Takes the target of latencies that were stored without one, and what the accuracies are."""
+        self._target, self._metric = target, metric
         self._candidate: OfFinished[Candidate] = OfFinished(lambda trial: stored_candidate(trial, target))
         self._told: Ended[FrozenTrial, list[Candidate]] = Ended(
             is_finished, list, lambda kept, trials: kept.extend(map(self._candidate, trials)))
@@ -48,7 +49,9 @@ class Reading:
                  if trial < len(told) and told[trial].evaluated}
         if self._judged_by != (judged_by := (by_hand, later, budgets)):
             def judged(candidate: Candidate) -> Candidate:
-                found = dataclasses.replace(candidate, by_hand=True) if candidate.architecture in by_hand else candidate
+                hand = candidate.architecture in by_hand
+                found = (dataclasses.replace(candidate, by_hand=hand, metric=self._metric)
+                         if hand or self._metric != ACCURACY else candidate)
                 name = later.get(candidate.architecture)
                 return found.with_latencies(latencies_of(notes[name], self._target), budgets) if name else found
 

@@ -15,6 +15,7 @@ import search_spaces
 from docs.site import build, reference, results
 from evaluators import EVALUATORS
 from evaluators.datasets import DATASETS
+from evaluators.metrics import METRICS
 from evaluators.runtimes import RUNTIMES
 from nas.cli.app import app
 from nas.export.formats import FORMATS
@@ -24,7 +25,7 @@ from search_spaces import BLOCKS, SPACES
 from search_spaces.zoo import ZOO
 
 REGISTRIES = {"blocks": BLOCKS, "spaces": SPACES, "quantities": QUANTITIES, "strategies": STRATEGIES,
-              "runtimes": RUNTIMES, "formats": FORMATS, "networks": ZOO, "evaluators": EVALUATORS | DATASETS}
+              "runtimes": RUNTIMES, "formats": FORMATS, "networks": ZOO, "evaluators": EVALUATORS | DATASETS | METRICS}
 
 
 class References(HTMLParser):

@@ -14,7 +14,7 @@ from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 def candidate_section(found: Findings) -> Markup:
     """Returns a line for each network with all that is known of it; the script sorts it by a click on a heading."""
     targets = found.config.targets
-    heads = ["trial", "what", "accuracy (%)", "epochs",
+    heads = ["trial", "what", f"{found.metric.title} (%)", "epochs",
              *(f"latency on {target} (ms)" for target in targets), *(TITLES[name] for name in TITLES),
              "outcome", "remarks", "architecture"]
     rows = [_row(found, one) for one in found.drawn]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from evaluators.metrics import METRICS, Metric
 from nas.engine.correlation import CORRELATION, FEWEST, Ranking, rankings
 from nas.engine.noise import noise_of
 from nas.engine.scores import Noise, known_sample
@@ -62,6 +63,11 @@ class Findings:
     block_times: BlockTimes | None = None
     held_out: Mapping[str, Check] = field(default_factory=dict)
     most: int = MOST
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that stands for the accuracy."""
+        return METRICS[self.config.metric]
 
     @cached_property
     def networks(self) -> list[Candidate]:

@@ -34,14 +34,14 @@ def front_section(found: Findings) -> Markup:
     counts = {role: sum(_role(found, one) == role for one in drawn) for role in ROLES}
     if not costs:
         return element("p", "No candidate has been measured yet.")
-    choice = element("fieldset", element("legend", "accuracy against"), [
+    choice = element("fieldset", element("legend", f"{found.metric.title} against"), [
         element("label", element("input", type="radio", name="axis", value=index, checked=index == 0), f" {cost.name}")
         for index, cost in enumerate(costs)], class_="choice", id="axes", hidden=len(costs) < 2)
     left_out = len(found.networks) - len(drawn)
     return element("div", element(
         "figure", choice, _picture(found, costs), _legend(counts, found),
-        element("figcaption", "Bars are 95 % intervals: of the accuracy over the validation images, of a latency over "
-                "its measurement. ", "A latency's budget is met by the upper end of its interval. "
+        element("figcaption", f"Bars are 95 % intervals: of the {found.metric.title} over the validation images, of a "
+                "latency over its measurement. ", "A latency's budget is met by the upper end of its interval. "
                 if found.budgets.timed else None,
                 "What costs far more than the others or is far less accurate stands at the edge. ",
                 f"{left_out} dominated and rejected networks are left out. " if left_out else None,
@@ -78,7 +78,7 @@ def _picture(found: Findings, costs: Sequence[Cost]) -> Markup:
     for one in found.drawn:
         by_role[_role(found, one)].append(one)
     known = {role: [one for one in of_role if one.accuracy is not None] for role, of_role in by_role.items()}
-    accuracy = Axis("accuracy on validation images (%)", *accuracy_limits(
+    accuracy = Axis(f"{found.metric.title} on validation images (%)", *accuracy_limits(
         known["on the front"] + known["winner"], known["dominated"] + known["made by hand"],
         known["stopped"] + known["over a budget"]), format=lambda value: f"{100 * value:.4g}")
     strip = AREA.floor + STRIP / 2
@@ -86,7 +86,7 @@ def _picture(found: Findings, costs: Sequence[Cost]) -> Markup:
         AREA, cost.axis, _budget(cost), _stairs(found, cost, accuracy), display="none" if index else None,
         data_axis=index) for index, cost in enumerate(costs)]
     marks = [_mark(found, one, role, costs, accuracy, strip) for role in ROLES for one in by_role[role]]
-    label = "accuracy against " + " or ".join(cost.name for cost in costs)
+    label = f"{found.metric.title} against " + " or ".join(cost.name for cost in costs)
     shapes = element("defs", [element("path", id=f"m-{_slug(role)}", d=shape) for role, shape in SHAPES.items()])
     strip_of = [element("rect", class_="strip", x=number(AREA.left), y=number(AREA.floor),
                         width=number(AREA.end - AREA.left), height=STRIP),

@@ -23,7 +23,7 @@ def comparison_page(comparison: Comparison) -> bytes:
              *([[value], element("br"), element("small", more)] for value, more in
                zip(values_of(run, cost), [*gains_of(run), "", "", ""], strict=False))]
             for index, run in enumerate(comparison.runs)]
-    heads = ("run", "front", "volume (%)", "winner's accuracy (%)", f"its {title_of(cost)}")
+    heads = ("run", "front", "volume (%)", f"winner's {comparison.metric.title} (%)", f"its {title_of(cost)}")
     caption = CAPTION.format(cost=cost, end=cost_text(cost, comparison.reference)) + "; below, against the first run"
     title = f"{', '.join(run.name for run in comparison.runs)} – runs compared"
     sections: Sequence[tuple[str, str, Content]] = (
@@ -51,7 +51,7 @@ def _figure(comparison: Comparison) -> Markup:
     members = [one for run in comparison.runs for one in run.front]
     ends = [end for one in members for end in one.accuracy_ci or (one.accuracy or 0.0,)]
     margin = 0.04 * (max(ends) - min(ends)) or 0.01
-    up = Axis("accuracy on validation images (%)", min(ends) - margin, max(ends) + margin,
+    up = Axis(f"{comparison.metric.title} on validation images (%)", min(ends) - margin, max(ends) + margin,
               format=lambda value: f"{100 * value:.4g}")
     across = Axis.around(title_of(comparison.cost), [
         comparison.reference, *map(cost, members)], *([] if comparison.cost == LATENCY else [
@@ -96,5 +96,5 @@ def _members(comparison: Comparison) -> Markup:
     rows = [[_named(index, run), one.trial, accuracy_text(one.accuracy, one.accuracy_ci),
              winner_text(one, comparison.cost), element("code", one.architecture)]
             for index, run in enumerate(comparison.runs) for one in run.front]
-    return table(("run", "trial", "accuracy (%)", title_of(comparison.cost), "architecture"), rows,
+    return table(("run", "trial", f"{comparison.metric.title} (%)", title_of(comparison.cost), "architecture"), rows,
                  "the networks of each front, the cheapest first")

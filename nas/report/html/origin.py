@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluators.latency import Source
-from nas.export.certificate import Certificate, Exported, latencies_of
+from nas.export.certificate import Certificate, Exported, latencies_of, metric_of
 from nas.problem.candidate import Candidate
 from nas.problem.quantities import QUANTITIES, format_bytes
-from nas.report.certificate import VERDICTS
+from nas.report.certificate import VERDICTS, on_test_text, score_text
 from nas.report.command import command_of
 from nas.report.html.findings import Findings
 from nas.report.html.markup import Content, Markup, element, table
@@ -38,12 +38,23 @@ def _certificate(name: str, exported: Exported) -> Markup:
     accuracy = certificate["accuracy"]
     return element("article", element("h3", f"{name}: ", element("span", said, class_=f"verdict {verdict.split()[0]}")),
                    element("p", f"Trial {certificate['trial']}. " if "trial" in certificate else None,
+                           f"{_decisive(certificate)}"
                            f"{accuracy_text(accuracy['test'], accuracy['test_ci'])} % of {accuracy['images']:,} test "
                            f"images; logistic regression: {accuracy_text(accuracy['logistic_regression'])} %. "
                            if accuracy else "No test images. ",
                            f"Trained for {certificate['training']['epochs']} epochs on "
                            f"{certificate['training']['images']:,} images."),
-                   _budgets(certificate), _files(certificate), _timings(certificate))
+                   _budgets(certificate), _files(certificate), [
+                       element("p", f"{entry['file']}: {remark}.") for entry in certificate["files"]
+                       for remark in entry.get("remarks", ())], _timings(certificate))
+
+
+def _decisive(certificate: Certificate) -> str:
+    """Returns the metric by which files are judged, where that is not the accuracy."""
+    accuracy = certificate["accuracy"]
+    if not accuracy or "metric" not in accuracy:
+        return ""
+    return f"{metric_of(certificate).heading}: {on_test_text(accuracy['metric'])}. "
 
 
 def _budgets(certificate: Certificate) -> Content:
@@ -62,10 +73,11 @@ def _budgets(certificate: Certificate) -> Content:
 
 def _files(certificate: Certificate) -> Markup:
     rows = [[entry["file"], entry.get("target", entry["format"]), format_bytes(entry["size_bytes"]),
-             accuracy_text(entry.get("test_accuracy"), entry.get("test_accuracy_ci")),
+             score_text(entry),
              f"{entry['max_abs_difference']:.1e}", f"{entry['top_class_agreement']:.1%}", entry["verdict"],
              element("code", entry["sha256"][:12])] for entry in certificate["files"]]
-    heads = ("file", "runtime", "size", "accuracy (%)", "logits differ by", "same class", "verdict", "SHA-256")
+    heads = ("file", "runtime", "size", f"{metric_of(certificate).title} (%)", "logits differ by", "same class",
+             "verdict", "SHA-256")
     return table(heads, rows, "files, each loaded back and compared with the network")
 
 

@@ -103,7 +103,8 @@ def _winner(found: Findings) -> Iterator[Figure]:
         yield "winner", "none yet", f"within {found.budgets}"
         return
     interval = f", 95 % interval {' to '.join(map(accuracy_text, best.accuracy_ci))}" if best.accuracy_ci else ""
-    yield "winner's accuracy on validation", f"{accuracy_text(best.accuracy)} %", f"trial {best.trial}{interval}"
+    yield (f"winner's {found.metric.title} on validation", f"{accuracy_text(best.accuracy)} %",
+           f"trial {best.trial}{interval}")
     if best.latency_ms:
         yield (f"its latency on {found.config.targets[0]}", f"{latency_text(best.latency_ms)} ms",
                f"budgets: {found.budgets}")

@@ -43,7 +43,7 @@ def parallel_section(found: Findings, of: Importances) -> Markup:
     if not choices:
         return element("p", "It takes two trained networks of the space that differ.")
     cost = next(iter(costs_of(found)), None)
-    accuracy = Axis("accuracy (%)", lines[0].accuracy or 0.0, (lines[-1].accuracy or 0.0) + 1e-6,
+    accuracy = Axis(f"{found.metric.title} (%)", lines[0].accuracy or 0.0, (lines[-1].accuracy or 0.0) + 1e-6,
                     format=lambda value: f"{100 * value:.4g}")
     axes = [accuracy, *([cost.axis] if cost else [])]
     count = len(choices) + len(axes)
@@ -58,7 +58,8 @@ def parallel_section(found: Findings, of: Importances) -> Markup:
     drawn = [_choice_axis(choice, x) for choice, x in zip(choices, places, strict=False)]
     drawn += [_number_axis(axis, x) for axis, x in zip(axes, places[len(choices):], strict=True)]
     return element("figure", element(
-        "div", drawing(AREA, "parallel", "choices, accuracy and cost", element("g", threads), drawn, marks=True),
+        "div", drawing(AREA, "parallel", f"choices, {found.metric.title} and cost", element("g", threads), drawn,
+                       marks=True),
         class_="scroll", tabindex=0, role="region", aria_label="parallel coordinates"), _shades(), element(
         "figcaption", _caption(len(lines), len(trained), len(differ) - len(choices), bool(ranked))))
 

@@ -45,7 +45,8 @@ def growth(found: Findings) -> list[Growth]:
                    key=lambda one: (one.ended.timestamp() if one.ended else 0.0, one.trial))
     points = [[OBJECTIVES[name](one) for name in names] for one in ended]
     reference = [max(column) if value is None else value for column, value in zip(
-        zip(*points, strict=True), reference_point(names, found.budgets, found.resolved.classes), strict=True)]
+        zip(*points, strict=True), reference_point(
+            names, found.budgets, found.metric.guessing(found.resolved.classes)), strict=True)]
     grown: list[Growth] = []
     members: list[list[float]] = []
     for one, point in zip(ended, points, strict=True):
@@ -71,7 +72,7 @@ def growth_section(found: Findings) -> Markup:
     points += [(AREA.x(across, one.trial), AREA.y(up, one.volume / final.volume)) for one in grown]
     points.append((AREA.x(across, last), AREA.y(up, 1)))
     dots = [element("circle", element("title", f"trial {one.trial}: {one.volume / final.volume:.1%} after "
-                                      f"{format_duration(one.spent_s)}, best accuracy {one.accuracy:.2%}"),
+                                      f"{format_duration(one.spent_s)}, best {found.metric.title} {one.accuracy:.2%}"),
                     class_="dot", r=2.6, cx=number(x), cy=number(y)) for one, (x, y) in
             zip(grown, points[1:], strict=False)]
     half = next(one for one in grown if one.volume >= 0.99 * final.volume)
@@ -80,7 +81,7 @@ def growth_section(found: Findings) -> Markup:
     caption = (f"99 % of it was there with trial {half.trial} after {format_duration(half.spent_s)} of work, and "
                f"it grew last with trial {final.trial} after {format_duration(final.spent_s)}; the search has "
                f"made {last + 1} trials in {format_duration(seconds_spent(found.told))}. Hypervolume is counted "
-               f"from the accuracy of guessing{', ' if limits else ''}{', '.join(limits)}.")
+               f"from the {found.metric.title} of guessing{', ' if limits else ''}{', '.join(limits)}.")
     return element("figure", drawing(
         AREA, "growth", "hypervolume of the front over the trials", vertical_frame(AREA, up),
         horizontal_frame(AREA, across), path(points, "line", steps=True), dots), element("figcaption", caption))
@@ -97,11 +98,11 @@ def curves_section(found: Findings) -> Markup:
     low, high = min(accuracies), max(accuracies)
     margin = 0.05 * (high - low) or 0.01
     epochs = Axis("epoch", 0, max(length for one in drawn for length, _ in one.accuracies))
-    up = Axis("accuracy on validation images (%)", low - margin, high + margin,
+    up = Axis(f"{found.metric.title} on validation images (%)", low - margin, high + margin,
               format=lambda value: f"{100 * value:.4g}")
     lines = [_curve(found, one, epochs, up) for one in drawn]
     stopped = sum(not one.trained for one in drawn)
-    return element("figure", drawing(AREA, "curves", "accuracy over the epochs", vertical_frame(AREA, up),
+    return element("figure", drawing(AREA, "curves", f"{found.metric.title} over the epochs", vertical_frame(AREA, up),
                                      horizontal_frame(AREA, epochs), element("g", lines), marks=True), element(
         "figcaption", f"{len(drawn)} networks that were compared on the way, {stopped} of them stopped early (dashed). "
         "Lines join what is recorded; between the points nothing is known."))

@@ -16,7 +16,7 @@ from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 
 def reliability_section(found: Findings) -> Markup:
     """Returns the quality of scores, latencies and predictions, as far as it is known, and its sources."""
-    return element("div", element("h3", "Score: accuracy after a brief training"), _score(found),
+    return element("div", element("h3", f"Score: {found.metric.title} after a brief training"), _score(found),
                    element("h3", "Latency: timed again in other processes"), _timed_again(found),
                    element("h3", "Predictor of latency"), _predictor(found))
 
@@ -44,7 +44,7 @@ def _score(found: Findings) -> Content:
 def _finals(found: Findings) -> list[list[Content]]:
     by_text = {one.architecture: one for one in found.networks}
     rows: list[list[Content]] = []
-    for standing in sorted(found.standings, key=lambda one: (-one.epochs, -one.correct)):
+    for standing in sorted(found.standings, key=lambda one: (-one.epochs, -one.accuracy)):
         one = by_text.get(standing.architecture)
         rows.append([_link(one) if one else standing.architecture,
                      accuracy_text(one.accuracy, one.accuracy_ci) if one else UNKNOWN, one.epochs if one else UNKNOWN,

@@ -70,9 +70,9 @@ def test_a_candidate_over_its_budget_moves_no_front():
 
 
 def test_a_front_ends_at_the_accuracy_of_guessing_and_at_the_budget():
-    assert reference_point(OBJECTIVES, Budgets(latency_ms=0.09), 10) == (-0.1, 0.09)
-    assert reference_point(("accuracy",), Budgets(latency_ms=0.09), 4) == (-0.25,)
-    assert reference_point(OBJECTIVES, Budgets(macs=5), 10) == (-0.1, None)
+    assert reference_point(OBJECTIVES, Budgets(latency_ms=0.09), 0.1) == (-0.1, 0.09)
+    assert reference_point(("accuracy",), Budgets(latency_ms=0.09), 0.25) == (-0.25,)
+    assert reference_point(OBJECTIVES, Budgets(macs=5), 0.1) == (-0.1, None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=6))

@@ -84,9 +84,9 @@ def played(all_members, dataset, tmp_path, monkeypatch):
     def play_of(correct):
         trained = []
 
-        def made_up(text, training, dataset, recipe):
+        def made_up(text, training, dataset, recipe, *files):
             trained.append((texts.index(text), recipe.epochs))
-            return module.Standing(training, text, recipe.epochs, correct[trained[-1]], 120)
+            return module.Standing(training, text, recipe.epochs, correct[trained[-1]] / 120)
 
         monkeypatch.setattr(module, "_trained", made_up)
         entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text) for trial, text in enumerate(texts)]
@@ -122,9 +122,24 @@ def test_trainings_that_finals_have_behind_them_are_not_repeated(played):
     assert next(iter(standings)) == 2
 
 
+def test_trainings_that_another_metric_has_judged_are_made_again(all_members, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
+        training, text, recipe.epochs, 0.5 if dataset.metric == "accuracy" else 0.25, dataset.metric))
+    one = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
+    for metric, accuracy in (("accuracy", 0.5), ("macro-f1", 0.25)):
+        judged = dataclasses.replace(dataset, metric=metric)
+        assert play([one], judged, RECIPE, tmp_path / "one.json", Silent())[0].accuracy == accuracy
+
+
+def test_finals_that_earlier_versions_have_recorded_are_read(tmp_path):
+    record = tmp_path / "finals.json"
+    record.write_text('[{"training": "1", "architecture": "a", "epochs": 5, "correct": 30, "total": 40}]')
+    assert module.recorded(record) == [module.Standing("1", "a", 5, 0.75)]
+
+
 def test_two_finalists_are_both_trained_to_the_end(played, all_members, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe: module.Standing(
-        training, text, recipe.epochs, 60, 120))
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
+        training, text, recipe.epochs, 0.5))
     two = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text)
            for trial, network in zip(range(2), all_members.values(), strict=False)]
     standings = play(two, dataset, RECIPE, tmp_path / "two.json", Silent())
@@ -139,14 +154,14 @@ def test_a_finalist_is_trained_on_training_images_alone_and_judged_on_validation
     training, validation = (Images.put(part.images, part.labels, dataset)
                             for part in (dataset.train, dataset.validation))
     expected = train(Architecture.parse(network.text), training, validation, Fidelity(recipe))
-    assert (standing.correct, standing.total) == (expected.correct, 120)
+    assert (standing.accuracy, standing.metric) == (expected.accuracy, "accuracy")
 
 
 def test_a_finalist_that_diverges_comes_last(all_members, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(Recipe, "rate", lambda recipe, progress: 1e30)
     recipe = dataclasses.replace(RECIPE, epochs=1)
     entrant = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
-    assert play([entrant], dataset, recipe, tmp_path / "finals.json", Silent())[0].correct == 0
+    assert play([entrant], dataset, recipe, tmp_path / "finals.json", Silent())[0].accuracy == 0
 
 
 def test_a_record_of_finals_that_is_damaged_is_named(dataset, tmp_path):
@@ -165,8 +180,8 @@ def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how
     entrants = finalists(run.candidates(), 3)
     assert len(entrants) == 3
 
-    def made_up(text, training, dataset, recipe):
-        return module.Standing(training, text, recipe.epochs, 100 if text == entrants[1].architecture else 90, 120)
+    def made_up(text, training, dataset, recipe, *files):
+        return module.Standing(training, text, recipe.epochs, (100 if text == entrants[1].architecture else 90) / 120)
 
     monkeypatch.setattr(module, "_trained", made_up)
     monkeypatch.setattr(nas.export.winner, "confirmed", lambda run, candidate, budgets, monitor: candidate)

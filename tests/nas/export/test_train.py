@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+import evaluators.runtimes.inputs
 import evaluators.training.logistic_regression
 import nas
 import nas.export.certificate
@@ -392,7 +393,7 @@ def photos(tmp_path):
 def test_every_file_is_judged_on_all_test_images_of_a_sorted_folder(photos, untimed, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(nas.export.delivery, "relative_latency", lambda *arguments: asked.append(arguments) or 1.27)
-    monkeypatch.setattr(nas.export.comparison, "CALIBRATION_IMAGES", 40)
+    monkeypatch.setattr(evaluators.runtimes.inputs, "CALIBRATION_IMAGES", 40)
     targets = ("onnxruntime:precision=int8", "onnxruntime")
     exported = nas.train(NETWORK.text, data=photos, epochs=6, batch=16, formats=["flax", "stablehlo"],
                          budgets=Budgets(targets=targets), out=tmp_path / "out")
@@ -439,11 +440,11 @@ def test_an_int8_file_that_loses_too_much_is_fine_tuned_only_as_long_as_it_must_
     def scored(self, run):
         return {**compared(self, run), "test_accuracy": next(right)}
 
-    monkeypatch.setattr(nas.export.comparison, "CALIBRATION_IMAGES", 40)
+    monkeypatch.setattr(evaluators.runtimes.inputs, "CALIBRATION_IMAGES", 40)
     monkeypatch.setattr(nas.export.delivery, "relative_latency", lambda *arguments: 1.0)
     monkeypatch.setattr("nas.export.fine_tuning.fine_tuned", tuned)
     monkeypatch.setattr(nas.export.comparison.Reference, "compared", scored)
-    monkeypatch.setattr(nas.export.comparison.Reference, "network_accuracy", 0.95)
+    monkeypatch.setattr(nas.export.comparison.Reference, "network_score", 0.95)
     exported = nas.train(NETWORK.text, data=photos, epochs=1, batch=16, formats=(), monitor=monitor,
                          budgets=Budgets(targets=("onnxruntime", "litert:precision=int8")), out=tmp_path / "out")
     plain, int8, *_ = exported.certificate["files"]
