@@ -34,8 +34,9 @@ def trained():
 
 def test_four_devices_train_as_one_does_and_one_trains_where_they_do_not_divide_the_batch(tmp_path):
     path = tmp_path / "arrays.npz"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(path)], text=True, check=True, capture_output=True,
-                          env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"})
+                          env=os.environ | {"XLA_FLAGS": flags})
     expected, found = trained(), np.load(path)
     assert done.stdout.strip() == f"network on 4 devices {expected.correct} [4, 1]"
     assert (expected.compiled, sharing(8, ())) == ("network", None)
