@@ -16,6 +16,7 @@ from evaluators.evaluator import Fidelity
 from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import at_home
+from evaluators.networks.weights import Weights
 from evaluators.pruning.importance import MEASURES, Measure
 from evaluators.pruning.prune import Price, Prunable, cheapest, smallest
 from evaluators.recipe import FINAL_EPOCHS, Recipe
@@ -25,6 +26,7 @@ from evaluators.training.train import Images, train
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported
 from nas.export.delivery import Order, deliver, require_deliverable
 from nas.export.formats import FLAX
+from nas.export.trained import keep_pruned, load_pruned, pruned_beside, require_replaceable, training_id
 from nas.export.uncompressed import Uncompressed, own_budgets, uncompressed
 from nas.measuring.meters import CAREFUL, CLOSE, Gauges, costs_within, file_gauges
 from nas.measuring.remeasuring import slowest
@@ -78,15 +80,19 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
     source = uncompressed(network, data, recipe, monitor, skip_broken=skip_broken, trust=trust)
     directory = at_home(out) if out is not None else source.directory
     require_deliverable(formats, directory)
+    require_replaceable(path := pruned_beside(directory))
     with file_gauges(budgets.targets, source.quiet_ms) as gauges:
         pruning = _Pruning(source, budgets, gauges, recipe, MEASURES[importance], steps, monitor)
         costs = pruning.required()
         teacher = source.trained()
-        pruned = pruning.done(teacher, costs)
-    return deliver(Order(
-        f"{source.name}, compressed", pruned.architecture, source.dataset, budgets.targets, budgets, recipe, formats,
-        pruned.arrays, (teacher,), {"network": source.name, "uncompressed": source.architecture.text},
-        source.quiet_ms, accuracy_loss, preprocess_inside), directory, monitor)
+        trainings = training_id(source.architecture, source.dataset.fingerprint, recipe, teacher.arrays, (teacher,))
+        architecture, arrays = pruning.kept(path, f"{trainings} {budgets!r} {importance} {steps}", teacher, costs)
+    exported = deliver(Order(
+        f"{source.name}, compressed", architecture, source.dataset, budgets.targets, budgets, recipe, formats, arrays,
+        (teacher,), {"network": source.name, "uncompressed": source.architecture.text}, source.quiet_ms, accuracy_loss,
+        preprocess_inside), directory, monitor)
+    path.unlink(missing_ok=True)
+    return exported
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +125,16 @@ class _Pruning:
         require(is_feasible(self.budgets.violations(least)), "a smaller form of the network must meet its budgets, but "
                 f"of the smallest of '{name}' {self.budgets.excess(least)}")
         return costs
+
+    def kept(self, path: Path, identity: str, teacher: Teacher, costs: Costs) -> tuple[Architecture, Weights]:
+        """Returns the network of `done`, and writes it: that which an earlier call has left in a file, or a new one."""
+        found = load_pruned(path, identity)
+        if found is not None:
+            self.monitor.say(f"{self.source.name}: pruned before, going on from '{path}'")
+            return found
+        pruned = self.done(teacher, costs)
+        keep_pruned(path, identity, pruned.architecture, pruned.arrays)
+        return pruned.architecture, pruned.arrays
 
     def done(self, teacher: Teacher, costs: Costs) -> Prunable:
         """Returns the network that meets the budgets, before its final training.

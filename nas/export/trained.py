@@ -32,6 +32,11 @@ def weights_beside(directory: Path, number: int = 1) -> Path:
     return directory.with_name(f"{directory.name}{f'.{number}' * (number > 1)}.unfinished.safetensors")
 
 
+def pruned_beside(directory: Path) -> Path:
+    """Returns the file in which a pruned network lies until its export is there."""
+    return directory.with_name(f"{directory.name}.pruned.safetensors")
+
+
 def training_id(architecture: Architecture, fingerprint: str, recipe: Recipe, initial: Weights,
                 teachers: Sequence[Teacher] = ()) -> str:
     """Returns the identity of a training: network, data, settings that matter, arrays it begins with, teachers."""
@@ -57,6 +62,16 @@ def require_seeds(recipe: Recipe, seeds: int) -> None:
 def keep_trained(path: Path, identity: str, architecture: Architecture, arrays: Weights, training: Training) -> None:
     """Writes the weights of a training, whole or not at all."""
     save_network(architecture, arrays, path, {OF: identity, TRAINING: json.dumps(training)})
+
+
+def keep_pruned(path: Path, identity: str, architecture: Architecture, arrays: Weights) -> None:
+    """Writes a network that is to be trained, whole or not at all."""
+    save_network(architecture, arrays, path, {OF: identity})
+
+
+def load_pruned(path: Path, identity: str) -> tuple[Architecture, Weights] | None:
+    """Returns the network as `keep_pruned` wrote it; None where there is none, or another one."""
+    return load_arrays(path) if path.exists() and _texts(path).get(OF) == identity else None
 
 
 def load_trained(path: Path, identity: str) -> tuple[Weights, Training] | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import evaluators.training.logistic_regression
 import nas
 import nas.export.certificate
 import nas.export.compress
+import nas.export.delivery
 from evaluators.latency import Latency, NoTurn
 from evaluators.networks.checkpoint import load_arrays, save_network
 from nas.api import Run
@@ -29,6 +31,12 @@ def computed(architecture):
     """A latency of a microsecond for each thousand multiply-adds."""
     latency_ms = architecture.macs / 1e6
     return Latency(latency_ms, 0.98 * latency_ms, 1.02 * latency_ms, latency_ms, 10, 0.0, 0.1, 0.1, 0.0)
+
+
+def raising(error):
+    def raises(*arguments, **named):
+        raise error
+    return raises
 
 
 class Lines(Silent):
@@ -89,16 +97,23 @@ def test_an_export_is_pruned_to_a_latency_taught_by_itself_and_certified(trained
         "step 1", "timed again"]
 
 
-def test_several_budgets_are_met_by_scales_of_batch_norms_though_no_turn_comes_to_time_again(
+def test_budgets_are_met_by_scales_of_batch_norms_without_a_turn_to_time_again_and_after_an_interruption(
         timed, data, tmp_path, monkeypatch):
-    def slowest(*arguments, **named):
-        raise NoTurn("no turn within 60 s")
-
-    monkeypatch.setattr(nas.export.compress, "slowest", slowest)
+    monkeypatch.setattr(nas.export.compress, "slowest", raising(NoTurn("no turn within 60 s")))
     save_network(NETWORK, random_arrays(NETWORK, seed=0), tmp_path / "mine.safetensors")
     monitor, budgets = Lines(), Budgets(latency_ms=NETWORK.macs / 1e6, params=NETWORK.params * 2 // 3)
-    exported = nas.compress(str(tmp_path / "mine.safetensors"), data=data, budgets=budgets, steps=1, epochs=1,
-                            importance="batch-norm", out=tmp_path / "out", monitor=monitor, **COMMON)
+    again = functools.partial(nas.compress, str(tmp_path / "mine.safetensors"), data=data, budgets=budgets, steps=1,
+                              epochs=1, importance="batch-norm", out=tmp_path / "out", monitor=monitor, **COMMON)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # it is stopped after its training
+        patch.setattr(nas.export.delivery, "_wanted", raising(KeyboardInterrupt))
+        again()
+    kept = [tmp_path / f"out.{what}.safetensors" for what in ("pruned", "unfinished")]
+    assert all(path.exists() for path in kept)
+    exported = again()
+    assert not any(path.exists() for path in kept)
+    assert [line for line in monitor.lines if "before, going on" in line] == [
+        f"mine: pruned before, going on from '{kept[0]}'",
+        f"mine, compressed: trained before, going on from '{kept[1]}'"]
     assert exported.met
     assert Architecture.parse(exported.certificate["architecture"]).params <= budgets.params
     assert "not timed again before its final training: no turn within 60 s" in monitor.lines
