@@ -1,4 +1,4 @@
-"""Do random members of the spaces leave in all formats, and compute there what the network computes?
+"""Do random members of the spaces leave in all formats, with the logits of the network?
 
     python -m experiments.exports --members 28    # so many of each space; what is recorded is not done again
     python -m experiments.exports --report        # the table of what is recorded
@@ -55,7 +55,7 @@ def compared(architecture: Architecture, seed: int) -> dict[str, dict[str, float
 
 
 def table(members: dict[str, Any]) -> str:
-    """Returns what is recorded as a table in Markdown."""
+    """Returns the records as a table in Markdown."""
     lines = [f"{len(members)} members of {len({key.partition(' ')[0] for key in members})} spaces", "",
              f"| format | largest difference | members above {ALLOWED:g} | images of another top class |",
              "|---|---|---|---|"]

@@ -140,7 +140,7 @@ def _is_same(operation: Operation, other: Operation) -> bool:
 
 
 def _form(operation: Operation) -> tuple[object, ...]:
-    """Returns what a layer is besides its numbers of channels; groups are a number of them in depthwise ones only."""
+    """Returns a layer but for its numbers of channels; groups are a number of them in depthwise ones only."""
     layer = operation.layer
     depthwise = isinstance(layer, Convolution) and layer.is_depthwise(operation.input_shapes[0][2])
     groups = layer.groups if isinstance(layer, Convolution) and not depthwise else 0

@@ -105,7 +105,7 @@ def _energies(kernel: np.ndarray) -> np.ndarray:
 
 
 def _pairs(whole: Program, lower: Program) -> Iterator[tuple[Operation, list[Operation]]]:
-    """Yields each operation of a program and what stands for it at a lower rank: one operation, or two factors."""
+    """Yields each operation of a program and its form at a lower rank: one operation, or two factors."""
     left = iter(lower.operations)
     for operation in whole.operations:
         first = next(left)

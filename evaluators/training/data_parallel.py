@@ -30,7 +30,7 @@ class Sharing:
 
     @property
     def whole(self) -> NamedSharding:
-        """The placement of what every device has."""
+        """The placement of values that every device has."""
         return NamedSharding(self._mesh, PartitionSpec())
 
     def placed(self, arguments: tuple) -> tuple:

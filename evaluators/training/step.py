@@ -298,7 +298,7 @@ def _add(left: jax.Array, right: jax.Array) -> jax.Array:
 
 
 def blended(average: jax.Array, weights: jax.Array, kept: jax.Array) -> jax.Array:
-    """Returns averages of weights that keep a share of what they were."""
+    """Returns averages of weights that keep a share of themselves."""
     return kept * average + (1 - kept) * weights
 
 

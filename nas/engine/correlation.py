@@ -65,7 +65,7 @@ class Ranking:
 
     @property
     def use(self) -> str:
-        """What the score is of, in words: use, little or none."""
+        """The use of the score in words: use, little or none."""
         if self.tau < WEAK or self.tau_ci[0] <= 0:
             return "of no use"
         return "of use" if self.tau >= USEFUL else "of little use"
@@ -147,7 +147,7 @@ def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
 
 
 def recommendation(rankings: Sequence[Ranking]) -> str:
-    """Returns the score to take: the cheapest training of use that beats what costs nothing, else the best there is."""
+    """Returns the score to take: the cheapest useful training that beats scores without cost, else the best one."""
     free = max(ranking.tau for ranking in rankings if ranking.score in FREE)
     trained = [ranking for ranking in rankings if ranking.score not in FREE]
     good = [ranking for ranking in trained if ranking.tau >= USEFUL and ranking.tau > free and ranking.tau_ci[0] > 0]

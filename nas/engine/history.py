@@ -18,7 +18,7 @@ _has_ended = attrgetter("has_ended")
 
 @dataclass
 class _Told:
-    """What follows from candidates as they were told, those of lost trials too."""
+    """The sums over candidates as they were told, with those of lost trials."""
 
     counts: Tally = field(default_factory=Tally)
     lost: list[Candidate] = field(default_factory=list)
@@ -41,7 +41,7 @@ class _Told:
 
 @dataclass
 class _Judged:
-    """What follows from evaluated candidates as later timings judge them."""
+    """The sums over evaluated candidates as later timings judge them."""
 
     objectives: tuple[str, ...]
     front: list[Candidate] = field(default_factory=list)

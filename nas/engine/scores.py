@@ -55,7 +55,7 @@ class Noise:
 
 def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Recipe, networks: Sequence[Architecture],
            epochs: Sequence[int], seeds: int, record: Path, progress: Progress) -> Sample:
-    """Returns the scores of networks, each recorded as soon as it is known; what is recorded is not trained again.
+    """Returns the scores of networks, each recorded as soon as it is known; recorded networks are not trained again.
 
     A network whose training diverges has an accuracy of 0.
 

@@ -18,7 +18,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 from evaluators.latency import Latency, MeasurementFailed
 from evaluators.machine.files import held, write_whole
@@ -26,6 +26,7 @@ from evaluators.machine.trouble import MachineTrouble
 from evaluators.metrics import ACCURACY, METRICS, Metric
 from evaluators.runtimes import Options, is_predicting, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
+from nas.export.entries import BudgetEntry, Certificate, Comparison, File, Timing, Written
 from nas.measuring.meters import DECIDING
 from nas.problem.budgets import Budgets, Limit
 from nas.problem.costs import Costs
@@ -45,161 +46,6 @@ LEAST_AGREEMENT = 0.9  # of the top class, where a file is quantised and there a
 ACCURACY_LOSS_POINTS = 1.0  # that a file may have less than the network, by default
 ROUNDING_POINTS = 1e-9  # of the difference of two shares
 WAIT_S = 60.0  # for a turn to time a file, before it is left untimed
-
-
-class Comparison(TypedDict):
-    """The agreement of a file with the network."""
-
-    compared_images: int
-    max_abs_difference: float  # of a logit
-    largest_logit: float  # of the network
-    top_class_agreement: float  # the share of images, in [0, 1]
-    test_accuracy: NotRequired[float]  # of the file itself, on all test images
-    test_accuracy_ci: NotRequired[tuple[float, float]]
-    test_metric: NotRequired[float]  # likewise, by the metric of the data where that is another one
-    test_metric_ci: NotRequired[tuple[float, float]]
-
-
-class RunBy(TypedDict, total=False):
-    """The runtime that a file is for, if it is for one."""
-
-    target: str
-    input: str  # type and axes, in words
-    versions: dict[str, str]  # of the libraries that have run it
-    processors: str  # on which an int8 file computes the same, in words
-    relative_latency: float  # of an int8 file, as a multiple of that of its float32 form, timed in turns
-    remarks: list[str]
-
-
-class Written(TypedDict):
-    """A file as it was written."""
-
-    file: str  # its name in the directory
-    size_bytes: int
-    sha256: str
-
-
-class File(Comparison, RunBy, Written):
-    """A file of an export."""
-
-    format: str
-    beside: NotRequired[Written]  # what it needs beside itself
-    verdict: NotRequired[str]
-
-
-class BudgetEntry(TypedDict):
-    """A limit, and the median over all timings that is compared with it."""
-
-    quantity: str
-    target: NotRequired[str]
-    limit: float
-    unit: str
-    measured: NotRequired[float]  # or, where the latency is no more than that,
-    predicted: NotRequired[float]
-    met: NotRequired[bool]
-
-
-class Timing(TypedDict):
-    """One pass over the files."""
-
-    environment: dict[str, Any]
-    latencies: dict[str, dict[str, Any]]  # the fields of a `Latency` and its raw times, by target
-    untimed: NotRequired[dict[str, str]]  # the reason, by target
-
-
-class OverSeeds(TypedDict):
-    """The accuracy on test images of the same network after trainings from several seeds, shares in [0, 1]."""
-
-    count: int
-    mean: float
-    deviation: float  # the standard deviation of one training from another, estimated from `count - 1` of freedom
-    each: list[float]  # in the order of the seeds; the first is that of the network that is delivered
-
-
-class OnTest(TypedDict):
-    """A metric of test images, in [0, 1]."""
-
-    test: float  # of the first target's file; once that of the network
-    test_ci: tuple[float, float]
-    network: NotRequired[float]  # as it was trained, before it became files
-    over_seeds: NotRequired[OverSeeds]
-    logistic_regression: float  # of a simple rival
-
-
-class Decisive(OnTest):
-    """The metric that has chosen the network and judges its files, where that is not the accuracy."""
-
-    name: str
-
-
-class Accuracy(OnTest):
-    """The accuracy on test images, and what stands for it."""
-
-    images: int
-    metric: NotRequired[Decisive]
-
-
-class TaughtBy(TypedDict):
-    """A teacher."""
-
-    name: str
-    sha256: str  # of its file
-
-
-class Training(TypedDict):
-    """The training to the end; of 0 epochs where there was none."""
-
-    images: int
-    epochs: int
-    duration_s: float
-    compiled: NotRequired[str]
-    recipe: NotRequired[dict[str, Any]]  # batch, augmentation, and what is not by default
-    teachers: NotRequired[list[TaughtBy]]
-
-
-class Data(TypedDict):
-    """The images that the network was trained and tested on."""
-
-    name: str
-    fingerprint: str
-    split: str
-
-
-class Finalist(TypedDict):
-    """A candidate of the finals in its longest training, on training images only."""
-
-    trial: int
-    epochs: int
-    validation_accuracy: float
-    by_hand: bool  # whether it is a published network that was made to fill the budget or a share of it
-
-
-class Origin(TypedDict, total=False):
-    """Where a network comes from: a trial of a search, or its name."""
-
-    trial: int
-    validation_accuracy_in_search: float | None
-    finals: list[Finalist]  # the winner first; missing where the winner of the search was taken
-    network: str
-    uncompressed: str  # the text of the network that it was pruned from
-
-
-class Certificate(Origin):
-    """All that `certificate.json` says, in its order but for the verdict."""
-
-    budgets: dict[str, BudgetEntry]
-    targets: list[str]
-    architecture: str
-    id: str
-    accuracy: Accuracy | None
-    accuracy_loss_points: NotRequired[float]  # that a file may have less than the network, in percentage points
-    costs: dict[str, int]  # those that follow from the text of the architecture, by their fields in `Costs`
-    files: list[File]
-    preprocessing: dict[str, str]
-    training: Training
-    data: Data | None
-    timings: list[Timing]
-    verdict: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -265,7 +111,7 @@ def to_json(certificate: Certificate) -> bytes:
 
 
 def as_written(file: Path) -> Written:
-    """Returns what a certificate says of a file that was written."""
+    """Returns the entry of a file that was written."""
     return {"file": file.name, "size_bytes": file.stat().st_size, "sha256": digest(file)}
 
 
@@ -366,7 +212,7 @@ def _judged_budgets(certificate: Certificate, files: Sequence[File]) -> dict[str
 
 
 def _compared(entry: BudgetEntry, costs: Sequence[Costs]) -> BudgetEntry:
-    """Returns a budget with what it is compared with; as it was, where that has never been timed."""
+    """Returns a budget beside the cost of the files; as it was, where that has never been timed."""
     limit = Limit(entry["quantity"], entry["limit"], entry.get("target"))
     values = [value for one in costs if (value := one.judged(limit.quantity, limit.target)) is not None]
     if not values:

@@ -15,7 +15,8 @@ from evaluators.networks.weights import Weights
 from evaluators.runtimes import Target
 from evaluators.runtimes.inputs import batches_of, logits_for, prepared, random_images
 from evaluators.timing.meter import LatencyMeter
-from nas.export.certificate import WAIT_S, Accuracy, Comparison
+from nas.export.certificate import WAIT_S
+from nas.export.entries import Accuracy, Comparison
 from nas.export.formats import Run
 from nas.problem.candidate import Interval, accuracy_interval
 from search_spaces.architecture import Architecture

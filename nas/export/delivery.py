@@ -35,14 +35,7 @@ from nas.export.certificate import (
     ACCURACY_LOSS_POINTS,
     CERTIFICATE,
     ROUNDING_POINTS,
-    Certificate,
-    Comparison,
     Exported,
-    File,
-    Origin,
-    OverSeeds,
-    RunBy,
-    Training,
     as_written,
     assessed,
     open_budgets,
@@ -51,6 +44,7 @@ from nas.export.certificate import (
     write_certificate,
 )
 from nas.export.comparison import Reference, relative_latency
+from nas.export.entries import Certificate, Comparison, File, Origin, OverSeeds, RunBy, Training
 from nas.export.formats import FORMATS, Format, format_of
 from nas.export.trained import (
     Checkpoints,
@@ -342,7 +336,7 @@ def _fine_tuned(order: Order, written: Format, arrays: Weights, reference: Refer
 
 
 def _texts(order: Order, written: Format) -> dict[str, str]:
-    """Returns the texts that travel in a file of a format: those of the order, and what the file takes."""
+    """Returns the texts that travel in a file of a format: those of the order, and the layout of its input."""
     texts = _metadata(order) | {"layout": written.layout}
     if written.takes_bytes:
         texts["preprocessing"] += "; all from scaling on happens inside the file"

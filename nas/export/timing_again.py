@@ -6,15 +6,8 @@ from pathlib import Path
 from evaluators.latency import MeasurementFailed
 from evaluators.machine.files import require_writable
 from evaluators.runtimes import is_predicting, parse_target, runtime_of
-from nas.export.certificate import (
-    Certificate,
-    Exported,
-    assessed,
-    latencies_of,
-    read_export,
-    time_files,
-    write_certificate,
-)
+from nas.export.certificate import Exported, assessed, latencies_of, read_export, time_files, write_certificate
+from nas.export.entries import Certificate
 from nas.run.environment import environment
 from nas.run.monitor import Monitor, Silent
 from nas.run.trust import require_trusted

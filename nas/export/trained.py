@@ -17,7 +17,7 @@ from evaluators.networks.checkpoint import arrays_in, load_arrays, save_network
 from evaluators.networks.weights import Weights
 from evaluators.recipe import MOST_SEED, Recipe
 from evaluators.training.teacher import Teacher
-from nas.export.certificate import Training
+from nas.export.entries import Training
 from search_spaces.architecture import Architecture
 from search_spaces.documents import refused
 from search_spaces.errors import require

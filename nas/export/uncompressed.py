@@ -10,7 +10,8 @@ from evaluators.machine.files import at_home
 from evaluators.networks.checkpoint import load_arrays
 from evaluators.recipe import Recipe
 from evaluators.training.teacher import Teacher
-from nas.export.certificate import CERTIFICATE, Certificate, budgets_of, read_export
+from nas.export.certificate import CERTIFICATE, budgets_of, read_export
+from nas.export.entries import Certificate
 from nas.export.named_network import WEIGHTS_SUFFIX
 from nas.export.teachers import teacher_in_file
 from nas.export.train import DATA

@@ -14,8 +14,9 @@ from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import in_precision
 from evaluators.training.teacher import Teacher
 from nas.engine.noise import noise_of
-from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, Finalist, Origin, digest
+from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, digest
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable, trained_arrays
+from nas.export.entries import Finalist, Origin
 from nas.export.finals import FEWEST_IMAGES, FINALISTS, FINALS, finalists, play
 from nas.export.named_network import WEIGHTS_SUFFIX
 from nas.export.teachers import as_names, teachers_named
@@ -45,15 +46,13 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         formats: names of `FORMATS`; those of the targets are always written.
         out: where to; by default `export` in the run directory, named after the budgets if they are not the run's.
         epochs: the length of the final training.
-        finals: how many candidates at most are trained longer for the choice of the winner, see `nas.export.finals`; 1
-            takes that of the search.
+        finals: the most candidates that are trained longer, see `nas.export.finals`; 1 takes the search's winner.
         accuracy_loss: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         data: where the data of the search are now, if they have moved; their content tells.
         trust: whether to run the commands of targets of a run that was not begun here, see `nas.run.trust`.
         teacher: trained networks from whose predictions it learns, see `nas.export.teachers`. Finals are without.
-        seeds: how many trainings, from so many seeds in a row, tell how far the accuracy is due to chance; the network
-            of the first is delivered.
+        seeds: of so many trainings the certificate says how far they differ; the network of the first is delivered.
         precision: of the files of the targets, by which finals judge too; by default as the search has it.
         monitor: what to report to.
         settings: of the final training, by the names of `evaluators.Recipe`; by default those of the search.
@@ -61,22 +60,14 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     An export that was stopped goes on from the trainings that it has behind it.
 
     Raises:
-        InvalidInput: unknown format or trial, no candidate within the budgets, commands that are not trusted, or a
-            directory of something else.
+        InvalidInput: unknown format or trial, no candidate within the budgets, untrusted commands, or another directory.
     """
     monitor = monitor or Silent()
     config, judged_by = run.config, budgets or run.budgets
     recipe = dataclasses.replace(config.recipe, epochs=epochs, **settings)
-    recipe.require_training()
-    require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
-    require_deliverable(formats, out)
-    require_seeds(recipe, seeds)
-    require_trusted(run.path, run.identity, commands_of(config.targets), trust)
+    _require_exportable(run, recipe, finals, seeds, formats, out, trust)
     targets = tuple(in_precision(target, precision) for target in config.targets) if precision else config.targets
     precision = precision or config.precision
-    if out is None:
-        require_writable(run.path, "a run directory")
-    require_devices()
     dataset = data_of(run, data)
     teachers = teachers_named(as_names(teacher), dataset, recipe, functools.partial(
         best_trained, run, dataset, recipe.untaught, monitor, out))
@@ -100,6 +91,19 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         order = ordered(chosen, origin)
         if is_trained(*order) or confirmed(run, chosen, judged_by, monitor).feasible:
             return deliver(*order, monitor)
+
+
+def _require_exportable(run: RunDirectory, recipe: Recipe, finals: int, seeds: int, formats: Sequence[str],
+                        out: Path | None, trust: bool) -> None:
+    """Raises `InvalidInput` for what is wrong with an export and can be told before any work."""
+    recipe.require_training()
+    require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
+    require_deliverable(formats, out)
+    require_seeds(recipe, seeds)
+    require_trusted(run.path, run.identity, commands_of(run.config.targets), trust)
+    if out is None:
+        require_writable(run.path, "a run directory")
+    require_devices()
 
 
 def _of_enough_images(finals: int, dataset: Dataset, monitor: Monitor) -> int:

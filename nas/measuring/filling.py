@@ -1,4 +1,4 @@
-"""Networks that fill a budget: of those that differ in width only, the widest one within it."""
+"""Networks that fill a budget: the widest within it, where only their widths differ."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial

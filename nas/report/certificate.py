@@ -10,22 +10,9 @@ from rich.text import Text
 from evaluators.latency import Latency
 from evaluators.metrics import ACCURACY, METRICS
 from evaluators.runtimes import Options, parse_target
-from nas.export.certificate import (
-    DIFFERS,
-    LOSES,
-    Accuracy,
-    BudgetEntry,
-    Certificate,
-    File,
-    Finalist,
-    OnTest,
-    assessed,
-    latencies_of,
-    lost_points,
-    metric_of,
-    score_of,
-)
+from nas.export.certificate import DIFFERS, LOSES, assessed, latencies_of, lost_points, metric_of, score_of
 from nas.export.certificate import VERDICTS as SEVERITY
+from nas.export.entries import Accuracy, BudgetEntry, Certificate, File, Finalist, OnTest
 from nas.problem.quantities import QUANTITIES, format_bytes
 from nas.report.measured import accuracy_text, latency_text
 

@@ -45,7 +45,7 @@ class Estimate:
 
     @property
     def differs(self) -> bool:
-        """Whether a difference is beyond what noise explains."""
+        """Whether a difference is beyond noise."""
         return self.low > 0 or self.high < 0
 
 

@@ -311,7 +311,7 @@ class SearchConfig:
                 and getattr(self, field.name) != getattr(other, field.name)]
 
     def moved(self, before: str, now: str) -> "SearchConfig":
-        """Returns the configuration of a run whose directory has moved: what moved along is where it is now.
+        """Returns the configuration of a run whose directory has moved, with the new places of files that moved along.
 
         A path that lies to the directory as it lay before counts; one that does not exist there stays as it is.
         """

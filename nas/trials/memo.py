@@ -1,4 +1,4 @@
-"""A memory of what follows from trials that have ended, of which nothing changes any more."""
+"""A memory of sums over trials that have ended, of which nothing changes any more."""
 
 import weakref
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The candidates of a run, made of its trials as these end, and judged by what was learned later."""
+"""The candidates of a run, made of its trials as these end, and judged by later timings."""
 
 import dataclasses
 import itertools

@@ -34,7 +34,7 @@ class Tally:
 
 
 def tally(candidates: Iterable[Candidate]) -> Tally:
-    """Returns the number of trials of each outcome; lost ones and stopped ones that were continued do not count."""
+    """Returns the number of trials of each outcome, without lost trials and stopped ones with a continuation."""
     known = list(candidates)
     counts = Counter(candidate.outcome for candidate in known)
     continued = sum(candidate.continues is not None and candidate.outcome in ENDED for candidate in known)

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluators.latency import Source
-from nas.export.certificate import Certificate, Exported, latencies_of, metric_of
+from nas.export.certificate import Exported, latencies_of, metric_of
+from nas.export.entries import Certificate
 from nas.problem.candidate import Candidate
 from nas.problem.quantities import QUANTITIES, format_bytes
 from nas.report.certificate import VERDICTS, on_test_text, score_text

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
-from nas.export.certificate import Certificate
+from nas.export.entries import Certificate
 from nas.problem.candidate import Outcome
 from nas.report.html.candidates import blocks_data, candidate_section
 from nas.report.html.choices import importance_section, importances_of
