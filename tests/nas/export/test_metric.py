@@ -61,6 +61,8 @@ def test_the_metric_is_what_trials_are_told_of_and_tables_name(run, data, nas):
     assert status == 0
     assert "macro F1 (%)" in out
     assert "accuracy" not in out
+    assert nas("report", run.path, "--out", run.path / "report.html")[0] == 0
+    assert "macro F1 on validation images (%)" in (run.path / "report.html").read_text()
     assert 'metric = "macro-f1"' in (run.path / "run.toml").read_text()
     status, _, err = nas("search", "--run", run.path, "--metric", "accuracy")
     assert (status, err.count("\n")) == (2, 1)
