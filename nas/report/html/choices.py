@@ -13,13 +13,13 @@ Importances = dict[str, list[Importance]]
 
 
 def importances_of(found: Findings) -> Importances:
-    """Returns the importances for accuracy, of fully trained networks, and for latency, of all that were timed."""
+    """Returns the importances for the metric, of fully trained networks, and for latency, of all that were timed."""
     known = [one for one in found.networks if one.trial in found.choices]
     trained = [one for one in known if one.trained and one.accuracy is not None]
     timed = [one for one in known if (latency := next(iter(one.costs.latencies.values()), None))
              and not latency.is_predicted]
-    return {"accuracy": importances([found.choices[one.trial] for one in trained],
-                                    [-(one.accuracy or 0.0) for one in trained]),
+    return {found.metric.title: importances([found.choices[one.trial] for one in trained],
+                                            [-(one.accuracy or 0.0) for one in trained]),
             "latency": importances([found.choices[one.trial] for one in timed],
                                    [one.latency_ms or 0.0 for one in timed])}
 

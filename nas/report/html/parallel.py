@@ -37,7 +37,7 @@ def parallel_section(found: Findings, of: Importances) -> Markup:
     trained = [one for one in found.drawn if one.trial in found.choices and one.accuracy is not None and one.epochs]
     lines = sorted(trained, key=lambda one: one.accuracy or 0.0)[-MOST_LINES:]
     differ = _choices(found, lines)
-    ranked = [row.choice for row in of["accuracy"]]
+    ranked = [row.choice for row in of[found.metric.title]]
     best = sorted(differ, key=lambda one: ranked.index(one.name) if one.name in ranked else len(ranked))[:AXES]
     choices = [one for one in differ if one in best]
     if not choices:
@@ -61,12 +61,13 @@ def parallel_section(found: Findings, of: Importances) -> Markup:
         "div", drawing(AREA, "parallel", f"choices, {found.metric.title} and cost", element("g", threads), drawn,
                        marks=True),
         class_="scroll", tabindex=0, role="region", aria_label="parallel coordinates"), _shades(), element(
-        "figcaption", _caption(len(lines), len(trained), len(differ) - len(choices), bool(ranked))))
+        "figcaption", _caption(len(lines), len(trained), len(differ) - len(choices),
+                               found.metric.title if ranked else "")))
 
 
-def _caption(lines: int, trained: int, left_out: int, ranked: bool) -> str:
+def _caption(lines: int, trained: int, left_out: int, ranked_by: str) -> str:
     which = f"The {lines} most accurate of {trained}" if lines < trained else f"{lines}"
-    first = "those of more importance for accuracy" if ranked else "the first of them"
+    first = f"those of more importance for {ranked_by}" if ranked_by else "the first of them"
     return (f"{which} trained networks, within a value the more accurate ones further up. "
             + (f"{left_out} choices more differ; {first} have an axis. " if left_out else
                "All choices that differ have an axis. ")

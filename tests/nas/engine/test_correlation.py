@@ -169,12 +169,14 @@ def test_a_run_is_asked_by_the_command_and_keeps_the_answer(
         make_config, gauge, nas, trained_by_hash, tmp_path):
     from nas.engine.search import run_search
 
-    run_search(make_config(trials=2, macs=10**9), tmp_path / "run", gauge=gauge)
+    run_search(make_config(trials=2, macs=10**9, metric="balanced-accuracy"), tmp_path / "run", gauge=gauge)
     status, out, err = nas("correlate", tmp_path / "run", "--members", 8, "--epochs", "1", "--to", 2, "--seeds", 1)
     assert status == 0, err
     assert "1 epochs" in out
-    assert "of 8 networks, against 2 epochs" in " ".join(out.split())
-    kept = json.loads((tmp_path / "run/correlation.json").read_text())["networks"]
+    assert "balanced accuracy of 8 networks, against 2 epochs" in " ".join(out.split())
+    record = json.loads((tmp_path / "run/correlation.json").read_text())
+    kept = record["networks"]
+    assert record["of"]["metric"] == "balanced-accuracy"
     assert [sorted(of) for of in kept.values()] == [["1", "2"]] * 8
     status, _, err = nas("correlate", tmp_path / "run", "--macs", "1M")
     assert (status, err) == (2, "nas: a run has its own space, data, budgets and recipe, but got macs\n")

@@ -178,6 +178,12 @@ def test_the_command_prints_a_table_and_draws_a_picture(nas, inputs, wide, tmp_p
     assert BY_HAND in out
     assert "best by hand: mobilenet_v" in out
     assert (tmp_path / "spaces.png").read_bytes().startswith(b"\x89PNG")
+    status, out, err = nas(*arguments[:-1], "--metric", "macro-f1")
+    assert (status, out.count("\n"), err.count("\n")) == (2, 0, 1)
+    assert "goes on with its own data and recipe" in err
+    status, out, err = nas(*arguments[:-3], "--record", tmp_path / "other.json", "--metric", "macro-f1")
+    assert status == 0, err
+    assert "validation macro F1 (%) after" in " ".join(out.split())
     assert nas(*arguments, "spaces.jpg") == (
         2, "", "nas: `--png` takes a name that ends in .png, but got 'spaces.jpg'\n")
     status, out, err = nas(*arguments[:5], "1e-5ms", *arguments[6:-1])

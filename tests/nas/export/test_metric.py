@@ -6,12 +6,15 @@ import pytest
 
 import nas.export.certificate as nas_certificate
 from evaluators.datasets import load_dataset
-from evaluators.latency import Precision
+from evaluators.latency import Latency
 from evaluators.networks.checkpoint import load_network
 from nas.api import Run
 from nas.engine.search import run_search
+from nas.export.train import train
 from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
+from search_spaces import InvalidInput
+from tests.nas.conftest import ComputedGauge
 
 COUNTS = {"train": (80, 16, 8), "val": (60, 12, 6), "test": (60, 12, 6)}
 
@@ -36,7 +39,7 @@ def run(data, tmp_path_factory):
     (place / "space.toml").write_text('scale = "scale_w0.5/1"\nstages = ["conv_k3_c8_s2_relu", "fc"]\n')
     config = SearchConfig(space=str(place / "space.toml"), data=str(data), metric="macro-f1", epochs=3, batch=16,
                           trials=2, strategy="random", objectives=("accuracy", "macs"), class_weights="balanced")
-    return Run(run_search(config, place / "run"))
+    return Run(run_search(config, place / "run", gauge=ComputedGauge()))
 
 
 def macro_f1(predicted, labels):
@@ -61,6 +64,8 @@ def test_the_metric_is_what_trials_are_told_of_and_tables_name(run, data, nas):
     assert status == 0
     assert "macro F1 (%)" in out
     assert "accuracy" not in out
+    assert nas("report", run.path, "--out", run.path / "report.html")[0] == 0
+    assert "macro F1 on validation images (%)" in (run.path / "report.html").read_text()
     assert 'metric = "macro-f1"' in (run.path / "run.toml").read_text()
     status, _, err = nas("search", "--run", run.path, "--metric", "accuracy")
     assert (status, err.count("\n")) == (2, 1)
@@ -68,7 +73,8 @@ def test_the_metric_is_what_trials_are_told_of_and_tables_name(run, data, nas):
 
 
 def test_a_certificate_has_the_metric_beside_the_accuracy_and_judges_by_it(run, data, monkeypatch):
-    monkeypatch.setattr(nas_certificate, "DECIDING", Precision(half_width=0.1, at_least_s=0.1, at_most_s=0.5))
+    monkeypatch.setattr(nas_certificate, "measure_once", lambda *arguments, **named: Latency(
+        1.0, 0.99, 1.01, 1.0, 10, 0.1, 0.1, 0.1, 0.0))
     found = run.export(formats=[], epochs=4, finals=1).certificate
     arrays = np.load(data)
     train = arrays["x_train"] / 255
@@ -107,3 +113,8 @@ def test_a_metric_that_does_not_fit_is_refused_in_a_line(arguments, rule, nas, d
     status, _, err = nas("search", "--data", data, "--run", tmp_path / "run", *arguments)
     assert (status, err.count("\n"), (tmp_path / "run").exists()) == (2, 1, False)
     assert rule in err
+
+
+def test_a_network_without_data_has_no_metric(tmp_path):
+    with pytest.raises(InvalidInput, match="a metric is of data, but got macro-f1 and none"):
+        train("mobilenet_v1_0.25", epochs=0, metric="macro-f1", out=tmp_path / "out")

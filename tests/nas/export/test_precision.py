@@ -16,8 +16,11 @@ from evaluators.latency import Latency
 from evaluators.networks.checkpoint import load_network
 from evaluators.runtimes import parse_target, runtime_of
 from evaluators.runtimes.inputs import calibration_images
+from evaluators.runtimes.scoring import ScoredAsFile
 from nas.api import Run
+from nas.engine.prepare import prepare
 from nas.engine.search import run_search
+from nas.engine.workers import TrainingProcess
 from nas.export.finals import play
 from nas.export.train import train
 from nas.problem.budgets import Budgets
@@ -25,6 +28,7 @@ from nas.run.config import SearchConfig
 from nas.run.monitor import Silent
 from nas.testing import random_arrays
 from search_spaces import InvalidInput
+from tests.nas.conftest import ComputedGauge
 
 INT8 = "onnxruntime:precision=int8"
 
@@ -36,7 +40,7 @@ def run(inputs, tmp_path_factory):
     (place / "space.toml").write_text('scale = "scale_w0.5/1"\nstages = ["conv_k3_c8_s2_relu", "fc"]\n')
     config = SearchConfig(space=str(place / "space.toml"), data=str(inputs / "data.npz"), precision="int8", epochs=2,
                           batch=16, trials=1, strategy="random", objectives=("accuracy", "macs"))
-    return Run(run_search(config, place / "run"))
+    return Run(run_search(config, place / "run", gauge=ComputedGauge()))
 
 
 @pytest.fixture
@@ -72,6 +76,14 @@ def test_candidates_are_timed_and_scored_as_files_of_int8(run, inputs, tmp_path,
     status, out, _ = nas("pareto", run.path, "--json")
     assert status == 0
     assert {row["float32_accuracy"] for row in json.loads(out)} == {one.float32_accuracy for one in run.candidates()}
+
+
+def test_each_of_several_workers_scores_files_of_int8(run, gauge, tmp_path):
+    config = dataclasses.replace(run.config, workers=2)
+    with prepare(config, tmp_path / "run", Silent(), gauge) as search:
+        assert {(type(one), type(one.evaluate), one.target.text) for one in search.evaluators} == {
+            (ScoredAsFile, TrainingProcess, INT8)}
+        assert len(search.evaluators) == 2
 
 
 def test_finals_judge_files_of_int8_too(run, inputs, tmp_path):

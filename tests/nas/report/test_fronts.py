@@ -139,6 +139,14 @@ def test_accuracies_of_other_data_are_not_compared(runs, field, value, words):
         compare_runs(runs)
 
 
+def test_scores_by_another_metric_are_not_compared_and_one_metric_gives_its_name(runs):
+    runs[1].config = dataclasses.replace(runs[1].config, metric="macro-f1")
+    with pytest.raises(InvalidInput, match=r"by one metric .* have metric accuracy and macro-f1$"):
+        compare_runs(runs)
+    runs[0].config = runs[1].config
+    assert "winner's macro F1 (%)" in printed(comparison_table(compare_runs(runs)))
+
+
 @pytest.mark.parametrize(("changes", "why"), [
     ({"target": "litert"}, "latencies are of different targets (onnxruntime, litert)"),
     ({"objectives": ("accuracy", "macs")}, "not every run sought a low latency")])
