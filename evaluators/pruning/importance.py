@@ -113,6 +113,8 @@ def _by_channel(values: jax.Array, gradients: jax.Array) -> jax.Array:
 def batch_norm(architecture: Architecture, arrays: Weights, training: Images) -> Importance:
     """Returns the scales of batch norms; a block has that of the last one in it.
 
+    Channels that none scales, such as those of a squeeze, count as the mean one.
+
     Raises:
         InvalidInput: a network without batch norms.
     """
@@ -125,8 +127,11 @@ def batch_norm(architecture: Architecture, arrays: Weights, training: Images) ->
         last = [scale for key, scale in scales.items() if key.startswith(f"{name}/")][-1:]
         lost = np.sum(last) if last and program.input_shape == program.output_shape else np.inf
         blocks.append(np.full(program.output_shape[2], lost / program.output_shape[2]))
+    mean = np.mean(np.concatenate(list(scales.values())))
     return Importance((np.zeros(architecture.input.channels), *(
-        scales.get(operation.name, np.zeros(operation.output_shape[2])) for operation in operations)), tuple(blocks))
+        scales[operation.name] if operation.name in scales else
+        np.full(operation.output_shape[2], mean * _counts(architecture, operation, index))
+        for index, operation in enumerate(operations))), tuple(blocks))
 
 
 MEASURES: dict[str, Measure] = {"taylor": taylor, "batch-norm": batch_norm}

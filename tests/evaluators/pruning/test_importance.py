@@ -61,6 +61,10 @@ def test_the_scales_of_batch_norms_are_an_importance_and_need_batch_norms(traini
     found = batch_norm(NETWORK, arrays, training)
     index = [operation.name for operation in NETWORK.program.operations].index("1.mb/expand/batch_norm")
     assert np.array_equal(found.channels[index + 1], np.abs(arrays["1.mb/expand/batch_norm/scale"]))
+    squeeze = [operation.name for operation in NETWORK.program.operations].index(
+        "1.mb/squeeze_excite/squeeze/convolution")
+    scales = np.concatenate([np.abs(array) for name, array in arrays.items() if name.endswith("/scale")])
+    assert found.channels[squeeze + 1] == pytest.approx(scales.mean()), "what none scales counts as the mean"
     assert found.blocks[1].sum() == pytest.approx(np.abs(arrays["1.mb/project/batch_norm/scale"]).sum())
     without = Architecture.parse("in_r8_c1+conv_k3_c16_s2_relu_bias+fc_n3")
     with pytest.raises(InvalidInput, match="importance by batch-norm needs batch norms"):
