@@ -27,7 +27,7 @@ from evaluators.latency import Latency, Precision
 from evaluators.machine.files import at_home
 from search_spaces.architecture import Architecture
 from search_spaces.documents import MOST_CSV_BYTES, parse_table, read_bytes, refused
-from search_spaces.errors import require, unknown
+from search_spaces.errors import InvalidInput, require, unknown
 from search_spaces.search_space import Assignment, Trial, Value
 
 PREFIX = "table:"
@@ -67,8 +67,9 @@ class TableSpace:
 
     def decode(self, assignment: Mapping[str, Value]) -> Architecture:
         """Returns the network of an assignment; raises `InvalidInput` if the table lacks it."""
-        architecture = self.build(assignment)
-        require(architecture.id in self.members, f"a network must be in the table, but {self.text} lacks {assignment}")
+        architecture = self.build(assignment) if self._key(assignment) in self._keys else None
+        if architecture is None or architecture.id not in self.members:
+            raise InvalidInput(f"a network must be in the table, but {self.text} lacks {assignment}")
         return architecture
 
     def encode(self, architecture: Architecture) -> Assignment | None:
@@ -108,6 +109,14 @@ class TableSpace:
         own = self._places([self.canonical(assignment)])
         distances = np.where(free, (self._member_places != own).sum(axis=1), own.size + 1)
         return self.build(list(self.members.values())[int(np.argmin(distances))])
+
+    def _key(self, assignment: Mapping[str, Value]) -> frozenset[tuple[str, Value]]:
+        """Returns what is equal for assignments whose networks are equal, which are made in a hundred times as long."""
+        return frozenset(self.canonical(assignment).items())
+
+    @cached_property
+    def _keys(self) -> set[frozenset[tuple[str, Value]]]:
+        return set(map(self._key, self.members.values()))
 
     def _places(self, assignments: Iterable[Assignment]) -> NDArray[np.int16]:
         """Returns the places `[N, choices]` of chosen values among those of each choice."""

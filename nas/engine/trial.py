@@ -31,7 +31,7 @@ from nas.run.monitor import Monitor
 from nas.run.sharing import Role, Sharing, outlasting
 from nas.trials.record import candidate_of, start_of, write, write_lost
 from nas.trials.tally import is_screened
-from nas.trials.together import together
+from nas.trials.together import as_begun, together
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput
 from search_spaces.search_space import SearchSpace
@@ -101,7 +101,7 @@ def objective(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Tria
         HandedOver: another worker goes on with it.
         MachineTrouble: nothing is known of the candidate, as with any other error.
     """
-    own = dataclasses.replace(candidate_of(trial), worker=evaluation.sharing.worker, waits=False)
+    own = dataclasses.replace(candidate_of(as_begun(trial)), worker=evaluation.sharing.worker, waits=False)
     if own.costs.macs is not None:
         return _trained(evaluation, study, trial, own, Architecture.parse(own.architecture))
     if own.architecture:
@@ -116,16 +116,18 @@ def _begun(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial",
     """Returns the values of a new proposal, having recorded all that was found on the way."""
     start = start_of(trial)
     if start and own.outside:
-        architecture = start.architecture
+        own = dataclasses.replace(own, architecture=start.architecture.text)
     else:
-        try:
-            with together(trial):
-                assignment = evaluation.space.suggest(trial)
-            architecture = evaluation.space.nearest(assignment, history.ids)
-        except InvalidInput as error:
-            write(trial, dataclasses.replace(own, reason=str(error)))
-            raise CandidateFailed(str(error)) from None
-    return _met(evaluation, study, trial, dataclasses.replace(own, architecture=architecture.text), history)
+        with together(trial):  # so that none is found with choices and without an architecture
+            assignment = evaluation.space.suggest(trial)
+            try:
+                own = dataclasses.replace(own, architecture=evaluation.space.nearest(assignment, history.ids).text)
+            except InvalidInput as error:
+                own = dataclasses.replace(own, reason=str(error))
+            write(trial, own)
+    if not own.architecture:
+        raise CandidateFailed(own.reason)
+    return _met(evaluation, study, trial, own, history)
 
 
 def _met(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
@@ -162,7 +164,6 @@ def _claim(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate) -> Non
     """Tells others the architecture and its worker, before the coordinator is released."""
     write(trial, own)
     evaluation.sharing.begin(trial)
-    evaluation.sharing.require_turn()
 
 
 def _hand_over(trial: "optuna.Trial", own: Candidate) -> NoReturn:

@@ -19,8 +19,10 @@ from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
 
+from nas.trials.rows import local
+
+_TRIALS: Any = models.TrialModel.__table__
 _distribution = lru_cache(maxsize=4096)(json_to_distribution)
 _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _KEPT = (  # of a trial in other tables: the columns for the order, the name, the number and the text of a row
@@ -36,8 +38,7 @@ class Database(RDBStorage):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Returns a trial; raises `KeyError` where there is none."""
-        with _create_scoped_session(self.scoped_session) as session:
-            found = _read(session, models.TrialModel.trial_id == trial_id)
+        found = self._read(models.TrialModel.trial_id == trial_id)
         if not found:
             raise KeyError(models.NOT_FOUND_MSG)
         return found[0]
@@ -45,12 +46,34 @@ class Database(RDBStorage):
     def _get_trials(self, study_id: int, states: Container[TrialState] | None, included_trial_ids: set[int],
                     trial_id_greater_than: int) -> list[FrozenTrial]:
         of, number = models.TrialModel, models.TrialModel.trial_id
-        with _create_scoped_session(self.scoped_session) as session:
-            found = _read(session, sqlalchemy.and_(of.study_id == study_id, sqlalchemy.or_(
-                number > trial_id_greater_than, number.in_(sorted(included_trial_ids)))))
-            if not found:
-                models.StudyModel.find_or_raise_by_id(study_id, session)
+        found = self._read(sqlalchemy.and_(of.study_id == study_id, sqlalchemy.or_(
+            number > trial_id_greater_than, number.in_(sorted(included_trial_ids)))))
+        if not found:
+            self.get_study_name_from_id(study_id)  # raises `KeyError` where there is none
         return [trial for trial in found if states is None or trial.state in states]
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Returns the attributes of a study; raises `KeyError` where there is none."""
+        of = models.StudyUserAttributeModel
+        with self._reading() as connection:
+            found = connection.execute(sqlalchemy.select(of.key, of.value_json).where(of.study_id == study_id)).all()
+        return {key: loads(text) for key, text in found} or super().get_study_user_attrs(study_id)
+
+    def _read(self, wanted: Any) -> list[FrozenTrial]:
+        """Returns the trials that a condition holds for, in the order of their ids."""
+        with self._reading() as connection:
+            trials = connection.execute(sqlalchemy.select(_TRIALS).where(wanted).order_by(_TRIALS.c.trial_id)).all()
+            if not trials:
+                return []
+            ids = (trials[0].trial_id,) if len(trials) == 1 else sqlalchemy.select(_TRIALS.c.trial_id).where(wanted)
+            kept: list[dict[int, list[Any]]] = [defaultdict(list) for _ in _KEPT]
+            for table, trial_id, order, name, value, text in connection.execute(_rows(ids)):
+                kept[table][trial_id].append((order, name, value, text))
+        return [_trial(trial, *(rows.get(trial.trial_id, ()) for rows in kept)) for trial in trials]
+
+    def _reading(self) -> sqlalchemy.Connection:
+        """Returns a connection that begins no transaction, as that takes ways to the server and back of its own."""
+        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
     def write_together(self, trial_id: int, params: Mapping[str, tuple[float, BaseDistribution]],
                        user_attrs: Mapping[str, Any], system_attrs: Mapping[str, Any]) -> None:
@@ -87,19 +110,6 @@ class Database(RDBStorage):
         return True
 
 
-def _read(session: Session, wanted: Any) -> list[FrozenTrial]:
-    """Returns the trials that a condition holds for, in the order of their ids."""
-    trials = session.scalars(sqlalchemy.select(models.TrialModel).where(wanted).order_by(
-        models.TrialModel.trial_id)).all()
-    if not trials:
-        return []
-    ids = (trials[0].trial_id,) if len(trials) == 1 else sqlalchemy.select(models.TrialModel.trial_id).where(wanted)
-    kept: list[dict[int, list[Any]]] = [defaultdict(list) for _ in _KEPT]
-    for table, trial_id, order, name, value, text in session.execute(_rows(ids)):
-        kept[table][trial_id].append((order, name, value, text))
-    return [_trial(trial, *(rows.get(trial.trial_id, ()) for rows in kept)) for trial in trials]
-
-
 def _rows(ids: Any) -> Any:
     """Returns one statement for all rows of trials in `_KEPT`, as each takes its way to the server and back."""
     kinds: tuple[Any, ...] = sqlalchemy.Integer, sqlalchemy.String, sqlalchemy.Float(precision=53), sqlalchemy.Text
@@ -118,7 +128,7 @@ def _trial(trial: Any, params: Any, values: Any, user_attrs: Any, system_attrs: 
     return FrozenTrial(
         number=trial.number, state=trial.state, value=None,
         values=[told.stored_repr_to_value(value, told.TrialValueType[kind]) for _, _, value, kind in values] or None,
-        datetime_start=trial.datetime_start, datetime_complete=trial.datetime_complete,
+        datetime_start=local(trial.datetime_start), datetime_complete=local(trial.datetime_complete),
         params={sys.intern(name): distributions[name].to_external_repr(value) for _, name, value, _ in params},
         distributions=distributions,
         user_attrs={sys.intern(key): loads(text) for _, key, _, text in user_attrs},

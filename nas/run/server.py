@@ -35,6 +35,7 @@ CONNECTION = {"connect_timeout": CONNECT_TIMEOUT_S, "keepalives_idle": 30, "keep
 SESSION = ("SET TIME ZONE 'UTC'",  # as heartbeats of workers anywhere are compared
            "SET tcp_keepalives_idle = 30", "SET tcp_keepalives_interval = 10", "SET tcp_keepalives_count = 3")
 SECRETS = ("password", "sslpassword")  # that a URL may have behind its `?`
+USED_S, RESTED_S = "used_s", 1.0  # when a connection was used, and after how long without that it is tried first
 PAUSES_S = (0.5, 30.0)  # the first and the longest between attempts to reach a server
 ALIVE = """SELECT trials.number FROM trials JOIN trial_heartbeats USING (trial_id)
     WHERE trials.study_id = :study AND trials.state = 'RUNNING'
@@ -218,8 +219,10 @@ class StudyDatabase:
         if self._storage is None:
             self._storage = Database(
                 self._url.render_as_string(hide_password=False),
-                engine_kwargs={"pool_pre_ping": True, "connect_args": CONNECTION})
+                engine_kwargs={"connect_args": CONNECTION})
             sqlalchemy.event.listen(self._storage.engine, "connect", _begin_session)
+            sqlalchemy.event.listen(self._storage.engine, "checkout", _require_alive)
+            sqlalchemy.event.listen(self._storage.engine, "checkin", _note_use)
             self._storage.engine.dispose()
         return self._storage
 
@@ -292,10 +295,6 @@ class SharedDatabase:
             except Exception:  # it has ended with its connection
                 self._drop()
 
-    def require_turn(self) -> None:
-        """Raises an error that `outlasts` knows where the turn has ended with its connection."""
-        self._execute("SELECT 1")
-
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
         """Waits until no other process completes the search; none does during the block."""
@@ -307,12 +306,13 @@ class SharedDatabase:
             yield
 
     def begin(self, trial: "optuna.Trial") -> None:
-        """Records a heartbeat of a trial, and further ones until it ends."""
-        if trial.number not in self._trials:
-            self._execute("INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES (:trial, localtimestamp) "
-                          "ON CONFLICT (trial_id) DO UPDATE SET heartbeat = excluded.heartbeat",
-                          trial=trial._trial_id)
-            self._trials[trial.number] = trial._trial_id
+        """Records a heartbeat of a trial, and further ones until it ends.
+
+        Raises an error that `outlasts` knows where the turn has ended with its connection.
+        """
+        self._execute("INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES (:trial, localtimestamp) "
+                      "ON CONFLICT (trial_id) DO UPDATE SET heartbeat = excluded.heartbeat", trial=trial._trial_id)
+        self._trials[trial.number] = trial._trial_id
 
     def end(self, trial: "optuna.Trial") -> None:
         """Ends the heartbeats of a trial."""
@@ -371,6 +371,22 @@ def _begin_session(connection: Any, record: Any) -> None:
         for statement in SESSION:
             cursor.execute(statement)
     connection.commit()
+
+
+def _require_alive(connection: Any, record: Any, proxy: Any) -> None:
+    """Lets the pool open its connections anew where one that has rested has ended meanwhile."""
+    import sqlalchemy
+
+    if time.monotonic() > record.info.get(USED_S, 0.0) + RESTED_S:
+        try:
+            connection.execute("SELECT 1")
+            connection.rollback()
+        except Exception as error:
+            raise sqlalchemy.exc.InvalidatePoolError from error
+
+
+def _note_use(connection: Any, record: Any) -> None:
+    record.info[USED_S] = time.monotonic()
 
 
 def _shown(url: "sqlalchemy.URL") -> str:

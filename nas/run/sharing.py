@@ -63,12 +63,11 @@ class Sharing(Protocol):
         """Returns a context that one process at a time is in, which completes the search."""
         ...
 
-    def require_turn(self) -> None:
-        """Raises an error that `outlasts` knows where the turn has been lost."""
-        ...
-
     def begin(self, trial: "optuna.Trial") -> None:
-        """Lets others know that this process works on a trial."""
+        """Lets others know that this process works on a trial.
+
+        Raises an error that `outlasts` knows where the turn has been lost.
+        """
         ...
 
     def end(self, trial: "optuna.Trial") -> None:
@@ -161,11 +160,8 @@ class SharedDirectory:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def require_turn(self) -> None:
-        """Does nothing: a lock of the kernel is not lost."""
-
     def begin(self, trial: "optuna.Trial") -> None:
-        """Does nothing: the lock of this process says that it is there."""
+        """Does nothing: the lock of this process says that it is there, and is not lost."""
 
     def end(self, trial: "optuna.Trial") -> None:
         """Does nothing."""

@@ -17,7 +17,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.problem.problem import Problem
-from nas.trials.memo import OfFinished
+from nas.trials.memo import Ended, OfFinished, is_finished
 from nas.trials.record import OUTSIDE, candidate_of, is_lost
 from search_spaces.search_space import SearchSpace
 
@@ -50,12 +50,13 @@ class ReseededSampler(BaseSampler):
         self._make = make
         self._problem = problem
         self._distributions = distributions(problem.space)
+        self._seeds = Seeds(problem.seed)
         self._as_seen = OfFinished(partial(_with_costs, problem))
         self._inner: dict[int, BaseSampler] = {}  # of trials that are running
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Makes the inner sampler of the trial."""
-        self._inner[trial.number] = self._make(seed_of(study, trial, self._problem.seed), self._problem)
+        self._inner[trial.number] = self._make(self._seeds(study, trial), self._problem)
         self._inner[trial.number].before_trial(self._seen(study), trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -104,9 +105,20 @@ def place(study: Study, trial: FrozenTrial) -> int:
                for other in study._get_trials(deepcopy=False, use_cache=True))
 
 
-def seed_of(study: Study, trial: FrozenTrial, seed: int) -> int:
-    """Returns the seed of a trial from that of its study."""
-    return int(np.random.SeedSequence([seed, place(study, trial)]).generate_state(1)[0])
+class Seeds:
+    """The seeds of the trials of a study."""
+
+    def __init__(self, seed: int) -> None:
+        """Takes the seed of the study."""
+        self._seed = seed
+        self._kept: Ended[FrozenTrial, list[int]] = Ended(is_finished, list, lambda kept, trials: kept.extend(
+            trial.number for trial in trials if not is_lost(trial)))
+
+    def __call__(self, study: Study, trial: FrozenTrial) -> int:
+        """Returns the seed of a trial that is running; it follows from its place."""
+        kept, others = self._kept(study._get_trials(deepcopy=False, use_cache=True))
+        place = len(kept) + sum(other.number < trial.number and not is_lost(other) for other in others)
+        return int(np.random.SeedSequence([self._seed, place]).generate_state(1)[0])
 
 
 class _Seen(Study):

@@ -14,7 +14,7 @@ from evaluators.latency import Latency
 from nas.problem.budgets import is_feasible
 from nas.problem.candidate import Candidate
 from nas.problem.problem import Problem
-from nas.strategies.reseeding import Reseeded, ReseededSampler, distributions, seed_of
+from nas.strategies.reseeding import Reseeded, ReseededSampler, Seeds, distributions
 from nas.trials.memo import Ended, OfFinished, is_finished
 from nas.trials.record import OUTSIDE, candidate_of, is_lost
 from search_spaces.search_space import Assignment, SearchSpace, Value
@@ -58,6 +58,7 @@ class ProposingSampler(BaseSampler):
         self._strategy = strategy
         self._problem = problem
         self._distributions = distributions(problem.space)
+        self._seeds = Seeds(problem.seed)
         self._candidate = OfFinished(lambda trial: _candidate(trial, problem))
         self._ended: Ended[FrozenTrial, list[Candidate]] = Ended(is_finished, list, lambda kept, trials: kept.extend(
             candidate for candidate in map(self._candidate, trials) if candidate is not None))
@@ -76,7 +77,7 @@ class ProposingSampler(BaseSampler):
                  and (candidate := self._candidate(other)) is not None]
         history = [*ended, *(candidate for candidate in known if candidate.state in ("complete", "failed"))]
         return self._strategy.propose(history, [candidate for candidate in known if candidate.state == "running"],
-                                      np.random.default_rng(seed_of(study, trial, self._problem.seed)))
+                                      np.random.default_rng(self._seeds(study, trial)))
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:

@@ -77,7 +77,7 @@ def _trial(row: Sequence[Any], values: list[Any], parameters: list[Any], user: l
     return FrozenTrial(
         trial_id=trial_id, number=number, state=TrialState[state], value=None,
         values=[_INFINITE[kind] if kind in _INFINITE else float(value) for value, kind in values] or None,
-        datetime_start=_local(start), datetime_complete=_local(complete),
+        datetime_start=local(_read(start)), datetime_complete=local(_read(complete)),
         params={name: distributions[name].to_external_repr(value) for name, value, _ in parameters},
         distributions=distributions, user_attrs=_attributes(user), system_attrs=_attributes(system),
         intermediate_values={})
@@ -94,6 +94,10 @@ def _attributes(rows: Any) -> dict[str, Any]:
     return {key: json.loads(text) for key, text in rows}
 
 
-def _local(utc: str | None) -> datetime | None:
+def local(utc: datetime | None) -> datetime | None:
     """Returns a stored time as Optuna does, in the zone of the machine and without naming it."""
-    return datetime.fromisoformat(utc).replace(tzinfo=UTC).astimezone().replace(tzinfo=None) if utc else None
+    return utc.replace(tzinfo=UTC).astimezone().replace(tzinfo=None) if utc else None
+
+
+def _read(time: str | None) -> datetime | None:
+    return datetime.fromisoformat(time) if time else None

@@ -84,6 +84,11 @@ def take_up(study: "optuna.Study", number: int) -> "optuna.Trial":
     return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
 
 
+def as_begun(trial: "optuna.Trial") -> "optuna.trial.FrozenTrial":
+    """Returns a trial as it was when `ask` or `take_up` returned it, without reading it again."""
+    return trial._cached_frozen_trial
+
+
 def tell(study: "optuna.Study", trial: "optuna.Trial", values: Sequence[float] | None) -> None:
     """Ends a trial, failed without values, as `Study.tell` does, but without reading it again."""
     import optuna
