@@ -20,8 +20,8 @@ import numpy as np
 from evaluators.machine.files import write_whole
 from evaluators.networks.network import Network, logits_of
 from evaluators.networks.weights import Weights, initial_arrays
-from evaluators.runtimes.inputs import random_images
 from nas.export.formats import FORMATS
+from nas.measuring.inputs import random_images
 from nas.run.environment import environment
 from search_spaces import SPACES, Architecture
 from search_spaces.program import Program

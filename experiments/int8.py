@@ -30,10 +30,10 @@ from evaluators.networks.checkpoint import load_network, save_network
 from evaluators.networks.weights import Weights
 from evaluators.recipe import Recipe
 from evaluators.runtimes import parse_target, runtime_of
-from evaluators.runtimes.inputs import calibration_images
 from evaluators.training.train import Images, train
 from nas.export.certificate import ACCURACY_LOSS_POINTS
 from nas.export.comparison import Reference
+from nas.measuring.inputs import calibration_images
 from nas.run.environment import environment
 from search_spaces import Architecture
 

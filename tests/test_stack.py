@@ -25,8 +25,8 @@ ORDER = ("search_spaces.errors", "search_spaces.markup", "search_spaces.document
 # Rooms of the other packages from the bottom up: folders, and files that stand beside them. Above all of them are the
 # names that the package itself gives.
 ROOMS = {
-    "evaluators": ("machine", "metrics", "datasets", "latency", "recipe", "evaluator", "networks", "training",
-                   "pruning", "prediction", "runtimes", "timing", "benchmarks", "registry", ""),
+    "evaluators": ("machine", "datasets", "latency", "recipe", "evaluator", "networks", "training",
+                   "prediction", "runtimes", "timing", "benchmarks", "registry", ""),
     "nas": ("problem", "trials", "strategies", "run", "measuring", "engine", "export", "report", "api", "cli",
             "testing", ""),
 }

@@ -15,7 +15,7 @@ import nas.testing
 import search_spaces
 from evaluators import EVALUATORS
 from evaluators.datasets import DATASETS
-from evaluators.metrics import METRICS
+from evaluators.datasets.metrics import METRICS
 from evaluators.runtimes import RUNTIMES
 from nas.cli.app import app
 from nas.export.formats import FORMATS

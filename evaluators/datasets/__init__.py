@@ -7,10 +7,10 @@ from evaluators.datasets.dataset import Dataset, Parts, Split, complete, require
 from evaluators.datasets.embedded import read_fashion_mnist
 from evaluators.datasets.folder import read_folder
 from evaluators.datasets.idx import is_idx_folder, read_idx_folder
+from evaluators.datasets.metrics import ACCURACY, require_metric
 from evaluators.datasets.npz import read_npz
 from evaluators.datasets.resizing import squared
 from evaluators.machine.files import at_home
-from evaluators.metrics import ACCURACY, require_metric
 from search_spaces.errors import InvalidInput, unknown
 
 DATASETS: dict[str, Callable[[], Parts]] = {"fashion-mnist": read_fashion_mnist}
@@ -32,7 +32,7 @@ def load_dataset(name_or_path: str, *, seed: int = 0, resolution: int | None = N
         seed: chooses the images of the parts that the data lack; see `complete`.
         resolution: height and width in pixels; by default the images' own if all are square and of one size, else 32.
         skip_broken: whether image files that are not intact are left out, which the split says.
-        metric: by which networks are judged, a name of `evaluators.metrics.METRICS`.
+        metric: by which networks are judged, a name of `evaluators.datasets.metrics.METRICS`.
 
     Raises:
         InvalidInput: unknown name, no such path, data that break a rule of their format, a part of images between

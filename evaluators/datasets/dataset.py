@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluators.metrics import ACCURACY, require_metric
+from evaluators.datasets.metrics import ACCURACY, require_metric
 from search_spaces.errors import InvalidInput, require
 
 PART_NAMES = {"train": "training", "training": "training",  # what people call the parts, in any case
@@ -76,7 +76,7 @@ class Dataset:
     See `Parts` for `skipped` and `passed_over`.
 
     Attributes:
-        metric: by which networks are judged on them, a name of `evaluators.metrics.METRICS`.
+        metric: by which networks are judged on them, a name of `evaluators.datasets.metrics.METRICS`.
     """
 
     name: str

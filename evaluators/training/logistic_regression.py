@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from evaluators.datasets import Dataset, Split
-from evaluators.metrics import METRICS
+from evaluators.datasets.metrics import METRICS
 from evaluators.training.executables import Executable
 
 PIXELS = 32  # larger images are shrunk to it

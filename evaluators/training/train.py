@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from evaluators.datasets import Dataset
+from evaluators.datasets.metrics import ACCURACY, METRICS
 from evaluators.evaluator import Fidelity, Score
 from evaluators.machine.locks import training_turn
 from evaluators.machine.memory import give_memory_back, keep_memory
-from evaluators.metrics import ACCURACY, METRICS
 from evaluators.networks.weights import Weights, initial_weights
 from evaluators.recipe import AUTO, NETWORK, Recipe
 from evaluators.training import side_by_side

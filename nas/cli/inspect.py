@@ -175,7 +175,7 @@ def correlate_scores(
     trust: Trust = False, json: Json = False, csv: Csv = None,
 ) -> None:
     """Show how brief trainings rank networks, against whole ones. Multiply-adds and parameters rank them too."""
-    from evaluators.metrics import METRICS
+    from evaluators.datasets.metrics import METRICS
     from nas.cli.terminal import Terminal
     from nas.engine.correlation import CORRELATION, correlate, recommendation
     from nas.engine.setting import setting_of

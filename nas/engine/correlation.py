@@ -16,10 +16,10 @@ from evaluators.evaluator import Context, close
 from evaluators.machine.devices import require_devices
 from evaluators.recipe import FINAL_EPOCHS
 from evaluators.registry import EVALUATORS
-from evaluators.runtimes.scoring import as_shipped
 from nas.engine.scores import Sample, resamples, scored
 from nas.engine.setting import setting_of
 from nas.measuring.meters import Gauges, costs_within, file_gauges
+from nas.measuring.scoring import as_shipped
 from nas.measuring.survey import Progress, members
 from nas.problem.budgets import Budgets, is_feasible
 from nas.run.config import SearchConfig

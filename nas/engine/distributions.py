@@ -17,10 +17,10 @@ import numpy as np
 
 from evaluators.benchmarks.tables import is_table
 from evaluators.datasets import Dataset
+from evaluators.datasets.metrics import ACCURACY, METRICS, Metric
 from evaluators.evaluator import Context
 from evaluators.machine.devices import processor, require_devices
 from evaluators.machine.files import require_writable
-from evaluators.metrics import ACCURACY, METRICS, Metric
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from nas.engine.scores import changed, opened, resamples, scored

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluators.datasets import Dataset
+from evaluators.datasets.metrics import METRICS
 from evaluators.evaluator import Context, Evaluator, close
 from evaluators.machine.devices import accelerators, require_devices
 from evaluators.machine.files import require_writable
 from evaluators.machine.ownership import temporary_directory
-from evaluators.metrics import METRICS
 from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
-from evaluators.runtimes.scoring import as_shipped
 from nas.engine.coordinator import Coordinator
 from nas.engine.group import Group, fit_side_by_side
 from nas.engine.history import Histories
@@ -30,6 +29,7 @@ from nas.engine.workers import Limits, TrainingProcess
 from nas.measuring.filling import FILLING, LESS, SHARES, filled_members, made_by_hand
 from nas.measuring.meters import Gauge, Gauges, file_gauges
 from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
+from nas.measuring.scoring import as_shipped
 from nas.measuring.screening import add_saved, require_fitting_tables, screening
 from nas.measuring.survey import members, percentile_latency_ms, require_feasible
 from nas.problem.budgets import Budgets, as_given

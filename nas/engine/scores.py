@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from evaluators.datasets import Dataset
+from evaluators.datasets.metrics import ACCURACY
 from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.machine.files import locked, write_whole
-from evaluators.metrics import ACCURACY
 from evaluators.recipe import Recipe
 from nas.measuring.survey import Progress
 from search_spaces.architecture import Architecture

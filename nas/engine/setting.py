@@ -8,8 +8,8 @@ from evaluators.evaluator import Make
 from evaluators.machine.devices import processor
 from evaluators.recipe import brief_epochs
 from evaluators.runtimes import Place, parse_target, runtime_of
-from evaluators.runtimes.scoring import as_shipped
 from nas.measuring.meters import Gauges
+from nas.measuring.scoring import as_shipped
 from nas.run.config import SearchConfig, evaluator_named
 from nas.run.directory import RunDirectory
 from search_spaces import load_space

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from evaluators.metrics import ACCURACY
+from evaluators.datasets.metrics import ACCURACY
 from nas.problem.candidate import Candidate, metric_of, winner
 
 

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluators.datasets.metrics import ACCURACY, METRICS, Metric
 from evaluators.latency import Latency, MeasurementFailed
 from evaluators.machine.files import held, write_whole
 from evaluators.machine.trouble import MachineTrouble
-from evaluators.metrics import ACCURACY, METRICS, Metric
 from evaluators.runtimes import Options, is_predicting, parse_target, runtime_of
 from evaluators.timing.meter import measure_once
 from nas.export.entries import BudgetEntry, Certificate, Comparison, File, Timing, Written

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from evaluators.datasets import Dataset
+from evaluators.datasets.metrics import ACCURACY, METRICS
 from evaluators.latency import Precision
-from evaluators.metrics import ACCURACY, METRICS
 from evaluators.networks.weights import Weights
 from evaluators.runtimes import Target
-from evaluators.runtimes.inputs import batches_of, logits_for, prepared, random_images
 from evaluators.timing.meter import LatencyMeter
 from nas.export.certificate import WAIT_S
 from nas.export.entries import Accuracy, Comparison
 from nas.export.formats import Run
+from nas.measuring.inputs import batches_of, logits_for, prepared, random_images
 from nas.problem.candidate import Interval, accuracy_interval
 from search_spaces.architecture import Architecture
 
@@ -33,7 +33,7 @@ class Reference:
             the last one is filled up.
         logits: the Flax module's.
         labels: `[N]` of the images; None without data.
-        metric: of the data, a name of `evaluators.metrics.METRICS`.
+        metric: of the data, a name of `evaluators.datasets.metrics.METRICS`.
     """
 
     batches: Callable[[], Iterator[np.ndarray]]

@@ -17,10 +17,10 @@ from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import at_home
 from evaluators.networks.weights import Weights
-from evaluators.pruning.importance import MEASURES, Measure
-from evaluators.pruning.prune import Price, Prunable, cheapest, smallest
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import parse_target
+from evaluators.training.pruning.importance import MEASURES, Measure
+from evaluators.training.pruning.prune import Price, Prunable, cheapest, smallest
 from evaluators.training.teacher import Teacher
 from evaluators.training.train import Images, train
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported
@@ -56,7 +56,7 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
         formats: names of `nas.export.formats.FORMATS` besides those of the targets.
         out: where to; by default `compressed` in the run, or the network's name with `.compressed`.
         steps: trainings between which it becomes smaller; more where these do not suffice.
-        importance: which parts are cut first, a name of `evaluators.pruning.importance.MEASURES`.
+        importance: which parts are cut first, a name of `evaluators.training.pruning.importance.MEASURES`.
         accuracy_loss: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         trust: whether to run the commands of targets of a run or an export that was not made here.

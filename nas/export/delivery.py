@@ -28,7 +28,6 @@ from evaluators.runtimes import (
     require_usable,
     runtime_of,
 )
-from evaluators.runtimes.inputs import calibration_images
 from evaluators.runtimes.quantisation import INT8_PROCESSORS, LARGEST_WEIGHTS
 from evaluators.training.teacher import Teacher
 from nas.export.certificate import (
@@ -55,6 +54,7 @@ from nas.export.trained import (
     training_id,
     weights_beside,
 )
+from nas.measuring.inputs import calibration_images
 from nas.measuring.meters import counted
 from nas.problem.budgets import Budgets
 from nas.run.monitor import Monitor

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.datasets import Dataset
+from evaluators.datasets.metrics import ACCURACY
 from evaluators.evaluator import Fidelity, Score
 from evaluators.machine.files import write_whole
-from evaluators.metrics import ACCURACY
 from evaluators.recipe import Recipe
-from evaluators.runtimes.scoring import as_shipped
 from evaluators.runtimes.target import FLOAT32
 from nas.export.trained import training_id
+from nas.measuring.scoring import as_shipped
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, rank, winner
 from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.datasets import Dataset, load_dataset
+from evaluators.datasets.metrics import ACCURACY
 from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import at_home
-from evaluators.metrics import ACCURACY
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import in_precision, parse_target
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported
@@ -53,7 +53,7 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
         seeds: how many trainings, from so many seeds in a row, tell how far the accuracy is due to chance; the network
             of the first is delivered.
         precision: of the files of the targets, float32 or int8; by default as the targets say.
-        metric: by which files are judged, a name of `evaluators.metrics.METRICS`.
+        metric: by which files are judged, a name of `evaluators.datasets.metrics.METRICS`.
         monitor: what to report to.
         settings: of the training on training and validation images, by the names of `evaluators.Recipe`; by default
             it has 20 epochs, and with 0 there is none.

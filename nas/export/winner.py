@@ -60,7 +60,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     An export that was stopped goes on from the trainings that it has behind it.
 
     Raises:
-        InvalidInput: unknown format or trial, no candidate within the budgets, untrusted commands, or another directory.
+        InvalidInput: unknown format or trial, no candidate within the budgets, untrusted commands, another directory.
     """
     monitor = monitor or Silent()
     config, judged_by = run.config, budgets or run.budgets

@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from evaluators.datasets.metrics import ACCURACY, METRICS, Metric
 from evaluators.latency import Latency
-from evaluators.metrics import ACCURACY, METRICS, Metric
 from nas.problem.budgets import Budgets, is_feasible
 from nas.problem.costs import Costs
 from nas.problem.pareto import non_dominated
@@ -75,7 +75,7 @@ class Candidate:
         outside: whether the space lacks its architecture.
         by_hand: whether it is a published network that was made to fill the budgets or a share of them, for others to
             be compared with.
-        metric: what its accuracy is, a name of `evaluators.metrics.METRICS`.
+        metric: what its accuracy is, a name of `evaluators.datasets.metrics.METRICS`.
         worker: the process that works or has worked on it, as `nas.run.sharing` names it.
         waits: whether it waits for a worker that trains, with its costs if these were found.
         died: whether that process was gone before the trial had ended.

@@ -7,8 +7,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from evaluators.datasets.metrics import ACCURACY, METRICS
 from evaluators.latency import Latency
-from evaluators.metrics import ACCURACY, METRICS
 from evaluators.runtimes import Options, parse_target
 from nas.export.certificate import DIFFERS, LOSES, assessed, latencies_of, lost_points, metric_of, score_of
 from nas.export.certificate import VERDICTS as SEVERITY

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from evaluators.metrics import Metric
+from evaluators.datasets.metrics import Metric
 from nas.engine.correlation import FEWEST, Interval, Ranking
 from nas.engine.scores import Noise
 from nas.report.records import Row, listed

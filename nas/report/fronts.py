@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.benchmarks.tables import is_table
-from evaluators.metrics import METRICS, Metric
+from evaluators.datasets.metrics import METRICS, Metric
 from evaluators.recipe import TEACHING, Recipe
 from evaluators.runtimes import Place, parse_target, runtime_of
 from nas.engine.noise import noise_of

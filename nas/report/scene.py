@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluators.metrics import Metric
+from evaluators.datasets.metrics import Metric
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, Interval, distinct, front, metric_of, winner
 

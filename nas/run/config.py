@@ -11,9 +11,9 @@ from typing import Any
 
 from evaluators.benchmarks.tables import PREFIX, is_table
 from evaluators.datasets import DATASETS
+from evaluators.datasets.metrics import ACCURACY, require_metric
 from evaluators.evaluator import Make
 from evaluators.machine.files import at_home, exists
-from evaluators.metrics import ACCURACY, require_metric
 from evaluators.recipe import TEACHING, Recipe, with_parts
 from evaluators.registry import EVALUATORS
 from evaluators.runtimes import in_precision, parse_target
@@ -52,7 +52,7 @@ class SearchConfig:
         space: name of a ready space, or a TOML file.
         data: name of an embedded data set, or a path; or a table of a benchmark, see `evaluators.benchmarks.tables`.
         skip_broken: whether image files that are broken are left out; the split names them.
-        metric: what stands for the accuracy, a name of `evaluators.metrics.METRICS`.
+        metric: what stands for the accuracy, a name of `evaluators.datasets.metrics.METRICS`.
         resolution: pixels to which images are resized; None takes what the space or the data have.
         target: runtime that the winner is shipped on, with options: `onnxruntime:threads=2`; or several of them. The
             latency on the first is the objective.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from evaluators.metrics import ACCURACY
+from evaluators.datasets.metrics import ACCURACY
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate
 from nas.trials.memo import Ended, OfFinished, is_finished

@@ -15,7 +15,7 @@ import search_spaces
 from docs.site import build, reference, results
 from evaluators import EVALUATORS
 from evaluators.datasets import DATASETS
-from evaluators.metrics import METRICS
+from evaluators.datasets.metrics import METRICS
 from evaluators.runtimes import RUNTIMES
 from nas.cli.app import app
 from nas.export.formats import FORMATS

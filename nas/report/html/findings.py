@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from evaluators.metrics import METRICS, Metric
+from evaluators.datasets.metrics import METRICS, Metric
 from nas.engine.correlation import CORRELATION, FEWEST, Ranking, rankings
 from nas.engine.noise import noise_of
 from nas.engine.scores import Noise, known_sample

@@ -15,14 +15,14 @@ from evaluators.datasets import load_dataset
 from evaluators.latency import Latency
 from evaluators.networks.checkpoint import load_network
 from evaluators.runtimes import parse_target, runtime_of
-from evaluators.runtimes.inputs import calibration_images
-from evaluators.runtimes.scoring import ScoredAsFile
 from nas.api import Run
 from nas.engine.prepare import prepare
 from nas.engine.search import run_search
 from nas.engine.workers import TrainingProcess
 from nas.export.finals import play
 from nas.export.train import train
+from nas.measuring.inputs import calibration_images
+from nas.measuring.scoring import ScoredAsFile
 from nas.problem.budgets import Budgets
 from nas.run.config import SearchConfig
 from nas.run.monitor import Silent

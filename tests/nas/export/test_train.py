@@ -9,21 +9,19 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-import evaluators.runtimes.inputs
-import evaluators.training.logistic_regression
 import nas
 import nas.export.certificate
 import nas.export.comparison
 import nas.export.delivery
 import nas.export.train
 import nas.export.trained
+import nas.measuring.inputs
 from evaluators.datasets import load_dataset
-from evaluators.latency import Latency, MeasurementFailed, Precision
+from evaluators.latency import MeasurementFailed, Precision
 from evaluators.machine.locks import training_turn
 from evaluators.networks.checkpoint import load_arrays, save_network
 from evaluators.recipe import Recipe
 from nas.export.delivery import Order, deliver
-from nas.export.trained import training_id
 from nas.problem.budgets import Budgets
 from nas.report.certificate import certificate_report
 from nas.run.monitor import Silent
@@ -42,19 +40,6 @@ class Lines(Silent):
 
     def say(self, text):
         self.lines.append(text)
-
-
-@pytest.fixture
-def untimed(monkeypatch):
-    """Every file takes a millisecond, and logistic regression no time."""
-    monkeypatch.setattr(evaluators.training.logistic_regression, "easy_accuracy", lambda dataset: 0.5)
-    monkeypatch.setattr(nas.export.certificate, "measure_once",
-                        lambda *arguments, **named: Latency(1.0, 0.99, 1.01, 1.0, 10, 0.1, 0.1, 0.1, 0.0))
-
-
-@pytest.fixture
-def data(inputs):
-    return str(inputs / "data.npz")
 
 
 def saved(architecture, path):
@@ -95,37 +80,6 @@ def test_a_network_is_taught_and_its_certificate_says_by_which(data, untimed, tm
         with pytest.raises(InvalidInput, match=rule):
             nas.train(NETWORK.text, **{"data": data, "teacher": big, "out": tmp_path / "other"} | arguments)
     assert not (tmp_path / "other").exists()
-
-
-def test_several_seeds_tell_how_far_the_accuracy_is_due_to_chance(photos, untimed, tmp_path, monkeypatch):
-    given = {"data": photos, "epochs": 1, "batch": 16, "compile": "network"}
-    alone = [nas.train(FOUR_CLASSES, seed=seed, out=tmp_path / f"alone{seed}", **given) for seed in (3, 4, 5)]
-    accuracies = [exported.certificate["accuracy"]["network"] for exported in alone]
-    assert len(set(accuracies)) > 1
-
-    train, trained = nas.export.delivery._train_to_the_end, []
-
-    def stopped(order, *others):
-        trained.append(order.recipe.seed)
-        if trained == [3, 4]:
-            raise KeyboardInterrupt
-        return train(order, *others)
-
-    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        nas.train(FOUR_CLASSES, seed=3, seeds=3, out=tmp_path / "out", **given)
-    exported = nas.train(FOUR_CLASSES, seed=3, seeds=3, out=tmp_path / "out", **given)
-    assert trained == [3, 4, 4, 5], "what was trained before is not trained again"
-    found = exported.certificate["accuracy"]["over_seeds"]
-    assert (found["count"], found["each"]) == (3, accuracies)
-    assert found["mean"] == pytest.approx(np.mean(accuracies))
-    assert found["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
-    delivered, first = (load_arrays(one.directory / "model.safetensors")[1] for one in (exported, alone[0]))
-    assert all(np.array_equal(delivered[name], array) for name, array in first.items()), "that of the first seed"
-    said = "".join(map(str, certificate_report(exported.certificate, exported.directory).renderables))
-    assert f"3 seeds, of which the first is delivered: {100 * np.mean(accuracies):.2f} % on average" in said
-    assert "over_seeds" not in alone[0].certificate["accuracy"]
-    assert not list(tmp_path.glob("*.unfinished*"))
 
 
 def test_a_file_goes_on_from_its_arrays_and_without_epochs_is_exported_as_it_is(data, untimed, tmp_path):
@@ -229,63 +183,6 @@ def test_what_cannot_be_trained_is_refused_and_nothing_written(arguments, rule, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("changes", [{}, {"epochs": 2}])
-def test_a_training_whose_export_was_stopped_is_not_lost_and_not_taken_for_another(
-        changes, data, untimed, tmp_path, monkeypatch):
-    given = {"data": data, "epochs": 1, "batch": 16, "out": tmp_path / "out"}
-
-    def killed(*arguments):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(nas.export.delivery, "time_files", killed)
-        with pytest.raises(KeyboardInterrupt):
-            nas.train(NETWORK.text, **given)
-    kept = tmp_path / "out.unfinished.safetensors"
-    assert [path for path in tmp_path.iterdir() if path.name.startswith("out")] == [kept]
-    _, arrays = load_arrays(kept)
-    trained, train = [], nas.export.delivery._train_to_the_end
-    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end",
-                        lambda *arguments: trained.append(True) or train(*arguments))
-    exported = nas.train(NETWORK.text, **given | changes)
-    assert trained == [True] * bool(changes)
-    _, shipped = load_arrays(exported.directory / "model.safetensors")
-    assert all(np.array_equal(shipped[name], arrays[name]) for name in arrays) == (not changes)
-    assert exported.certificate["training"]["images"] == 160
-    assert not kept.exists()
-
-
-def test_a_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_weights(
-        data, untimed, tmp_path, monkeypatch):
-    given = {"data": data, "epochs": 4, "batch": 16, "average": 0.9}
-    undisturbed = nas.train(NETWORK.text, **given, out=tmp_path / "undisturbed")
-    monkeypatch.setattr(nas.export.trained, "EVERY_S", 0)
-
-    class Killing(Silent):
-        def progress(self, what, done, total):
-            if what.startswith("final training") and done == 3:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=Killing())
-    kept = tmp_path / "out.unfinished.safetensors"
-    content, said = kept.read_bytes(), []
-
-    class Hearing(Silent):
-        def say(self, line):
-            said.append(line)
-
-    kept.write_bytes(content[:len(content) // 2])
-    with pytest.raises(InvalidInput, match="trained weights must be a readable safetensors file"):
-        nas.train(NETWORK.text, **given, out=tmp_path / "out")
-    kept.write_bytes(content)
-    again = nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=Hearing())
-    assert any("going on after 3" in line for line in said)
-    weights = [load_arrays(one.directory / "model.safetensors")[1] for one in (undisturbed, again)]
-    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert not kept.exists()
-
-
 def test_a_file_that_normalises_is_given_bytes_of_its_own_resolution(data, untimed, tmp_path):
     architecture = Architecture.parse(NETWORK.text.replace("r12", "r10"))
     order = Order("mine", architecture, load_dataset(data), ("onnxruntime",), Budgets(), Recipe(epochs=0),
@@ -346,20 +243,6 @@ def test_what_is_no_recipe_is_one_line(data, recipe, nas, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_training_of_an_earlier_version_is_found_again():
-    """The identity that version 0.1 gave it."""
-    architecture = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e2_c8_s1_se0.25_hswish+head_c16_relu_n2")
-    assert training_id(architecture, "f", Recipe(20, 64, seed=1), {}) == (
-        "aa05bbe0d9eb4508a519f35ccb93c9b9c8089923851004c5411f6f5f939f8b7b")
-    assert training_id(architecture, "f", Recipe(20, 64, seed=1, mixup=0.2), {})[:8] != "aa05bbe0"
-
-
-def test_a_file_that_no_export_has_left_is_not_written_over(data, tmp_path):
-    saved(NETWORK, tmp_path / "out.unfinished.safetensors")
-    with pytest.raises(InvalidInput, match="is another file"):
-        nas.train(NETWORK.text, data=data, out=tmp_path / "out")
-
-
 def test_an_export_whose_files_cannot_be_timed_is_delivered(data, untimed, tmp_path, monkeypatch):
     def never(*arguments, **named):
         raise MeasurementFailed("other processes train")
@@ -373,27 +256,10 @@ def test_an_export_whose_files_cannot_be_timed_is_delivered(data, untimed, tmp_p
         "certificate.json", "model.onnx", "model.safetensors"}
 
 
-@pytest.fixture
-def photos(tmp_path):
-    """A folder of images sorted by class: four classes, bars of another width and direction, of another brightness."""
-    generator = np.random.default_rng(0)
-    for part, count in (("train", 60), ("val", 20), ("test", 60)):
-        for label in range(4):
-            directory = tmp_path / "photos" / part / "abcd"[label]
-            directory.mkdir(parents=True)
-            for index in range(count):
-                image = generator.integers(0, 60, (12, 12)) + 10 * label
-                place = generator.integers(2, 8)
-                bar = (slice(None), slice(place, place + 2)) if label % 2 else (slice(place, place + 2), slice(None))
-                image[bar] += 60 + 60 * (label // 2)
-                Image.fromarray(image.astype(np.uint8)).save(directory / f"{index}.png")
-    return str(tmp_path / "photos")
-
-
 def test_every_file_is_judged_on_all_test_images_of_a_sorted_folder(photos, untimed, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(nas.export.delivery, "relative_latency", lambda *arguments: asked.append(arguments) or 1.27)
-    monkeypatch.setattr(evaluators.runtimes.inputs, "CALIBRATION_IMAGES", 40)
+    monkeypatch.setattr(nas.measuring.inputs, "CALIBRATION_IMAGES", 40)
     targets = ("onnxruntime:precision=int8", "onnxruntime")
     exported = nas.train(NETWORK.text, data=photos, epochs=6, batch=16, formats=["flax", "stablehlo"],
                          budgets=Budgets(targets=targets), out=tmp_path / "out")
@@ -440,7 +306,7 @@ def test_an_int8_file_that_loses_too_much_is_fine_tuned_only_as_long_as_it_must_
     def scored(self, run):
         return {**compared(self, run), "test_accuracy": next(right)}
 
-    monkeypatch.setattr(evaluators.runtimes.inputs, "CALIBRATION_IMAGES", 40)
+    monkeypatch.setattr(nas.measuring.inputs, "CALIBRATION_IMAGES", 40)
     monkeypatch.setattr(nas.export.delivery, "relative_latency", lambda *arguments: 1.0)
     monkeypatch.setattr("nas.export.fine_tuning.fine_tuned", tuned)
     monkeypatch.setattr(nas.export.comparison.Reference, "compared", scored)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from evaluators.metrics import METRICS, require_metric
+from evaluators.datasets.metrics import METRICS, require_metric
 from nas.problem.candidate import accuracy_interval
 from search_spaces.errors import InvalidInput
 

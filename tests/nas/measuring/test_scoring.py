@@ -9,9 +9,10 @@ import pytest
 from evaluators.datasets import Dataset, Split
 from evaluators.evaluator import Fidelity, Score
 from evaluators.recipe import Recipe
-from evaluators.runtimes.inputs import calibration_images
 from evaluators.runtimes.onnxruntime import OnnxRuntime
-from evaluators.runtimes.scoring import as_shipped
+from nas.measuring.inputs import calibration_images
+from nas.measuring.scoring import as_shipped
+from nas.testing import random_arrays
 from search_spaces import Architecture
 
 NETWORK = Architecture.parse("in_r12_c1+conv_k3_c16_s2_relu+mb_k3_e3_c16_s1_se0_relu+head_c16_relu_n4")
@@ -30,18 +31,18 @@ def dataset():
 
 
 @pytest.fixture
-def evaluate(random_arrays):
+def evaluate():
     """An evaluator whose networks have random arrays, and that says that one image in eight is right."""
     def evaluate(architecture, data, fidelity):
-        return Score(0.125, 8, arrays=random_arrays(architecture.program, 0), compiled="blocks")
+        return Score(0.125, 8, arrays=random_arrays(architecture, 0), compiled="blocks")
     return evaluate
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro-f1"])
-def test_a_score_is_that_of_the_file_of_int8(metric, dataset, evaluate, random_arrays, tmp_path):
+def test_a_score_is_that_of_the_file_of_int8(metric, dataset, evaluate, tmp_path):
     data = dataclasses.replace(dataset, metric=metric)
     score = as_shipped(evaluate, INT8, "int8")(NETWORK, data, Fidelity(Recipe(seed=3)))
-    arrays, path = random_arrays(NETWORK.program, 0), tmp_path / "model.onnx"
+    arrays, path = random_arrays(NETWORK, 0), tmp_path / "model.onnx"
     OnnxRuntime(precision="int8").write(NETWORK, arrays, path, {}, calibration_images(NETWORK, data, 3))
     images = (data.validation.images / 255 - data.mean) / data.std
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -3,14 +3,14 @@
 import numpy as np
 
 from evaluators.networks.weights import Weights
-from evaluators.pruning.coupling import Selection
+from evaluators.training.pruning.coupling import Selection
 from search_spaces.architecture import Architecture
 from search_spaces.layers import Convolution, Dense
 from search_spaces.program import Operation, Program
 
 
 def sliced(program: Program, arrays: Weights, small: Program, chosen: Selection) -> Weights:
-    """Returns the arrays of a smaller program of the same operations, see `evaluators.pruning.coupling.selection`.
+    """Returns the arrays of a smaller program of the same operations, see `coupling.selection`.
 
     Where the channels that are left out are zero, it computes the same.
     """

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evaluators.datasets import Dataset
+from evaluators.datasets.metrics import METRICS
 from evaluators.evaluator import Evaluator, Fidelity, Score, close
 from evaluators.machine.locks import training_turn
 from evaluators.machine.ownership import temporary_directory
-from evaluators.metrics import METRICS
 from evaluators.runtimes import Target, parse_target, runtime_of
-from evaluators.runtimes.inputs import batches_of, calibration_images, logits_for
 from evaluators.runtimes.target import FLOAT32
+from nas.measuring.inputs import batches_of, calibration_images, logits_for
 from search_spaces.architecture import Architecture
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluators.pruning.coupling import Coupling, selection
+from evaluators.training.pruning.coupling import Coupling, selection
 from search_spaces import Architecture
 
 

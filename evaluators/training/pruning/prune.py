@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from evaluators.networks.weights import Weights
-from evaluators.pruning.coupling import Coupling, Selection, selection
-from evaluators.pruning.importance import Importance
-from evaluators.pruning.slicing import sliced, without_block
+from evaluators.training.pruning.coupling import Coupling, Selection, selection
+from evaluators.training.pruning.importance import Importance
+from evaluators.training.pruning.slicing import sliced, without_block
 from search_spaces.architecture import Architecture
 from search_spaces.smaller import Smaller, smaller
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from evaluators.networks.network import forward
-from evaluators.pruning.coupling import Coupling, selection
-from evaluators.pruning.slicing import sliced, without_block
+from evaluators.training.pruning.coupling import Coupling, selection
+from evaluators.training.pruning.slicing import sliced, without_block
 from nas.testing import random_arrays
 from search_spaces import Architecture
 from search_spaces.ready import SPACES

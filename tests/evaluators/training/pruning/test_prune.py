@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from evaluators.pruning.importance import Importance
-from evaluators.pruning.prune import Prunable, cheapest, smallest
+from evaluators.training.pruning.importance import Importance
+from evaluators.training.pruning.prune import Prunable, cheapest, smallest
 from nas.testing import random_arrays
 from search_spaces import Architecture
 

@@ -18,8 +18,8 @@ import optax
 from evaluators.machine.locks import training_turn
 from evaluators.networks.network import Moments, batch_moments, execute
 from evaluators.networks.weights import Weights
-from evaluators.pruning.coupling import Selection
 from evaluators.training.executables import Executable
+from evaluators.training.pruning.coupling import Selection
 from evaluators.training.train import Images
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from evaluators.networks.network import run
-from evaluators.pruning.importance import BATCH, batch_norm, taylor
+from evaluators.training.pruning.importance import BATCH, batch_norm, taylor
 from evaluators.training.train import Images
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput

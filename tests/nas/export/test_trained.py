@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+
+import nas
+import nas.export.delivery
+import nas.export.trained
+from evaluators.networks.checkpoint import load_arrays, save_network
+from evaluators.recipe import Recipe
+from nas.export.trained import training_id
+from nas.report.certificate import certificate_report
+from nas.run.monitor import Silent
+from nas.testing import random_arrays
+from search_spaces import Architecture, InvalidInput
+
+NETWORK = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e3_c8_s1_se0_relu+head_c16_relu_n2")
+FOUR_CLASSES = NETWORK.text.replace("_n2", "_n4")
+
+
+def test_several_seeds_tell_how_far_the_accuracy_is_due_to_chance(photos, untimed, tmp_path, monkeypatch):
+    given = {"data": photos, "epochs": 1, "batch": 16, "compile": "network"}
+    alone = [nas.train(FOUR_CLASSES, seed=seed, out=tmp_path / f"alone{seed}", **given) for seed in (3, 4, 5)]
+    accuracies = [exported.certificate["accuracy"]["network"] for exported in alone]
+    assert len(set(accuracies)) > 1
+
+    train, trained = nas.export.delivery._train_to_the_end, []
+
+    def stopped(order, *others):
+        trained.append(order.recipe.seed)
+        if trained == [3, 4]:
+            raise KeyboardInterrupt
+        return train(order, *others)
+
+    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        nas.train(FOUR_CLASSES, seed=3, seeds=3, out=tmp_path / "out", **given)
+    exported = nas.train(FOUR_CLASSES, seed=3, seeds=3, out=tmp_path / "out", **given)
+    assert trained == [3, 4, 4, 5], "what was trained before is not trained again"
+    found = exported.certificate["accuracy"]["over_seeds"]
+    assert (found["count"], found["each"]) == (3, accuracies)
+    assert found["mean"] == pytest.approx(np.mean(accuracies))
+    assert found["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
+    delivered, first = (load_arrays(one.directory / "model.safetensors")[1] for one in (exported, alone[0]))
+    assert all(np.array_equal(delivered[name], array) for name, array in first.items()), "that of the first seed"
+    said = "".join(map(str, certificate_report(exported.certificate, exported.directory).renderables))
+    assert f"3 seeds, of which the first is delivered: {100 * np.mean(accuracies):.2f} % on average" in said
+    assert "over_seeds" not in alone[0].certificate["accuracy"]
+    assert not list(tmp_path.glob("*.unfinished*"))
+
+
+@pytest.mark.parametrize("changes", [{}, {"epochs": 2}])
+def test_a_training_whose_export_was_stopped_is_not_lost_and_not_taken_for_another(
+        changes, data, untimed, tmp_path, monkeypatch):
+    given = {"data": data, "epochs": 1, "batch": 16, "out": tmp_path / "out"}
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nas.export.delivery, "time_files", killed)
+        with pytest.raises(KeyboardInterrupt):
+            nas.train(NETWORK.text, **given)
+    kept = tmp_path / "out.unfinished.safetensors"
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("out")] == [kept]
+    _, arrays = load_arrays(kept)
+    trained, train = [], nas.export.delivery._train_to_the_end
+    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end",
+                        lambda *arguments: trained.append(True) or train(*arguments))
+    exported = nas.train(NETWORK.text, **given | changes)
+    assert trained == [True] * bool(changes)
+    _, shipped = load_arrays(exported.directory / "model.safetensors")
+    assert all(np.array_equal(shipped[name], arrays[name]) for name in arrays) == (not changes)
+    assert exported.certificate["training"]["images"] == 160
+    assert not kept.exists()
+
+
+def test_a_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_weights(
+        data, untimed, tmp_path, monkeypatch):
+    given = {"data": data, "epochs": 4, "batch": 16, "average": 0.9}
+    undisturbed = nas.train(NETWORK.text, **given, out=tmp_path / "undisturbed")
+    monkeypatch.setattr(nas.export.trained, "EVERY_S", 0)
+
+    class Killing(Silent):
+        def progress(self, what, done, total):
+            if what.startswith("final training") and done == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=Killing())
+    kept = tmp_path / "out.unfinished.safetensors"
+    content, said = kept.read_bytes(), []
+
+    class Hearing(Silent):
+        def say(self, line):
+            said.append(line)
+
+    kept.write_bytes(content[:len(content) // 2])
+    with pytest.raises(InvalidInput, match="trained weights must be a readable safetensors file"):
+        nas.train(NETWORK.text, **given, out=tmp_path / "out")
+    kept.write_bytes(content)
+    again = nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=Hearing())
+    assert any("going on after 3" in line for line in said)
+    weights = [load_arrays(one.directory / "model.safetensors")[1] for one in (undisturbed, again)]
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert not kept.exists()
+
+
+def test_a_training_of_an_earlier_version_is_found_again():
+    """The identity that version 0.1 gave it."""
+    architecture = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e2_c8_s1_se0.25_hswish+head_c16_relu_n2")
+    assert training_id(architecture, "f", Recipe(20, 64, seed=1), {}) == (
+        "aa05bbe0d9eb4508a519f35ccb93c9b9c8089923851004c5411f6f5f939f8b7b")
+    assert training_id(architecture, "f", Recipe(20, 64, seed=1, mixup=0.2), {})[:8] != "aa05bbe0"
+
+
+def test_a_file_that_no_export_has_left_is_not_written_over(data, tmp_path):
+    save_network(NETWORK, random_arrays(NETWORK, seed=3), tmp_path / "out.unfinished.safetensors")
+    with pytest.raises(InvalidInput, match="is another file"):
+        nas.train(NETWORK.text, data=data, out=tmp_path / "out")
