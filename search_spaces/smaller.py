@@ -66,13 +66,20 @@ def _new(found: Architecture | None, seen: set[Architecture]) -> Iterator[Smalle
 
 
 def _stage(architecture: Architecture, index: int) -> dict[int, Block]:
-    """Returns the blocks that take the place of one and of those after it that keep its shape, with fewer channels."""
+    """Returns the blocks that take the place of one and of those after it that keep its shape, with fewer channels.
+
+    There are none where one of them cannot have so many.
+    """
     programs = architecture.block_programs[index + 1:]
     after = sum(1 for _ in itertools.takewhile(lambda program: program.input_shape == program.output_shape, programs))
     channels = _channels(architecture, index)[1]
-    stage = {place: architecture.blocks[place] for place in range(index, index + 1 + after)}
-    return {place: dataclasses.replace(block, channels=notch(channels)) for place, block in stage.items()  # type: ignore[type-var]
-            if notch(channels) and getattr(block, "channels", None) == channels}
+    fewer, places = notch(channels), range(index, index + 1 + after)
+    stage: dict[int, Any] = {place: architecture.blocks[place] for place in places}
+    try:
+        return {place: dataclasses.replace(block, channels=fewer) for place, block in stage.items()
+                if fewer and getattr(block, "channels", None) == channels}
+    except InvalidInput:
+        return {}
 
 
 def _narrower(block: Block, *channels: int) -> Iterator[Block]:

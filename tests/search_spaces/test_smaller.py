@@ -41,6 +41,7 @@ def test_channels_that_are_added_shrink_together_and_ratios_by_eights():
 @pytest.mark.parametrize("blocks", [
     "conv_k3_c8_s2_relu+fc_n3",  # no fewer channels than eight
     "pool_max_k2_s2+convfc_n16_relu",  # classes stay
+    "conv_k1_c8_s1_relu+fire_q8_c16_relu_p0.06+fc_n3",  # both convolutions of a fire module need channels
     "conv_k9_c8_s1_relu_g1+norm_relu+fc_n3",  # kernels stay, and what computes nothing
 ])
 def test_nothing_is_smaller_where_only_other_things_than_channels_could_be_less(blocks):
