@@ -10,7 +10,6 @@ from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from json import dumps, loads
-from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy
@@ -64,9 +63,10 @@ class Database(RDBStorage):
             trial.datetime_start = datetime.now()
             session.add(trial)
             session.flush()
-            return _trial(SimpleNamespace(trial_id=trial.trial_id, number=trial.number, state=trial.state,
-                                          datetime_start=trial._datetime_start_utc, datetime_complete=None),
-                          (), (), (), (), ())
+            return FrozenTrial(
+                number=trial.number, state=trial.state, value=None, datetime_start=trial.datetime_start,
+                datetime_complete=None, params={}, distributions={}, user_attrs={}, system_attrs={},
+                intermediate_values={}, trial_id=trial.trial_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Returns the attributes of a study; raises `KeyError` where there is none."""
