@@ -42,6 +42,7 @@ from nas.engine.search import run_search
 from nas.measuring.meters import counted
 from nas.problem.candidate import Candidate
 from nas.run.config import SearchConfig
+from nas.run.database import Cached
 from nas.run.environment import environment
 from nas.run.monitor import Silent
 from nas.strategies.reseeding import distributions
@@ -94,7 +95,7 @@ class Stopwatch(Silent):
     def watching(self) -> Iterator[None]:
         """Notes what the methods of samplers and storages take; within one another, what the inner one takes."""
         methods = [(part, kind, name, method)
-                   for part, kind in (("strategy", ProposingSampler), ("storage", _CachedStorage))
+                   for part, kind in (("strategy", ProposingSampler), ("storage", _CachedStorage), ("storage", Cached))
                    for name, method in vars(kind).items() if callable(method) and not name.startswith("_")]
         for part, kind, name, method in methods:
             setattr(kind, name, self._timed(part, method))

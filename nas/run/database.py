@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
-from optuna.storages import RDBStorage
+from optuna.storages import RDBStorage, _CachedStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
@@ -51,6 +51,22 @@ class Database(RDBStorage):
         if not found:
             self.get_study_name_from_id(study_id)  # raises `KeyError` where there is none
         return [trial for trial in found if states is None or trial.state in states]
+
+    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        """Returns a new trial, which runs unless there is a template."""
+        if template_trial is not None:
+            return super()._create_new_trial(study_id, template_trial)
+        before = sqlalchemy.select(sqlalchemy.func.count()).where(_TRIALS.c.study_id == study_id).scalar_subquery()
+        with _create_scoped_session(self.scoped_session) as session:
+            models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+            trial = models.TrialModel(study_id=study_id, number=before, state=TrialState.RUNNING)
+            trial.datetime_start = datetime.now()
+            session.add(trial)
+            session.flush()
+            return FrozenTrial(
+                number=trial.number, state=trial.state, value=None, datetime_start=trial.datetime_start,
+                datetime_complete=None, params={}, distributions={}, user_attrs={}, system_attrs={},
+                intermediate_values={}, trial_id=trial.trial_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Returns the attributes of a study; raises `KeyError` where there is none."""
@@ -108,6 +124,40 @@ class Database(RDBStorage):
             session.execute(sqlalchemy.insert(of), rows)
             trial.state, trial.datetime_complete = state, datetime.now()
         return True
+
+
+class Cached(_CachedStorage):
+    """Optuna's memory of the trials of a database, which is not asked for what is known already."""
+
+    _begun: int | None = None  # the id of a trial that was begun here, and that nobody has asked for since
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Returns the id of a new trial."""
+        trial_id = super().create_new_trial(study_id, template_trial)
+        self._begun = trial_id if template_trial is None else None
+        return trial_id
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Returns a trial; raises `KeyError` where there is none."""
+        if trial_id != self._begun:
+            return super().get_trial(trial_id)
+        self._begun = None
+        study_id, number = self._trial_id_to_study_id_and_number[trial_id]
+        return self._studies[study_id].trials[number]
+
+    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+                       ) -> list[FrozenTrial]:
+        """Returns the trials in the order of their numbers."""
+        if deepcopy or states is not None:
+            return super().get_all_trials(study_id, deepcopy, states)
+        self._read_trials_from_remote_storage(study_id)
+        return self.known_trials(study_id)
+
+    def known_trials(self, study_id: int) -> list[FrozenTrial]:
+        """Returns the trials as they were last read here, and those that were begun or enqueued here since."""
+        with self._lock:
+            trials = self._studies[study_id].trials
+            return [trials[number] for number in sorted(trials)]
 
 
 def _rows(ids: Any) -> Any:

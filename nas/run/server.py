@@ -124,8 +124,10 @@ class StudyDatabase:
         """Returns the study; raises as `telling` does."""
         import optuna
 
+        from nas.run.database import Cached
+
         with self.telling():
-            return optuna.load_study(study_name=self.name, storage=self._opened_storage())
+            return optuna.load_study(study_name=self.name, storage=Cached(self._opened_storage()))
 
     read = opened
 

@@ -88,9 +88,11 @@ class StudyFile:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        from nas.run.database import Cached
+
         with told_of(self.path):
             self._storage = sqlite_storage(self.path)
-            return optuna.load_study(study_name=STUDY, storage=self._storage)
+            return optuna.load_study(study_name=STUDY, storage=Cached(self._storage))
 
     def telling(self, damage: tuple[type[Exception], ...] = ()) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which errors of the file are told in one line, see `told_of`."""

@@ -65,10 +65,14 @@ def together(trial: "optuna.Trial") -> Iterator[None]:
 
 
 def ask(study: "optuna.Study") -> "optuna.Trial":
-    """Returns the next trial as `Study.ask` does; its sampler reads no trials anew, since only one worker asks."""
+    """Returns the next trial as `Study.ask` does, once the trials were read by the only worker that asks.
+
+    Neither are they read anew here, nor by the sampler, where the storage knows them as they were read.
+    """
     import optuna
 
-    trials = study.get_trials(deepcopy=False)
+    known = getattr(study._storage, "known_trials", None)
+    trials = known(study._study_id) if known else study.get_trials(deepcopy=False)
     if any(trial.state is optuna.trial.TrialState.WAITING for trial in trials):
         return study.ask()
     study._thread_local.cached_all_trials = trials

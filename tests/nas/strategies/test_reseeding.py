@@ -2,6 +2,7 @@
 
 import ast
 import math
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -9,7 +10,7 @@ import optuna
 from nas.problem.candidate import Candidate
 from nas.problem.costs import Costs
 from nas.strategies import Problem
-from nas.strategies.reseeding import Reseeded, place, seed_of
+from nas.strategies.reseeding import Reseeded, Seeds, place
 from nas.strategies.strategy import sampler_of
 from nas.trials.record import LOST, OUTSIDE, write
 from search_spaces.space import Space
@@ -25,10 +26,10 @@ def test_a_lost_trial_leaves_its_place_and_its_seed_to_the_next():
     study.ask()  # so that the attribute is read
     frozen = study.get_trials(deepcopy=False)
     assert [place(study, trial) for trial in frozen] == [0, 1, 1, 2, 3]
-    seeds = [seed_of(study, trial, seed=5) for trial in frozen]
+    seeds = list(map(partial(Seeds(5), study), frozen))
     assert seeds[1] == seeds[2]
     assert len(set(seeds)) == 4
-    assert not {*seeds} & {seed_of(study, trial, seed=6) for trial in frozen}
+    assert not {*seeds} & set(map(partial(Seeds(6), study), frozen))
 
 
 def test_each_trial_has_a_sampler_of_its_own_that_sees_neither_lost_trials_nor_those_outside_of_the_space():
