@@ -22,7 +22,7 @@ from tests.evaluators.training.test_data_parallel import trained
 
 found = trained()
 np.savez(sys.argv[1], **found.arrays)
-print(found.compiled, found.correct, [len(shared.devices) if (shared := sharing(batch, ())) else 1 for batch in (8, 9)])
+print(found.compiled, found.accuracy, [len(shared.devices) if (shared := sharing(batch, ())) else 1 for batch in (8, 9)])
 """
 
 
@@ -38,7 +38,7 @@ def test_four_devices_train_as_one_does_and_one_trains_where_they_do_not_divide_
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(path)], text=True, check=True, capture_output=True,
                           env=os.environ | {"XLA_FLAGS": flags})
     expected, found = trained(), np.load(path)
-    assert done.stdout.strip() == f"network on 4 devices {expected.correct} [4, 1]"
+    assert done.stdout.strip() == f"network on 4 devices {expected.accuracy} [4, 1]"
     assert (expected.compiled, sharing(8, ())) == ("network", None)
     assert set(found) == set(expected.arrays)
     for name, array in expected.arrays.items():

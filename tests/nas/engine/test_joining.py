@@ -359,7 +359,8 @@ def away(postgresql, monkeypatch):
     """Stops the server, which is there again when it has been waited for twice."""
     def leave():
         pauses = iter((lambda: None, postgresql.start))
-        monkeypatch.setattr("nas.run.server.time", SimpleNamespace(sleep=lambda _: next(pauses, lambda: None)()))
+        monkeypatch.setattr("nas.run.server.time", SimpleNamespace(
+            sleep=lambda _: next(pauses, lambda: None)(), monotonic=time.monotonic))
         postgresql.stop()
 
     return leave

@@ -106,7 +106,7 @@ def test_the_better_half_of_a_short_round_is_trained_to_the_end_and_the_best_of_
 
 
 def test_a_first_round_is_left_out_where_the_search_has_trained_as_long(all_members, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe: module.Standing(
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
         training, text, recipe.epochs, 60, 120))
     entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text, epochs=2)
                 for trial, network in zip(range(3), all_members.values(), strict=False)]

@@ -47,7 +47,7 @@ def run(inputs, tmp_path_factory):
 def untrained(monkeypatch):
     """Exports without training and timing, whose files of int8 take 1.3 times as long."""
     once = Latency(1.0, 0.99, 1.01, 1.0, 10, 0.1, 0.1, 0.1, 0.0)
-    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", lambda order, monitor: (
+    monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", lambda order, *others: (
         random_arrays(order.architecture, seed=0), {"images": 160, "epochs": order.recipe.epochs}))
     monkeypatch.setattr(nas.export.winner, "confirmed", lambda run, candidate, budgets, monitor: candidate)
     monkeypatch.setattr(evaluators.training.logistic_regression, "easy_accuracy", lambda dataset: 0.5)
