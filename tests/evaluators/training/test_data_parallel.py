@@ -22,7 +22,8 @@ from tests.evaluators.training.test_data_parallel import trained
 
 found = trained()
 np.savez(sys.argv[1], **found.arrays)
-print(found.compiled, found.accuracy, [len(shared.devices) if (shared := sharing(batch, ())) else 1 for batch in (8, 9)])
+shared = [sharing(batch, ()) for batch in (8, 9)]
+print(found.compiled, found.accuracy, [len(one.devices) if one else 1 for one in shared])
 """
 
 
