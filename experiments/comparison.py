@@ -181,7 +181,7 @@ def arguments(about: str | None) -> argparse.Namespace:
 
 
 def run(comparison: Comparison, about: str | None, results: Path = ROOT / "experiments/results") -> None:
-    """Makes what lacks in the record of a comparison, prints its table, and writes it with the picture into docs/."""
+    """Completes the record of a comparison, prints its table, and writes it with the picture into docs/."""
     report, path = arguments(about).report, results / f"{comparison.name}.json"
     record: Record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if not report:

@@ -40,7 +40,7 @@ WAYS = {"unpruned": "unpruned", "compressed": "compressed", "scratch": "its shap
 
 @dataclasses.dataclass
 class Steps(Silent):
-    """A monitor that prints what is said, and counts the steps."""
+    """A monitor that prints its lines, and counts the steps."""
 
     console: Console
     count: int = 0
@@ -52,7 +52,7 @@ class Steps(Silent):
 
 
 def outcome(exported: Exported) -> dict[str, Any]:
-    """Returns what is recorded of a training: test accuracy, latency, and the machine at that time."""
+    """Returns the record of a training: test accuracy, latency, and the machine at that time."""
     certificate = exported.certificate
     timing = certificate["timings"][-1]
     latency = latencies_of(timing).get(TARGET)
@@ -94,7 +94,7 @@ def report(rows: dict[str, list[dict[str, Any]]]) -> Table:
 
 
 def main() -> None:
-    """Makes the trainings that lack in the record, and prints what all of them tell."""
+    """Makes the trainings that lack in the record, and prints the table of all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", default="fashion-mnist", help="as `nas search --data` takes them")
     parser.add_argument("--epochs", type=int, default=FINAL_EPOCHS)

@@ -108,7 +108,7 @@ def covered(draws: Iterator[Draw]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints and writes what intervals hold."""
+    """Prints and writes the coverage of the intervals."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--data", type=Path, default=DATA, help="directory of the tables")

@@ -109,7 +109,7 @@ def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> S
 
 @dataclass
 class Study:
-    """A study whose workers are killed, and what has been seen of it.
+    """A study whose workers are killed, and the faults that were seen.
 
     Attributes:
         workers: the commands that search in it.
@@ -180,7 +180,7 @@ class Study:
         return found
 
     def judge(self) -> None:
-        """Counts what is wrong with the study at its end."""
+        """Counts the faults of the study at its end."""
         found = self.look()
         outcomes = collections.Counter(candidate.outcome for candidate in found)
         begun = collections.Counter(candidate.architecture for candidate in found if candidate.continues is None

@@ -1,4 +1,4 @@
-"""What would every member of a small space have been worth, had its training been stopped after some epoch?
+"""The worth of every member of a small space, had its training been stopped after some epoch.
 
 Trains each of the 128 architectures of `LEARNING_CURVES` on the embedded data at 14 pixels for 9 epochs, with 2 seeds,
 and records the validation accuracy after every epoch. The learning rate follows the schedule of all 9 epochs, so a row

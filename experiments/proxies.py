@@ -98,7 +98,7 @@ def draw(record: Record) -> Figure:
 
 
 def main() -> None:
-    """Makes what lacks in the record, prints its table, and writes it with the picture into docs/."""
+    """Completes the record, prints its table, and writes it with the picture into docs/."""
     report = arguments(__doc__).report
     record: Record = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     if not report:

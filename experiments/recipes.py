@@ -116,7 +116,7 @@ def report(data: str, rows: Mapping[str, list[dict[str, float]]]) -> tuple[Table
 
 
 def main() -> None:
-    """Makes the trainings that lack in the record, and prints what all of them tell."""
+    """Makes the trainings that lack in the record, and prints the table of all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", nargs="+", default=["fashion-mnist"], help="as `nas search --data` takes them")
     parser.add_argument("--epochs", type=int, default=FINAL_EPOCHS)

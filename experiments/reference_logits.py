@@ -236,7 +236,7 @@ def compare(name: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
 
 
 def read_records() -> dict[str, dict[str, Any]]:
-    """Returns what was recorded of each network."""
+    """Returns the records of the networks."""
     return json.loads(LOGITS.read_text())["networks"] if LOGITS.exists() else {}
 
 

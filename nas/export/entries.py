@@ -89,7 +89,7 @@ class Decisive(OnTest):
 
 
 class Accuracy(OnTest):
-    """The accuracy on test images, and what stands for it."""
+    """The accuracy on test images, and the metric that decides in its place."""
 
     images: int
     metric: NotRequired[Decisive]

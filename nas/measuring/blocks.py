@@ -67,7 +67,7 @@ def beginnings(architecture: Architecture) -> list[Architecture]:
 def time_blocks(architecture: Architecture, target: str, record: Path | None = None,
                 progress: Callable[[str, int, int], None] = lambda what, done, total: None,
                 gauge: Gauge | None = None) -> BlockTimes:
-    """Returns the times of the blocks of a network on a target; what is recorded is not timed again.
+    """Returns the times of the blocks of a network on a target; recorded blocks are not timed again.
 
     Args:
         architecture: the network.

@@ -40,7 +40,7 @@ class ScoredAsFile:
         return replace(score, accuracy=accuracy, total=total, float32_accuracy=score.accuracy)
 
     def close(self) -> None:
-        """Ends what the other one has open."""
+        """Closes the other evaluator."""
         close(self.evaluate)
 
     def _logits(self, architecture: Architecture, data: Dataset, score: Score, seed: int) -> np.ndarray:

@@ -127,7 +127,7 @@ class Database(RDBStorage):
 
 
 class Cached(_CachedStorage):
-    """Optuna's memory of the trials of a database, which is not asked for what is known already."""
+    """Optuna's memory of the trials of a database, which is asked for new trials only."""
 
     _begun: int | None = None  # the id of a trial that was begun here, and that nobody has asked for since
 

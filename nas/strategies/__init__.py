@@ -35,7 +35,7 @@ __all__ = ["STRATEGIES", "Maker", "Problem", "Strategy", "sampler_of"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is of a strategy when it is asked for."""
+    """Imports the names of strategies when they are asked for."""
     if name in __all__:
         return getattr(import_module("nas.strategies.strategy"), name)
     raise AttributeError(f"module 'nas.strategies' has no attribute '{name}'")

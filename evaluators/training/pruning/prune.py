@@ -1,4 +1,4 @@
-"""A trained network and its smaller forms, each with what it loses of importance."""
+"""A trained network and its smaller forms, each with the importance that it loses."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -82,7 +82,7 @@ class Cut:
         return self.form.architecture
 
     def made(self) -> Prunable:
-        """Returns the smaller network with the arrays and the importance of what is kept."""
+        """Returns the smaller network with the arrays and the importance of its channels."""
         large, small, old = self.of.architecture, self.architecture, self.of.importance
         lost = self.of.lost + self.lost
         if self.chosen is None:

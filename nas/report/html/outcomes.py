@@ -24,7 +24,7 @@ def outcome_section(found: Findings) -> Markup:
 
 
 def _rejections(found: Findings) -> Content:
-    """Returns how often each budget was broken by what was not trained, and by how much."""
+    """Returns how often each budget was broken by rejected candidates, and by how much."""
     rejected = [one for one in found.candidates if one.outcome is Outcome.REJECTED]
     if not rejected:
         return element("p", "No candidate was rejected for a budget.")
