@@ -4,8 +4,8 @@ Successive halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identi
 optimization", figure 2) in two rounds, each of whole trainings with a learning rate that ends at 0, since accuracies on
 the way say less: all finalists for a quarter of the final epochs, the better half for all of them. Where the search has
 trained them as long as that, there is but the second round, for all. The images are those of the search: trained on
-training images, compared on validation images. The best network made by hand is always a finalist, so that no search
-delivers less than that would have been, as far as these images tell.
+training images, compared on validation images. The best network made by hand is in both rounds, even if it learns more
+slowly at first, so that no search delivers less than that would have been, as far as these images tell.
 """
 
 import dataclasses
@@ -126,7 +126,10 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
                 known[training] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
             standings[candidate.trial] = known[training]
-        left = sorted(left, key=lambda candidate: -standings[candidate.trial].accuracy)[:math.ceil(len(left) / 2)]
+        ranked = sorted(left, key=lambda candidate: -standings[candidate.trial].accuracy)
+        by_hand = next((candidate for candidate in ranked if candidate.by_hand), None)
+        left = [candidate for place, candidate in enumerate(ranked)
+                if place < math.ceil(len(ranked) / 2) or candidate is by_hand]
     order = sorted(standings, key=lambda trial: (-standings[trial].epochs, -standings[trial].accuracy))
     return {trial: standings[trial] for trial in order}
 

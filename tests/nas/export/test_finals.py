@@ -105,9 +105,21 @@ def test_the_better_half_of_a_short_round_is_trained_to_the_end_and_the_best_of_
     assert (standings[2].accuracy, standings[2].epochs, standings[0].epochs) == (96 / 120, 8, 2)
 
 
+def test_the_best_network_made_by_hand_is_trained_to_the_end_however_it_begins(
+        all_members, dataset, tmp_path, monkeypatch):
+    texts = [network.text for network in all_members.values()][:4]
+    correct = {(0, 4): 90, (1, 4): 80, (2, 4): 40, (3, 4): 50, (0, 16): 95, (1, 16): 94, (3, 16): 96}
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
+        training, text, recipe.epochs, correct[texts.index(text), recipe.epochs] / 120))
+    entrants = [dataclasses.replace(candidate(trial, 0.8, by_hand=trial > 1), architecture=text)
+                for trial, text in enumerate(texts)]
+    standings = play(entrants, dataset, dataclasses.replace(RECIPE, epochs=16), tmp_path / "finals.json", Silent())
+    assert [(trial, standing.epochs) for trial, standing in standings.items()] == [(3, 16), (0, 16), (1, 16), (2, 4)]
+
+
 def test_a_first_round_is_left_out_where_the_search_has_trained_as_long(all_members, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
-        training, text, recipe.epochs, 60, 120))
+        training, text, recipe.epochs, 0.5))
     entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text, epochs=2)
                 for trial, network in zip(range(3), all_members.values(), strict=False)]
     standings = play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent())
