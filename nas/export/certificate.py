@@ -251,10 +251,15 @@ def lost_points(certificate: Certificate, entry: File) -> float | None:
     return 100 * (decisive["network"] - score_of(entry)) if "network" in decisive else None
 
 
+def metric_name(certificate: Certificate) -> str:
+    """Returns the name of the metric by which the network was chosen and its files are judged."""
+    accuracy = certificate["accuracy"]
+    return accuracy["metric"]["name"] if accuracy and "metric" in accuracy else ACCURACY
+
+
 def metric_of(certificate: Certificate) -> Metric:
     """Returns the metric by which the network was chosen and its files are judged."""
-    accuracy = certificate["accuracy"]
-    return METRICS[accuracy["metric"]["name"] if accuracy and "metric" in accuracy else ACCURACY]
+    return METRICS[metric_name(certificate)]
 
 
 def score_of(entry: Comparison) -> float:

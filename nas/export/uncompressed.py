@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evaluators.datasets import DATASETS, Dataset, load_dataset
+from evaluators.datasets.metrics import ACCURACY
 from evaluators.machine.files import at_home
 from evaluators.networks.checkpoint import load_arrays
 from evaluators.recipe import Recipe
 from evaluators.training.teacher import Teacher
-from nas.export.certificate import CERTIFICATE, budgets_of, read_export
+from nas.export.certificate import CERTIFICATE, budgets_of, metric_name, read_export
 from nas.export.entries import Certificate
 from nas.export.named_network import WEIGHTS_SUFFIX
 from nas.export.teachers import teacher_in_file
@@ -81,7 +82,8 @@ def uncompressed(what: str, data: str | None, recipe: Recipe, monitor: Monitor, 
         require_trusted(file.parent, *read_export(file.parent).named, trust)
     architecture, _ = load_arrays(file)
     dataset = load_dataset(data or _data(file, certificate), seed=recipe.seed, skip_broken=skip_broken,
-                           resolution=architecture.input.resolution)
+                           resolution=architecture.input.resolution,
+                           metric=metric_name(certificate) if certificate else ACCURACY)
     stated = certificate["data"] if certificate and not data else None
     require(stated is None or stated["fingerprint"] == dataset.fingerprint, "a network is compressed on the data of "
             f"its training, split by the same seed, unless `data` are given, but got seed {recipe.seed} for '{file}'")

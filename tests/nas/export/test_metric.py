@@ -8,11 +8,14 @@ import nas.export.certificate as nas_certificate
 from evaluators.datasets import load_dataset
 from evaluators.latency import Latency
 from evaluators.networks.checkpoint import load_network
+from evaluators.recipe import Recipe
 from nas.api import Run
 from nas.engine.search import run_search
 from nas.export.train import train
+from nas.export.uncompressed import uncompressed
 from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
+from nas.run.monitor import Silent
 from search_spaces import InvalidInput
 from tests.nas.conftest import ComputedGauge
 
@@ -75,7 +78,7 @@ def test_the_metric_is_what_trials_are_told_of_and_tables_name(run, data, nas):
 def test_a_certificate_has_the_metric_beside_the_accuracy_and_judges_by_it(run, data, monkeypatch):
     monkeypatch.setattr(nas_certificate, "measure_once", lambda *arguments, **named: Latency(
         1.0, 0.99, 1.01, 1.0, 10, 0.1, 0.1, 0.1, 0.0))
-    found = run.export(formats=[], epochs=4, finals=1).certificate
+    found = run.export(formats=["flax"], epochs=4, finals=1).certificate
     arrays = np.load(data)
     train = arrays["x_train"] / 255
     images = ((arrays["x_test"] / 255 - train.mean()) / train.std()).astype(np.float32)
@@ -87,6 +90,8 @@ def test_a_certificate_has_the_metric_beside_the_accuracy_and_judges_by_it(run, 
     assert metric["test_ci"][0] < metric["test"] < metric["test_ci"][1]
     assert metric["logistic_regression"] != found["accuracy"]["logistic_regression"]
     assert found["files"][0]["test_metric"] == metric["test"] != found["files"][0]["test_accuracy"]
+    smaller = uncompressed(str(run.path / "export"), str(data), Recipe(), Silent())
+    assert smaller.dataset.metric == "macro-f1", "what comes of it is judged by its metric too"
 
 
 def test_files_lose_what_they_lose_by_the_metric():
