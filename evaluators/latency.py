@@ -141,4 +141,4 @@ def imprecise(half_width: float, precision: Precision, elapsed_s: float) -> tupl
     """Returns the flag of a measurement that is less exact than was asked for, if it is."""
     if half_width <= precision.half_width:
         return ()
-    return (f"precision not reached: {half_width:.1%} instead of {precision.half_width:.1%} after {elapsed_s:.1f} s",)
+    return (f"precision not reached: {half_width:.2%} instead of {precision.half_width:.1%} after {elapsed_s:.1f} s",)
