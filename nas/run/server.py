@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluators.machine.trouble import MachineTrouble
 from nas.problem.candidate import Candidate
+from nas.run.connections import CONNECT_TIMEOUT_S, CONNECTION, with_living, with_sessions
 from nas.run.sharing import worker_name
 from search_spaces.errors import InvalidInput, require, unknown
 
@@ -29,13 +30,7 @@ CONFIGURATION = "run.toml"  # the attribute of a study that keeps the text of th
 GRACE = "grace_s"  # the attribute of a study that has another time in the place of `GRACE_S`
 GRACE_S = 60.0
 BEATS = 6  # in that time
-CONNECT_TIMEOUT_S = 10
-CONNECTION = {"connect_timeout": CONNECT_TIMEOUT_S, "keepalives_idle": 30, "keepalives_interval": 10,
-              "keepalives_count": 3}
-SESSION = ("SET TIME ZONE 'UTC'",  # as heartbeats of workers anywhere are compared
-           "SET tcp_keepalives_idle = 30", "SET tcp_keepalives_interval = 10", "SET tcp_keepalives_count = 3")
 SECRETS = ("password", "sslpassword")  # that a URL may have behind its `?`
-USED_S, RESTED_S = "used_s", 1.0  # when a connection was used, and after how long without that it is tried first
 PAUSES_S = (0.5, 30.0)  # the first and the longest between attempts to reach a server
 ALIVE = """SELECT trials.number FROM trials JOIN trial_heartbeats USING (trial_id)
     WHERE trials.study_id = :study AND trials.state = 'RUNNING'
@@ -77,7 +72,7 @@ class StudyDatabase:
         except ImportError:
             raise InvalidInput("the driver of a storage must be installed (pip install 'paretonas[postgres]'), but "
                                "'psycopg' is not") from None
-        sqlalchemy.event.listen(self.engine, "connect", _begin_session)
+        with_sessions(self.engine)
 
     @functools.cached_property
     def name(self) -> str:
@@ -213,18 +208,15 @@ class StudyDatabase:
 
     def _opened_storage(self) -> "optuna.storages.RDBStorage":
         import optuna
-        import sqlalchemy
 
         from nas.run.database import Database
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         if self._storage is None:
-            self._storage = Database(
-                self._url.render_as_string(hide_password=False),
-                engine_kwargs={"connect_args": CONNECTION})
-            sqlalchemy.event.listen(self._storage.engine, "connect", _begin_session)
-            sqlalchemy.event.listen(self._storage.engine, "checkout", _require_alive)
-            sqlalchemy.event.listen(self._storage.engine, "checkin", _note_use)
+            self._storage = Database(self._url.render_as_string(hide_password=False),
+                                     engine_kwargs={"connect_args": CONNECTION})
+            with_sessions(self._storage.engine)
+            with_living(self._storage.engine)
             self._storage.engine.dispose()
         return self._storage
 
@@ -365,30 +357,6 @@ class SharedDatabase:
             for trial_id in list(self._trials.values()):
                 with contextlib.suppress(Exception):  # the next one may reach the server again
                     self._study._storage.record_heartbeat(trial_id)
-
-
-def _begin_session(connection: Any, record: Any) -> None:
-    """Sets what holds for a connection, of which both ends find within a minute that the other machine is gone."""
-    with connection.cursor() as cursor:
-        for statement in SESSION:
-            cursor.execute(statement)
-    connection.commit()
-
-
-def _require_alive(connection: Any, record: Any, proxy: Any) -> None:
-    """Lets the pool open its connections anew where one that has rested has ended meanwhile."""
-    import sqlalchemy
-
-    if time.monotonic() > record.info.get(USED_S, 0.0) + RESTED_S:
-        try:
-            connection.execute("SELECT 1")
-            connection.rollback()
-        except Exception as error:
-            raise sqlalchemy.exc.InvalidatePoolError from error
-
-
-def _note_use(connection: Any, record: Any) -> None:
-    record.info[USED_S] = time.monotonic()
 
 
 def _shown(url: "sqlalchemy.URL") -> str:

@@ -359,8 +359,7 @@ def away(postgresql, monkeypatch):
     """Stops the server, which is there again when it has been waited for twice."""
     def leave():
         pauses = iter((lambda: None, postgresql.start))
-        monkeypatch.setattr("nas.run.server.time", SimpleNamespace(
-            sleep=lambda _: next(pauses, lambda: None)(), monotonic=time.monotonic))
+        monkeypatch.setattr("nas.run.server.time", SimpleNamespace(sleep=lambda _: next(pauses, lambda: None)()))
         postgresql.stop()
 
     return leave
