@@ -88,7 +88,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
         monitor: what to report to.
 
     Raises:
-        InvalidInput: wrong input, or too few members within the budgets.
+        InvalidInput: wrong input, too few members within the budgets, or none better than another.
     """
     monitor = monitor or Silent()
     require(len(epochs) > 0 and min(epochs) >= 1 and max(epochs) < to, "brief trainings have at least one epoch and "
@@ -111,6 +111,9 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
                         monitor.progress)
     finally:
         close(evaluator)
+    final = sample.accuracies(to).mean(axis=1)
+    require(np.ptp(final) > 0, f"networks are ranked that end with different accuracies, but all {len(final)} have "
+            f"{final[0]:.2%} after {to} epochs")
     return rankings(sample, lengths)
 
 
@@ -135,7 +138,10 @@ def within(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, coun
 
 
 def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
-    """Returns the agreement of each score with the accuracy at the end, the mean over its seeds, cheapest first."""
+    """Returns the agreement of each score with the accuracy at the end, the mean over its seeds, cheapest first.
+
+    It is 0 where all networks have the score alike, or end alike.
+    """
     final = sample.accuracies(epochs[-1]).mean(axis=1)
     networks = [Architecture.parse(text) for text in sample.scores]
     found = [_ranking(MULTIPLY_ADDS, np.array([network.macs for network in networks]), final, 0.0, None),
@@ -170,8 +176,9 @@ def _ranking(name: str, scores: np.ndarray, final: np.ndarray, seconds: float, n
     everyone, drawn = np.arange(len(final))[None], resamples(len(final))
     values, intervals = [], []
     for measure in (kendall, spearman):
-        values.append(float(measure(scores, final, everyone)[0]))
-        low, high = np.nanpercentile(measure(scores, final, drawn), (2.5, 97.5))
+        whole, parts = (np.nan_to_num(measure(scores, final, of)) for of in (everyone, drawn))  # equal values rank none
+        values.append(float(whole[0]))
+        low, high = np.percentile(parts, (2.5, 97.5))
         intervals.append((float(low), float(high)))
     count = max(1, len(final) // BEST)
     best, found = set(np.argsort(-final)[:count].tolist()), set(np.argsort(-scores)[:count].tolist())

@@ -64,6 +64,13 @@ def test_multiply_adds_and_parameters_are_scores_that_cost_nothing(all_members):
     assert [found[name].seconds for name in ("3 epochs", MULTIPLY_ADDS, PARAMETERS)] == [5.0, 0.0, 0.0]
 
 
+def test_what_all_networks_have_alike_ranks_none(all_members):
+    final = np.random.default_rng(0).permutation(16) / 16
+    for brief, end in ((np.full(16, 0.1), final), (final, np.ones(16))):
+        alike = rankings(sample(all_members, brief, end), (3, 20))[-1]
+        assert (alike.tau, alike.tau_ci, alike.rho, alike.use) == (0, (0, 0), 0, "of no use")
+
+
 def test_a_score_that_is_the_end_ranks_all_and_one_of_chance_is_of_no_use(all_members):
     generator = np.random.default_rng(0)
     final = generator.permutation(16) / 16
