@@ -75,11 +75,11 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
     budgets = budgets or own_budgets(network)
     budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
     require(bool(budgets.limits), f"a network is compressed until it meets a budget, but got none for '{network}'")
-    require_deliverable(formats, at_home(out) if out is not None else None)
+    require_deliverable(formats, at_home(out) if out is not None else None, accuracy_loss)
     require_devices()
     source = uncompressed(network, data, recipe, monitor, skip_broken=skip_broken, trust=trust)
     directory = at_home(out) if out is not None else source.directory
-    require_deliverable(formats, directory)
+    require_deliverable(formats, directory, accuracy_loss)
     require_replaceable(path := pruned_beside(directory))
     with file_gauges(budgets.targets, source.quiet_ms) as gauges:
         pruning = _Pruning(source, budgets, gauges, recipe, MEASURES[importance], steps, monitor)

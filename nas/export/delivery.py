@@ -47,6 +47,7 @@ from nas.export.entries import Certificate, Comparison, File, Origin, OverSeeds,
 from nas.export.formats import FORMATS, Format, format_of
 from nas.export.trained import (
     Checkpoints,
+    all_beside,
     keep_trained,
     load_trained,
     require_replaceable,
@@ -107,8 +108,6 @@ class Order:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "accuracy_loss_points", plain(self.accuracy_loss_points))
-        require(self.accuracy_loss_points >= 0,
-                f"`accuracy_loss` must not be negative, but got {self.accuracy_loss_points:g}")
         require(self.dataset is not None or not self.recipe.epochs,
                 f"training needs data, but got none for {self.recipe.epochs} epochs")
         require_seeds(self.recipe, self.seeds)
@@ -116,12 +115,13 @@ class Order:
                 "`preprocess_inside` needs data, by whose mean and deviation images are normalised, but got none")
 
 
-def require_deliverable(formats: Sequence[str], directory: Path | None) -> None:
+def require_deliverable(formats: Sequence[str], directory: Path | None, accuracy_loss_points: float) -> None:
     """Raises `InvalidInput` if files cannot be written so: to be called before anything that takes long.
 
     An unknown format, one whose runtime is not installed, a directory of something else than an export, or one that
-    cannot be written.
+    cannot be written, or files that are to lose less than nothing.
     """
+    require(accuracy_loss_points >= 0, f"`accuracy_loss` must not be negative, but got {accuracy_loss_points:g}")
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
@@ -146,8 +146,8 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
     Raises:
         InvalidInput: an unknown format, or a directory of something else than an export.
     """
-    require_deliverable(order.formats, directory)
-    beside = [weights_beside(directory, number) for number in range(1, order.seeds + 1)]
+    require_deliverable(order.formats, directory, order.accuracy_loss_points)
+    beside = all_beside(directory, order.seeds)
     for path in beside:
         require_replaceable(path)
     for target in order.targets:
@@ -157,7 +157,7 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         wanted = _wanted(order)
         references = {as_bytes: Reference.of(order.architecture, arrays, order.dataset, order.recipe.seed, as_bytes)
                       for as_bytes in {False, *(written.takes_bytes for written, _ in wanted)}}
-        over_seeds = _over_seeds(order, references[False], beside[1:], monitor)
+        over_seeds = _over_seeds(order, references[False], beside[1:order.seeds], monitor)
         files = [_write(order, written, target, arrays, references[written.takes_bytes], temporary, monitor)
                  for written, target in wanted]
         certificate = _certificate(order, references[False], files, training)

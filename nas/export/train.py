@@ -17,6 +17,7 @@ from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.formats import FLAX
 from nas.export.named_network import NamedNetwork, named_network
 from nas.export.teachers import as_names, teachers_named
+from nas.export.trained import require_seeds
 from nas.measuring.meters import costs_within, file_gauges
 from nas.problem.budgets import Budgets, is_feasible
 from nas.run.monitor import Monitor, Silent
@@ -65,7 +66,8 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
     monitor, recipe = monitor or Silent(), Recipe(**{"epochs": FINAL_EPOCHS, **settings})
     named = named_network(network)
     directory = at_home(out) if out is not None else Path(f"{named.name}.trained")
-    require_deliverable(formats, directory)
+    require_deliverable(formats, directory, accuracy_loss)
+    require_seeds(recipe, seeds)
     require_devices()
     budgets = budgets or Budgets()
     budgets = dataclasses.replace(budgets, targets=tuple(

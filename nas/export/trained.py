@@ -5,6 +5,7 @@ As long as the training lasts, its checkpoint lies there.
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -24,12 +25,19 @@ from search_spaces.errors import require
 
 OF, TRAINING = "trained for", "training"  # texts in the file: of what the weights are, and what the certificate says
 SPENT = "duration_s"  # text of a checkpoint
+MOST_SEEDS = 1000  # of one network; the deviation is known to a few per cent by then
 EVERY_S = 30.0  # at least, from one checkpoint to the next
 
 
 def weights_beside(directory: Path, number: int = 1) -> Path:
     """Returns the file in which the weights of a training of an export, from 1, lie until the export is there."""
     return directory.with_name(f"{directory.name}{f'.{number}' * (number > 1)}.unfinished.safetensors")
+
+
+def all_beside(directory: Path, seeds: int) -> list[Path]:
+    """Returns the files of so many trainings, and those that an export from more seeds, which was stopped, has left."""
+    numbered = (weights_beside(directory, number) for number in itertools.count(1))
+    return [*itertools.islice(numbered, seeds), *itertools.takewhile(Path.exists, numbered)]
 
 
 def pruned_beside(directory: Path) -> Path:
@@ -54,6 +62,7 @@ def training_id(architecture: Architecture, fingerprint: str, recipe: Recipe, in
 def require_seeds(recipe: Recipe, seeds: int) -> None:
     """Raises `InvalidInput` if there are no trainings of a recipe from so many seeds."""
     require(seeds >= 1, f"`seeds` must be at least 1, but got {seeds}")
+    require(seeds <= MOST_SEEDS, f"`seeds` must be at most {MOST_SEEDS}, but got {seeds}")
     require(seeds == 1 or recipe.epochs > 0, f"several seeds need a training, but got {seeds} for 0 epochs")
     require(recipe.seed + seeds - 1 <= MOST_SEED,
             f"seeds are numbers up to {MOST_SEED}, but got {seeds} from {recipe.seed} on")

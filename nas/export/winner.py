@@ -65,7 +65,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     monitor = monitor or Silent()
     config, judged_by = run.config, budgets or run.budgets
     recipe = dataclasses.replace(config.recipe, epochs=epochs, **settings)
-    _require_exportable(run, recipe, finals, seeds, formats, out, trust)
+    _require_exportable(run, recipe, finals, seeds, formats, out, accuracy_loss, trust)
     targets = tuple(in_precision(target, precision) for target in config.targets) if precision else config.targets
     precision = precision or config.precision
     dataset = data_of(run, data)
@@ -94,11 +94,11 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
 
 
 def _require_exportable(run: RunDirectory, recipe: Recipe, finals: int, seeds: int, formats: Sequence[str],
-                        out: Path | None, trust: bool) -> None:
+                        out: Path | None, accuracy_loss: float, trust: bool) -> None:
     """Raises `InvalidInput` for what is wrong with an export and can be told before any work."""
     recipe.require_training()
     require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
-    require_deliverable(formats, out)
+    require_deliverable(formats, out, accuracy_loss)
     require_seeds(recipe, seeds)
     require_trusted(run.path, run.identity, commands_of(run.config.targets), trust)
     if out is None:

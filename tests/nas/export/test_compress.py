@@ -145,6 +145,7 @@ def test_the_budgets_of_a_certificate_are_read_as_they_were_written():
     ({"importance": "magnitude"}, "unknown importance 'magnitude'.* known: batch-norm, taylor"),
     ({"steps": 0}, "`steps` must be at least 1, but got 0"),
     ({"epochs": 0}, "`epochs` must be at least 1, but got 0"),
+    ({"accuracy_loss": -1}, "`accuracy_loss` must not be negative, but got -1"),
     ({"network": "nothing"}, "a run, of the directory of an export, or of a .safetensors file, but got 'nothing'"),
     ({"network": NETWORK.text}, "trained weights are those of a run"),
     ({"data": "fashion-mnist"}, "a teacher has the channels and classes of the data, 1 and 10"),

@@ -162,6 +162,8 @@ def test_a_network_over_a_budget_is_not_trained(limit, data, tmp_path, monkeypat
     ({"batch": 0}, "`batch` must be at least 1"),
     ({"seed": -1}, "`seed` must not be negative"),
     ({"seeds": 0}, "`seeds` must be at least 1, but got 0"),
+    ({"seeds": 10**8}, "`seeds` must be at most 1000, but got 100000000"),
+    ({"accuracy_loss": float("nan")}, "`accuracy_loss` must not be negative, but got nan"),
     ({"seeds": 2, "epochs": 0}, "several seeds need a training, but got 2 for 0 epochs"),
     ({"seeds": 2, "seed": 2**32 - 1}, "seeds are numbers up to 4294967295, but got 2 from 4294967295 on"),
     ({"augmentation": "zoom"}, "unknown augmentation 'zoom'"),

@@ -6,7 +6,7 @@ import nas.export.delivery
 import nas.export.trained
 from evaluators.networks.checkpoint import load_arrays, save_network
 from evaluators.recipe import Recipe
-from nas.export.trained import training_id
+from nas.export.trained import all_beside, training_id, weights_beside
 from nas.report.certificate import certificate_report
 from nas.run.monitor import Silent
 from nas.testing import random_arrays
@@ -45,6 +45,14 @@ def test_several_seeds_tell_how_far_the_accuracy_is_due_to_chance(photos, untime
     assert f"3 seeds, of which the first is delivered: {100 * np.mean(accuracies):.2f} % on average" in said
     assert "over_seeds" not in alone[0].certificate["accuracy"]
     assert not list(tmp_path.glob("*.unfinished*"))
+
+
+def test_an_export_from_fewer_seeds_takes_away_what_a_stopped_one_has_left(tmp_path):
+    for number in (1, 2, 3, 5):
+        weights_beside(tmp_path / "out", number).touch()
+    assert [path.name for path in all_beside(tmp_path / "out", 1)] == [
+        "out.unfinished.safetensors", "out.2.unfinished.safetensors", "out.3.unfinished.safetensors"]
+    assert len(all_beside(tmp_path / "another", 2)) == 2
 
 
 @pytest.mark.parametrize("changes", [{}, {"epochs": 2}])

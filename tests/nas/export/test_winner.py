@@ -299,7 +299,7 @@ def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(run, ma
     (tmp_path / "file").write_text("mine")
     for directory in ("precious", "file"):
         with pytest.raises(InvalidInput, match="an export goes to a new or empty directory"):
-            require_deliverable([], tmp_path / directory)
+            require_deliverable([], tmp_path / directory, 1.0)
     assert (tmp_path / "precious" / "thesis.tex").read_text() == "years of work"
 
 
@@ -307,9 +307,9 @@ def test_an_export_goes_to_an_empty_directory_also_behind_a_link_and_never_to_st
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     for name in ("new", "empty", "link"):
-        require_deliverable([], tmp_path / name)
+        require_deliverable([], tmp_path / name, 1.0)
     with pytest.raises(InvalidInput, match="an export goes to a directory, but got '-'"):
-        require_deliverable([], Path("-"))
+        require_deliverable([], Path("-"), 1.0)
 
 
 def test_data_that_have_changed_since_the_search_are_refused(run, made_up, inputs, tmp_path):
@@ -336,9 +336,11 @@ def test_data_that_have_moved_are_known_by_their_content(run, inputs, tmp_path, 
 
 @pytest.mark.parametrize(("arguments", "rule"), [
     ({"trial": 99}, "has no trial 99"), ({"formats": ["tflite"]}, "unknown format 'tflite'"),
-    ({"seeds": 0}, "`seeds` must be at least 1, but got 0")])
+    ({"seeds": 0}, "`seeds` must be at least 1, but got 0"),
+    ({"accuracy_loss": -1}, "`accuracy_loss` must not be negative, but got -1")])
 def test_what_cannot_be_exported_is_refused_before_any_training(arguments, rule, run, monkeypatch):
     monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", None)
+    monkeypatch.setattr(nas.export.winner, "best_of_finals", None)
     with pytest.raises(InvalidInput, match=rule):
         run.export(**arguments)
     assert not (run.path / "export").exists()
