@@ -10,6 +10,7 @@ from evaluators.latency import Precision
 from evaluators.networks.checkpoint import load_network
 from nas.api import Run
 from nas.engine.search import run_search
+from nas.report.certificate import certificate_report
 from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
 
@@ -69,7 +70,8 @@ def test_the_metric_is_what_trials_are_told_of_and_tables_name(run, data, nas):
 
 def test_a_certificate_has_the_metric_beside_the_accuracy_and_judges_by_it(run, data, monkeypatch):
     monkeypatch.setattr(nas_certificate, "DECIDING", Precision(half_width=0.1, at_least_s=0.1, at_most_s=0.5))
-    found = run.export(formats=[], epochs=4, finals=1).certificate
+    exported = run.export(formats=[], epochs=4, finals=1, seeds=2)
+    found = exported.certificate
     arrays = np.load(data)
     train = arrays["x_train"] / 255
     images = ((arrays["x_test"] / 255 - train.mean()) / train.std()).astype(np.float32)
@@ -81,6 +83,8 @@ def test_a_certificate_has_the_metric_beside_the_accuracy_and_judges_by_it(run, 
     assert metric["test_ci"][0] < metric["test"] < metric["test_ci"][1]
     assert metric["logistic_regression"] != found["accuracy"]["logistic_regression"]
     assert found["files"][0]["test_metric"] == metric["test"] != found["files"][0]["test_accuracy"]
+    said = "".join(map(str, certificate_report(found, exported.directory).renderables))
+    assert f"is delivered: macro F1 {100 * found['accuracy']['over_seeds']['mean']:.2f} % on average" in said
 
 
 def test_files_lose_what_they_lose_by_the_metric():
