@@ -31,13 +31,18 @@ def factored(architecture: Architecture, arrays: Weights, share: float) -> tuple
         arrays: its trained weights and running statistics by name.
         share: the energy that each kernel must keep, above 0 and at most 1; 0.9 and more are usual.
     """
-    require(0 < share <= 1, f"the share of energy must be above 0 and at most 1, but got {share:g}")
+    require_share(share)
     blocks = tuple(
         _of_lowest_rank(block, name, program, architecture, arrays, share)
         for block, name, program in zip(architecture.blocks, architecture.block_names, architecture.block_programs,
                                         strict=True))
     lower = dataclasses.replace(architecture, blocks=blocks)
     return lower, factors(architecture, arrays, lower)
+
+
+def require_share(share: float) -> None:
+    """Raises `InvalidInput` unless it is a share of energy to keep."""
+    require(0 < share <= 1, f"the share of energy must be above 0 and at most 1, but got {share:g}")
 
 
 def factors(architecture: Architecture, arrays: Weights, lower: Architecture) -> Weights:

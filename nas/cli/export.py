@@ -152,6 +152,9 @@ def compress_trained(
     importance: Annotated[str | None, typer.Option(
         help="what is cut first: taylor, by the gradients of training images, or batch-norm, by its scales  [taylor]",
         show_default=False)] = None,
+    low_rank: Annotated[float | None, typer.Option(
+        metavar="SHARE", help="before any pruning, make 1x1 and dense layers two of a lower rank that keep this share "
+        "of a kernel's energy, such as 0.8; needs no budget", show_default=False, hidden=True)] = None,
     format: Formats = "flax",
     out: Annotated[Path | None, typer.Option(help="where to  [RUN/compressed or NAME.compressed]",
                                              show_default=False)] = None,
@@ -177,7 +180,7 @@ def compress_trained(
     with Terminal(console) as monitor:
         exported = compress(network, data=data, skip_broken=bool(skip_broken), budgets=budgets, formats=listed(format),
                             out=out, trust=trust, monitor=monitor, **recipe_settings(recipe), **given(
-                                steps=steps, importance=importance, accuracy_loss=accuracy_loss,
+                                steps=steps, importance=importance, low_rank=low_rank, accuracy_loss=accuracy_loss,
                                 preprocess_inside=preprocess_inside))
     _print_certificate(exported, console)
 

@@ -1,8 +1,8 @@
-"""A trained network made smaller until it meets its budgets: pruned in steps, taught by itself, certified.
+"""A trained network made smaller: factored or pruned until it meets its budgets, taught by itself, certified.
 
 In each step the parts are cut away whose loss costs least for what a budget gains. What is gained in time is measured:
 of several forms, each cut by another estimate of its time, the one is taken that loses least for the time that it
-saves. Between steps the network learns from the unpruned one.
+saves. Between steps the network learns from the unpruned one. Layers of two factors come before any pruning.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from evaluators.evaluator import Fidelity
 from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import at_home
+from evaluators.networks.low_rank import factored, require_share
 from evaluators.networks.weights import Weights
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import parse_target
@@ -44,8 +45,9 @@ TUNING_EPOCHS = 1  # between two steps
 
 def compress(network: str, *, data: str | None = None, skip_broken: bool = False, budgets: Budgets | None = None,
              formats: Sequence[str] = (FLAX,), out: str | Path | None = None, steps: int = STEPS,
-             importance: str = TAYLOR, accuracy_loss: float = ACCURACY_LOSS_POINTS, preprocess_inside: bool = False,
-             trust: bool = False, monitor: Monitor | None = None, **settings: Any) -> Exported:
+             importance: str = TAYLOR, low_rank: float | None = None, accuracy_loss: float = ACCURACY_LOSS_POINTS,
+             preprocess_inside: bool = False, trust: bool = False, monitor: Monitor | None = None,
+             **settings: Any) -> Exported:
     """Returns a smaller form of a trained network that was trained, written, timed and certified.
 
     Args:
@@ -57,6 +59,9 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
         out: where to; by default `compressed` in the run, or the network's name with `.compressed`.
         steps: trainings between which it becomes smaller; more where these do not suffice.
         importance: which parts are cut first, a name of `evaluators.training.pruning.importance.MEASURES`.
+        low_rank: the share of its energy that the kernel of each layer keeps where two of a lower rank take its place,
+            see `evaluators.networks.low_rank`; then a network without budgets is compressed too, and one that meets
+            them already. By default all layers stay whole.
         accuracy_loss: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         trust: whether to run the commands of targets of a run or an export that was not made here.
@@ -64,8 +69,8 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
         settings: of the final training, by the names of `evaluators.Recipe`; by default it has 20 epochs.
 
     Raises:
-        InvalidInput: wrong input, budgets that the network meets already or that none of its smaller forms meets; then
-            nothing is written.
+        InvalidInput: wrong input, budgets that the network meets already or that none of its smaller forms meets, or
+            layers that all stay whole at that share; then nothing is exported.
     """
     monitor, recipe = monitor or Silent(), Recipe(**{"epochs": FINAL_EPOCHS, **settings})
     recipe.require_training()
@@ -74,7 +79,12 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
         raise unknown("importance", importance, MEASURES)
     budgets = budgets or own_budgets(network)
     budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
-    require(bool(budgets.limits), f"a network is compressed until it meets a budget, but got none for '{network}'")
+    if low_rank is not None:
+        require_share(low_rank)
+        require(importance == TAYLOR, "two layers for one have no batch norm between them, so that with `low_rank` "
+                f"importance is {TAYLOR}, but got {importance}")
+    require(low_rank is not None or bool(budgets.limits),
+            f"a network is compressed until it meets a budget, but got none for '{network}', and no `low_rank`")
     require_deliverable(formats, at_home(out) if out is not None else None, accuracy_loss)
     require_devices()
     source = uncompressed(network, data, recipe, monitor, skip_broken=skip_broken, trust=trust)
@@ -83,10 +93,12 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
     require_replaceable(path := pruned_beside(directory))
     with file_gauges(budgets.targets, source.quiet_ms) as gauges:
         pruning = _Pruning(source, budgets, gauges, recipe, MEASURES[importance], steps, monitor)
-        costs = pruning.required()
+        if low_rank is None:
+            pruning.require_needed()
         teacher = source.trained()
         trainings = training_id(source.architecture, source.dataset.fingerprint, recipe, teacher.arrays, (teacher,))
-        architecture, arrays = pruning.kept(path, f"{trainings} {budgets!r} {importance} {steps}", teacher, costs)
+        architecture, arrays = pruning.kept(path, f"{trainings} {budgets!r} {importance} {steps} {low_rank}",
+                                             teacher, low_rank)
     exported = deliver(Order(
         f"{source.name}, compressed", architecture, source.dataset, budgets.targets, budgets, recipe, formats, arrays,
         (teacher,), {"network": source.name, "uncompressed": source.architecture.text}, source.quiet_ms, accuracy_loss,
@@ -114,36 +126,63 @@ class _Pruning:
     steps: int
     monitor: Monitor
 
-    def required(self) -> Costs:
-        """Returns the costs of the network; raises `InvalidInput` where nothing is to be done, or cannot be."""
+    def require_needed(self) -> None:
+        """Raises `InvalidInput` where nothing is to be done, or cannot be, before anything is trained."""
         name, costs = self.source.name, self._costs(self.source.architecture)
         require(not is_feasible(self.budgets.violations(costs)), "a network is compressed to budgets that it exceeds, "
                 f"but '{name}' meets them with {self._said(costs)}: {self.budgets}")
-        self.monitor.say(f"{name}: {self.budgets.excess(costs)}")
-        self.monitor.progress("measuring the smallest form", 0, 1)
-        least = self._costs(smallest(self.source.architecture))
-        require(is_feasible(self.budgets.violations(least)), "a smaller form of the network must meet its budgets, but "
-                f"of the smallest of '{name}' {self.budgets.excess(least)}")
-        return costs
+        self._require_smaller(self.source.architecture, costs)
 
-    def kept(self, path: Path, identity: str, teacher: Teacher, costs: Costs) -> tuple[Architecture, Weights]:
-        """Returns the network of `done`, and writes it: that which an earlier call has left in a file, or a new one."""
+    def kept(self, path: Path, identity: str, teacher: Teacher, low_rank: float | None) -> tuple[Architecture, Weights]:
+        """Returns the network before its final training, and writes it: that which an earlier call has left, or a new.
+
+        Args:
+            path: of the file.
+            identity: of all that the network depends on.
+            teacher: the trained network, from which it learns.
+            low_rank: the share of energy that its kernels keep as two factors, None for no factors.
+        """
         found = load_pruned(path, identity)
         if found is not None:
             self.monitor.say(f"{self.source.name}: pruned before, going on from '{path}'")
             return found
-        pruned = self.done(teacher, costs)
-        keep_pruned(path, identity, pruned.architecture, pruned.arrays)
-        return pruned.architecture, pruned.arrays
+        if low_rank is None:
+            found = self._pruned(teacher.architecture, teacher.arrays, teacher)
+        else:
+            found = self._factored(teacher, low_rank)
+        keep_pruned(path, identity, *found)
+        return found
 
-    def done(self, teacher: Teacher, costs: Costs) -> Prunable:
-        """Returns the network that meets the budgets, before its final training.
+    def _factored(self, teacher: Teacher, share: float) -> tuple[Architecture, Weights]:
+        """Returns the network with two factors for a layer where that makes it smaller, and pruned if it must be."""
+        name, whole = self.source.name, teacher.architecture
+        architecture, arrays = factored(whole, teacher.arrays, share)
+        require(architecture != whole, "layers become two where these have fewer weights, but to keep "
+                f"{share:g} of their energy those of '{name}' all stay whole")
+        self.monitor.say(f"{name}: of low rank {architecture.params:,} parameters instead of {whole.params:,}")
+        for target, gauge in self.gauges.items():
+            self.monitor.progress("timing before and after", 0, 1)
+            before_ms, after_ms = (gauge.latency(form, CLOSE).median_ms for form in (whole, architecture))
+            self.monitor.say(f"latency on {target}: {before_ms:.3g} ms before, {after_ms:.3g} ms after"
+                             + (", slower" if after_ms > before_ms else ""))
+        costs = self._costs(architecture)
+        if is_feasible(self.budgets.violations(costs)) and self._holds(architecture, costs):
+            return architecture, arrays
+        self._require_smaller(architecture, costs)
+        return self._pruned(architecture, arrays, teacher)
 
-        Args:
-            teacher: the trained network, from which it learns.
-            costs: those of that.
-        """
-        architecture, arrays = teacher.architecture, teacher.arrays
+    def _require_smaller(self, architecture: Architecture, costs: Costs) -> None:
+        """Raises `InvalidInput` unless the smallest form of a network, which exceeds its budgets, meets them."""
+        name = self.source.name
+        self.monitor.say(f"{name}: {self.budgets.excess(costs)}")
+        self.monitor.progress("measuring the smallest form", 0, 1)
+        least = self._costs(smallest(architecture))
+        require(is_feasible(self.budgets.violations(least)), "a smaller form of the network must meet its budgets, but "
+                f"of the smallest of '{name}' {self.budgets.excess(least)}")
+
+    def _pruned(self, architecture: Architecture, arrays: Weights, teacher: Teacher) -> tuple[Architecture, Weights]:
+        """Returns the form of a network that meets the budgets; between steps it learns from a teacher."""
+        costs = self._costs(architecture)
         both = self.source.dataset.train_and_validation
         training = Images.put(both.images, both.labels, self.source.dataset)
         recipe = dataclasses.replace(self.recipe, epochs=TUNING_EPOCHS)
@@ -156,7 +195,7 @@ class _Pruning:
             self.monitor.say(f"step {step}: {self._said(best.costs)}, {1 - best.kept:.1%} of importance lost")
             meeting += filter(self._meets, forms)
             if self._meets(best) and (chosen := self._confirmed(meeting)) is not None:
-                return chosen
+                return chosen.architecture, chosen.arrays
             self.monitor.progress("training between steps", step, self.steps)
             architecture, costs, kept = best.network.architecture, best.costs, best.kept
             arrays = train(architecture, training, None, Fidelity(recipe), initial=best.network.arrays,
@@ -211,25 +250,29 @@ class _Pruning:
     def _confirmed(self, meeting: list[_Form]) -> Prunable | None:
         """Returns the form that has most importance left of those that fresh processes find to meet the budgets too.
 
-        Those that they do not are taken out of the list. Where no turn comes to time one, its timing stands.
+        Those that they do not are taken out of the list.
         """
         while meeting:
             form = max(meeting, key=lambda form: form.kept)
-            if not self.budgets.timed:
+            if self._holds(form.network.architecture, form.costs, f", {1 - form.kept:.1%} of importance lost"):
                 return form.network
-            self.monitor.progress("timing in fresh processes", 0, 1)
-            try:
-                costs = dataclasses.replace(form.costs, latencies=slowest(
-                    form.network.architecture, self.budgets.timed, self.source.quiet_ms, wait_s=WAIT_S))
-            except NoTurn as error:
-                self.monitor.say(f"not timed again before its final training: {error}")
-                return form.network
-            if is_feasible(self.budgets.violations(costs)):
-                self.monitor.say(f"timed again: {self._said(costs)}, {1 - form.kept:.1%} of importance lost")
-                return form.network
-            self.monitor.say(f"timed again: {self.budgets.excess(costs)}")
             meeting.remove(form)
         return None
+
+    def _holds(self, architecture: Architecture, costs: Costs, lost: str = "") -> bool:
+        """Tells whether fresh processes find a network to meet the budgets too; without a turn its timing stands."""
+        if not self.budgets.timed:
+            return True
+        self.monitor.progress("timing in fresh processes", 0, 1)
+        try:
+            costs = dataclasses.replace(costs, latencies=slowest(
+                architecture, self.budgets.timed, self.source.quiet_ms, wait_s=WAIT_S))
+        except NoTurn as error:
+            self.monitor.say(f"not timed again before its final training: {error}")
+            return True
+        met = is_feasible(self.budgets.violations(costs))
+        self.monitor.say(f"timed again: {self._said(costs) + lost if met else self.budgets.excess(costs)}")
+        return met
 
     def _said(self, costs: Costs) -> str:
         """Returns the limited quantities, as far as they were measured."""

@@ -64,7 +64,7 @@ class Timing(TypedDict):
 
 
 class OverSeeds(TypedDict):
-    """The accuracy on test images of the same network after trainings from several seeds, shares in [0, 1]."""
+    """The metric that decides, on test images, of one network after trainings from several seeds, in [0, 1]."""
 
     count: int
     mean: float
@@ -137,7 +137,7 @@ class Origin(TypedDict, total=False):
     validation_accuracy_in_search: float | None
     finals: list[Finalist]  # the winner first; missing where the winner of the search was taken
     network: str
-    uncompressed: str  # the text of the network that it was pruned from
+    uncompressed: str  # the text of the network that it was made of
 
 
 class Certificate(Origin):

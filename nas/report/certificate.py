@@ -90,8 +90,9 @@ def _accuracy_lines(accuracy: Accuracy | None) -> list[Text]:
         lines.append(Text(f"{METRICS[accuracy['metric']['name']].title}, which decides: {on_test_text(decisive)}"))
     if "over_seeds" in accuracy:
         over = accuracy["over_seeds"]
+        what = f"{METRICS[accuracy['metric']['name']].title} " if "metric" in accuracy else ""
         lines.append(Text(f"trained from {over['count']} seeds, of which the first is delivered: "
-                          f"{accuracy_text(over['mean'])} % on average, standard deviation "
+                          f"{what}{accuracy_text(over['mean'])} % on average, standard deviation "
                           f"{100 * over['deviation']:.2f} points"))
     if decisive["test"] < decisive["logistic_regression"]:
         lines.append(Text("the network is worse than logistic regression", style="red"))

@@ -38,6 +38,15 @@ def test_channels_that_are_added_shrink_together_and_ratios_by_eights():
     assert "conv_k3_c32_s2_relu+bottleneck_c32_s1_relu+fc_n3" in found, "4 is the default ratio, by which is divided"
 
 
+def test_two_factors_shrink_and_stay_two():
+    found = forms("conv_k3_c32_s2_relu+sep_k3_c64_s1_relu_rank0.5+fc_n3")
+    assert set(found) == {
+        "conv_k3_c24_s2_relu+sep_k3_c64_s1_relu_rank0.5+fc_n3",
+        "conv_k3_c32_s2_relu+sep_k3_c56_s1_relu_rank0.5+fc_n3",
+        "conv_k3_c32_s2_relu+sep_k3_c64_s1_relu_rank0.25+fc_n3",
+    }, "a whole number of channels to the rank is no layer that is whole"
+
+
 @pytest.mark.parametrize("blocks", [
     "conv_k3_c8_s2_relu+fc_n3",  # no fewer channels than eight
     "pool_max_k2_s2+convfc_n16_relu",  # classes stay

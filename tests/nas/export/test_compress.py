@@ -24,6 +24,7 @@ from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
 
 NETWORK = Architecture.parse("in_r12_c1+conv_k3_c24_s2_relu+conv_k3_c32_s2_relu+conv_k3_c32_s1_relu+fc_n2")
+POINTWISE = Architecture.parse("in_r12_c1+conv_k3_c32_s2_relu+sep_k3_c64_s1_relu+head_c128_relu_n2")
 COMMON = {"batch": 40, "compile": "network"}
 
 
@@ -133,6 +134,42 @@ def test_a_run_gives_its_winner_data_and_budgets(make_config, gauge, timed, tmp_
     assert exported.certificate["training"]["teachers"][0]["sha256"] == digest(kept)
 
 
+@pytest.fixture
+def pointwise(timed, tmp_path):
+    """A file of `POINTWISE`, whose layers of 64 channels and more have singular values that fall quickly."""
+    arrays = random_arrays(POINTWISE, seed=0)
+    for name, array in arrays.items():
+        if name.endswith("/kernel") and array.ndim == 4 and array.shape[:2] == (1, 1):
+            arrays[name] = array[..., :2] @ array[..., :2, :]  # of rank 2
+    save_network(POINTWISE, arrays, tmp_path / "mine.safetensors")
+    return str(tmp_path / "mine.safetensors")
+
+
+def test_layers_become_two_of_low_rank_without_any_budget_and_learn_from_the_whole_ones(pointwise, data, tmp_path):
+    monitor = Lines()
+    exported = nas.compress(pointwise, data=data, low_rank=0.9, epochs=1, out=tmp_path / "out", monitor=monitor,
+                            **COMMON)
+    certificate = exported.certificate
+    architecture, arrays = load_arrays(exported.directory / "model.safetensors")
+    assert (certificate["verdict"], certificate["uncompressed"]) == ("no budget", POINTWISE.text)
+    assert [getattr(block, "rank", 1) < 1 for block in architecture.blocks] == [False, True, True]
+    assert {name: array.shape for name, array in arrays.items()} == architecture.program.arrays
+    assert certificate["training"]["teachers"][0]["sha256"] == digest(Path(pointwise))
+    assert [line for line in monitor.lines if line.startswith("latency on")] == [
+        f"latency on onnxruntime: {POINTWISE.macs / 1e6:.3g} ms before, {architecture.macs / 1e6:.3g} ms after"]
+
+
+@pytest.mark.parametrize(("share_of_params", "is_pruned"), [(1.0, False), (0.25, True)])
+def test_a_network_of_low_rank_is_pruned_only_where_it_exceeds_its_budgets(
+        share_of_params, is_pruned, pointwise, data, tmp_path):
+    monitor, budgets = Lines(), Budgets(params=int(POINTWISE.params * share_of_params))
+    exported = nas.compress(pointwise, data=data, budgets=budgets, low_rank=0.9, steps=1, epochs=1,
+                            out=tmp_path / "out", monitor=monitor, **COMMON)
+    assert exported.certificate["verdict"] == "met"
+    assert any(line.startswith("step 1") for line in monitor.lines) == is_pruned
+    assert "rank" in exported.certificate["architecture"]
+
+
 def test_the_budgets_of_a_certificate_are_read_as_they_were_written():
     budgets = Budgets((0.1, None), macs=20_000_000, targets=("onnxruntime", "litert"))
     assert budgets_of({"budgets": open_budgets(budgets), "targets": list(budgets.targets)}) == budgets
@@ -141,6 +178,9 @@ def test_the_budgets_of_a_certificate_are_read_as_they_were_written():
 @pytest.mark.parametrize(("changes", "rule"), [
     ({"budgets": Budgets(macs=10**9)}, "budgets that it exceeds, but 'mine' meets them with macs .*: macs 1G"),
     ({"budgets": Budgets(macs=1000)}, "smaller form .* must meet .*, but of the smallest of 'mine' macs .* over"),
+    ({"low_rank": 1.5}, "share of energy must be above 0 and at most 1, but got 1.5"),
+    ({"low_rank": 0.8, "importance": "batch-norm"}, "no batch norm between them.* but got batch-norm"),
+    ({"low_rank": 0.8}, "fewer weights, but to keep 0.8 of their energy those of 'mine' all stay whole"),
     ({"budgets": None}, "until it meets a budget, but got none"),
     ({"importance": "magnitude"}, "unknown importance 'magnitude'.* known: batch-norm, taylor"),
     ({"steps": 0}, "`steps` must be at least 1, but got 0"),

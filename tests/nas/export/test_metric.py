@@ -13,6 +13,7 @@ from nas.api import Run
 from nas.engine.search import run_search
 from nas.export.train import train
 from nas.export.uncompressed import uncompressed
+from nas.report.certificate import certificate_report
 from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Silent
@@ -78,7 +79,8 @@ def test_the_metric_is_what_trials_are_told_of_and_tables_name(run, data, nas):
 def test_a_certificate_has_the_metric_beside_the_accuracy_and_judges_by_it(run, data, monkeypatch):
     monkeypatch.setattr(nas_certificate, "measure_once", lambda *arguments, **named: Latency(
         1.0, 0.99, 1.01, 1.0, 10, 0.1, 0.1, 0.1, 0.0))
-    found = run.export(formats=["flax"], epochs=4, finals=1).certificate
+    exported = run.export(formats=["flax"], epochs=4, finals=1, seeds=2)
+    found = exported.certificate
     arrays = np.load(data)
     train = arrays["x_train"] / 255
     images = ((arrays["x_test"] / 255 - train.mean()) / train.std()).astype(np.float32)
@@ -92,6 +94,8 @@ def test_a_certificate_has_the_metric_beside_the_accuracy_and_judges_by_it(run, 
     assert found["files"][0]["test_metric"] == metric["test"] != found["files"][0]["test_accuracy"]
     smaller = uncompressed(str(run.path / "export"), str(data), Recipe(), Silent())
     assert smaller.dataset.metric == "macro-f1", "what comes of it is judged by its metric too"
+    said = "".join(map(str, certificate_report(found, exported.directory).renderables))
+    assert f"is delivered: macro F1 {100 * found['accuracy']['over_seeds']['mean']:.2f} % on average" in said
 
 
 def test_files_lose_what_they_lose_by_the_metric():
