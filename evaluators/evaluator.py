@@ -58,6 +58,7 @@ class Score:
         checkpoint: all that a later evaluation of the same architecture needs to go on from here, as arrays by name.
         compiled: what was compiled at a time, blocks or the network; empty where nothing was.
         float32_accuracy: that of the network itself where `accuracy` is that of a quantised file of it.
+        log_loss: of the validation images, as `Metric.log_loss` says; None where it is not known.
     """
 
     accuracy: float
@@ -66,6 +67,7 @@ class Score:
     checkpoint: Mapping[str, np.ndarray] = field(default_factory=dict)
     compiled: str = ""
     float32_accuracy: float | None = None
+    log_loss: float | None = None
 
     def __post_init__(self) -> None:
         require(0 <= self.accuracy <= 1, f"an accuracy must lie in [0, 1], but got {self.accuracy!r}")

@@ -47,6 +47,18 @@ class Metric:
         """Returns the metric, and of how many images a share is known as well."""
         return self.of(logits, labels), _effective(logits, labels) if self.balanced else len(labels)
 
+    def log_loss(self, logits: np.ndarray, labels: np.ndarray) -> float | None:
+        """Returns the mean cross-entropy of the images, or of the classes where these count alike; None if infinite.
+
+        It uses how sure a network is of each image, and so tells networks apart that the metric cannot.
+        """
+        with np.errstate(invalid="ignore"):  # infinite logits
+            shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+        of_images = np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(labels)), labels]
+        classes = [of_images[labels == of_class].mean() for of_class in np.unique(labels)]
+        found = float(np.mean(classes) if self.balanced else of_images.mean())
+        return found if np.isfinite(found) else None
+
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     """The share of images that are classified rightly."""

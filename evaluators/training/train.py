@@ -60,12 +60,14 @@ class Trained:
         checkpoint: the state that further epochs need, as arrays by name.
         accuracy: that on the validation images, or what the metric of the data says; 0 without any.
         total: of how many images that is a share, as `Score` has it.
+        log_loss: of the validation images, as `Score` has it.
     """
 
     arrays: Weights
     checkpoint: Weights
     accuracy: float
     total: int
+    log_loss: float | None
     epochs: int
     duration_s: float
     images_per_s: float
@@ -150,13 +152,13 @@ def train(architecture: Architecture, training: Images, validation: Images | Non
         states, compiled = jax.device_put(jax.device_get(states)), f"{compiled} on {len(shared.devices)} devices"
     with training_turn():
         final = _settled(settling(program, whole), states, training, draw, fidelity) if recipe.average else states
-        (accuracy, total), = _measured(
+        measured, = _measured(
             inference(program, whole), final, validation, architecture.input.resolution,
-            min(EVALUATION_BATCH, len(validation.labels)) if whole else batch) if validation else [(0.0, 0)]
+            min(EVALUATION_BATCH, len(validation.labels)) if whole else batch) if validation else [(0.0, 0, None)]
     arrays, checkpoint = unpack(program, final), _checkpoint(program, states, epochs)
     give_memory_back()
     duration_s = time.perf_counter() - start
-    return Trained(arrays, checkpoint, accuracy, total, epochs, duration_s,
+    return Trained(arrays, checkpoint, *measured, epochs, duration_s,
                    (epochs - first) * per_epoch * batch / duration_s, compiled)
 
 
@@ -286,8 +288,9 @@ def _restored(program: Program, fidelity: Fidelity) -> tuple[int, States]:
     return epochs, pack(program, arrays, arrays, (first, second), averages or None)
 
 
-def _measured(infer: Inference, states: States, data: Images, resolution: int, size: int) -> list[tuple[float, int]]:
-    """Returns the accuracy of each network by the metric of the data, and of how many images that is a share.
+def _measured(infer: Inference, states: States, data: Images, resolution: int, size: int
+              ) -> list[tuple[float, int, float | None]]:
+    """Returns `Score.accuracy`, `total` and `log_loss` of each network.
 
     Evaluates in batches of one size, the last one filled up with its first image, so that one program serves all.
     """
@@ -298,7 +301,8 @@ def _measured(infer: Inference, states: States, data: Images, resolution: int, s
         found.append(infer(states, images))
     logits, labels = np.concatenate(found, -2)[..., :total, :], np.asarray(data.labels)
     each = logits if logits.ndim == 3 else logits[None]  # of several networks side by side, or of one
-    return [METRICS[data.metric].measured(one, labels) for one in each]
+    metric = METRICS[data.metric]
+    return [(*metric.measured(one, labels), metric.log_loss(one, labels)) for one in each]
 
 
 def evaluate(architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Score:
@@ -315,7 +319,8 @@ def evaluate_side_by_side(candidates: Sequence[tuple[Architecture, Fidelity]], d
 
 
 def _score(trained: Trained) -> Score:
-    return Score(trained.accuracy, trained.total, trained.arrays, trained.checkpoint, trained.compiled)
+    return Score(trained.accuracy, trained.total, trained.arrays, trained.checkpoint, trained.compiled,
+                 log_loss=trained.log_loss)
 
 
 @functools.lru_cache(maxsize=1)

@@ -34,6 +34,7 @@ FEWEST = 8  # networks, for a rank correlation that says anything
 ATTEMPTS = 20  # random members for each that is wanted
 USEFUL, WEAK = 0.6, 0.3  # of Kendall's tau
 BEST = 10  # one in so many counts among the best
+LOG_LOSS = "log loss"
 FREE = MULTIPLY_ADDS, PARAMETERS = "multiply-adds", "parameters"  # scores that follow from the text
 
 Interval = tuple[float, float]
@@ -149,6 +150,9 @@ def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
     for length in epochs[:-1]:
         accuracies = sample.accuracies(length)
         found.append(_ranking(f"{length} epochs", accuracies[:, 0], final, sample.seconds(length), _noise(accuracies)))
+        losses = sample.log_losses(length)
+        if losses is not None:
+            found.append(_ranking(f"{length} epochs, {LOG_LOSS}", -losses[:, 0], final, sample.seconds(length), None))
     return found
 
 

@@ -1,10 +1,10 @@
 """The noise of the score of a search: how far the accuracies of its trainings differ between seeds."""
 
 from evaluators.datasets import Dataset
-from evaluators.evaluator import Evaluator
+from evaluators.evaluator import Evaluator, Score
 from evaluators.recipe import Recipe
 from nas.engine.correlation import CORRELATION
-from nas.engine.scores import Noise, known_noise, record_accuracy, scored
+from nas.engine.scores import Noise, known_noise, record_score, scored
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
@@ -34,7 +34,8 @@ def measure_noise(run: RunDirectory, dataset: Dataset, evaluate: Evaluator, reci
         for network in networks:
             own = first[network.text]
             seconds = (own.ended - own.began).total_seconds() if own.began and own.ended else 0.0
-            record_accuracy(record, dataset, recipe, network.text, recipe.epochs, 0, own.accuracy or 0.0, seconds)
+            score = Score(own.accuracy or 0.0, log_loss=own.log_loss)
+            record_score(record, dataset, recipe, network.text, recipe.epochs, 0, score, seconds)
         scored(dataset, evaluate, evaluate, recipe, networks, (recipe.epochs,), SEEDS, record,
                lambda what, done, total: monitor.progress("trainings with another seed", done, total))
     except Exception as error:  # the search is complete without it

@@ -21,19 +21,27 @@ from search_spaces.architecture import Architecture
 from search_spaces.documents import read_json, refused
 from search_spaces.errors import require
 
-OF, NETWORKS = "of", "networks"  # keys: data and recipe; network -> epochs -> accuracy and seconds for each seed
+OF, NETWORKS = "of", "networks"  # keys: data and recipe; network -> epochs -> the row of each seed
 RESAMPLES = 1000
+
+Row = Sequence[float]  # of a training: accuracy, seconds, and log loss where that is known
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Networks with their scores: for each text and each number of epochs an accuracy and seconds for each seed."""
+    """Networks with their scores: by text and number of epochs a row for each seed."""
 
-    scores: Mapping[str, Mapping[int, Sequence[tuple[float, float]]]]
+    scores: Mapping[str, Mapping[int, Sequence[Row]]]
 
     def accuracies(self, epochs: int) -> np.ndarray:
         """Returns the accuracies after some epochs, `[networks, seeds]`."""
-        return np.array([[accuracy for accuracy, _ in of[epochs]] for of in self.scores.values()])
+        return np.array([[row[0] for row in of[epochs]] for of in self.scores.values()])
+
+    def log_losses(self, epochs: int) -> np.ndarray | None:
+        """Returns the log losses after some epochs, `[networks, seeds]`; None unless all are known."""
+        rows = [of[epochs] for of in self.scores.values()]
+        known = all(len(row) > 2 for of in rows for row in of)
+        return np.array([[row[2] for row in of] for of in rows]) if known else None
 
     @property
     def lengths(self) -> list[int]:
@@ -42,7 +50,7 @@ class Sample:
 
     def seconds(self, epochs: int) -> float:
         """Returns the median duration of a training of some epochs."""
-        return float(np.median([seconds for of in self.scores.values() for _, seconds in of[epochs]]))
+        return float(np.median([row[1] for of in self.scores.values() for row in of[epochs]]))
 
 
 @dataclass(frozen=True)
@@ -87,11 +95,9 @@ def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Rec
             score = (final if length == epochs[-1] else evaluator)(network, dataset, Fidelity(of_length))
         except Diverged:
             score = 0.0
-        accuracy = score.accuracy if isinstance(score, Score) else score
-        rows = record_accuracy(record, dataset, recipe, network.text, length, seed, accuracy,
-                               time.monotonic() - began_s)
-    return Sample({network.text: {length: [(row[0], row[1]) for row in rows[network.text][str(length)][:seeds]]
-                                  for length in epochs} for network in networks})
+        rows = record_score(record, dataset, recipe, network.text, length, seed, score, time.monotonic() - began_s)
+    return Sample({network.text: {length: rows[network.text][str(length)][:seeds] for length in epochs}
+                   for network in networks})
 
 
 def opened(record: Path, dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
@@ -123,13 +129,14 @@ def changed(record: Path, dataset: Dataset, recipe: Recipe) -> Iterator[dict[str
         write_whole(record, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def record_accuracy(record: Path, dataset: Dataset, recipe: Recipe, text: str, epochs: int, seed: int, accuracy: float,
-                    seconds: float) -> dict[str, Any]:
-    """Records the accuracy of a network with a seed, if none is known; returns all accuracies of the record."""
+def record_score(record: Path, dataset: Dataset, recipe: Recipe, text: str, epochs: int, seed: int,
+                 score: Score | float, seconds: float) -> dict[str, Any]:
+    """Records the score of a network with a seed, if none is known; returns all rows of the record."""
+    accuracy, log_loss = (score.accuracy, score.log_loss) if isinstance(score, Score) else (score, None)
     with changed(record, dataset, recipe) as content:
         kept = content[NETWORKS].setdefault(text, {}).setdefault(str(epochs), [])
         if len(kept) == seed:
-            kept.append([float(accuracy), round(seconds, 2)])
+            kept.append(_row(accuracy, round(seconds, 2), *(() if log_loss is None else (log_loss,))))
         return content[NETWORKS]
 
 
@@ -139,7 +146,7 @@ def known_noise(record: Path, epochs: int) -> Noise | None:
     Networks that lost a training, with an accuracy of 0, do not count: that is no noise.
     """
     rows = _content(record).get(NETWORKS, {}).values()
-    repeated = [[accuracy for accuracy, _ in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
+    repeated = [[row[0] for row in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
     variances = [np.var(each, ddof=1) for each in repeated if all(each)]
     return Noise(float(np.sqrt(np.mean(variances))), len(variances)) if variances else None
 
@@ -156,13 +163,17 @@ def known_sample(record: Path, fewest: int) -> Sample | None:
     if len(whole.scores) < fewest or len(whole.lengths) < 2:
         return None
     seeds = {length: min(len(of[length]) for of in whole.scores.values()) for length in whole.lengths}
-    return Sample({text: {length: [(row[0], row[1]) for row in of[length][:count]] for length, count in seeds.items()}
+    return Sample({text: {length: of[length][:count] for length, count in seeds.items()}
                    for text, of in whole.scores.items()})
 
 
 def resamples(count: int) -> np.ndarray:
     """Returns the indices `[RESAMPLES, count]` of bootstrap samples, always the same ones."""
     return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+
+
+def _row(accuracy: float, seconds: float, *log_loss: float) -> Row:
+    return list(map(float, (accuracy, seconds, *log_loss[:1])))
 
 
 def _content(record: Path) -> dict[str, Any]:
@@ -172,6 +183,6 @@ def _content(record: Path) -> dict[str, Any]:
     with refused("a record of scores must be as `nas correlate` or `nas compare-spaces` has written it, but "
                  f"'{record}' is not"):
         content = read_json(record)
-        networks = {text: {epochs: [[float(accuracy), float(seconds)] for accuracy, seconds in of_seeds]
+        networks = {text: {epochs: [_row(*row) for row in of_seeds]
                            for epochs, of_seeds in of.items()} for text, of in content[NETWORKS].items()}
         return {**content, OF: dict(content[OF]), NETWORKS: networks}

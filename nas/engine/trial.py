@@ -260,7 +260,7 @@ def _trained(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial
         own = dataclasses.replace(own, accuracy=score.accuracy, total=score.total, epochs=epochs,
                                   trained=epochs == rungs.epochs[-1], compiled=score.compiled or None,
                                   accuracies=(*own.accuracies, (epochs, score.accuracy)),
-                                  float32_accuracy=score.float32_accuracy)
+                                  float32_accuracy=score.float32_accuracy, log_loss=score.log_loss)
         if own.trained:
             if score.arrays:
                 evaluation.keep(WEIGHTS, architecture, network_file(architecture, score.arrays))

@@ -127,6 +127,7 @@ class Finalist(TypedDict):
     trial: int
     epochs: int
     validation_accuracy: float
+    validation_log_loss: NotRequired[float | None]  # by which the best of the longest trained was chosen
     by_hand: bool  # whether it is a published network that was made to fill the budget or a share of it
 
 

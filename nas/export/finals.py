@@ -4,8 +4,9 @@ Successive halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identi
 optimization", figure 2) in two rounds, each of whole trainings with a learning rate that ends at 0, since accuracies on
 the way say less: all finalists for a quarter of the final epochs, the better half for all of them. Where the search has
 trained them as long as that, there is but the second round, for all. The images are those of the search: trained on
-training images, compared on validation images. The best network made by hand is in both rounds, even if it learns more
-slowly at first, so that no search delivers less than that would have been, as far as these images tell.
+training images, compared on validation images, and by their log loss: the accuracy on as many images tells less of a
+network (docs/spaces.md). The best network made by hand is in both rounds, even if it learns more slowly at first, so
+that no search delivers less than that would have been, as far as these images tell.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ from search_spaces.documents import read_json, refused
 from search_spaces.errors import require
 from search_spaces.numbers import is_whole
 
-FINALISTS = 4  # at most, by default
+FINALISTS = 8  # at most, by default
 FINALS = "finals.json"  # of a run
 OFF = "off"
 FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
@@ -49,6 +50,7 @@ class Standing:
         epochs: the length of the training.
         accuracy: that on the validation images, or what `metric` says of them.
         metric: of the data.
+        log_loss: of the validation images, by which finalists are ranked; None where it diverged.
         precision: of the file that the accuracy is of; that of float32 has the accuracy of the network.
     """
 
@@ -58,6 +60,12 @@ class Standing:
     accuracy: float
     metric: str = ACCURACY
     precision: str = FLOAT32
+    log_loss: float | None = None
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The key by which trainings of one length are sorted, the best first."""
+        return math.inf if self.log_loss is None else self.log_loss, -self.accuracy
 
 
 def parse_finals(text: str) -> int:
@@ -75,8 +83,9 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
               objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
     """Returns the candidates that cannot be told apart from the winner, the best first, and the best made by hand.
 
-    That is by the standard error of the difference of two shares of images; an evaluator that counts no images has no
-    known error, and its winner stands alone.
+    The best are those of least log loss, or by the objectives where that is not known of all. They are told apart by
+    the standard error of the difference of two shares of images; an evaluator that counts no images has no known error,
+    and its winner stands alone.
 
     Args:
         candidates: of the search, as its budgets judge them.
@@ -89,8 +98,10 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
         return [best] if best else []
     ranked = sorted((candidate for candidate in distinct(candidates) if candidate.eligible),
                     key=lambda candidate: rank(candidate, objectives))
+    if all(candidate.log_loss is not None for candidate in ranked):
+        ranked.sort(key=lambda candidate: candidate.log_loss or 0.0)
     found = [candidate for candidate in ranked if not _apart(best, candidate, noise)][:count]
-    by_hand = winner((candidate for candidate in ranked if candidate.by_hand), objectives)
+    by_hand = next((candidate for candidate in ranked if candidate.by_hand), None)
     if by_hand and by_hand not in found:
         found = [*found[:count - 1], by_hand]
     return found
@@ -112,7 +123,8 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         precision: of these files.
     """
     known = {standing.training: standing for standing in recorded(record)
-             if (standing.metric, standing.precision) == (dataset.metric, precision)}
+             if (standing.metric, standing.precision) == (dataset.metric, precision)
+             and (standing.log_loss is not None or not standing.accuracy)}  # earlier versions did not record it
     standings: dict[int, Standing] = {}
     left = list(candidates)
     first = recipe.epochs // FIRST_ROUND
@@ -126,11 +138,11 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
                 known[training] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
             standings[candidate.trial] = known[training]
-        ranked = sorted(left, key=lambda candidate: -standings[candidate.trial].accuracy)
+        ranked = sorted(left, key=lambda candidate: standings[candidate.trial].rank)
         by_hand = next((candidate for candidate in ranked if candidate.by_hand), None)
         left = [candidate for place, candidate in enumerate(ranked)
                 if place < math.ceil(len(ranked) / 2) or candidate is by_hand]
-    order = sorted(standings, key=lambda trial: (-standings[trial].epochs, -standings[trial].accuracy))
+    order = sorted(standings, key=lambda trial: (-standings[trial].epochs, *standings[trial].rank))
     return {trial: standings[trial] for trial in order}
 
 
@@ -141,9 +153,9 @@ def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe, target:
     try:
         score = as_shipped(evaluate, target, precision)(Architecture.parse(text), dataset, Fidelity(recipe))
     except Diverged:
-        score = 0.0
-    accuracy = score.accuracy if isinstance(score, Score) else score
-    return Standing(training, text, recipe.epochs, accuracy, dataset.metric, precision)
+        return Standing(training, text, recipe.epochs, 0.0, dataset.metric, precision)
+    assert isinstance(score, Score)
+    return Standing(training, text, recipe.epochs, score.accuracy, dataset.metric, precision, score.log_loss)
 
 
 def recorded(record: Path) -> list[Standing]:

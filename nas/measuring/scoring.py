@@ -36,8 +36,10 @@ class ScoredAsFile:
         assert isinstance(score, Score) and score.arrays, "a network is trained before it becomes a file"
         with training_turn():
             logits = self._logits(architecture, data, score, fidelity.recipe.seed)
-        accuracy, total = METRICS[data.metric].measured(logits, data.validation.labels)
-        return replace(score, accuracy=accuracy, total=total, float32_accuracy=score.accuracy)
+        metric, labels = METRICS[data.metric], data.validation.labels
+        accuracy, total = metric.measured(logits, labels)
+        return replace(score, accuracy=accuracy, total=total, float32_accuracy=score.accuracy,
+                       log_loss=metric.log_loss(logits, labels))
 
     def close(self) -> None:
         """Closes the other evaluator."""

@@ -26,7 +26,7 @@ State = Literal["waiting", "running", "lost", "failed", "complete"]
 
 _NORMAL_95 = NormalDist().inv_cdf(0.975)
 TRAINING = ("accuracy", "total", "epochs", "trained", "accuracies", "compiled", "taken_from",
-            "float32_accuracy")  # what a training changes
+            "float32_accuracy", "log_loss")  # what a training changes
 
 
 class Outcome(StrEnum):
@@ -71,6 +71,7 @@ class Candidate:
         compiled: what was compiled at a time to train it, blocks, the network or several side by side, where
             its evaluator says so.
         float32_accuracy: the accuracy of the network itself, where `accuracy` is that of a quantised file of it.
+        log_loss: the mean cross-entropy of the validation images, which tells more of a network than its accuracy.
         start: the text of the architecture that was asked for, where the strategy was not asked.
         outside: whether the space lacks its architecture.
         by_hand: whether it is a published network that was made to fill the budgets or a share of them, for others to
@@ -102,6 +103,7 @@ class Candidate:
     taken_from: str | None = None
     compiled: str | None = field(default=None, compare=False)  # by the same numbers but for rounding
     float32_accuracy: float | None = None
+    log_loss: float | None = None
     start: str | None = None
     outside: bool = False
     by_hand: bool = field(default=False, compare=False)  # what the run tells, not the trial

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from evaluators.datasets.metrics import ACCURACY, METRICS
+from evaluators.datasets.metrics import METRICS
 from evaluators.latency import Latency
 from evaluators.runtimes import Options, parse_target
 from nas.export.certificate import DIFFERS, LOSES, assessed, latencies_of, lost_points, metric_of, score_of
@@ -117,10 +117,10 @@ def _finals_lines(certificate: Certificate) -> list[Text]:
     finals = certificate.get("finals", [])
     if not finals:
         return []
-    metric = metric_of(certificate)
-    by = "" if metric is METRICS[ACCURACY] else f" by {metric.title}"
     won, by_hand = finals[0], [finalist for finalist in finals if finalist["by_hand"]]
-    lines = [Text(f"chosen among {len(finals)} finalists{by}: {_standing(won)}"
+    title = metric_of(certificate).title
+    by = f"log loss, {title}" if won.get("validation_log_loss") is not None else title
+    lines = [Text(f"chosen among {len(finals)} finalists by {by} on validation images: {_standing(won)}"
                   + (f", best made by hand: {_standing(by_hand[0])}" if by_hand and by_hand[0] is not won else ""))]
     if won["by_hand"]:
         lines.append(Text("the winner is a published network made by hand: the search found nothing better",
@@ -129,7 +129,9 @@ def _finals_lines(certificate: Certificate) -> list[Text]:
 
 
 def _standing(finalist: Finalist) -> str:
-    return f"{accuracy_text(finalist['validation_accuracy'])} % on validation after {finalist['epochs']} epochs"
+    log_loss = finalist.get("validation_log_loss")
+    of_loss = "" if log_loss is None else f"{log_loss:.3f}, "
+    return f"{of_loss}{accuracy_text(finalist['validation_accuracy'])} % after {finalist['epochs']} epochs"
 
 
 def _last(certificate: Certificate) -> dict[str, Latency]:

@@ -31,9 +31,9 @@ DIED = "died"  # the value of `LOST` where the worker was found to be gone
 
 STATES: dict[str, State] = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "complete", "FAIL": "failed"}
 KINDS: dict[str, Any] = {"architecture": str, "accuracy": int | float | None,
-                         "float32_accuracy": int | float | None, "total": int, "epochs": int,
-                         "trained": bool, "reason": str | None, "duplicate_of": int | None, "bracket": int,
-                         "worker": str | None, "waits": bool}
+                         "float32_accuracy": int | float | None, "log_loss": int | float | None, "total": int,
+                         "epochs": int, "trained": bool, "reason": str | None, "duplicate_of": int | None,
+                         "bracket": int, "worker": str | None, "waits": bool}
 
 
 @dataclass(frozen=True)

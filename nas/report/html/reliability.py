@@ -36,19 +36,20 @@ def _score(found: Findings) -> Content:
         parts.append(element("p", f"How far {found.config.recipe.epochs} epochs rank networks as whole trainings do "
                              "has not been measured: ", element("code", f"nas correlate {found.name}"), " does it."))
     if found.standings:
-        parts += [table(("trial", "in the search", "epochs", "in finals (%)", "epochs there"), _finals(found),
-                        "trained again for longer, on the same validation images")]
+        parts += [table(("trial", "in the search", "epochs", "in finals (%)", "log loss", "epochs there"),
+                        _finals(found), "trained again for longer, on the same validation images")]
     return parts
 
 
 def _finals(found: Findings) -> list[list[Content]]:
     by_text = {one.architecture: one for one in found.networks}
     rows: list[list[Content]] = []
-    for standing in sorted(found.standings, key=lambda one: (-one.epochs, -one.accuracy)):
+    for standing in sorted(found.standings, key=lambda one: (-one.epochs, *one.rank)):
         one = by_text.get(standing.architecture)
         rows.append([_link(one) if one else standing.architecture,
                      accuracy_text(one.accuracy, one.accuracy_ci) if one else UNKNOWN, one.epochs if one else UNKNOWN,
-                     accuracy_text(standing.accuracy), standing.epochs])
+                     accuracy_text(standing.accuracy),
+                     UNKNOWN if standing.log_loss is None else f"{standing.log_loss:.3f}", standing.epochs])
     return rows
 
 

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import optax
 import pytest
 
 from evaluators.datasets.metrics import METRICS, require_metric
@@ -31,6 +32,17 @@ def test_the_top_five_are_those_of_an_example_of_scikit_learn():
     scores = np.array([[0.5, 0.2, 0.2], [0.3, 0.4, 0.2], [0.2, 0.4, 0.3], [0.7, 0.2, 0.1]])
     more = np.hstack([scores, np.full((4, 3), 0.9)])  # three above them all leave the top two of theirs
     assert METRICS["top5"].of(more, np.array([0, 1, 2, 2])) == 0.75
+
+
+def test_the_log_loss_is_the_cross_entropy_of_optax_in_the_mean_over_images_or_over_classes():
+    generator = np.random.default_rng(0)
+    logits, labels = 10 * generator.normal(size=(60, 4)), generator.integers(1, 4, 60)  # no image of class 0
+    of_images = np.asarray(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+    of_classes = [of_images[labels == of_class].mean() for of_class in (1, 2, 3)]
+    assert METRICS["accuracy"].log_loss(logits, labels) == pytest.approx(of_images.mean(), rel=1e-5)
+    assert METRICS["macro-f1"].log_loss(logits, labels) == pytest.approx(np.mean(of_classes), rel=1e-5)
+    assert METRICS["accuracy"].log_loss(logits + np.float32(1e6), labels) == pytest.approx(of_images.mean(), rel=1e-3)
+    assert METRICS["accuracy"].log_loss(np.where(logits > 0, np.inf, logits), labels) is None
 
 
 def test_without_chance_errors_metrics_of_balanced_data_agree():

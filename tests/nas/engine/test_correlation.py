@@ -64,6 +64,14 @@ def test_multiply_adds_and_parameters_are_scores_that_cost_nothing(all_members):
     assert [found[name].seconds for name in ("3 epochs", MULTIPLY_ADDS, PARAMETERS)] == [5.0, 0.0, 0.0]
 
 
+def test_the_log_loss_is_a_score_of_its_own_where_it_is_known(all_members):
+    final = np.random.default_rng(0).permutation(16) / 16
+    known = sample(all_members, np.full(16, 0.5), final).scores
+    known = {text: {3: [(0.5, 5.0, 1 - end)], 20: of[20]} for (text, of), end in zip(known.items(), final, strict=True)}
+    found = {one.score: one.tau for one in rankings(Sample(known), (3, 20))}
+    assert (found["3 epochs"], found["3 epochs, log loss"]) == (0, pytest.approx(1))
+
+
 def test_what_all_networks_have_alike_ranks_none(all_members):
     final = np.random.default_rng(0).permutation(16) / 16
     for brief, end in ((np.full(16, 0.1), final), (final, np.ones(16))):

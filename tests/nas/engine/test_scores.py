@@ -7,7 +7,7 @@ from evaluators.datasets import load_dataset
 from evaluators.evaluator import Score
 from evaluators.recipe import Recipe
 from evaluators.training.train import Diverged
-from nas.engine.scores import changed, known_noise, known_sample, opened, record_accuracy, scored
+from nas.engine.scores import changed, known_noise, known_sample, opened, record_score, scored
 from search_spaces import InvalidInput
 
 RECIPE = Recipe(epochs=3)
@@ -53,7 +53,7 @@ def test_what_another_process_records_during_a_training_is_kept(inputs, all_memb
 
     def evaluate(architecture, data, fidelity):
         for text in (own.text, other.text):  # the same training there is as good as this one, and counts
-            record_accuracy(record, data, RECIPE, text, 1, 0, 0.7, 2.0)
+            record_score(record, data, RECIPE, text, 1, 0, 0.7, 2.0)
         return Score(0.5, 40)
 
     found = scored(data, evaluate, evaluate, RECIPE, [own], (1,), 1, record, quiet)

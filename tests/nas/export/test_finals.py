@@ -86,7 +86,8 @@ def played(all_members, dataset, tmp_path, monkeypatch):
 
         def made_up(text, training, dataset, recipe, *files):
             trained.append((texts.index(text), recipe.epochs))
-            return module.Standing(training, text, recipe.epochs, correct[trained[-1]] / 120)
+            return module.Standing(training, text, recipe.epochs, correct[trained[-1]] / 120,
+                                   log_loss=1 - correct[trained[-1]] / 120)
 
         monkeypatch.setattr(module, "_trained", made_up)
         entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text) for trial, text in enumerate(texts)]
@@ -103,6 +104,24 @@ def test_the_better_half_of_a_short_round_is_trained_to_the_end_and_the_best_of_
     assert trained == [(0, 2), (1, 2), (2, 2), (3, 2), (1, 8), (2, 8)]
     assert list(standings) == [2, 1, 3, 0]
     assert (standings[2].accuracy, standings[2].epochs, standings[0].epochs) == (96 / 120, 8, 2)
+
+
+def test_the_log_loss_decides_whatever_the_accuracies_are(all_members, dataset, tmp_path, monkeypatch):
+    texts = [network.text for network in all_members.values()][:2]
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
+        training, text, recipe.epochs, (0.9, 0.8)[texts.index(text)], log_loss=(0.4, 0.3)[texts.index(text)]))
+    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text) for trial, text in enumerate(texts)]
+    assert list(play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent())) == [1, 0]
+
+
+def test_finalists_are_those_of_least_log_loss_where_that_is_known_of_all():
+    candidates = [dataclasses.replace(candidate(trial, 0.8 + trial / 1000), log_loss=loss)
+                  for trial, loss in enumerate((0.5, 0.3, 0.6, 0.4))]
+    candidates.append(dataclasses.replace(candidate(4, 0.2), log_loss=0.1))  # told apart by its accuracy
+    assert [one.trial for one in finalists(candidates, 3)] == [1, 3, 0]
+    by_hand = dataclasses.replace(candidate(5, 0.8, by_hand=True), log_loss=0.9)
+    assert [one.trial for one in finalists([*candidates, by_hand], 3)] == [1, 3, 5]
+    assert [one.trial for one in finalists([*candidates, candidate(6, 0.8)], 2)] == [3, 2], "by the accuracy"
 
 
 def test_the_best_network_made_by_hand_is_trained_to_the_end_however_it_begins(
@@ -167,13 +186,16 @@ def test_a_finalist_is_trained_on_training_images_alone_and_judged_on_validation
                             for part in (dataset.train, dataset.validation))
     expected = train(Architecture.parse(network.text), training, validation, Fidelity(recipe))
     assert (standing.accuracy, standing.metric) == (expected.accuracy, "accuracy")
+    assert standing.log_loss == expected.log_loss
 
 
 def test_a_finalist_that_diverges_comes_last(all_members, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(Recipe, "rate", lambda recipe, progress: 1e30)
     recipe = dataclasses.replace(RECIPE, epochs=1)
     entrant = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
-    assert play([entrant], dataset, recipe, tmp_path / "finals.json", Silent())[0].accuracy == 0
+    standing = play([entrant], dataset, recipe, tmp_path / "finals.json", Silent())[0]
+    assert (standing.accuracy, standing.log_loss) == (0, None)
+    assert standing.rank > dataclasses.replace(standing, log_loss=100.0).rank
 
 
 def test_a_record_of_finals_that_is_damaged_is_named(dataset, tmp_path):
