@@ -111,8 +111,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         target: the first one, whose files are judged where they are not those of float32.
         precision: of these files.
     """
-    known = {standing.training: standing for standing in recorded(record)
-             if (standing.metric, standing.precision) == (dataset.metric, precision)}
+    known = {(standing.training, standing.metric, standing.precision): standing for standing in recorded(record)}
     standings: dict[int, Standing] = {}
     left = list(candidates)
     first = recipe.epochs // FIRST_ROUND
@@ -121,11 +120,12 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         of_round = dataclasses.replace(recipe, epochs=epochs)
         for index, candidate in enumerate(left):
             training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})
-            if training not in known:
+            key = training, dataset.metric, precision
+            if key not in known:
                 monitor.progress(f"finals of {epochs} epochs, trainings", index, len(left))
-                known[training] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
+                known[key] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
-            standings[candidate.trial] = known[training]
+            standings[candidate.trial] = known[key]
         ranked = sorted(left, key=lambda candidate: -standings[candidate.trial].accuracy)
         by_hand = next((candidate for candidate in ranked if candidate.by_hand), None)
         left = [candidate for place, candidate in enumerate(ranked)
