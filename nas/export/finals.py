@@ -156,7 +156,10 @@ def recorded(record: Path) -> list[Standing]:
 
 def _standing(correct: int = 0, total: int = 0, **values: Any) -> Standing:
     """Returns a training as it was recorded; earlier versions wrote how many of the images it classified rightly."""
-    return Standing(**{"accuracy": correct / total} | values if total else values)
+    found = Standing(**{"accuracy": correct / total} | values if total else values)
+    require(isinstance(found.accuracy, int | float) and isinstance(found.epochs, int),
+            f"it holds numbers, but got accuracy {found.accuracy!r} after {found.epochs!r} epochs")
+    return found
 
 
 def _apart(best: Candidate, other: Candidate, noise: float) -> bool:
