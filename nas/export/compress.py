@@ -70,7 +70,7 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
 
     Raises:
         InvalidInput: wrong input, budgets that the network meets already or that none of its smaller forms meets, or
-            layers that all stay whole at that share; then nothing is exported.
+            layers that all stay as they are at that share; then nothing is exported.
     """
     monitor, recipe = monitor or Silent(), Recipe(**{"epochs": FINAL_EPOCHS, **settings})
     recipe.require_training()
@@ -81,8 +81,6 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
     budgets = dataclasses.replace(budgets, targets=tuple(parse_target(text).text for text in budgets.targets))
     if low_rank is not None:
         require_share(low_rank)
-        require(importance == TAYLOR, "two layers for one have no batch norm between them, so that with `low_rank` "
-                f"importance is {TAYLOR}, but got {importance}")
     require(low_rank is not None or bool(budgets.limits),
             f"a network is compressed until it meets a budget, but got none for '{network}', and no `low_rank`")
     require_deliverable(formats, at_home(out) if out is not None else None, accuracy_loss)
@@ -158,7 +156,7 @@ class _Pruning:
         name, whole = self.source.name, teacher.architecture
         architecture, arrays = factored(whole, teacher.arrays, share)
         require(architecture != whole, "layers become two where these have fewer weights, but to keep "
-                f"{share:g} of their energy those of '{name}' all stay whole")
+                f"{share:g} of their energy those of '{name}' all stay as they are")
         self.monitor.say(f"{name}: of low rank {architecture.params:,} parameters instead of {whole.params:,}")
         for target, gauge in self.gauges.items():
             self.monitor.progress("timing before and after", 0, 1)

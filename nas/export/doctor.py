@@ -22,7 +22,7 @@ from evaluators.prediction.timings import intact_lines
 from nas.engine.correlation import CORRELATION
 from nas.engine.successive_halving import stopped
 from nas.export.certificate import CERTIFICATE, read_export
-from nas.export.finals import FINALS
+from nas.export.finals import FINALS, recorded
 from nas.measuring.blocks import BLOCKS
 from nas.problem.candidate import Candidate, Outcome, front
 from nas.run.artefacts import CHECKPOINTS, WEIGHTS, id_in, name_of
@@ -261,11 +261,11 @@ def _missing(patient: Patient) -> Iterator[Finding]:
 
 
 def _records(patient: Patient) -> Iterator[Finding]:
-    for name in (CORRELATION, FINALS, BLOCKS):
+    for name, read in ((CORRELATION, read_json), (FINALS, recorded), (BLOCKS, read_json)):
         path = patient.path / name
         with _told(name) as found, refused(f"a record must be as it was written, but '{name}' is not"):
             if patient.run.place(name).exists():
-                require(isinstance(read_json(path), dict | list), "it is no object")
+                require(isinstance(read(path), dict | list), "it is no object")
         for words in found:
             yield Finding(name, words, None if path.is_symlink() else partial(patient.aside, path))
 

@@ -122,9 +122,8 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         target: the first one, whose files are judged where they are not those of float32.
         precision: of these files.
     """
-    known = {standing.training: standing for standing in recorded(record)
-             if (standing.metric, standing.precision) == (dataset.metric, precision)
-             and (standing.log_loss is not None or not standing.accuracy)}  # earlier versions did not record it
+    known = {(standing.training, standing.metric, standing.precision): standing for standing in recorded(record)
+             if standing.log_loss is not None or not standing.accuracy}  # earlier versions did not record it
     standings: dict[int, Standing] = {}
     left = list(candidates)
     first = recipe.epochs // FIRST_ROUND
@@ -133,11 +132,12 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         of_round = dataclasses.replace(recipe, epochs=epochs)
         for index, candidate in enumerate(left):
             training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})
-            if training not in known:
+            key = training, dataset.metric, precision
+            if key not in known:
                 monitor.progress(f"finals of {epochs} epochs, trainings", index, len(left))
-                known[training] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
+                known[key] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
-            standings[candidate.trial] = known[training]
+            standings[candidate.trial] = known[key]
         ranked = sorted(left, key=lambda candidate: standings[candidate.trial].rank)
         by_hand = next((candidate for candidate in ranked if candidate.by_hand), None)
         left = [candidate for place, candidate in enumerate(ranked)
@@ -168,7 +168,10 @@ def recorded(record: Path) -> list[Standing]:
 
 def _standing(correct: int = 0, total: int = 0, **values: Any) -> Standing:
     """Returns a training as it was recorded; earlier versions wrote how many of the images it classified rightly."""
-    return Standing(**{"accuracy": correct / total} | values if total else values)
+    found = Standing(**{"accuracy": correct / total} | values if total else values)
+    require(isinstance(found.accuracy, int | float) and isinstance(found.epochs, int),
+            f"it holds numbers, but got accuracy {found.accuracy!r} after {found.epochs!r} epochs")
+    return found
 
 
 def _apart(best: Candidate, other: Candidate, noise: float) -> bool:

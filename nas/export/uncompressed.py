@@ -84,9 +84,10 @@ def uncompressed(what: str, data: str | None, recipe: Recipe, monitor: Monitor, 
     dataset = load_dataset(data or _data(file, certificate), seed=recipe.seed, skip_broken=skip_broken,
                            resolution=architecture.input.resolution,
                            metric=metric_name(certificate) if certificate else ACCURACY)
-    stated = certificate["data"] if certificate and not data else None
-    require(stated is None or stated["fingerprint"] == dataset.fingerprint, "a network is compressed on the data of "
-            f"its training, split by the same seed, unless `data` are given, but got seed {recipe.seed} for '{file}'")
+    stated = certificate["data"] if certificate else None
+    require(stated is None or stated["name"] != dataset.name or stated["fingerprint"] == dataset.fingerprint,
+            "a network is compressed on the data of its training, split by the same seed so that its test images are "
+            f"new to it, or on those of another name, but got others called '{dataset.name}': {dataset.split}")
     monitor.say(f"data: {dataset.summary}")
     name = file.resolve().parent.name if file.name == WEIGHTS else file.stem
     network = dataclasses.replace(teacher_in_file(str(file), dataset), name=name)

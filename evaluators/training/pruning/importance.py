@@ -113,7 +113,7 @@ def _by_channel(values: jax.Array, gradients: jax.Array) -> jax.Array:
 def batch_norm(architecture: Architecture, arrays: Weights, training: Images) -> Importance:
     """Returns the scales of batch norms; a block has that of the last one in it.
 
-    Channels that none scales, such as those of a squeeze, count as the mean one.
+    Channels that none scales, such as those of a squeeze or between two factors, count as the mean one.
 
     Raises:
         InvalidInput: a network without batch norms.

@@ -36,7 +36,7 @@ def _score(found: Findings) -> Content:
         parts.append(element("p", f"How far {found.config.recipe.epochs} epochs rank networks as whole trainings do "
                              "has not been measured: ", element("code", f"nas correlate {found.name}"), " does it."))
     if found.standings:
-        parts += [table(("trial", "in the search", "epochs", "in finals (%)", "log loss", "epochs there"),
+        parts += [table(("trial", "in the search", "epochs", "in finals (%)", "log loss", "as", "epochs there"),
                         _finals(found), "trained again for longer, on the same validation images")]
     return parts
 
@@ -49,7 +49,8 @@ def _finals(found: Findings) -> list[list[Content]]:
         rows.append([_link(one) if one else standing.architecture,
                      accuracy_text(one.accuracy, one.accuracy_ci) if one else UNKNOWN, one.epochs if one else UNKNOWN,
                      accuracy_text(standing.accuracy),
-                     UNKNOWN if standing.log_loss is None else f"{standing.log_loss:.3f}", standing.epochs])
+                     UNKNOWN if standing.log_loss is None else f"{standing.log_loss:.3f}", standing.precision,
+                     standing.epochs])
     return rows
 
 

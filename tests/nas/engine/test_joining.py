@@ -6,21 +6,19 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from evaluators.machine.trouble import MachineTrouble
 from evaluators.registry import EVALUATORS
 from nas.engine import joining
 from nas.engine.joining import join_search
 from nas.engine.loop import AHEAD
 from nas.engine.search import run_search
-from nas.problem.candidate import Outcome, distinct, front
+from nas.problem.candidate import Outcome
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Silent
-from nas.run.server import GRACE, StudyDatabase, outage
+from nas.run.server import GRACE, StudyDatabase
 from nas.trials.tally import tally
 from search_spaces.errors import InvalidInput
 
@@ -137,14 +135,6 @@ def test_what_killed_processes_were_at_is_taken_up_and_the_count_is_exact(here, 
                for candidate in lost if candidate.architecture)
     assert len(begun()) - len(set(begun())) in (0, len(lost))  # else nothing is trained twice
     assert all(candidate.worker.split(":")[1].isdigit() for candidate in told if candidate.architecture)
-
-
-@pytest.fixture
-def shared(postgresql, make_config, gauge, tmp_path):
-    """The URL of a search that has ended on a server."""
-    url = postgresql.new_database()
-    run_search(make_config(trials=2), tmp_path / "begun", gauge=gauge, elsewhere=StudyDatabase(url, "one"))
-    return url
 
 
 def test_a_worker_with_other_data_is_refused_by_name_and_leaves_nothing(shared, inputs, gauge, tmp_path):
@@ -330,100 +320,3 @@ def test_a_worker_times_all_targets_or_trains(role, refused, make_config, gauge,
     run_search(make_config(trials=1), tmp_path / "run", gauge=gauge)
     with pytest.raises(InvalidInput, match=refused):
         join_search(str(tmp_path / "run"), "", tmp_path, {}, Silent(), gauge=gauge, **role)
-
-
-def test_a_session_that_an_outage_has_left_tells_of_it_too(postgresql):
-    database = StudyDatabase(postgresql.new_database(), "left")
-    database.begin(["maximize"])
-    trial, errors = database.opened().ask(), []
-
-    def write():
-        try:
-            for number in range(10**6):
-                trial.set_user_attr("number", number)
-        except Exception as error:
-            errors.append(error)
-
-    for _ in range(3):  # in one of several statements
-        thread = threading.Thread(target=write)
-        thread.start()
-        time.sleep(0.2)
-        postgresql.stop()
-        thread.join()
-        postgresql.start()
-    assert all(map(outage, errors)) and len(errors) == 3
-
-
-@pytest.fixture
-def away(postgresql, monkeypatch):
-    """Stops the server, which is there again when it has been waited for twice."""
-    def leave():
-        pauses = iter((lambda: None, postgresql.start))
-        monkeypatch.setattr("nas.run.server.time", SimpleNamespace(sleep=lambda _: next(pauses, lambda: None)()))
-        postgresql.stop()
-
-    return leave
-
-
-class Lines(Silent):
-    """A monitor that keeps what is said of a server, and does something once when something else is begun."""
-
-    def __init__(self, what="", act=None):
-        self.lines, self.what, self.act = [], what, act
-
-    def say(self, text):
-        if "'postgresql" in text:
-            self.lines.append("waiting" if text.startswith("waiting for") else "in reach")
-
-    def progress(self, what, done, total):
-        if what == self.what and self.act:
-            act, self.act = self.act, None
-            act()
-
-
-def test_a_front_is_timed_again_though_the_server_was_away(postgresql, make_config, gauge, tmp_path, away):
-    monitor, database = Lines("timing the front again", away), StudyDatabase(postgresql.new_database(), "one")
-    run = run_search(make_config(trials=3), tmp_path / "run", monitor, gauge, elsewhere=database)
-    members = distinct(front(run.candidates()))
-    assert members and all(member.retimed for member in members)
-    assert monitor.lines == ["waiting", "in reach"]
-
-
-@pytest.mark.parametrize("at", [joining, "nas.engine.prepare.setting_of", "nas.engine.search.calibrate"])
-def test_a_worker_begins_though_the_server_was_away(at, shared, gauge, tmp_path, away, monkeypatch):
-    monitor = Lines()
-    if at is joining:
-        away()
-    else:
-        module, _, name = at.rpartition(".")
-        before = getattr(sys.modules[module], name)
-
-        def first(*arguments):
-            monkeypatch.setattr(at, before)
-            away()
-            return before(*arguments)
-
-        monkeypatch.setattr(at, first)
-    run = join_search(shared, "", tmp_path / "joined", {}, monitor, gauge=gauge)
-    assert tally(run.told()).trained == 2
-    assert monitor.lines.count("waiting") == 1
-
-
-def test_a_front_is_printed_though_the_server_was_away(shared, gauge, tmp_path, nas, away, monkeypatch):
-    run = join_search(shared, "", tmp_path / "joined", {}, Silent(), gauge=gauge)
-
-    def ended(*arguments, **named):
-        away()
-        return run
-
-    monkeypatch.setattr(joining, "run_search", ended)
-    status, out, _ = nas("worker", shared, "--run", run.path)
-    assert status == 0 and out.count("waiting for 'postgresql") == 1 and "winner" in out
-
-
-def test_a_server_that_refuses_a_worker_is_not_waited_for(shared, tmp_path):
-    monitor = Lines()
-    for url in (shared.replace(":", ":wrong", 2).replace(":wrong", ":", 1), f"{shared}s"):
-        with pytest.raises(MachineTrouble, match="must be in reach, but"):
-            join_search(url, "", tmp_path / "joined", {}, monitor)
-    assert not monitor.lines and not (tmp_path / "joined").exists()

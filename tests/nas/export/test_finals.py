@@ -200,7 +200,8 @@ def test_a_finalist_that_diverges_comes_last(all_members, dataset, tmp_path, mon
 
 def test_a_record_of_finals_that_is_damaged_is_named(dataset, tmp_path):
     record = tmp_path / "finals.json"
-    for content in ("{", '[{"other": 1}]', "[1]"):
+    words = '[{"training": "1", "architecture": "a", "epochs": 5, "accuracy": "0.9"}]'
+    for content in ("{", '[{"other": 1}]', "[1]", words):
         record.write_text(content)
         with pytest.raises(InvalidInput, match="record of finals"):
             play([], dataset, RECIPE, record, Silent())

@@ -19,7 +19,7 @@ from nas.api import Run
 from nas.engine.prepare import prepare
 from nas.engine.search import run_search
 from nas.engine.workers import TrainingProcess
-from nas.export.finals import play
+from nas.export.finals import play, recorded
 from nas.export.train import train
 from nas.measuring.inputs import calibration_images
 from nas.measuring.scoring import ScoredAsFile
@@ -95,6 +95,7 @@ def test_finals_judge_files_of_int8_too(run, inputs, tmp_path):
         standing = play([entrant], data, recipe, record, Silent(), target, precision)[entrant.trial]
         assert (standing.precision, standing.accuracy) == (
             precision, entrant.accuracy if precision == "int8" else entrant.float32_accuracy)
+    assert [standing.precision for standing in recorded(record)] == ["int8", "float32"], "none takes another's place"
 
 
 def test_a_run_is_exported_in_another_precision_and_says_where_it_is_slower(make_config, gauge, untrained, nas,

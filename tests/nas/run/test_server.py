@@ -1,9 +1,12 @@
 """The study in a PostgreSQL server and its turn; workers that share one are in `tests/nas/engine/test_joining.py`."""
 
+import threading
+import time
+
 import pytest
 import sqlalchemy
 
-from nas.run.server import SharedDatabase, StudyDatabase
+from nas.run.server import SharedDatabase, StudyDatabase, outage
 from search_spaces.errors import InvalidInput
 
 
@@ -56,3 +59,25 @@ def test_the_server_finds_within_a_minute_that_the_machine_with_the_turn_is_gone
         idle_s, every_s, count = (int(connection.execute(sqlalchemy.text(f"SHOW tcp_keepalives_{name}")).scalar())
                                   for name in ("idle", "interval", "count"))
     assert 0 < idle_s + every_s * count <= 60
+
+
+def test_a_session_that_an_outage_has_left_tells_of_it_too(postgresql):
+    database = StudyDatabase(postgresql.new_database(), "left")
+    database.begin(["maximize"])
+    trial, errors = database.opened().ask(), []
+
+    def write():
+        try:
+            for number in range(10**6):
+                trial.set_user_attr("number", number)
+        except Exception as error:
+            errors.append(error)
+
+    for _ in range(3):  # in one of several statements
+        thread = threading.Thread(target=write)
+        thread.start()
+        time.sleep(0.2)
+        postgresql.stop()
+        thread.join()
+        postgresql.start()
+    assert all(map(outage, errors)) and len(errors) == 3

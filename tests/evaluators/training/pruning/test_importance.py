@@ -69,3 +69,13 @@ def test_the_scales_of_batch_norms_are_an_importance_and_need_batch_norms(traini
     without = Architecture.parse("in_r8_c1+conv_k3_c16_s2_relu_bias+fc_n3")
     with pytest.raises(InvalidInput, match="importance by batch-norm needs batch norms"):
         batch_norm(without, random_arrays(without, seed=1), training)
+
+
+@pytest.mark.parametrize("measure", [taylor, batch_norm])
+def test_channels_between_two_factors_are_not_for_nothing(measure, training):
+    network = Architecture.parse("in_r8_c1+sep_k3_c64_s2_relu+sep_k3_c64_s1_relu_rank0.25+fc_n3")
+    operations = network.program.operations
+    found = measure(network, random_arrays(network, seed=1), training)
+    between = [scores for operation, scores in zip(operations, found.channels[1:], strict=True)
+               if operation.output_shape[2] == 16]
+    assert len(between) == 1 and (between[0] > 0).all()
