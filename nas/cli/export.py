@@ -55,7 +55,7 @@ def export_best(
     seeds: Seeds = None,
     finals: Annotated[str | None, typer.Option(
         metavar="N|off", help="candidates at most that are trained longer to choose the winner among those that the "
-        "search cannot tell apart  [4]", show_default=False)] = None,
+        "search cannot tell apart  [8]", show_default=False)] = None,
     accuracy_loss: AccuracyLoss = None,
     preprocess_inside: PreprocessInside = None,
     data: Annotated[str | None, typer.Option(help="where the data of the run are now, if they have moved",
