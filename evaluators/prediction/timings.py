@@ -8,6 +8,7 @@ Files that we write have two further columns: the target, and the time of the re
 
 import csv
 import errno
+import fcntl
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -64,6 +65,7 @@ class Timings:
         writer = csv.writer(text, lineterminator="\n")
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # until it is closed: one process writes the header
             if not os.fstat(handle).st_size:
                 writer.writerow((*COLUMNS, TARGET, REFERENCE))
             for architecture, latency_ms, reference_ms in (Row(*row) for row in rows):
