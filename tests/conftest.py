@@ -70,10 +70,12 @@ def little_room():
 
 @pytest.fixture(scope="session", autouse=True)
 def interrupts():
-    """A shell ignores SIGINT for what it starts in the background, and so would the processes that tests start."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A shell ignores SIGINT for what it starts in the background, nohup SIGHUP, and so would processes of tests."""
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+              signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
