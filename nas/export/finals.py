@@ -5,8 +5,9 @@ optimization", figure 2) in two rounds, each of whole trainings with a learning 
 the way say less: all finalists for a quarter of the final epochs, the better half for all of them. Where the search has
 trained them as long as that, there is but the second round, for all. The images are those of the search: trained on
 training images, compared on validation images, and by their log loss: the accuracy on as many images tells less of a
-network (docs/spaces.md). The best network made by hand is in both rounds, even if it learns more slowly at first, so
-that no search delivers less than that would have been, as far as these images tell.
+network (docs/spaces.md). The best network made by hand and the one of most multiply-adds are in both rounds, even if
+they learn more slowly at first, so that no search delivers less than what one would have taken without it, as far as
+these images tell.
 """
 
 import dataclasses
@@ -81,7 +82,7 @@ def parse_finals(text: str) -> int:
 
 def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
               objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
-    """Returns the candidates that cannot be told apart from the winner, the best first, and the best made by hand.
+    """Returns the candidates that cannot be told apart from the winner, and those that learn slowly, the best first.
 
     The best are those of least log loss, or by the objectives where that is not known of all. They are told apart by
     the standard error of the difference of two shares of images; an evaluator that counts no images has no known error,
@@ -100,11 +101,18 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
                     key=lambda candidate: rank(candidate, objectives))
     if all(candidate.log_loss is not None for candidate in ranked):
         ranked.sort(key=lambda candidate: candidate.log_loss or 0.0)
-    found = [candidate for candidate in ranked if not _apart(best, candidate, noise)][:count]
+    slow = _slow_learners(ranked)[:count - 1]
+    others = [candidate for candidate in ranked if candidate not in slow and not _apart(best, candidate, noise)]
+    found = [*others[:count - len(slow)], *slow]
+    return [candidate for candidate in ranked if candidate in found]
+
+
+def _slow_learners(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Returns those that no brief training may rule out: the best one made by hand, and that of most multiply-adds."""
     by_hand = next((candidate for candidate in ranked if candidate.by_hand), None)
-    if by_hand and by_hand not in found:
-        found = [*found[:count - 1], by_hand]
-    return found
+    largest = max((candidate for candidate in ranked if candidate.costs.macs), default=None,
+                  key=lambda candidate: candidate.costs.macs or 0)
+    return distinct(candidate for candidate in (by_hand, largest) if candidate)
 
 
 def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,
@@ -139,9 +147,9 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
             standings[candidate.trial] = known[key]
         ranked = sorted(left, key=lambda candidate: standings[candidate.trial].rank)
-        by_hand = next((candidate for candidate in ranked if candidate.by_hand), None)
+        slow = _slow_learners(ranked)
         left = [candidate for place, candidate in enumerate(ranked)
-                if place < math.ceil(len(ranked) / 2) or candidate is by_hand]
+                if place < math.ceil(len(ranked) / 2) or candidate in slow]
     order = sorted(standings, key=lambda trial: (-standings[trial].epochs, *standings[trial].rank))
     return {trial: standings[trial] for trial in order}
 

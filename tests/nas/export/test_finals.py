@@ -61,7 +61,7 @@ def test_a_winner_stands_alone_without_finals_and_where_no_images_were_counted()
 def test_the_first_finalist_is_the_winner_by_the_objectives_of_the_search():
     candidates = [dataclasses.replace(candidate(trial, 0.8), costs=Costs(macs=macs))
                   for trial, macs in enumerate((9, 7, 8))]
-    assert [one.trial for one in finalists(candidates, 2, objectives=("accuracy", "macs"))] == [1, 2]
+    assert [one.trial for one in finalists(candidates, 3, objectives=("accuracy", "macs"))] == [1, 2, 0]
 
 
 @pytest.fixture
@@ -132,6 +132,19 @@ def test_the_best_network_made_by_hand_is_trained_to_the_end_however_it_begins(
         training, text, recipe.epochs, correct[texts.index(text), recipe.epochs] / 120))
     entrants = [dataclasses.replace(candidate(trial, 0.8, by_hand=trial > 1), architecture=text)
                 for trial, text in enumerate(texts)]
+    standings = play(entrants, dataset, dataclasses.replace(RECIPE, epochs=16), tmp_path / "finals.json", Silent())
+    assert [(trial, standing.epochs) for trial, standing in standings.items()] == [(3, 16), (0, 16), (1, 16), (2, 4)]
+
+
+def test_the_network_of_most_multiply_adds_is_trained_to_the_end_however_it_begins(
+        all_members, dataset, tmp_path, monkeypatch):
+    texts = [network.text for network in all_members.values()][:4]
+    correct = {(0, 4): 90, (1, 4): 80, (2, 4): 70, (3, 4): 20, (0, 16): 95, (1, 16): 94, (3, 16): 96}
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
+        training, text, recipe.epochs, correct[texts.index(text), recipe.epochs] / 120))
+    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text, costs=Costs(macs=100 + trial))
+                for trial, text in enumerate(texts)]
+    assert finalists([*entrants[:3], dataclasses.replace(entrants[3], accuracy=0.1)], 3)[-1].trial == 3
     standings = play(entrants, dataset, dataclasses.replace(RECIPE, epochs=16), tmp_path / "finals.json", Silent())
     assert [(trial, standing.epochs) for trial, standing in standings.items()] == [(3, 16), (0, 16), (1, 16), (2, 4)]
 
@@ -228,7 +241,7 @@ def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how
     certificate = nas.export.winner.export_winner(run, finals=3, epochs=16).certificate
     assert certificate["trial"] == entrants[1].trial
     assert [(one["trial"], one["epochs"]) for one in certificate["finals"]] == [
-        (entrants[1].trial, 16), (entrants[0].trial, 16), (entrants[2].trial, 4)]
+        (entrants[1].trial, 16), (entrants[0].trial, 16), (entrants[2].trial, 16)]  # it has most multiply-adds
     assert certificate["finals"][0]["validation_accuracy"] == 100 / 120
     assert json.loads((run.path / "export/certificate.json").read_text())["finals"] == certificate["finals"]
     without = nas.export.winner.export_winner(run, finals=1, epochs=16, out=tmp_path / "without").certificate
