@@ -1,6 +1,6 @@
 """The graph of a LiteRT file in the making: tensors, constants, and operators that read and leave them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from search_spaces.layers import padding_of
 ALIGNMENT = 16  # bytes, which the format demands of its buffers
 PLACEHOLDER = 127  # in the byte that held the operator before there were more of them than fit
 VERSIONS = {"CONV_2D": 6, "TRANSPOSE": 4}  # of operators, where what we use came after the first
+VERSIONS_OF_STORED = {**VERSIONS, "DEQUANTIZE": 5}  # the first with a scale for each filter
 VERSIONS_OF_INTEGERS = {
     "CONV_2D": 6, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 12, "ADD": 2, "MUL": 2, "MEAN": 2, "LOGISTIC": 2,
     "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2, "PAD": 2, "PADV2": 2, "CONCATENATION": 2, "STRIDED_SLICE": 2,
@@ -56,7 +57,8 @@ class Graph:
     schema: Any
     arrays: Arrays
     fused: dict[str, str]
-    placed: "Placed | None" = None  # of a quantised file: sees every operator before it is appended
+    placed: "Placed | None" = None  # of a file that is not of float32: sees every operator before it is appended
+    versions: Mapping[str, int] = field(default_factory=lambda: VERSIONS)  # of operators
     tensors: list[Any] = field(default_factory=list)
     operators: list[Any] = field(default_factory=list)
     buffers: list[_Buffer] = field(default_factory=lambda: [_Buffer(np.empty(0, np.uint8))])  # the first means none
@@ -121,8 +123,7 @@ class Graph:
     def operator_codes(self) -> list[Any]:
         """Returns the kinds of operators, in the order of their numbers."""
         codes = [getattr(self.schema.BuiltinOperator, kind) for kind in self.kinds]
-        versions = VERSIONS if self.placed is None else VERSIONS_OF_INTEGERS
-        return [self.schema.OperatorCodeT(min(code, PLACEHOLDER), None, versions.get(kind, 1), code)
+        return [self.schema.OperatorCodeT(min(code, PLACEHOLDER), None, self.versions.get(kind, 1), code)
                 for kind, code in zip(self.kinds, codes, strict=True)]
 
     def fused_activation(self, name: str) -> int:

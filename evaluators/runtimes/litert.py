@@ -16,13 +16,14 @@ import numpy as np
 
 from evaluators.machine.files import write_whole
 from evaluators.runtimes.enclosed import enclosed
-from evaluators.runtimes.flatbuffer import NO_PADS, Graph, Tensor
+from evaluators.runtimes.flatbuffer import NO_PADS, VERSIONS_OF_INTEGERS, VERSIONS_OF_STORED, Graph, Tensor
 from evaluators.runtimes.folding import fold_batch_norm
 from evaluators.runtimes.litert_int8 import on_grids, stored
 from evaluators.runtimes.onnx_graph import INPUT, NORMALISED, OUTPUT
 from evaluators.runtimes.quantisation import FUSING, Quantised, quantised
 from evaluators.runtimes.runtime import Argument, Arrays, Place, Session, as_taken, moments
-from evaluators.runtimes.target import Options, Target
+from evaluators.runtimes.stored_weights import stored_litert_weights
+from evaluators.runtimes.target import FLOAT32, INT8, STORED, Options, Target
 from evaluators.runtimes.tflite_metadata import NAME, tflite_metadata
 from search_spaces.architecture import Architecture
 from search_spaces.layers import (
@@ -74,8 +75,8 @@ class LiteRt:
     def write(self, architecture: Architecture, arrays: Arrays, path: Path, metadata: Mapping[str, str],
               images: np.ndarray | None = None, *, inside: bool = False) -> None:
         """Writes the network as a flatbuffer `image [batch, H, W, C]` -> `logits [batch, classes]`."""
-        network = quantised(architecture.program, arrays, images) if self.precision == "int8" else None
-        model = litert_model(architecture.program, arrays, metadata, inside, network)
+        network = quantised(architecture.program, arrays, images) if self.precision == INT8 else None
+        model = litert_model(architecture.program, arrays, metadata, inside, network, self.precision)
         write_whole(path, enclosed(model, metadata))
 
     def load(self, path: Path, options: Options) -> Session:
@@ -106,7 +107,7 @@ class LiteRtSession:
 
 
 def litert_model(program: Program, arrays: Arrays, metadata: Mapping[str, str] | None = None, inside: bool = False,
-                 network: Quantised | None = None) -> bytes:
+                 network: Quantised | None = None, precision: str = FLOAT32) -> bytes:
     """Returns the flatbuffer of a program; tensors have the names of the operations that leave them.
 
     Args:
@@ -115,14 +116,18 @@ def litert_model(program: Program, arrays: Arrays, metadata: Mapping[str, str] |
         metadata: the texts in the file.
         inside: whether it normalises images itself, as `Runtime.write` has it.
         network: the quantised form of the network, for a file of int8.
+        precision: that of the file; weights are stored so where it is one of `STORED`.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     metadata = metadata or {}
     program, arrays = fold_batch_norm(program, arrays) if network is None else (network.program, network.arrays)
-    graph = Graph(schema, arrays, _fused_activations(program),
-                  None if network is None else functools.partial(on_grids, network))
+    graph = Graph(schema, arrays, _fused_activations(program))
+    if network is not None:
+        graph.placed, graph.versions = functools.partial(on_grids, network), VERSIONS_OF_INTEGERS
+    elif precision in STORED:
+        graph.placed, graph.versions = functools.partial(stored_litert_weights, precision), VERSIONS_OF_STORED
     image = graph.tensor(INPUT, program.input_shape)
     values = _normalised(graph, image, *moments(metadata)) if inside else image
     graph.values.append(values if network is None else stored(graph, values, network.grids[INPUT]))

@@ -12,7 +12,8 @@ from evaluators.machine.files import write_whole
 from evaluators.runtimes.onnx_graph import INPUT, OUTPUT, channels_first, onnx_model, prepend_normalisation
 from evaluators.runtimes.onnx_int8 import onnx_int8_model
 from evaluators.runtimes.runtime import BYTES_LAYOUT, Argument, Arrays, Place, Session, as_taken, moments
-from evaluators.runtimes.target import Options, Target
+from evaluators.runtimes.stored_weights import store_onnx_weights
+from evaluators.runtimes.target import INT8, STORED, Options, Target
 from search_spaces.architecture import Architecture
 
 
@@ -47,8 +48,10 @@ class OnnxRuntime:
         """
         import onnx
 
-        model = (onnx_int8_model(architecture.program, arrays, images) if self.precision == "int8" else
+        model = (onnx_int8_model(architecture.program, arrays, images) if self.precision == INT8 else
                  onnx_model(architecture.program, arrays))
+        if self.precision in STORED:
+            store_onnx_weights(model, self.precision)
         if inside:
             prepend_normalisation(model, *moments(metadata))
         for value, said in ((model.graph.input[0], BYTES_LAYOUT if inside else self.input_layout),

@@ -45,12 +45,13 @@ class OpenVino:
     def load(self, path: Path, options: Options) -> Session:
         """Returns the file, compiled for each batch on its first run.
 
-        What is not in int8 runs in float32, also on processors where OpenVINO would take bfloat16 by itself.
+        What is not in int8 runs in float32, also on processors where OpenVINO would take bfloat16 by itself; and
+        what reads stored weights of int8 would have its values quantised too.
         """
         import openvino
 
         settings = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": options.threads,
-                    "INFERENCE_PRECISION_HINT": "f32"}
+                    "INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
         return OpenVinoSession(openvino.Core(), path, settings)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from search_spaces.errors import InvalidInput, require, unknown
 from search_spaces.numbers import is_whole
 
-PRECISIONS = FLOAT32, INT8 = "float32", "int8"
+PRECISIONS = FLOAT32, INT8, FLOAT16, INT8_WEIGHTS = "float32", "int8", "float16", "int8-weights"
+STORED = FLOAT16, INT8_WEIGHTS  # of weights as they are stored; files compute in float32
 UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ns": 1e-6}  # and the milliseconds of each
 MOST_CORES = 4096
 WRITTEN = re.compile(r"([^:\[]*)(?:\[([^]]*)\])?(?::(.*))?", re.DOTALL)
@@ -52,7 +53,7 @@ class Options:
 
     threads: int = option(1, "threads that share one run", _number)
     batch: int = option(1, "images in one run", _number)
-    precision: str = option(FLOAT32, "float32 or int8", _word)
+    precision: str = option(FLOAT32, "float32, int8, float16 or int8-weights", _word)
     cores: tuple[int, ...] = option((), "cores to run on; by default the last ones, one for each thread", _cores)
     format: str = option("onnx", "kind of model file that a command is given", _word)
     unit: str = option("", "unit of bare numbers that a command prints", _word)

@@ -30,7 +30,8 @@ Targets = Annotated[list[str] | None, typer.Option(
     "--target", help="runtime the winner is shipped on, such as onnxruntime:threads=2; again for further ones, with "
     "budgets in the same order  [onnxruntime]", metavar=REPEATED, show_default=False)]
 Precision = Annotated[str | None, typer.Option(
-    "--precision", help="float32 or int8: that of the files of all targets, by which candidates are scored too  "
+    "--precision", help="float32, int8, float16 or int8-weights: that of the files of all targets, by which candidates "
+    "are scored too  "
     "[as targets say]", show_default=False, hidden=True)]
 Trust = Annotated[bool, typer.Option(
     "--trust", help="run the code and commands that are named there, though not begun with by you on this machine")]

@@ -29,6 +29,7 @@ from evaluators.runtimes import (
     runtime_of,
 )
 from evaluators.runtimes.quantisation import INT8_PROCESSORS, LARGEST_WEIGHTS
+from evaluators.runtimes.target import INT8
 from evaluators.training.teacher import Teacher
 from nas.export.certificate import (
     ACCURACY_LOSS_POINTS,
@@ -289,7 +290,7 @@ def _write(order: Order, written: Format, target: Target | None, arrays: Weights
         written.write(order.architecture, arrays, path, _texts(order, written),
                       calibration_images(order.architecture, order.dataset, order.recipe.seed))
     compared, remarks = reference.compared(written.load(path)), list[str]()
-    if precision != Options.precision and order.recipe.epochs:
+    if precision == INT8 and order.recipe.epochs:
         compared, remarks = _fine_tuned(order, written, arrays, reference, path, compared, monitor)
     entry: File = {"format": written.name, **as_written(path), **_run_by(written, target), **compared}
     if written.beside is not None:
@@ -349,13 +350,13 @@ def _run_by(written: Format, target: Target | None) -> RunBy:
         return {}
     runtime = runtime_of(target)
     run_by: RunBy = {"target": target.text, "input": written.layout, "versions": runtime.versions()}
-    if target.options.precision != Options.precision:
+    if target.options.precision == INT8:
         run_by["processors"] = INT8_PROCESSORS[written.name]
     return run_by
 
 
 def _beside_float32(order: Order, target: Target, arrays: Weights, path: Path) -> RunBy:
-    """Returns the latency of a quantised file beside that of its float32 form, for the certificate."""
+    """Returns the latency of a file of another precision beside that of its float32 form, for the certificate."""
     float32 = Target(target.runtime, dataclasses.replace(target.options, precision=Options.precision), target.argument)
     with temporary_directory() as directory:
         other = directory / f"model{path.suffix}"

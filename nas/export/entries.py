@@ -23,7 +23,7 @@ class RunBy(TypedDict, total=False):
     input: str  # type and axes, in words
     versions: dict[str, str]  # of the libraries that have run it
     processors: str  # on which an int8 file computes the same, in words
-    relative_latency: float  # of an int8 file, as a multiple of that of its float32 form, timed in turns
+    relative_latency: float  # of a file of another precision, as a multiple of that of its float32 form, timed in turns
     remarks: list[str]
 
 

@@ -53,7 +53,7 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
         teacher: a file of a trained network, or several, from whose predictions it learns, see `nas.export.teachers`.
         seeds: how many trainings, from so many seeds in a row, tell how far the accuracy is due to chance; the network
             of the first is delivered.
-        precision: of the files of the targets, float32 or int8; by default as the targets say.
+        precision: of the files of the targets, one of `PRECISIONS`; by default as the targets say.
         metric: by which files are judged, a name of `evaluators.datasets.metrics.METRICS`.
         monitor: what to report to.
         settings: of the training on training and validation images, by the names of `evaluators.Recipe`; by default

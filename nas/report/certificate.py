@@ -9,7 +9,8 @@ from rich.text import Text
 
 from evaluators.datasets.metrics import METRICS
 from evaluators.latency import Latency
-from evaluators.runtimes import Options, parse_target
+from evaluators.runtimes import parse_target
+from evaluators.runtimes.target import INT8
 from nas.export.certificate import DIFFERS, LOSES, assessed, latencies_of, lost_points, metric_of, score_of
 from nas.export.certificate import VERDICTS as SEVERITY
 from nas.export.entries import Accuracy, BudgetEntry, Certificate, File, Finalist, OnTest
@@ -75,7 +76,7 @@ def _file_lines(certificate: Certificate, entry: File) -> list[Text]:
         lines.append(Text(f"{name}: it computes something else than the network", style="red"))
     if "processors" in entry:
         lines.append(Text(f"{name}: computes the same on {entry['processors']}"))
-    elif "target" in entry and parse_target(entry["target"]).options.precision != Options.precision:
+    elif "target" in entry and parse_target(entry["target"]).options.precision == INT8:
         lines.append(Text(f"{name}: {SATURATING}", style="yellow"))
     return lines + [Text(f"{name}: {remark}", style="yellow") for remark in entry.get("remarks", ())]
 

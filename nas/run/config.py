@@ -56,8 +56,8 @@ class SearchConfig:
         resolution: pixels to which images are resized; None takes what the space or the data have.
         target: runtime that the winner is shipped on, with options: `onnxruntime:threads=2`; or several of them. The
             latency on the first is the objective.
-        precision: of the files by which candidates are timed and scored: `float32`, or `int8`, which all targets then
-            have; with targets of int8 alone candidates are timed so, and scored in float32.
+        precision: of the files by which candidates are timed and scored: one of `PRECISIONS`, which all targets then
+            have; with targets of another precision alone candidates are timed so, and scored in float32.
         latency_ms: budget of the measured latency, in milliseconds: one value, or one (or None) for each target.
         latency_percentile: instead of `latency_ms`, a percentile of the latencies of the space, in (0, 100].
         latency_p95_ms: budget of the 95th percentile of single runs, in milliseconds, for each target.

@@ -15,6 +15,7 @@ from evaluators.datasets import load_dataset
 from evaluators.latency import Latency
 from evaluators.networks.checkpoint import load_network
 from evaluators.runtimes import parse_target, runtime_of
+from evaluators.runtimes.target import STORED
 from nas.api import Run
 from nas.engine.prepare import prepare
 from nas.engine.search import run_search
@@ -120,8 +121,25 @@ def test_a_named_network_leaves_in_int8_for_every_target(inputs, untrained, tmp_
     assert [entry["target"] for entry in found.certificate["files"]] == [INT8, "litert:threads=2,precision=int8"]
 
 
+@pytest.mark.parametrize("precision", STORED)
+def test_files_of_stored_weights_are_judged_like_those_of_int8_and_never_fine_tuned(precision, inputs, untrained,
+                                                                                  monkeypatch, tmp_path, nas):
+    monkeypatch.setattr("nas.export.delivery._fine_tuned", lambda *arguments: pytest.fail("only int8 is fine-tuned"))
+    found = train("in_r12_c1+conv_k3_c8_s2_relu+fc_n2", data=str(inputs / "data.npz"), epochs=1, formats=(),
+                  precision=precision, budgets=Budgets(size_bytes=8000), out=tmp_path / "out", accuracy_loss=100)
+    entry, = found.certificate["files"]
+    assert (entry["file"], entry["verdict"]) == (f"model-{precision}.onnx", "met")
+    assert found.certificate["budgets"]["size"]["measured"] == (tmp_path / "out" / entry["file"]).stat().st_size
+    assert entry["relative_latency"] == 1.3
+    assert found.certificate["accuracy"]["test"] == entry["test_accuracy"]
+    assert "processors" not in entry
+    status, out, _ = nas("certify", tmp_path / "out")
+    assert (status, "VNNI" in out) == (0, False)
+
+
 @pytest.mark.parametrize(("arguments", "rule"), [
     (("--precision", "int4"), "unknown precision 'int4'"),
+    (("--precision", "float16", "--target", "xla"), "`precision` of xla is float32"),
     (("--precision", "int8", "--target", "xla"), "`precision` of xla is float32"),
     (("--precision", "int8", "--evaluator", "mine:own"), "`evaluator` is 'mine:own'"),
     (("--precision", "int8", "--data", "table:learning-curves"), "`data` is 'table:learning-curves'")])
