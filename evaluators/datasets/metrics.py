@@ -55,8 +55,9 @@ class Metric:
         with np.errstate(invalid="ignore"):  # infinite logits
             shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
         of_images = np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(labels)), labels]
-        classes = [of_images[labels == of_class].mean() for of_class in np.unique(labels)]
-        found = float(np.mean(classes) if self.balanced else of_images.mean())
+        if self.balanced:
+            of_images = np.array([of_images[labels == of_class].mean() for of_class in np.unique(labels)])
+        found = float(of_images.mean())
         return found if np.isfinite(found) else None
 
 

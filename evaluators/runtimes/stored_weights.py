@@ -3,8 +3,8 @@
 Kernels are stored as float16, or as int8 with a scale for each filter and no zero point; the file says how to get
 float32 of them. All else is as in files of float32, and no images are needed.
 
-ONNX files cast and multiply: ONNX Runtime does so once, when it loads the file. It would dequantise in every run, and
-take a multiple of the time. In LiteRT files the weights are dequantised, which XNNPACK does once.
+ONNX files cast and multiply: ONNX Runtime does so once, when it loads the file, where it would dequantise in every run.
+In LiteRT files the weights are dequantised, which XNNPACK does once.
 """
 
 from typing import Any

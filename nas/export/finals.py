@@ -6,8 +6,7 @@ the way say less: all finalists for a quarter of the final epochs, the better ha
 trained them as long as that, there is but the second round, for all. The images are those of the search: trained on
 training images, compared on validation images, and by their log loss: the accuracy on as many images tells less of a
 network (docs/spaces.md). The best network made by hand and the one of most multiply-adds are in both rounds, even if
-they learn more slowly at first, so that no search delivers less than what one would have taken without it, as far as
-these images tell.
+they learn more slowly at first: what one would have taken without a search is not ruled out by a brief training.
 """
 
 import dataclasses
