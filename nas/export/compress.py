@@ -6,6 +6,7 @@ saves. Between steps the network learns from the unpruned one. Layers of two fac
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -124,12 +125,16 @@ class _Pruning:
     steps: int
     monitor: Monitor
 
+    @functools.cached_property
+    def _whole(self) -> Costs:
+        """The costs of the network that is to become smaller."""
+        return self._costs(self.source.architecture)
+
     def require_needed(self) -> None:
         """Raises `InvalidInput` where nothing is to be done, or cannot be, before anything is trained."""
-        name, costs = self.source.name, self._costs(self.source.architecture)
-        require(not is_feasible(self.budgets.violations(costs)), "a network is compressed to budgets that it exceeds, "
-                f"but '{name}' meets them with {self._said(costs)}: {self.budgets}")
-        self._require_smaller(self.source.architecture, costs)
+        require(not is_feasible(self.budgets.violations(self._whole)), "a network is compressed to budgets that it "
+                f"exceeds, but '{self.source.name}' meets them with {self._said(self._whole)}: {self.budgets}")
+        self._require_smaller(self.source.architecture, self._whole)
 
     def kept(self, path: Path, identity: str, teacher: Teacher, low_rank: float | None) -> tuple[Architecture, Weights]:
         """Returns the network before its final training, and writes it: that which an earlier call has left, or a new.
@@ -145,7 +150,7 @@ class _Pruning:
             self.monitor.say(f"{self.source.name}: pruned before, going on from '{path}'")
             return found
         if low_rank is None:
-            found = self._pruned(teacher.architecture, teacher.arrays, teacher)
+            found = self._pruned(teacher.architecture, teacher.arrays, self._whole, teacher)
         else:
             found = self._factored(teacher, low_rank)
         keep_pruned(path, identity, *found)
@@ -167,7 +172,7 @@ class _Pruning:
         if is_feasible(self.budgets.violations(costs)) and self._holds(architecture, costs):
             return architecture, arrays
         self._require_smaller(architecture, costs)
-        return self._pruned(architecture, arrays, teacher)
+        return self._pruned(architecture, arrays, costs, teacher)
 
     def _require_smaller(self, architecture: Architecture, costs: Costs) -> None:
         """Raises `InvalidInput` unless the smallest form of a network, which exceeds its budgets, meets them."""
@@ -178,9 +183,9 @@ class _Pruning:
         require(is_feasible(self.budgets.violations(least)), "a smaller form of the network must meet its budgets, but "
                 f"of the smallest of '{name}' {self.budgets.excess(least)}")
 
-    def _pruned(self, architecture: Architecture, arrays: Weights, teacher: Teacher) -> tuple[Architecture, Weights]:
+    def _pruned(self, architecture: Architecture, arrays: Weights, costs: Costs, teacher: Teacher
+                ) -> tuple[Architecture, Weights]:
         """Returns the form of a network that meets the budgets; between steps it learns from a teacher."""
-        costs = self._costs(architecture)
         both = self.source.dataset.train_and_validation
         training = Images.put(both.images, both.labels, self.source.dataset)
         recipe = dataclasses.replace(self.recipe, epochs=TUNING_EPOCHS)
