@@ -157,9 +157,12 @@ def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
 
 
 def recommendation(rankings: Sequence[Ranking]) -> str:
-    """Returns the score to take: the cheapest useful training that beats scores without cost, else the best one."""
+    """Returns the score to take: the cheapest useful training that beats scores without cost, else the best one.
+
+    Scores are accuracies, by which a search goes; only its finals go by the log loss.
+    """
     free = max(ranking.tau for ranking in rankings if ranking.score in FREE)
-    trained = [ranking for ranking in rankings if ranking.score not in FREE]
+    trained = [ranking for ranking in rankings if ranking.score not in FREE and not ranking.score.endswith(LOG_LOSS)]
     good = [ranking for ranking in trained if ranking.tau >= USEFUL and ranking.tau > free and ranking.tau_ci[0] > 0]
     if good:
         best = min(good, key=lambda ranking: ranking.seconds)

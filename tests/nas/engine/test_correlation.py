@@ -68,8 +68,10 @@ def test_the_log_loss_is_a_score_of_its_own_where_it_is_known(all_members):
     final = np.random.default_rng(0).permutation(16) / 16
     known = sample(all_members, np.full(16, 0.5), final).scores
     known = {text: {3: [(0.5, 5.0, 1 - end)], 20: of[20]} for (text, of), end in zip(known.items(), final, strict=True)}
-    found = {one.score: one.tau for one in rankings(Sample(known), (3, 20))}
+    ranked = rankings(Sample(known), (3, 20))
+    found = {one.score: one.tau for one in ranked}
     assert (found["3 epochs"], found["3 epochs, log loss"]) == (0, pytest.approx(1))
+    assert "the best is 3 epochs (tau 0.00)" in recommendation(ranked), "a search goes by the accuracy"
 
 
 def test_what_all_networks_have_alike_ranks_none(all_members):
