@@ -29,9 +29,7 @@ from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.training.train import Images, train
 from experiments.recipes import right_on_test
-from experiments.winners import SPACE, Setting
-from nas.measuring.meters import file_gauges
-from nas.measuring.survey import members
+from experiments.winners import Setting, members_within
 from search_spaces import Architecture
 
 RESULTS = Path(__file__).parent / "results" / "finals.json"
@@ -50,14 +48,6 @@ def scored(text: str, data: Dataset, training: Images, validation: Images, recip
     trained = train(architecture, training, validation, Fidelity(recipe))
     assert trained.log_loss is not None
     return [trained.accuracy, trained.log_loss, right_on_test(architecture, trained.arrays, data)]
-
-
-def drawn(data: Dataset, setting: Setting, count: int) -> list[str]:
-    """Returns random members of the space within the budget."""
-    space = SPACE.bind(data.resolution, data.channels, len(data.classes))
-    found = (space.decode(assignment) for assignment in members(space, 100 * count, SEED))
-    with file_gauges((setting.target,)) as gauges:
-        return [one.text for one in itertools.islice((one for one in found if setting.within(one, gauges)), count)]
 
 
 def values(rows: Mapping[str, Any], texts: list[str], epochs: int, place: int) -> np.ndarray:
@@ -119,7 +109,8 @@ def main() -> None:
         training, validation = (Images.put(part.images, part.labels, data) for part in (data.train, data.validation))
         rows = record.setdefault(f"{Path(arguments.data).stem}, {arguments.latency_ms:g} ms", {})
         if len(rows) < arguments.members:
-            rows |= {text: rows.get(text, {}) for text in drawn(data, setting, arguments.members)}
+            found = members_within(setting, data, SEED, arguments.members)
+            rows |= {one.text: rows.get(one.text, {}) for one in found}
         for seed, text, epochs in itertools.product(range(arguments.seeds), rows, (*BRIEF_EPOCHS, FINAL_EPOCHS)):
             if len(of := rows[text].setdefault(str(epochs), [])) == seed:
                 of.append(scored(text, data, training, validation, Recipe(epochs, seed=seed)))

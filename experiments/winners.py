@@ -138,12 +138,17 @@ def tighter_by_hand(setting: Setting, seed: int) -> Choice:
 def null_models(setting: Setting, seed: int) -> Choice:
     """Returns the choices that take no thought."""
     data = load_dataset(setting.data, seed=seed)
-    space = SPACE.bind(data.resolution, data.channels, len(data.classes))
-    drawn = (space.decode(assignment) for assignment in members(space, 20 * SAMPLE, seed + 1))
-    with file_gauges((setting.target,)) as gauges:
-        within = list(itertools.islice((one for one in drawn if setting.within(one, gauges)), SAMPLE))
+    within = members_within(setting, data, seed + 1, SAMPLE)
     best = best_of(within, data, seed, setting.choosing_s)
     return {RANDOM: within[0].text, MOST: max(within, key=lambda one: one.macs).text, BEST: best.text if best else None}
+
+
+def members_within(setting: Setting, data: Dataset, seed: int, count: int) -> list[Architecture]:
+    """Returns the first random members of the space that are within the budget, as many as there are of `count`."""
+    space = SPACE.bind(data.resolution, data.channels, len(data.classes))
+    drawn = (space.decode(assignment) for assignment in members(space, 20 * count, seed))
+    with file_gauges((setting.target,)) as gauges:
+        return list(itertools.islice((one for one in drawn if setting.within(one, gauges)), count))
 
 
 def scripted(setting: Setting, seed: int) -> Choice:
