@@ -120,19 +120,18 @@ def _finals_lines(certificate: Certificate) -> list[Text]:
         return []
     won, by_hand = finals[0], [finalist for finalist in finals if finalist["by_hand"]]
     title = metric_of(certificate).title
-    by = f"log loss, {title}" if won.get("validation_log_loss") is not None else title
-    lines = [Text(f"chosen among {len(finals)} finalists by {by} on validation images: {_standing(won)}"
-                  + (f", best made by hand: {_standing(by_hand[0])}" if by_hand and by_hand[0] is not won else ""))]
+    by = "log loss" if won.get("validation_log_loss") is not None else title
+    hand = f", best made by hand: {_standing(by_hand[0], title)}" if by_hand and by_hand[0] is not won else ""
+    lines = [Text(f"chosen among {len(finals)} finalists by {by} on validation images: {_standing(won, title)}{hand}")]
     if won["by_hand"]:
         lines.append(Text("the winner is a published network made by hand: the search found nothing better",
                           style="yellow"))
     return lines
 
 
-def _standing(finalist: Finalist) -> str:
-    log_loss = finalist.get("validation_log_loss")
-    of_loss = "" if log_loss is None else f"{log_loss:.3f}, "
-    return f"{of_loss}{accuracy_text(finalist['validation_accuracy'])} % after {finalist['epochs']} epochs"
+def _standing(finalist: Finalist, title: str) -> str:
+    log_loss, share = finalist.get("validation_log_loss"), f"{accuracy_text(finalist['validation_accuracy'])} %"
+    return f"{share if log_loss is None else f'{log_loss:.3f} ({title} {share})'} after {finalist['epochs']} epochs"
 
 
 def _last(certificate: Certificate) -> dict[str, Latency]:

@@ -20,6 +20,7 @@ from nas.engine.search import run_search
 from nas.export.finals import finalists, parse_finals, play
 from nas.problem.candidate import Candidate, winner
 from nas.problem.costs import Costs
+from nas.report.certificate import certificate_report
 from nas.run.monitor import Silent
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
@@ -239,6 +240,11 @@ def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how
         (entrants[1].trial, 16), (entrants[0].trial, 16), (entrants[2].trial, 16)]  # it has most multiply-adds
     assert certificate["finals"][0]["validation_accuracy"] == 100 / 120
     assert json.loads((run.path / "export/certificate.json").read_text())["finals"] == certificate["finals"]
+    of_loss = certificate | {"finals": [one | {"validation_log_loss": 0.25} for one in certificate["finals"]]}
+    for stated, text in ((certificate, "by accuracy on validation images: 83.33 % after 16 epochs"),
+                         (of_loss, "by log loss on validation images: 0.250 (accuracy 83.33 %) after 16 epochs")):
+        said = map(str, certificate_report(stated, run.path / "export").renderables)
+        assert f"chosen among 3 finalists {text}" in "".join(said)
     without = nas.export.winner.export_winner(run, finals=1, epochs=16, out=tmp_path / "without").certificate
     assert without["trial"] == entrants[0].trial
     assert "finals" not in without
