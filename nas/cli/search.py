@@ -47,7 +47,7 @@ def search_space(
         help="accuracy, alone or with latency, macs or params  [accuracy,latency]")] = None,
     start: Annotated[str | None, course(
         help="published networks, architectures or runs to try first, separated by commas; by-hand: published networks "
-        "that fill the budgets; filled: random members that do; none  [by-hand,filled in the space fitted]",
+        "that fill the budgets; filled: members of the space that do; none  [by-hand,filled in the space fitted]",
         hidden=True)] = None,
     latency_from: Annotated[list[str] | None, course(
         help="predictor: time members of the space first, and no candidate that is surely over the budget; FILE of a "

@@ -25,7 +25,7 @@ from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
 from nas.engine.scores import changed, opened, resamples, scored
 from nas.engine.setting import setting_of
-from nas.measuring.filling import FULL, WIDTH, Filling, filled, full, random_fillings
+from nas.measuring.filling import FULL, WIDTH, Filling, filled, random_fillings
 from nas.measuring.meters import Gauges, file_gauges
 from nas.measuring.survey import Progress
 from nas.problem.budgets import Budgets
@@ -180,12 +180,24 @@ def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe,
 def _full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, fewest: int, budgets: Budgets,
           progress: Progress) -> list[Member]:
     """Returns the networks that use at least `FULL` of a budget; raises `InvalidInput` if there are too few."""
-    found, over, below = full(ways, what, wanted, progress)
+    found: dict[Architecture, Member] = {}
+    over = below = 0
+    for name, filling in ways:
+        if filling is None:  # too slow at the least width
+            over += 1
+        elif filling[1] < FULL:
+            below += 1
+        else:
+            network, used = filling
+            found.setdefault(network, Member(network.text, used, name))
+        progress(f"filling the budget with {what}", len(found), wanted)
+        if len(found) == wanted:
+            break
     advice = ("" if over == below == 0 else
               f": a {'larger budget or smaller images' if over >= below else 'smaller budget'} may help")
     require(len(found) >= fewest, f"a comparison takes {what} that use {RANGE} of {budgets}, at least {fewest}, but "
             f"{len(found)} do, {over} exceed it at their least width, {below} use less at their largest{advice}")
-    return [Member(network.text, used, name) for name, network, used in found]
+    return list(found.values())
 
 
 def _bound(name: str, dataset: Dataset) -> SearchSpace:

@@ -275,7 +275,7 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
     if budgets.limits and FILLED in config.start:
         filling = [network.text for network in filled_members(space, budgets, gauges, config.seed, FILLING,
                                                               monitor.progress, LESS if fronts else ())]
-        monitor.say(f"then: {len(filling)} random members that fill the budget{' or a share of it' if fronts else ''}"
+        monitor.say(f"then: {len(filling)} members that fill the budget{' or a share of it' if fronts else ''}"
                     if filling else "no member of the space fills the budget: another space (`--space`) may use it "
                     "better")
     return tuple(by_hand), tuple(filling)

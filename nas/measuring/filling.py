@@ -1,8 +1,8 @@
 """Networks that fill a budget: the widest within it, where only their widths differ."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice, repeat
+from itertools import islice
 
 import numpy as np
 
@@ -22,10 +22,10 @@ BY_HAND = ("mobilenet_v1", "mobilenet_v2", "mobilenext")  # of which a search tr
 SHORTEST = "1 layer a stage, no tail"
 SHORTENED = "2 layers a stage, no tail", SHORTEST  # the patterns that it chooses from
 SHARES = (0.5, 0.25)  # of the budgets, that the first of them fills at its shortest where a search wants a front
-FILLING = 8  # random members that a search begins with
+FILLING = 8  # members that a search begins with
 LESS = (2 / 3, 1 / 2, 1 / 3)  # of the budgets, that the last of them fill where it wants a front
 FULL = 0.9  # the least share of a budget that a network uses which fills it
-ATTEMPTS = 6  # random members for each that is wanted
+ATTEMPTS = 6  # random members for each that is kept
 
 Filling = tuple[Architecture, float]  # a network, and the largest share of a budget that it uses
 
@@ -83,46 +83,21 @@ def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets,
 
 def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, count: int, progress: Progress,
                    shares: Sequence[float] = ()) -> list[Architecture]:
-    """Returns random members of a space with a choice of width that use at least `FULL` of a budget.
+    """Returns members of a space with a choice of width that fill a budget: of some, those of most multiply-adds.
 
-    In place of the last ones is one member for each of `shares` of the budgets. There may be fewer than `count`, and
-    none where the widths of the space do not reach the budget.
+    Among networks of one latency, multiply-adds tell as much of the accuracy as a brief training does. In place of the
+    last ones is one member for each of `shares` of the budgets. There may be fewer than `count`, and none where the
+    widths of the space do not reach `FULL` of the budget.
     """
     found: dict[Architecture, None] = {}
     for place, (share, wanted) in enumerate(((1.0, count - len(shares)), *((share, 1) for share in shares))):
-        draws = islice(random_fillings(space, budgets, gauges, seed, share, place), ATTEMPTS * wanted)
-        some, *_ = full(zip(repeat(""), draws), "members of the space", wanted, progress, share)
-        found |= {network: None for _, network, _ in some}
+        drawn: dict[Architecture, float] = {}
+        for filling in islice(random_fillings(space, budgets, gauges, seed, share, place), ATTEMPTS * wanted):
+            drawn |= {filling[0]: filling[1]} if filling else {}
+            progress("filling the budget with members of the space", len(drawn), ATTEMPTS * wanted)
+        if any(used >= FULL * share for used in drawn.values()):
+            found |= dict.fromkeys(sorted(drawn, key=lambda network: -network.macs)[:wanted])
     return list(found)
-
-
-def full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, progress: Progress, share: float = 1.0
-         ) -> tuple[list[tuple[str, Architecture, float]], int, int]:
-    """Returns the networks that use at least `FULL` of a share of a budget, as many as there are of those wanted.
-
-    Args:
-        ways: networks to take, each with a name, None where the budget is exceeded at the least width.
-        what: they are, in words.
-        wanted: how many.
-        progress: is told how far it has come.
-        share: of the budget, that the ways exceed nowhere.
-
-    Returns:
-        Of each the name, the network and the share that it uses; how many others exceed the budget; how many use less.
-    """
-    found: dict[Architecture, tuple[str, Architecture, float]] = {}
-    over = below = 0
-    for name, filling in ways:
-        if filling is None:
-            over += 1
-        elif filling[1] < FULL * share:
-            below += 1
-        else:
-            found.setdefault(filling[0], (name, *filling))
-        progress(f"filling the budget with {what}", len(found), wanted)
-        if len(found) == wanted:
-            break
-    return list(found.values()), over, below
 
 
 def random_fillings(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, share: float = 1.0,

@@ -69,7 +69,7 @@ class SearchConfig:
         objectives: `accuracy`, alone or with one of `latency`, `macs` and `params`.
         start: what to evaluate first: names of published networks, texts of architectures, or directories of runs,
             whose trained candidates are measured anew and not trained again; `by-hand`, published networks that fill
-            the budgets; `filled`, random members that do; `none`; `auto`: the latter two in the space `fitted`,
+            the budgets; `filled`, members of the space that do; `none`; `auto`: the latter two in the space `fitted`,
             none in others; see `nas.engine.warm_start`.
         latency_from: where latencies are from. By default all that may be trained is timed, on a target that a command
             reaches only what earlier timings leave in doubt. `predictor`: members of the space are timed first, and

@@ -65,6 +65,11 @@ class Members:
         return np.array([*(index[name] for name, _ in self._columns), *(index[name] for name in self._places),
                          *(len(index) + np.arange(3 * (1 + LEVELS)))])
 
+    @property
+    def macs(self) -> int:
+        """The feature that is the multiply-adds of a whole network."""
+        return len(self._columns) + len(self._places)
+
     def features(self, members: Sequence[Member]) -> Matrix:
         """Returns the features of members `[M, D]`."""
         mean, spread = self._spread

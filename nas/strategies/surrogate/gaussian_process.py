@@ -1,5 +1,7 @@
 """A Gaussian process on a few hundred points, its lengthscales fitted to them; numpy and scipy only.
 
+Values may follow a trend in one feature, which a linear covariance beside the stationary one stands for.
+
 Source: Rasmussen and Williams 2006 (Gaussian Processes for Machine Learning), chapters 2, 4.2 and 5.4.
 """
 
@@ -19,6 +21,7 @@ RELEVANCE = -1.5  # logarithm of the inverse squared lengthscale that is expecte
 PRIOR_DEVIATION = 0.5  # of the logarithm of a lengthscale
 NOISE = 1e-2  # the noise that is expected, relative to the variance
 NOISE_DEVIATION = 1.5  # of its logarithm
+SLOPE = 1.0  # the standard deviation of a trend, in standard deviations of the values for each unit of its feature
 TOGETHER = 256  # points that are predicted at a time, so that their covariances stay in cache
 _SQRT5 = 5**0.5
 
@@ -48,6 +51,7 @@ class GaussianProcess:
         groups: the group `[D]` of each feature; a group shares a lengthscale.
         hyperparameters: lengthscales, variance and noise of the standardised values.
         deviations: how uncertain each value is besides the noise, as a standard deviation `[N]`.
+        trend: the feature in which values may follow a straight line, if there is one.
     """
 
     points: Matrix
@@ -55,6 +59,7 @@ class GaussianProcess:
     groups: NDArray[np.int64]
     hyperparameters: Hyperparameters
     deviations: Matrix | float = 0.0
+    trend: int | None = None
 
     def predict(self, points: Matrix) -> tuple[Matrix, Matrix]:
         """Returns the mean and the standard deviation at `[M, D]` points, without the noise."""
@@ -66,13 +71,15 @@ class GaussianProcess:
             covariance = self._covariance(points[some])
             half = scipy.linalg.solve_triangular(self._factor[0], covariance.T, lower=True, check_finite=False)
             means[some] = covariance @ weights
-            variances[some] = self.hyperparameters.variance - np.einsum("nm,nm->m", half, half)
+            variances[some] = (self.hyperparameters.variance + _along(points[some], self.trend)**2
+                               - np.einsum("nm,nm->m", half, half))
         return mean + deviation * means, deviation * np.sqrt(np.maximum(variances, 1e-12))
 
     def _covariance(self, points: Matrix) -> Matrix:
         scale = np.sqrt(self.hyperparameters.relevances[self.groups])
         covariance = _matern(_squared_distances(points * scale, self.points * scale))
         covariance *= self.hyperparameters.variance
+        covariance += np.outer(_along(points, self.trend), _along(self.points, self.trend))
         return covariance
 
     @cached_property
@@ -81,8 +88,8 @@ class GaussianProcess:
         return _cholesky(self._covariance(self.points), self.hyperparameters.noise + (self.deviations / scale) ** 2)
 
 
-def fit(points: Matrix, values: Matrix, groups: NDArray[np.int64]) -> Hyperparameters:
-    """Returns the most probable hyperparameters of values `[N]` at points `[N, D]`.
+def fit(points: Matrix, values: Matrix, groups: NDArray[np.int64], trend: int | None = None) -> Hyperparameters:
+    """Returns the most probable hyperparameters of values `[N]` at points `[N, D]`, beside a trend if there is one.
 
     The marginal likelihood is weighed by lognormal priors: lengthscales grow with the square root of the number of
     groups, so that a point tells something of others that differ in many features (Hvarfner et al. 2024).
@@ -93,15 +100,16 @@ def fit(points: Matrix, values: Matrix, groups: NDArray[np.int64]) -> Hyperparam
     mean, deviation = _standard(values)
     centre = np.concatenate([np.full(count, RELEVANCE - np.log(count)), [0.0, np.log(NOISE)]])
     spread = np.concatenate([np.full(count, 2 * PRIOR_DEVIATION), [0.5, NOISE_DEVIATION]])
-    arguments = distances, (values - mean) / deviation, centre, spread
+    along = _along(points, trend)
+    arguments = distances, (values - mean) / deviation, centre, spread, np.outer(along, along)
     found = scipy.optimize.minimize(_loss, centre, arguments, jac=True, method="L-BFGS-B",
                                     bounds=[*[(-14.0, 8.0)] * count, (-4.0, 4.0), (np.log(NOISE_FLOOR), 1.0)],
                                     options={"maxiter": ITERATIONS})
     return Hyperparameters(np.exp(found.x[:count]), float(np.exp(found.x[count])), float(np.exp(found.x[count + 1])))
 
 
-def _loss(logarithms: Matrix, distances: Matrix, values: Matrix, centre: Matrix, spread: Matrix
-          ) -> tuple[float, Matrix]:
+def _loss(logarithms: Matrix, distances: Matrix, values: Matrix, centre: Matrix, spread: Matrix,
+          linear: Matrix | float = 0.0) -> tuple[float, Matrix]:
     """Returns the negative logarithm of the posterior density, and its gradient."""
     relevances, (variance, noise) = np.exp(logarithms[:-2]), np.exp(logarithms[-2:])
     size = len(values)
@@ -109,7 +117,7 @@ def _loss(logarithms: Matrix, distances: Matrix, values: Matrix, centre: Matrix,
     root = _SQRT5 * np.sqrt(squared)
     decay = np.exp(-root)
     covariance = variance * (1 + root + root**2 / 3) * decay
-    factor, _ = _cholesky(covariance, noise)
+    factor, _ = _cholesky(covariance + linear, noise)
     inverse = scipy.linalg.cho_solve((factor, True), np.eye(size), check_finite=False)
     weights = inverse @ values
     offset = (logarithms - centre) / spread
@@ -119,6 +127,11 @@ def _loss(logarithms: Matrix, distances: Matrix, values: Matrix, centre: Matrix,
     gradient = 0.5 * np.concatenate([relevances * (distances @ by_distance.ravel()),
                                      [(slope * covariance).sum(), noise * np.trace(slope)]])
     return float(loss), gradient + offset / spread
+
+
+def _along(points: Matrix, trend: int | None) -> Matrix:
+    """Returns the roots `[N]` of the linear variances at points; their products are the covariances."""
+    return np.zeros(len(points)) if trend is None else SLOPE * points[:, trend]
 
 
 def _matern(squared: Matrix) -> Matrix:

@@ -24,12 +24,14 @@ class Told:
 
     Attributes:
         curve: the errors by the epochs of its training, empty without one.
+        images: that the errors are counted on, 0 where they are known exactly.
         costs: what is minimised beside the error, NaN where it is not known.
         ratios: for each measured limit, what was measured relative to it.
         feasible: whether all constraints are met.
     """
 
     curve: Mapping[int, float]
+    images: int
     costs: tuple[float, ...]
     ratios: Mapping[str, float]
     feasible: bool
@@ -42,7 +44,8 @@ class Observations:
     Attributes:
         members: the architectures `[N]`.
         objectives: error, expected where the training was stopped, and what is minimised beside it `[N, K]`.
-        deviations: the standard deviation of the logarithm of the error, 0 where the training came to its end `[N]`.
+        deviations: the standard deviation of the logarithm of the error, by chance among the images and where the
+            training was stopped `[N]`.
         past: the error, as it was expected when the hyperparameters of its model were fitted `[N]`.
         left: the epochs that are left of a training that was stopped `[N]`.
         ratios: by the name of each measured limit, what was measured relative to it `[N]`.
@@ -70,7 +73,7 @@ def told_by(candidate: Candidate, problem: Problem) -> Told:
     if candidate.trained and candidate.accuracy is not None:
         curve[problem.epochs] = max(1 - candidate.accuracy, LEAST_ERROR)
     costs = (OBJECTIVES[name](candidate) for name in problem.objectives[1:])
-    return Told(curve, tuple(cost if 0 < cost < np.inf else np.nan for cost in costs),
+    return Told(curve, candidate.total, tuple(cost if 0 < cost < np.inf else np.nan for cost in costs),
                 {name: 1 + violation for name, violation in candidate.violations.items()
                  if violation and name not in EXACT}, is_feasible(candidate.violations))
 
@@ -91,8 +94,14 @@ def observed(members: Sequence[Member], told: Sequence[Told], past: Sequence[Tol
              for index, name in enumerate(problem.objectives[1:])]
     measured = sorted({name for own in told for name in own.ratios})
     return Observations(
-        members, np.array([errors, *costs], float).T, deviations,
+        members, np.array([errors, *costs], float).T, np.hypot(deviations, _by_chance(errors, told)),
         final_errors([own.curve if own else {} for own in past], problem.epochs)[0],
         np.array([problem.epochs - max(curve, default=problem.epochs) for curve in curves], np.int64),
         {name: np.array([own.ratios.get(name, np.nan) for own in told]) for name in measured},
         np.array([own.feasible for own in told], bool))
+
+
+def _by_chance(errors: Matrix, told: Sequence[Told]) -> Matrix:
+    """Returns the standard deviations of the logarithms of shares of images that were drawn at random."""
+    images = np.array([own.images or np.inf for own in told], float)
+    return np.sqrt((1 - errors) / (errors * images))

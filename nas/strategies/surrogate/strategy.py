@@ -1,9 +1,10 @@
 """Surrogate search: models of the results of training and timing, and the candidate of largest expected gain.
 
 Each quantity that is not known from the architecture's text (the error, a measured latency, the excess over a limit of
-one) has a Gaussian process of its own on its logarithm. Proposed is what adds most, in expectation, to the hypervolume
-of the feasible front, times the probability that its measured costs are within the budgets; exact costs that are not
-rule a candidate out.
+one) has a Gaussian process of its own on its logarithm; the error may follow a trend in the logarithm of the
+multiply-adds, which among networks of one latency tell as much of it as a brief training. Proposed is what adds most,
+in expectation, to the hypervolume of the feasible front, times the probability that its measured costs are within the
+budgets; exact costs that are not rule a candidate out.
 
 A candidate whose training was stopped is proposed again, to continue, where that promises more for each epoch that is
 left than a new one does for each of all its epochs (in the spirit of Swersky et al. 2014, "Freeze-thaw Bayesian
@@ -179,10 +180,12 @@ class Surrogate:
             return np.log([member.costs[name] for member in queries]), np.zeros(len(queries))
         if name != "accuracy":
             return self._predicted(name, observations.members, values, points)
-        return self._predicted(name, observations.members, values, points, observations.past, observations.deviations)
+        return self._predicted(name, observations.members, values, points, observations.past, observations.deviations,
+                               self._members.macs)
 
     def _predicted(self, name: str, members: Sequence[Member], values: Matrix, queries: Matrix,
-                   past: Matrix | None = None, deviations: Matrix | None = None) -> tuple[Matrix, Matrix]:
+                   past: Matrix | None = None, deviations: Matrix | float = 0.0, trend: int | None = None
+                   ) -> tuple[Matrix, Matrix]:
         """Returns the means and deviations of the logarithm of a quantity that is NaN where it is not known.
 
         Args:
@@ -192,6 +195,7 @@ class Surrogate:
             queries: the features of what it is asked for `[M, D]`.
             past: the values of which the hyperparameters are `[N]`.
             deviations: how uncertain the logarithms of the values are `[N]`.
+            trend: the feature in which the logarithms may follow a straight line.
         """
         known = np.flatnonzero(~np.isnan(values))
         if len(known) < 2:
@@ -203,15 +207,15 @@ class Surrogate:
         points, learned_from = (self._members.features([members[index] for index in indices])
                                 for indices in (known, learned))
         process = GaussianProcess(points, np.log(values[known]), self._members.groups,
-                                  self._fitted(name, learned_from, np.log(past[learned])),
-                                  0.0 if deviations is None else deviations[known])
+                                  self._fitted(name, learned_from, np.log(past[learned]), trend),
+                                  deviations[known] if isinstance(deviations, np.ndarray) else deviations, trend)
         return process.predict(queries)
 
-    def _fitted(self, name: str, points: Matrix, values: Matrix) -> Hyperparameters:
+    def _fitted(self, name: str, points: Matrix, values: Matrix, trend: int | None) -> Hyperparameters:
         """Returns the hyperparameters of a quantity; fitted only where points or values are others than before."""
         last = self._fits.get(name)
         if last is None or not (np.array_equal(last.points, points) and np.array_equal(last.values, values)):
-            last = self._fits[name] = Fit(points, values, fit(points, values, self._members.groups))
+            last = self._fits[name] = Fit(points, values, fit(points, values, self._members.groups, trend))
         return last.hyperparameters
 
     def _one_thread(self) -> AbstractContextManager[Any]:

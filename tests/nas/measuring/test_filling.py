@@ -1,7 +1,19 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 
-from nas.measuring.filling import BY_HAND, LESS, SHARES, WIDTHS, filled, filled_members, made_by_hand
+from nas.measuring.filling import (
+    ATTEMPTS,
+    BY_HAND,
+    LESS,
+    SHARES,
+    WIDTHS,
+    filled,
+    filled_members,
+    made_by_hand,
+    random_fillings,
+)
 from nas.problem.budgets import Budgets
 from search_spaces import SPACES
 from search_spaces.zoo.handmade import patterns
@@ -81,6 +93,13 @@ def test_members_fill_the_budget_and_are_those_of_the_seed():
     assert all(0.9 * LIMIT <= network.macs <= LIMIT and network in space for network in found)
     assert found == filled_members(space, Budgets(macs=LIMIT), {}, seed=0, count=5, progress=silent)
     assert found != filled_members(space, Budgets(macs=LIMIT), {}, seed=1, count=5, progress=silent)
+
+
+def test_of_the_members_that_fill_a_budget_those_of_most_multiply_adds_are_kept():
+    space, budgets = SPACES["fitted"].bind(28, 1, 10), Budgets(memory_bytes=60_000)
+    drawn = [filling[0] for filling in islice(random_fillings(space, budgets, {}, 0), 5 * ATTEMPTS) if filling]
+    found = filled_members(space, budgets, {}, seed=0, count=5, progress=silent)
+    assert min(network.macs for network in found) > max(network.macs for network in set(drawn) - set(found))
 
 
 def test_where_a_front_is_wanted_the_last_members_fill_shares_of_the_budget():

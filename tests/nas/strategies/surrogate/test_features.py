@@ -33,3 +33,10 @@ def test_active_choices_decide_the_architecture():
         for first, second in itertools.pairwise(drawn):
             assert space.decode(space.active(first)) == space.decode(first)
             assert (space.active(first) == space.active(second)) == (space.decode(first) == space.decode(second))
+
+
+def test_the_feature_of_multiply_adds_is_linear_in_their_logarithm():
+    members = Members(LARGE, memory=False)
+    found = members.drawn(30)
+    logarithms = np.log1p([LARGE.decode(member.assignment).macs for member in found])
+    assert np.corrcoef(members.features(found)[:, members.macs], logarithms)[0, 1] > 1 - 1e-9

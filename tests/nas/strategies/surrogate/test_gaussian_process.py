@@ -3,7 +3,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from nas.strategies.surrogate.gaussian_process import GaussianProcess, Hyperparameters, _loss, fit
+from nas.strategies.surrogate.gaussian_process import SLOPE, GaussianProcess, Hyperparameters, _loss, fit
 
 GROUPS = np.array([0, 0, 1, 2])
 
@@ -22,17 +22,33 @@ def points(count, seed=0):
     return np.random.default_rng(seed).random((count, 4))
 
 
-def test_predictions_are_those_of_the_conditional_normal_distribution():
+@pytest.mark.parametrize("trend", [None, 2])
+def test_predictions_are_those_of_the_conditional_normal_distribution(trend):
     seen, values, asked = points(9), np.sin(3 * points(9).sum(axis=1)), points(5, 1)
     relevances, variance, noise = np.array([2.0, 0.5, 1.0]), 1.7, 0.03
-    mean, deviation = GaussianProcess(seen, values, GROUPS, Hyperparameters(relevances, variance, noise)).predict(asked)
-    covariance = variance * matern(seen, seen, relevances) + noise * np.eye(9)
-    across = variance * matern(asked, seen, relevances)
+    process = GaussianProcess(seen, values, GROUPS, Hyperparameters(relevances, variance, noise), trend=trend)
+    mean, deviation = process.predict(asked)
+
+    def covariance(first, second):
+        linear = 0 if trend is None else SLOPE**2 * np.outer(first[:, trend], second[:, trend])  # equation 2.40
+        return variance * matern(first, second, relevances) + linear
+
+    own, across = covariance(seen, seen) + noise * np.eye(9), covariance(asked, seen)
     scaled = (values - values.mean()) / values.std()
-    expected = values.mean() + values.std() * across @ np.linalg.solve(covariance, scaled)
-    left = variance - np.diag(across @ np.linalg.solve(covariance, across.T))
+    expected = values.mean() + values.std() * across @ np.linalg.solve(own, scaled)
+    left = np.diag(covariance(asked, asked) - across @ np.linalg.solve(own, across.T))
     np.testing.assert_allclose(mean, expected, rtol=1e-4)
     np.testing.assert_allclose(deviation, values.std() * np.sqrt(left), rtol=1e-4)
+
+
+def test_a_trend_goes_on_where_nothing_was_seen():
+    seen = np.linspace(0, 1, 12)[:, None] * np.ones(4)
+    noisy = 3 * seen[:, 0] + np.random.default_rng(0).normal(0, 0.3, 12)
+    beyond = np.full((1, 4), 2.0)
+    plain, along = (GaussianProcess(seen, noisy, GROUPS, fit(seen, noisy, GROUPS, trend), trend=trend)
+                    .predict(beyond)[0] for trend in (None, 0))
+    line = np.polyval(np.polyfit(seen[:, 0], noisy, 1), 2.0)  # by least squares
+    assert abs(along - line) < 0.5 * abs(plain - line)
 
 
 def test_an_uncertain_value_is_one_with_more_noise():
@@ -54,11 +70,12 @@ def test_the_fitted_density_is_that_of_scipy_and_its_gradient_is_right():
                           for group in range(3)])
     centre, spread, at = np.zeros(5), np.full(5, 1e9), np.array([0.3, -1.0, 0.5, 0.2, -2.0])
     relevances, variance, noise = np.exp(at[:3]), np.exp(at[3]), np.exp(at[4])
+    linear = np.outer(seen[:, 2], seen[:, 2])
     expected = scipy.stats.multivariate_normal(
-        np.zeros(8), variance * matern(seen, seen, relevances) + noise * np.eye(8)).logpdf(values)
-    loss, gradient = _loss(at, distances, values, centre, spread)
+        np.zeros(8), variance * matern(seen, seen, relevances) + linear + noise * np.eye(8)).logpdf(values)
+    loss, gradient = _loss(at, distances, values, centre, spread, linear)
     assert loss + 4 * np.log(2 * np.pi) == pytest.approx(-expected, rel=1e-4)
-    numerical = scipy.optimize.approx_fprime(at, lambda x: _loss(x, distances, values, centre, spread)[0], 1e-6)
+    numerical = scipy.optimize.approx_fprime(at, lambda x: _loss(x, distances, values, centre, spread, linear)[0], 1e-6)
     np.testing.assert_allclose(gradient, numerical, rtol=1e-3, atol=1e-4)
 
 

@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+
+from nas.problem.budgets import Budgets
+from nas.problem.candidate import Candidate
+from nas.problem.problem import Problem
+from nas.strategies.surrogate.features import Members
+from nas.strategies.surrogate.observations import observed, told_by
+from search_spaces.space import Space
+
+SPACE = Space.parse("in_r12_c1+conv_k3_c8/16_s2_relu+head_c16_relu_n2")
+
+
+@pytest.mark.parametrize("accuracy", [0.4, 0.9])
+def test_an_accuracy_is_as_uncertain_as_the_share_of_so_many_images(accuracy):
+    problem, count = Problem(SPACE, budgets=Budgets()), 1000
+    member = Members(SPACE, memory=False).drawn(1)[0]
+    told = [told_by(Candidate(0, accuracy=accuracy, total=total, trained=True, state="complete"), problem)
+            for total in (count, 0)]
+    counted, known = (observed([member], [one], [one], problem).deviations for one in told)
+    wrong = np.random.default_rng(0).binomial(count, 1 - accuracy, 100_000) / count
+    assert counted == pytest.approx(np.log(wrong).std(), rel=0.03)
+    assert known == 0  # of a table
