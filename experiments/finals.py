@@ -1,15 +1,16 @@
-"""By what should finals choose: by the accuracy on validation images, or by their log loss, and among how many?
+"""By what should finals choose: by the accuracy on validation images, or by their log loss, and whom do they take?
 
     python -m experiments.finals --data fashion-mnist --latency-ms 0.02039 --members 60 --seeds 2
+    python -m experiments.finals --data PHOTOGRAPHS.npz --latency-ms 0.02387 --members 40 --seeds 1 --epochs 3 20
     python -m experiments.finals --report
 
 Random members of the default space within a latency budget on ONNX Runtime are trained briefly and to the end, each
 with several seeds, on training images. Kendall's tau says how far the accuracy and the log loss of validation images
 rank them as the accuracy on test images does, which neither has seen. Finals are then played on the record, many
 times, with as many candidates as a search trains, drawn from the members: those that are best after brief trainings
-are finalists, the best of them after whole ones wins. What counts is its test accuracy, where there is another seed
-that of the training from it. A training that is in the record is not made again. Expected time: 12 s a network and
-seed on two quiet cores.
+are finalists, by a score or by the sum of their places by it and by multiply-adds; the best of them after whole ones
+wins, by the score. What counts is its test accuracy, where there is another seed that of the training from it. A
+training that is in the record is not made again. Expected time: 12 s a network and seed on two quiet cores.
 """
 
 import argparse
@@ -34,11 +35,13 @@ from search_spaces import Architecture
 
 RESULTS = Path(__file__).parent / "results" / "finals.json"
 BRIEF_EPOCHS = 3, 6
-CANDIDATES = 40  # of a search, at most; fewer where there are fewer members
-FINALISTS = 1, 4, 8, 12
+CANDIDATES = 30  # of a search
+FINALISTS = 1, 4, 6, 8, 12
 DRAWS = 1000
 SEED = 7  # of the members
 SCORES = {"accuracy": (0, 1), "log loss": (1, -1)}  # place in a row, and 1 where more is better
+RULES = {"accuracy": ("accuracy", False), "log loss": ("log loss", False),
+         "log loss and multiply-adds": ("log loss", True)}  # a score, and whether multiply-adds count beside it
 TEST = 2  # the place of the test accuracy
 
 
@@ -64,33 +67,43 @@ def taus(rows: Mapping[str, Any], texts: list[str], epochs: int, place: int, sig
                           for of_seed in values(rows, texts, epochs, place)]))
 
 
-def played(rows: Mapping[str, Any], texts: list[str], score: str, finalists: int) -> float:
-    """Returns the mean test accuracy of the winners of finals that go by a score."""
+def places(scores: np.ndarray) -> np.ndarray:
+    """Returns the place of each score, 0 that of the highest."""
+    return np.argsort(np.argsort(-scores, kind="stable"))
+
+
+def played(rows: Mapping[str, Any], texts: list[str], rule: str, finalists: int) -> float:
+    """Returns the mean test accuracy of the winners of finals that go by a rule."""
+    score, with_macs = RULES[rule]
     place, sign = SCORES[score]
     brief, final, test = (values(rows, texts, epochs, of) for epochs, of in (
         (BRIEF_EPOCHS[0], place), (FINAL_EPOCHS, place), (FINAL_EPOCHS, TEST)))
+    macs = np.array([Architecture.parse(text).macs for text in texts])
     generator, found = np.random.default_rng(0), []
     for draw in range(DRAWS):
         seed = draw % len(test)
-        some = generator.choice(len(texts), min(CANDIDATES, len(texts)), replace=False)
-        best = some[np.argsort(-sign * brief[seed, some])[:finalists]]
+        some = generator.choice(len(texts), CANDIDATES, replace=False)
+        order = places(sign * brief[seed, some]) + (places(macs[some]) if with_macs else 0)
+        best = some[np.argsort(order, kind="stable")[:finalists]]
         found.append(test[(seed + 1) % len(test), best[np.argmax(sign * final[seed, best])]])
     return float(np.mean(found))
 
 
-def report(name: str, rows: Mapping[str, Any]) -> Table:
-    """Returns the table of a data set."""
-    lengths = [str(epochs) for epochs in (*BRIEF_EPOCHS, FINAL_EPOCHS)]
+def report(name: str, rows: Mapping[str, Any]) -> list[Table]:
+    """Returns the tables of a data set: how scores rank, and what finals come to."""
+    trained = set().union(*rows.values())
+    lengths = [length for epochs in (*BRIEF_EPOCHS, FINAL_EPOCHS) if (length := str(epochs)) in trained]
     texts = [text for text, of in rows.items() if all(length in of for length in lengths)]
     seeds = min((len(rows[text][length]) for text in texts for length in lengths), default=0)
     rows = {text: {length: rows[text][length][:seeds] for length in lengths} for text in texts}
-    table = Table("score", *(f"tau, {length} epochs" for length in lengths),
-                  *(f"winner of {count} (%)" for count in FINALISTS),
-                  title=f"{name}: {len(texts)} members, {seeds} seeds")
+    title = f"{name}: {len(texts)} members, {seeds} seeds"
+    ranking = Table("score", *(f"tau, {length} epochs" for length in lengths), title=title)
     for score, (place, sign) in SCORES.items():
-        table.add_row(score, *(f"{taus(rows, texts, int(length), place, sign):.2f}" for length in lengths),
-                      *(f"{100 * played(rows, texts, score, count):.2f}" for count in FINALISTS))
-    return table
+        ranking.add_row(score, *(f"{taus(rows, texts, int(length), place, sign):.2f}" for length in lengths))
+    winners = Table("finalists by", *(f"winner of {count} (%)" for count in FINALISTS), title=title)
+    for rule in RULES:
+        winners.add_row(rule, *(f"{100 * played(rows, texts, rule, count):.2f}" for count in FINALISTS))
+    return [ranking, winners]
 
 
 def main() -> None:
@@ -100,6 +113,7 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=float, default=0.02)
     parser.add_argument("--members", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, nargs="+", default=[*BRIEF_EPOCHS, FINAL_EPOCHS])
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--report", action="store_true", help="train nothing")
     arguments = parser.parse_args()
@@ -111,13 +125,13 @@ def main() -> None:
         if len(rows) < arguments.members:
             found = members_within(setting, data, SEED, arguments.members)
             rows |= {one.text: rows.get(one.text, {}) for one in found}
-        for seed, text, epochs in itertools.product(range(arguments.seeds), rows, (*BRIEF_EPOCHS, FINAL_EPOCHS)):
+        for seed, text, epochs in itertools.product(range(arguments.seeds), rows, arguments.epochs):
             if len(of := rows[text].setdefault(str(epochs), [])) == seed:
                 of.append(scored(text, data, training, validation, Recipe(epochs, seed=seed)))
                 write_whole(arguments.results, (json.dumps(record, indent=1) + "\n").encode())
     console = Console(width=120)
     for name, of in record.items():
-        console.print(report(name, of))
+        console.print(*report(name, of), sep="\n")
 
 
 if __name__ == "__main__":

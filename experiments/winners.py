@@ -4,8 +4,9 @@
     python -m experiments.winners --report
 
 For a data set, a target and a latency budget, each side chooses a network within the budget in the same wall-clock
-time. All choices are then trained alike (the final recipe, on training and validation images) and delivered as files;
-what counts is the accuracy of the file on all test images, in the mean of several seeds of the whole, choice included.
+time, with several seeds. Every network that was chosen is then trained alike (the final recipe, on training and
+validation images), also with several seeds, and delivered as a file; what counts is the accuracy of the file on all
+test images. One training says little: between its seeds lies about a point.
 
 - `search`: `nas.search` as it is by default, the winner of its finals. The others take as long as both have taken.
 - `search, two thirds`: of the same search the winner of finals among what is 1.5 times as fast as the budget allows.
@@ -30,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,12 +52,14 @@ from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gaug
 from nas.measuring.survey import members, survey
 from nas.problem.budgets import Budgets, is_feasible
 from nas.run.config import FITTED
+from nas.run.directory import RunDirectory
 from nas.run.environment import environment
 from nas.run.monitor import Silent
 from search_spaces import SPACES, Architecture, InvalidInput
 from search_spaces.zoo.handmade import FAMILIES, patterns
 
 RESULTS = Path(__file__).parent / "results" / "winners.json"
+RUNS = Path(__file__).parents[1] / "build" / "winners"
 SPACE = SPACES[FITTED]  # of the search, the budgets and the null models
 SAMPLE = 60
 SEARCH, HAND, RANDOM, MOST, BEST, SCRIPT = ("search", "by hand", "random", "most multiply-adds", "best of random",
@@ -100,19 +103,31 @@ Choice = dict[str, Any]  # name -> text of the architecture
 
 
 def searched(setting: Setting, seed: int) -> Choice:
-    """Returns the winner of a search, and that of a budget which is tighter."""
+    """Returns the winner of a search, whose run is kept in build/winners until all is recorded."""
     config = nas.SearchConfig(data=setting.data, target=setting.target, latency_ms=setting.budget_ms,
                               time_s=setting.choosing_s, seed=seed)
-    found: Choice = {}
-    with tempfile.TemporaryDirectory() as directory:
-        run, data = nas.search(config, Path(directory) / "run").directory, load_dataset(setting.data, seed=seed)
-        for name, one in ((SEARCH, setting), (f"{SEARCH}, {TIGHTER}", setting.tighter)):
-            try:
-                found[name] = best_of_finals(run, one.budgets, data, Recipe(FINAL_EPOCHS, seed=seed), FINALISTS,
-                                             Silent())[0].architecture
-            except InvalidInput:  # no candidate is within the budget
-                found[name] = None
-    return found
+    nas.search(config, run_of(setting, seed))
+    return {SEARCH: winner_within(setting, setting.budgets, seed)}
+
+
+def searched_tighter(setting: Setting, seed: int) -> Choice:
+    """Returns the winner of the search that was made, within the tighter budget."""
+    return {f"{SEARCH}, {TIGHTER}": winner_within(setting, setting.tighter.budgets, seed)}
+
+
+def run_of(setting: Setting, seed: int) -> Path:
+    """Returns the directory of a search."""
+    return RUNS / f"{Path(setting.data).stem}-{setting.target}-{setting.budget_ms:g}-{seed}".replace(":", "-")
+
+
+def winner_within(setting: Setting, budgets: Budgets, seed: int) -> str | None:
+    """Returns the winner of the finals of a search within budgets; None where no candidate is."""
+    try:
+        return best_of_finals(RunDirectory.existing(run_of(setting, seed)), budgets,
+                              load_dataset(setting.data, seed=seed), Recipe(FINAL_EPOCHS, seed=seed), FINALISTS,
+                              Silent())[0].architecture
+    except InvalidInput:
+        return None
 
 
 def made_by_hand(setting: Setting, seed: int) -> Choice:
@@ -170,8 +185,8 @@ def scripted(setting: Setting, seed: int) -> Choice:
 
 
 SIDES: dict[str, Callable[[Setting, int], Choice]] = {
-    SEARCH: searched, HAND: made_by_hand, f"{HAND}, {TIGHTER}": tighter_by_hand, "null models": null_models,
-    SCRIPT: scripted}
+    SEARCH: searched, f"{SEARCH}, {TIGHTER}": searched_tighter, HAND: made_by_hand,
+    f"{HAND}, {TIGHTER}": tighter_by_hand, "null models": null_models, SCRIPT: scripted}
 
 
 def best_of(networks: Iterable[Architecture], data: Dataset, seed: int, limit_s: float) -> Architecture | None:
@@ -226,21 +241,22 @@ class Record:
         return place[last]
 
 
-def compare(record: Record, data: str, target: str, percentile: float, seeds: int, minutes: float,
+def compare(record: Record, data: str, target: str, percentile: float, seeds: int, trainings: int, minutes: float,
             sides: Iterable[str]) -> None:
-    """Makes the choices and deliveries of each side that lack in the record."""
+    """Makes the choices of each side that lack in the record, and the deliveries."""
     key = f"{Path(data).name}, {target}, p{percentile:g}"
     limit_ms = record.once((key, "budget_ms"), lambda: budget_ms(data, target, percentile))
     record.once((key, "environment"), environment)
     search = Setting(data, target, limit_ms, 60 * minutes)
     for seed, side in itertools.product(range(seeds), sides):
         took = record.rows[key].get("chosen", {}).get(str(seed), {}).get(SEARCH, {"seconds": search.choosing_s})
-        setting = search if side == SEARCH else dataclasses.replace(search, choosing_s=took["seconds"])
+        setting = search if side.startswith(SEARCH) else dataclasses.replace(search, choosing_s=took["seconds"])
         chosen = record.once((key, "chosen", str(seed), side), partial(_timed, SIDES[side], setting, seed))
-        for name, text in chosen["networks"].items():
+        for (name, text), training in itertools.product(chosen["networks"].items(), range(trainings)):
             if text:
-                found = record.once((key, "delivered", str(seed), name), partial(delivered, setting, text, seed))
-                print(key, seed, name, found, flush=True)
+                found = record.once((key, "delivered", text, str(training)),
+                                    partial(delivered, setting, text, training))
+                print(key, seed, name, training, found, flush=True)
 
 
 def _timed(choose: Callable[[Setting, int], Choice], setting: Setting, seed: int) -> dict[str, Any]:
@@ -255,22 +271,27 @@ def report(rows: dict[str, Any]) -> str:
     for key, cell in rows.items():
         accuracies: dict[str, list[float]] = {}
         latencies: dict[str, list[float]] = {}
-        for of_seed in cell.get("delivered", {}).values():
-            for name, found in of_seed.items():
-                if "accuracy" in found:
-                    accuracies.setdefault(name, []).append(100 * found["accuracy"])
-                if "latency_ms" in found:
-                    latencies.setdefault(name, []).append(found["latency_ms"])
+        for name, text in _networks(cell):
+            if found := list(cell["delivered"].get(text, {}).values()):
+                accuracies.setdefault(name, []).append(100 * np.mean([one["accuracy"] for one in found]))
+                latencies.setdefault(name, []).append(np.mean([one["latency_ms"] for one in found]))
         lines += [f"**{key}** (at most {cell['budget_ms']} ms)\n",
-                  "| chosen by | test accuracy of the file | latency of the budget | seeds | search is better by |",
+                  "| chosen by | test accuracy of the files | latency of the budget | choices | search is better by |",
                   "|---|---|---|---|---|"]
         ours = accuracies.get(SEARCH)
         for name, own in sorted(accuracies.items(), key=lambda pair: -float(np.mean(pair[1]))):
             better = f"{np.mean(ours) - np.mean(own):+.2f}{spread(ours, own)}" if ours and name != SEARCH else ""
-            share = f"{np.mean(latencies[name]) / cell['budget_ms']:.0%}" if name in latencies else ""
+            share = f"{np.mean(latencies[name]) / cell['budget_ms']:.0%}"
             lines.append(f"| {name} | {np.mean(own):.2f} | {share} | {len(own)} | {better} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _networks(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the name and the text of all that was chosen."""
+    for of_seed in cell.get("chosen", {}).values():
+        for side in of_seed.values():
+            yield from ((name, text) for name, text in side["networks"].items() if text)
 
 
 def spread(ours: list[float], own: list[float]) -> str:
@@ -291,7 +312,8 @@ def main() -> None:
     parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--target", default="onnxruntime")
     parser.add_argument("--percentile", type=float, default=30)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="of the choices")
+    parser.add_argument("--trainings", type=int, default=3, help="of each network that was chosen")
     parser.add_argument("--minutes", type=float, default=4, help="that each side may take to choose")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -299,8 +321,8 @@ def main() -> None:
     arguments = parser.parse_args()
     record = Record(arguments.results)
     if not arguments.report:
-        compare(record, arguments.data, arguments.target, arguments.percentile, arguments.seeds, arguments.minutes,
-                arguments.sides)
+        compare(record, arguments.data, arguments.target, arguments.percentile, arguments.seeds, arguments.trainings,
+                arguments.minutes, arguments.sides)
     print(report(record.rows))
 
 

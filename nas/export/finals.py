@@ -1,17 +1,17 @@
 """The finals of a search: candidates that a brief training cannot tell apart are trained longer, the best of them wins.
 
-Successive halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
-optimization", figure 2) in two rounds, each of whole trainings with a learning rate that ends at 0, since accuracies on
-the way say less: all finalists for a quarter of the final epochs, the better half for all of them. Where the search has
-trained them as long as that, there is but the second round, for all. The images are those of the search: trained on
-training images, compared on validation images, and by their log loss: the accuracy on as many images tells less of a
-network (docs/spaces.md). The best network made by hand and the one of most multiply-adds are in both rounds, even if
-they learn more slowly at first: what one would have taken without a search is not ruled out by a brief training.
+Finalists are trained to the end. Where they are many, a round before that leaves the better half of them (successive
+halving: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization", figure
+2); its trainings are whole ones of a quarter of the epochs, with a learning rate that ends at 0, since accuracies on
+the way say less. The images are those of the search: trained on training images, compared on validation images, and by
+their log loss: the accuracy on as many images tells less of a network (docs/spaces.md). The best network made by hand
+is trained to the end in any case: what one would have taken without a search is not ruled out by a brief training.
 """
 
 import dataclasses
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from search_spaces.documents import read_json, refused
 from search_spaces.errors import require
 from search_spaces.numbers import is_whole
 
-FINALISTS = 8  # at most, by default
+FINALISTS = 8  # at most, by default; so many are trained to the end without a round before
 FINALS = "finals.json"  # of a run
 OFF = "off"
 FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
@@ -81,11 +81,11 @@ def parse_finals(text: str) -> int:
 
 def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
               objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
-    """Returns the candidates that cannot be told apart from the winner, and those that learn slowly, the best first.
+    """Returns the candidates that cannot be told apart from the winner, and the best made by hand, the best first.
 
-    The best are those of least log loss, or by the objectives where that is not known of all. They are told apart by
-    the standard error of the difference of two shares of images; an evaluator that counts no images has no known error,
-    and its winner stands alone.
+    The best are those of the least sum of their places by log loss and by multiply-adds, or by the objectives where
+    that is not known of all. They are told apart by the standard error of the difference of two shares of images; an
+    evaluator that counts no images has no known error, and its winner stands alone.
 
     Args:
         candidates: of the search, as its budgets judge them.
@@ -96,22 +96,33 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
     best = winner(candidates, objectives)
     if best is None or count == 1 or not best.total:
         return [best] if best else []
-    ranked = sorted((candidate for candidate in distinct(candidates) if candidate.eligible),
-                    key=lambda candidate: rank(candidate, objectives))
-    if all(candidate.log_loss is not None for candidate in ranked):
-        ranked.sort(key=lambda candidate: candidate.log_loss or 0.0)
-    slow = _slow_learners(ranked)[:count - 1]
-    others = [candidate for candidate in ranked if candidate not in slow and not _apart(best, candidate, noise)]
-    found = [*others[:count - len(slow)], *slow]
+    ranked = _ranked([candidate for candidate in distinct(candidates) if candidate.eligible], objectives)
+    by_hand = _best_by_hand(ranked)
+    others = [candidate for candidate in ranked if candidate not in by_hand and not _apart(best, candidate, noise)]
+    found = [*others[:count - len(by_hand)], *by_hand]
     return [candidate for candidate in ranked if candidate in found]
 
 
-def _slow_learners(ranked: Sequence[Candidate]) -> list[Candidate]:
-    """Returns those that no brief training may rule out: the best one made by hand, and that of most multiply-adds."""
-    by_hand = next((candidate for candidate in ranked if candidate.by_hand), None)
-    largest = max((candidate for candidate in ranked if candidate.costs.macs), default=None,
-                  key=lambda candidate: candidate.costs.macs or 0)
-    return distinct(candidate for candidate in (by_hand, largest) if candidate)
+def _ranked(candidates: list[Candidate], objectives: Sequence[str]) -> list[Candidate]:
+    """Returns candidates in the order in which they come to the finals.
+
+    Among networks within a budget multiply-adds tell as much of a whole training as a brief one does, and both together
+    more (docs/spaces.md).
+    """
+    ranked = sorted(candidates, key=lambda candidate: rank(candidate, objectives))
+    if any(candidate.log_loss is None for candidate in ranked):
+        return ranked
+    places = Counter[int]()
+    for order in (sorted(ranked, key=lambda candidate: candidate.log_loss or 0.0),
+                  sorted(ranked, key=lambda candidate: -(candidate.costs.macs or 0))):
+        for place, candidate in enumerate(order):
+            places[candidate.trial] += place
+    return sorted(ranked, key=lambda candidate: places[candidate.trial])
+
+
+def _best_by_hand(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Returns the first network that was made by hand, if there is one."""
+    return [candidate for candidate in ranked if candidate.by_hand][:1]
 
 
 def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,
@@ -134,7 +145,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
     standings: dict[int, Standing] = {}
     left = list(candidates)
     first = recipe.epochs // FIRST_ROUND
-    tells_more = len(left) > 2 and first > max(candidate.epochs for candidate in left)
+    tells_more = len(left) > FINALISTS and first > max(candidate.epochs for candidate in left)
     for epochs in (first, recipe.epochs) if tells_more else (recipe.epochs,):
         of_round = dataclasses.replace(recipe, epochs=epochs)
         for index, candidate in enumerate(left):
@@ -146,9 +157,8 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
             standings[candidate.trial] = known[key]
         ranked = sorted(left, key=lambda candidate: standings[candidate.trial].rank)
-        slow = _slow_learners(ranked)
-        left = [candidate for place, candidate in enumerate(ranked)
-                if place < math.ceil(len(ranked) / 2) or candidate in slow]
+        kept = max(FINALISTS, math.ceil(len(ranked) / 2))
+        left = distinct([*ranked[:kept], *_best_by_hand(ranked)])
     order = sorted(standings, key=lambda trial: (-standings[trial].epochs, *standings[trial].rank))
     return {trial: standings[trial] for trial in order}
 

@@ -18,7 +18,7 @@ from search_spaces.zoo.handmade import patterns
 STEPS_AN_OCTAVE = 8
 WIDTHS = tuple(2 ** (step / STEPS_AN_OCTAVE) for step in range(-4 * STEPS_AN_OCTAVE, 2 * STEPS_AN_OCTAVE + 1))
 WIDTH = "width"  # the choice of a space that multiplies its channels
-BY_HAND = ("mobilenet_v1", "mobilenet_v2", "mobilenext")  # of which a search tries one pattern each
+BY_HAND = ("mobilenet_v1", "efficientnet_lite0", "mobilenext")  # of which a search tries one pattern each
 SHORTEST = "1 layer a stage, no tail"
 SHORTENED = "2 layers a stage, no tail", SHORTEST  # the patterns that it chooses from
 SHARES = (0.5, 0.25)  # of the budgets, that the first of them fills at its shortest where a search wants a front

@@ -91,6 +91,7 @@ def played(all_members, dataset, tmp_path, monkeypatch):
                                    log_loss=1 - correct[trained[-1]] / 120)
 
         monkeypatch.setattr(module, "_trained", made_up)
+        monkeypatch.setattr(module, "FINALISTS", 2)
         entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text) for trial, text in enumerate(texts)]
         return play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent()), trained
 
@@ -115,39 +116,44 @@ def test_the_log_loss_decides_whatever_the_accuracies_are(all_members, dataset, 
     assert list(play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent())) == [1, 0]
 
 
-def test_finalists_are_those_of_least_log_loss_where_that_is_known_of_all():
-    candidates = [dataclasses.replace(candidate(trial, 0.8 + trial / 1000), log_loss=loss)
-                  for trial, loss in enumerate((0.5, 0.3, 0.6, 0.4))]
-    candidates.append(dataclasses.replace(candidate(4, 0.2), log_loss=0.1))  # told apart by its accuracy
-    assert [one.trial for one in finalists(candidates, 3)] == [1, 3, 0]
-    by_hand = dataclasses.replace(candidate(5, 0.8, by_hand=True), log_loss=0.9)
-    assert [one.trial for one in finalists([*candidates, by_hand], 3)] == [1, 3, 5]
-    assert [one.trial for one in finalists([*candidates, candidate(6, 0.8)], 2)] == [3, 2], "by the accuracy"
+def of_costs(trial, log_loss, macs, accuracy=0.8, by_hand=False):
+    return dataclasses.replace(candidate(trial, accuracy, by_hand), log_loss=log_loss, costs=Costs(macs=macs))
 
 
-@pytest.mark.parametrize("of_trial", [lambda trial: {"by_hand": trial > 1},
-                                      lambda trial: {"costs": Costs(macs=9 + trial)}])
-def test_the_best_made_by_hand_and_that_of_most_multiply_adds_are_trained_to_the_end_however_they_begin(
-        of_trial, all_members, dataset, tmp_path, monkeypatch):
+def test_finalists_are_first_by_log_loss_and_multiply_adds_together_where_these_are_known_of_all():
+    candidates = [of_costs(0, 0.5, 85), of_costs(1, 0.3, 70), of_costs(2, 0.6, 60), of_costs(3, 0.4, 90)]
+    candidates.append(of_costs(4, 0.1, 100, accuracy=0.2))  # told apart by its accuracy
+    assert [one.trial for one in finalists(candidates, 3)] == [3, 1, 0]  # places 2 + 1, 1 + 3, 3 + 2
+    by_hand = of_costs(5, 0.9, 10, by_hand=True)
+    assert [one.trial for one in finalists([*candidates, by_hand], 3)] == [3, 1, 5]
+    assert [one.trial for one in finalists([*candidates, candidate(6, 0.8)], 2)] == [0, 1], "by the accuracy"
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 1), st.integers(1, 100)), min_size=3, max_size=8, unique=True))
+def test_no_finalist_is_worse_than_one_left_out_both_by_log_loss_and_by_multiply_adds(drawn):
+    candidates = [of_costs(trial, *own) for trial, own in enumerate(drawn)]
+    found = finalists(candidates, len(drawn) - 1)
+    for left_out in (one for one in candidates if one not in found):
+        assert not any(one.log_loss > left_out.log_loss and one.costs.macs < left_out.costs.macs for one in found)
+
+
+def test_the_best_made_by_hand_is_trained_to_the_end_however_it_begins(
+        all_members, dataset, tmp_path, monkeypatch):
     texts = [network.text for network in all_members.values()][:4]
     correct = {(0, 4): 90, (1, 4): 80, (2, 4): 40, (3, 4): 50, (0, 16): 95, (1, 16): 94, (3, 16): 96}
+    monkeypatch.setattr(module, "FINALISTS", 2)
     monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
         training, text, recipe.epochs, correct[texts.index(text), recipe.epochs] / 120))
-    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text, **of_trial(trial))
+    entrants = [dataclasses.replace(candidate(trial, 0.8, by_hand=trial > 1), architecture=text)
                 for trial, text in enumerate(texts)]
     standings = play(entrants, dataset, dataclasses.replace(RECIPE, epochs=16), tmp_path / "finals.json", Silent())
     assert [(trial, standing.epochs) for trial, standing in standings.items()] == [(3, 16), (0, 16), (1, 16), (2, 4)]
 
 
-def test_the_network_of_most_multiply_adds_is_a_finalist_whatever_its_brief_training_says():
-    candidates = [dataclasses.replace(candidate(trial, accuracy), costs=Costs(macs=9 + trial))
-                  for trial, accuracy in enumerate((0.8, 0.8, 0.8, 0.1))]
-    assert [one.trial for one in finalists(candidates, 3)] == [0, 1, 3]
-
-
 def test_a_first_round_is_left_out_where_the_search_has_trained_as_long(all_members, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
         training, text, recipe.epochs, 0.5))
+    monkeypatch.setattr(module, "FINALISTS", 2)
     entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text, epochs=2)
                 for trial, network in zip(range(3), all_members.values(), strict=False)]
     standings = play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent())
@@ -177,13 +183,15 @@ def test_finals_that_earlier_versions_have_recorded_are_read(tmp_path):
     assert module.recorded(record) == [module.Standing("1", "a", 5, 0.75)]
 
 
-def test_two_finalists_are_both_trained_to_the_end(played, all_members, dataset, tmp_path, monkeypatch):
+def test_as_many_finalists_as_there_are_by_default_are_all_trained_to_the_end(all_members, dataset, tmp_path,
+                                                                            monkeypatch):
     monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
         training, text, recipe.epochs, 0.5))
-    two = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text)
-           for trial, network in zip(range(2), all_members.values(), strict=False)]
-    standings = play(two, dataset, RECIPE, tmp_path / "two.json", Silent())
-    assert [(trial, standing.epochs) for trial, standing in standings.items()] == [(0, 8), (1, 8)]  # a tie: the earlier
+    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text)
+                for trial, network in zip(range(module.FINALISTS), all_members.values(), strict=False)]
+    standings = play(entrants, dataset, RECIPE, tmp_path / "some.json", Silent())
+    assert [(trial, standing.epochs) for trial, standing in standings.items()] == [
+        (entrant.trial, 8) for entrant in entrants]  # a tie: the earlier
 
 
 def test_a_finalist_is_trained_on_training_images_alone_and_judged_on_validation_images(all_members, dataset, tmp_path):
