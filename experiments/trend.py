@@ -1,0 +1,75 @@
+"""Should the models of a surrogate know that accuracy grows with multiply-adds, and that it is a share of few images?
+
+    python -m experiments.trend        # some seconds; it trains nothing
+
+On the record of `experiments.finals`, `experiments/results/finals.json`: the strategy's Gaussian process learns the
+validation accuracies of a random half of the members after a brief training, and predicts those of the other half, many
+times. Kendall's tau says how far its predictions rank the members as the test accuracy after whole trainings does.
+Expected: within a latency budget the multiply-adds alone rank networks that were not seen better than a model without
+a trend does; the trend brings most of that.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from evaluators.recipe import FINAL_EPOCHS
+from experiments.finals import BRIEF_EPOCHS, RESULTS, TEST, values
+from nas.run.config import FITTED
+from nas.strategies.surrogate.features import Members
+from nas.strategies.surrogate.gaussian_process import GaussianProcess, fit
+from search_spaces import SPACES, Architecture
+
+DRAWS = 20
+ACCURACY = 0  # its place in a row
+IMAGES = {"fashion-mnist": 1000, "cifar10_3500": 700}  # for validation
+WAYS = {"as it was": (False, False), "with the trend": (True, False), "with the chance among images": (False, True),
+        "with both": (True, True)}
+
+
+def taus(rows: Mapping[str, Any], images: int) -> dict[str, float]:
+    """Returns Kendall's tau of each way's predictions for members that it has not seen, and of multiply-adds."""
+    from scipy.stats import kendalltau
+
+    texts = [text for text, of in rows.items() if {str(BRIEF_EPOCHS[0]), str(FINAL_EPOCHS)} <= set(of)]
+    input_of = Architecture.parse(texts[0])
+    space = SPACES[FITTED].bind(input_of.input.resolution, input_of.input.channels, input_of.classes)
+    members = Members(space, memory=False)
+    points = members.features([member for text in texts if (member := members.of_text(text))])
+    errors = 1 - values(rows, texts, BRIEF_EPOCHS[0], ACCURACY)
+    final = values(rows, texts, FINAL_EPOCHS, TEST).mean(0)
+    found: dict[str, list[float]] = {}
+    generator = np.random.default_rng(0)
+    for draw in range(DRAWS):
+        order, error = generator.permutation(len(texts)), errors[draw % len(errors)]
+        seen, new = np.split(order, [len(order) // 2])
+        for way, (trend, chance) in WAYS.items():
+            along = members.macs if trend else None
+            process = GaussianProcess(
+                points[seen], np.log(error[seen]), members.groups,
+                fit(points[seen], np.log(error[seen]), members.groups, along),
+                np.sqrt((1 - error[seen]) / (error[seen] * images)) if chance else 0.0, along)
+            found.setdefault(way, []).append(kendalltau(-process.predict(points[new])[0], final[new]).statistic)
+        found.setdefault("multiply-adds alone", []).append(
+            kendalltau(points[new, members.macs], final[new]).statistic)
+    return {way: float(np.mean(each)) for way, each in found.items()}
+
+
+def main() -> None:
+    """Prints the table."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
+    record = json.loads(RESULTS.read_text())
+    found = {name: taus(rows, IMAGES[name.partition(",")[0]]) for name, rows in record.items()}
+    table = Table("model", *found, title="Kendall's tau, members that were not seen")
+    for way in next(iter(found.values())):
+        table.add_row(way, *(f"{of[way]:.2f}" for of in found.values()))
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
