@@ -26,7 +26,7 @@ from nas.engine.correlation import (
     spearman,
     within,
 )
-from nas.engine.scores import Sample
+from nas.engine.scores import Row, Sample
 from nas.problem.budgets import Budgets
 from search_spaces import Architecture, InvalidInput
 
@@ -37,7 +37,7 @@ def quiet(what, done, total):
 
 def sample(all_members, brief, final):
     texts = [network.text for network in all_members.values()][:len(final)]
-    return Sample({text: {3: [(one, 5.0)], 20: [(other, 60.0)]}
+    return Sample({text: {3: [Row(one, 5.0)], 20: [Row(other, 60.0)]}
                    for text, one, other in zip(texts, brief, final, strict=True)})
 
 
@@ -67,7 +67,8 @@ def test_multiply_adds_and_parameters_are_scores_that_cost_nothing(all_members):
 def test_the_log_loss_is_a_score_of_its_own_where_it_is_known(all_members):
     final = np.random.default_rng(0).permutation(16) / 16
     known = sample(all_members, np.full(16, 0.5), final).scores
-    known = {text: {3: [(0.5, 5.0, 1 - end)], 20: of[20]} for (text, of), end in zip(known.items(), final, strict=True)}
+    known = {text: {3: [Row(0.5, 5.0, 1 - end)], 20: of[20]}
+             for (text, of), end in zip(known.items(), final, strict=True)}
     ranked = rankings(Sample(known), (3, 20))
     found = {one.score: one.tau for one in ranked}
     assert (found["3 epochs"], found["3 epochs, log loss"]) == (0, pytest.approx(1))
@@ -97,7 +98,7 @@ def test_a_score_that_is_the_end_ranks_all_and_one_of_chance_is_of_no_use(all_me
 def test_noise_is_what_seeds_differ_by(all_members):
     texts = [network.text for network in all_members.values()][:10]
     draws = np.random.default_rng(0).normal(0.8, 0.02, (10, 400)).clip(0, 1)
-    scores = {text: {3: [(value, 5.0) for value in of], 20: [(index / 10, 60.0)]}
+    scores = {text: {3: [Row(value, 5.0) for value in of], 20: [Row(index / 10, 60.0)]}
               for index, (text, of) in enumerate(zip(texts, draws, strict=True))}
     assert rankings(Sample(scores), (3, 20))[-1].noise == pytest.approx(0.02, rel=0.05)
 
