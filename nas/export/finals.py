@@ -63,6 +63,11 @@ class Standing:
     log_loss: float | None = None
 
     @property
+    def is_comparable(self) -> bool:
+        """Whether finals can rank it: earlier versions did not record the log loss."""
+        return self.log_loss is not None or not self.accuracy
+
+    @property
     def rank(self) -> tuple[float, float]:
         """The key by which trainings of one length are sorted, the best first."""
         return math.inf if self.log_loss is None else self.log_loss, -self.accuracy
@@ -129,8 +134,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         target: the first one, whose files are judged where they are not those of float32.
         precision: of these files.
     """
-    known = {(standing.training, standing.metric, standing.precision): standing for standing in recorded(record)
-             if standing.log_loss is not None or not standing.accuracy}  # earlier versions did not record it
+    known = {(standing.training, standing.metric, standing.precision): standing for standing in recorded(record)}
     standings: dict[int, Standing] = {}
     left = list(candidates)
     first = recipe.epochs // FIRST_ROUND
@@ -140,7 +144,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         for index, candidate in enumerate(left):
             training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})
             key = training, dataset.metric, precision
-            if key not in known:
+            if key not in known or not known[key].is_comparable:
                 monitor.progress(f"finals of {epochs} epochs, trainings", index, len(left))
                 known[key] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
