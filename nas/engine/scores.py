@@ -116,7 +116,7 @@ def opened(record: Path, dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
           "seed": recipe.seed, **recipe.changed}
     if dataset.metric != ACCURACY:
         of["metric"] = dataset.metric
-    content = {OF: of, NETWORKS: {}, **_content(record)}
+    content = {OF: of, NETWORKS: {}, **read_scores(record)}
     require(content[OF] == of, "a record of scores goes on with its own data and recipe, but "
             f"'{record}' is of {content[OF]}; `--record FILE` begins another one")
     return content
@@ -152,7 +152,7 @@ def known_noise(record: Path, epochs: int) -> Noise | None:
 
     Networks that lost a training, with an accuracy of 0, do not count: that is no noise.
     """
-    rows = _content(record).get(NETWORKS, {}).values()
+    rows = read_scores(record).get(NETWORKS, {}).values()
     repeated = [[row.accuracy for row in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
     variances = [np.var(each, ddof=1) for each in repeated if all(each)]
     return Noise(float(np.sqrt(np.mean(variances))), len(variances)) if variances else None
@@ -164,7 +164,7 @@ def known_sample(record: Path, fewest: int) -> Sample | None:
     None unless there are at least `fewest`, with two lengths in common. Of each length as many seeds count as all have.
     """
     rows = {text: {int(epochs): row for epochs, row in of.items() if row}
-            for text, of in _content(record).get(NETWORKS, {}).items()}
+            for text, of in read_scores(record).get(NETWORKS, {}).items()}
     longest = max((length for of in rows.values() for length in of), default=0)
     whole = Sample({text: of for text, of in rows.items() if longest in of})
     if len(whole.scores) < fewest or len(whole.lengths) < 2:
@@ -185,7 +185,7 @@ def _each_row(networks: Mapping[str, Mapping[str, Sequence[Any]]], form: Callabl
             for text, of in networks.items()}
 
 
-def _content(record: Path) -> dict[str, Any]:
+def read_scores(record: Path) -> dict[str, Any]:
     """Returns the content of a record; none where there is no record yet."""
     if not record.exists():
         return {}
