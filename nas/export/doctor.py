@@ -295,7 +295,7 @@ def _exports(patient: Patient) -> Iterator[Finding]:
                 read_export(certificate.parent)
             for words in found:
                 yield Finding(name, f"{words}; `nas export` writes it anew")
-    for path in sorted(patient.path.glob("*.unfinished.safetensors")):
+    for path in sorted((*patient.path.glob("*.unfinished.safetensors"), *patient.path.glob("*.pruned.safetensors"))):
         with _told(path.name) as found:
             require_whole(path.read_bytes())
         for words in found:
