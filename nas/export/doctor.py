@@ -32,6 +32,7 @@ from nas.run.storage import DAMAGE, INDEX, JOURNAL, LOG
 from nas.trials.record import write_lost
 from search_spaces.architecture import identify
 from search_spaces.errors import InvalidInput, require
+from search_spaces.numbers import count_of
 
 ASIDE = "aside"
 RUN, STUDY, TIMINGS, LOCK = "run.toml", "study.db", "timings.csv", ".lock"
@@ -280,7 +281,7 @@ def _timings(patient: Patient) -> Iterator[Finding]:
     def keep() -> str:
         words = patient.aside(path)
         path.write_bytes(intact)
-        return f"{words}; its {len(intact.splitlines()) - 1} intact lines stay"
+        return f"{words}; its {count_of(len(intact.splitlines()) - 1, 'intact line stays', 'intact lines stay')}"
 
     if broken:
         yield Finding(TIMINGS, f"a table of timings has a network in each line, but line {', '.join(map(str, broken))} "

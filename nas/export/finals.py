@@ -30,7 +30,7 @@ from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
 from search_spaces.documents import read_json, refused
 from search_spaces.errors import require
-from search_spaces.numbers import is_whole
+from search_spaces.numbers import count_of, is_whole
 
 FINALISTS = 8  # at most, by default
 FINALS = "finals.json"  # of a run
@@ -145,7 +145,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
             training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})
             key = training, dataset.metric, precision
             if key not in known or not known[key].is_comparable:
-                monitor.progress(f"finals of {epochs} epochs, trainings", index, len(left))
+                monitor.progress(f"finals of {count_of(epochs, 'epoch')}, trainings", index, len(left))
                 known[key] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
             standings[candidate.trial] = known[key]

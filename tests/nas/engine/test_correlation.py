@@ -104,9 +104,9 @@ def test_noise_is_what_seeds_differ_by(all_members):
 
 
 @pytest.mark.parametrize(("taus", "expected"), [
-    ({"multiply-adds": 0.4, "1 epochs": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 3"),
-    ({"multiply-adds": 0.75, "1 epochs": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 9"),
-    ({"multiply-adds": 0.4, "1 epochs": 0.2, "3 epochs": 0.5}, "no score ranks well enough: the best is 3 epochs"),
+    ({"multiply-adds": 0.4, "1 epoch": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 3"),
+    ({"multiply-adds": 0.75, "1 epoch": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 9"),
+    ({"multiply-adds": 0.4, "1 epoch": 0.2, "3 epochs": 0.5}, "no score ranks well enough: the best is 3 epochs"),
 ])
 def test_the_cheapest_score_of_use_is_recommended(taus, expected):
     found = [Ranking(name, 20, tau, (tau - 0.2, tau + 0.2), tau, (0, 1), 1.0,
@@ -172,7 +172,7 @@ def test_only_targets_on_which_something_is_limited_are_needed(
 def test_real_trainings_are_ranked_by_the_accuracies_that_they_have_alone(make_config, tmp_path):
     config, record = make_config(evaluator="training"), tmp_path / "correlation.json"
     found = correlate(config, Budgets(macs=10**9), record, (1,), to=4, count=8, seeds=1)
-    assert [one.score for one in found] == [MULTIPLY_ADDS, PARAMETERS, "1 epochs"]
+    assert [one.score for one in found] == [MULTIPLY_ADDS, PARAMETERS, "1 epoch"]
     assert found[-1].seconds > 0
     dataset, networks = load_dataset(config.data), json.loads(record.read_text())["networks"]
     assert len(networks) == 8
@@ -190,7 +190,7 @@ def test_a_run_is_asked_by_the_command_and_keeps_the_answer(
     run_search(make_config(trials=2, macs=10**9, metric="balanced-accuracy"), tmp_path / "run", gauge=gauge)
     status, out, err = nas("correlate", tmp_path / "run", "--members", 8, "--epochs", "1", "--to", 2, "--seeds", 1)
     assert status == 0, err
-    assert "1 epochs" in out
+    assert "1 epoch " in out
     assert "balanced accuracy of 8 networks, against 2 epochs" in " ".join(out.split())
     record = json.loads((tmp_path / "run/correlation.json").read_text())
     kept = record["networks"]

@@ -165,7 +165,7 @@ REPAIRABLE = {
     "a temporary file": (lambda path: old(path / "weights" / ".0123.safetensors.ab12cd_3"), {
         "a temporary file lasts a moment, but a killed process has left this one": "moved to 'aside/weights/.0123"}),
     "a torn line of timings": (lambda path: os.truncate(path / "timings.csv", len(content(path)["timings.csv"]) - 5),
-                               {"but line 3 has none, or no end": "moved to 'aside/timings.csv'; its 1 intact lines"}),
+                               {"but line 3 has none, or no end": "to 'aside/timings.csv'; its 1 intact line stays"}),
     "damaged records": (lambda path: [(path / f"{name}.json").write_text("{") for name in RECORDS], {
         f"{rule} written it, but '": f"moved to 'aside/{name}.json'" for name, rule in RECORDS.items()}),
     "damaged files beside an export": (lambda path: [(path / name).write_bytes(b"half") for name in BESIDE], {
