@@ -40,6 +40,15 @@ def rounded(value: int, digits: int) -> str:
     return f"{float(value):.{digits}g}" if value < 10**300 else f"{Decimal(value):.{digits - 1}e}"
 
 
+def count_of(count: int, one: str, many: str = "") -> str:
+    """Returns a count with what is counted, in the plural unless it is one.
+
+    >>> count_of(1, "epoch"), count_of(2000, "latency", "latencies")
+    ('1 epoch', '2,000 latencies')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def make_plain(instance: Any) -> None:
     """Puts plain numbers into the fields of a dataclass that is being made, whole ones where its types are `WHOLE`."""
     for field in dataclasses.fields(instance):

@@ -20,7 +20,7 @@ from search_spaces.blocks import BLOCKS, Block, Input, round_channels
 from search_spaces.errors import InvalidInput, require
 from search_spaces.markup import html_table
 from search_spaces.notation import build, number, parse, word, write
-from search_spaces.numbers import rounded
+from search_spaces.numbers import count_of, rounded
 from search_spaces.search_space import Assignment, Trial, Value
 from search_spaces.stage import PER_STAGE, Alternative, Stage, classifies, in_field_order, require_possible
 
@@ -80,8 +80,8 @@ class Space:
         ])
 
     def _repr_html_(self) -> str:
-        return html_table(f"{rounded(self.size, 3)} architectures, {len(self.parameters)} choices", ["stage"],
-                          ([token] for token in self.text.split(SEPARATOR)))
+        return html_table(f"{rounded(self.size, 3)} architectures, {count_of(len(self.parameters), 'choice')}",
+                          ["stage"], ([token] for token in self.text.split(SEPARATOR)))
 
     def __str__(self) -> str:
         return self.text
@@ -97,7 +97,8 @@ class Space:
         given, scale = dict(self.input), dict(self.scale)
         stated = given.get("channels", (channels,))
         require(stated == (channels,),
-                f"the space's input has c{'/'.join(map(str, stated))}, but the data have {channels} channels")
+                f"the space's input has c{'/'.join(map(str, stated))}, but the data have "
+                f"{count_of(channels, 'channel')}")
         multipliers = scale.pop("resolution", (1.0,))
         sizes = [math.floor(round(base * multiplier, 6))  # 0.57 * 100 is 56.99999999999999
                  for base in given.get("resolution", (resolution,)) for multiplier in multipliers]

@@ -172,6 +172,7 @@ def complete(name: str, parts: Parts, seed: int, metric: str = ACCURACY) -> Data
         train, test, test_origin = _cut(train, seed, stream=1)
     if validation is None:
         train, validation, validation_origin = _cut(train, seed, stream=0)
+    # "1 broken images" too: a run is resumed with the very text of its split
     skipped = (f"{len(parts.skipped)} broken images skipped ({listed(parts.skipped)})",) if parts.skipped else ()
     line = "; ".join((f"validation: {validation_origin}", f"test: {test_origin}", *parts.changes, *skipped))
     return Dataset(name, parts.classes, train, validation, test, line, parts.skipped, parts.passed_over, metric)

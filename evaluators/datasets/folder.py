@@ -10,6 +10,7 @@ import numpy as np
 from evaluators.datasets.dataset import MOST_NAMED, PART_NAMES, Parts, Split, listed, unknown_class
 from evaluators.datasets.images import FORMATS, Images, is_image, read_images
 from search_spaces.errors import require
+from search_spaces.numbers import count_of
 
 _MEANT_AS_PART = re.compile(rf"({'|'.join(PART_NAMES)})(sets?)?([\W\d_].*)?", re.IGNORECASE)
 
@@ -31,7 +32,7 @@ class _Listing:
         counts = ((self.others, "file that is no image", "files that are no images"),
                   (self.without_class, "image in no class folder", "images in no class folder"),
                   (self.without_images, "folder without images", "folders without images"))
-        return ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in counts if count)
+        return ", ".join(count_of(*count) for count in counts if count[0])
 
 
 def read_folder(root: Path, resolution: int | None, *, skip_broken: bool = False) -> Parts:
@@ -113,7 +114,7 @@ def _list_images(part_folder: Path, part: str, listing: _Listing) -> None:
             raise unknown_class(part, folder.name, str(part_folder))
         files += [(path, listing.classes[name]) for path in paths]
     require(bool(files), f"the {part} part must have a sub-folder of images for every class, but '{part_folder}' has "
-            f"{f'{len(loose):,} images but no classes' if loose else 'no images'}")
+            f"{count_of(len(loose), 'image') + ' but no classes' if loose else 'no images'}")
     listing.without_class += len(loose)
 
 
@@ -141,7 +142,7 @@ def _found(root: Path, folders: list[Path]) -> str:
     for name, folder in counts:
         inside = _class_folders(folder)
         texts.append(f"{name}folders {listed([sub.name for sub in inside])}" if inside else
-                     f"{name}{sum(not path.is_dir() and is_image(path) for path in _visible(folder)):,} images")
+                     name + count_of(sum(not path.is_dir() and is_image(path) for path in _visible(folder)), "image"))
     return " and ".join(texts) + (" and no class folders" if not folders else "")
 
 

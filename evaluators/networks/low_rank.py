@@ -40,6 +40,13 @@ def factored(architecture: Architecture, arrays: Weights, share: float) -> tuple
     return lower, factors(architecture, arrays, lower)
 
 
+def is_factorable(architecture: Architecture) -> bool:
+    """Tells whether a network has fewer weights with a block of a lower rank, whatever its weights are."""
+    return any(lower.params < program.params
+               for block, program in zip(architecture.blocks, architecture.block_programs, strict=True)
+               for _, lower in _of_lower_rank(block, program, architecture))
+
+
 def require_share(share: float) -> None:
     """Raises `InvalidInput` unless it is a share of energy to keep."""
     require(0 < share <= 1, f"the share of energy must be above 0 and at most 1, but got {share:g}")
@@ -86,13 +93,9 @@ def nearest(kernel: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
 def _of_lowest_rank(block: Block, name: str, program: Program, architecture: Architecture, arrays: Weights,
                     share: float) -> Block:
     """Returns a block with the lowest rank at which its kernels keep a share of their energy, or as it is."""
-    if getattr(block, "rank", None) != 1:
-        return block
     kept: dict[str, np.ndarray] = {}  # of each kernel, the share of energy at ranks from 1
     found, params = block, program.params
-    for rank in RANKS:
-        lower = dataclasses.replace(block, rank=rank)  # type: ignore[type-var]
-        traced = trace(lower.layers(program.input_shape[2], architecture.input), program.input_shape)
+    for lower, traced in _of_lower_rank(block, program, architecture):
         changed = {whole.name: _rank(parts[0]) for whole, parts in _pairs(program, traced) if len(parts) > 1}
         for kernel in changed.keys() - kept.keys():
             kept[kernel] = _energies(arrays[f"{name}/{kernel}/kernel"])
@@ -101,6 +104,13 @@ def _of_lowest_rank(block: Block, name: str, program: Program, architecture: Arc
         if traced.params < params:
             found, params = lower, traced.params
     return found
+
+
+def _of_lower_rank(block: Block, program: Program, architecture: Architecture) -> Iterator[tuple[Block, Program]]:
+    """Yields a block at each lower rank with its program; none where it has no rank, or has a rank below 1 already."""
+    for rank in RANKS if getattr(block, "rank", None) == 1 else ():
+        lower = dataclasses.replace(block, rank=rank)  # type: ignore[type-var]
+        yield lower, trace(lower.layers(program.input_shape[2], architecture.input), program.input_shape)
 
 
 def _energies(kernel: np.ndarray) -> np.ndarray:

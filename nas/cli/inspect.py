@@ -22,6 +22,7 @@ from nas.cli.options import (
     with_options,
 )
 from nas.cli.output import Csv, Json, Output, Png, Svg
+from search_spaces.numbers import count_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,8 +141,8 @@ def show_space(
                           **given(data=data, skip_broken=skip_broken, resolution=resolution, target=target))
     bound = setting_of(config).space
     console, budgets = output.console, config.budgets(config.latency_ms)
-    console.print(f"{name}: {rounded(bound.size, 3)} architectures, {len(bound.parameters)} choices", highlight=False,
-                  soft_wrap=True)
+    console.print(f"{name}: {rounded(bound.size, 3)} architectures, {count_of(len(bound.parameters), 'choice')}",
+                  highlight=False, soft_wrap=True)
     with Terminal(console) as monitor, file_gauges(config.targets) as gauges:
         member = require_feasible(bound, budgets, gauges, seed, monitor.progress) if budgets.limits else None
         found = survey(bound, gauges, seed, progress=monitor.progress)

@@ -8,6 +8,7 @@ import typer
 from nas.cli.help import Contents, add_command
 from nas.cli.options import Trust
 from nas.cli.output import Csv, Json, Output
+from search_spaces.numbers import count_of
 
 if TYPE_CHECKING:
     from search_spaces.search_space import SearchSpace
@@ -55,7 +56,8 @@ def fit(
             found = fit_to_members(bound, to_time.text, gauge, out, NETWORKS if networks is None else networks, seed,
                                    monitor)
     on = f" on {found.target}" if found.target else ""
-    console_on_stdout().print(f"{out}: learned from {len(found.rows)} timings{on}", highlight=False, soft_wrap=True)
+    console_on_stdout().print(f"{out}: learned from {count_of(len(found.rows), 'timing')}{on}", highlight=False,
+                              soft_wrap=True)
 
 
 def predict(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.output import Csv, Json, Output
+from search_spaces.numbers import count_of
 
 LARGEST_IMPORT_DIFFERENCE = 1e-3
 
@@ -57,7 +58,8 @@ def import_network(
     arrays = import_weights(architecture, tensors, ZOO[zoo_name(name)].family)
     console = console_on_stderr() if path in STDOUT else console_on_stdout()
     if prefix:
-        console.print(f"prefix '{prefix}' stripped from the names of {len(tensors)} tensors", highlight=False)
+        console.print(f"prefix '{prefix}' stripped from the names of {count_of(len(tensors), 'tensor')}",
+                      highlight=False)
     if reference is not None:
         difference = output_difference(architecture, arrays, *read_reference(reference))
         console.print(f"logits differ from the reference by at most {difference:.1e}, relative to the largest",

@@ -26,6 +26,7 @@ from nas.run.config import SearchConfig
 from nas.run.monitor import Monitor, Silent
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
+from search_spaces.numbers import count_of
 from search_spaces.search_space import SearchSpace
 
 CORRELATION = "correlation.json"  # of a run
@@ -148,11 +149,11 @@ def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
     found = [_ranking(MULTIPLY_ADDS, np.array([network.macs for network in networks]), final, 0.0, None),
              _ranking(PARAMETERS, np.array([network.params for network in networks]), final, 0.0, None)]
     for length in epochs[:-1]:
-        accuracies = sample.accuracies(length)
-        found.append(_ranking(f"{length} epochs", accuracies[:, 0], final, sample.seconds(length), _noise(accuracies)))
+        accuracies, name = sample.accuracies(length), count_of(length, "epoch")
+        found.append(_ranking(name, accuracies[:, 0], final, sample.seconds(length), _noise(accuracies)))
         losses = sample.log_losses(length)
         if losses is not None:
-            found.append(_ranking(f"{length} epochs, {LOG_LOSS}", -losses[:, 0], final, sample.seconds(length), None))
+            found.append(_ranking(f"{name}, {LOG_LOSS}", -losses[:, 0], final, sample.seconds(length), None))
     return found
 
 
@@ -166,8 +167,8 @@ def recommendation(rankings: Sequence[Ranking]) -> str:
     good = [ranking for ranking in trained if ranking.tau >= USEFUL and ranking.tau > free and ranking.tau_ci[0] > 0]
     if good:
         best = min(good, key=lambda ranking: ranking.seconds)
-        return (f"{best.score} rank networks as the whole training does (tau {best.tau:.2f}): "
-                f"--epochs {best.score.split()[0]}")
+        return (f"trainings of {best.score} rank networks as the whole training does (tau {best.tau:.2f}): "
+                f"--epochs {best.score.split()[0].replace(',', '')}")
     best = max(trained, key=lambda ranking: ranking.tau)
     return (f"no score ranks well enough: the best is {best.score} (tau {best.tau:.2f}), multiply-adds and parameters "
             f"have {free:.2f}; longer trainings (--epochs), or more finalists in an export (--finals), make up for it")

@@ -141,7 +141,7 @@ def compare(spaces: Sequence[str], config: SearchConfig, budgets: Budgets, recor
     sample = scored(setting.dataset, training, training, recipe, networks, (recipe.epochs,), 1, record,
                     monitor.progress)
     by_hand, *others = (
-        Distribution(name, members, tuple(sample.scores[one.text][recipe.epochs][0][0] for one in members))
+        Distribution(name, members, tuple(sample.scores[one.text][recipe.epochs][0].accuracy for one in members))
         for name, members in found.items())
     return Comparison(by_hand, tuple(others), METRICS[config.metric])
 

@@ -43,7 +43,7 @@ from nas.strategies import Problem, sampler_of
 from nas.strategies.loading import require_able, strategy_of
 from nas.trials.record import Start
 from search_spaces.errors import InvalidInput, require
-from search_spaces.numbers import rounded
+from search_spaces.numbers import count_of, rounded
 from search_spaces.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -275,9 +275,9 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
     if budgets.limits and FILLED in config.start:
         filling = [network.text for network in filled_members(space, budgets, gauges, config.seed, FILLING,
                                                               monitor.progress, LESS if fronts else ())]
-        monitor.say(f"then: {len(filling)} members that fill the budget{' or a share of it' if fronts else ''}"
-                    if filling else "no member of the space fills the budget: another space (`--space`) may use it "
-                    "better")
+        members = count_of(len(filling), "member that fills", "members that fill")
+        monitor.say(f"then: {members} the budget{' or a share of it' if fronts else ''}" if filling else
+                    "no member of the space fills the budget: another space (`--space`) may use it better")
     return tuple(by_hand), tuple(filling)
 
 

@@ -4,10 +4,10 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,13 @@ from search_spaces.errors import require
 OF, NETWORKS = "of", "networks"  # keys: data and recipe; network -> epochs -> the row of each seed
 RESAMPLES = 1000
 
-Row = Sequence[float]  # of a training: accuracy, seconds, and log loss where that is known
+
+class Row(NamedTuple):
+    """The outcome of one training, in a record a list of the values that are known."""
+
+    accuracy: float
+    seconds: float
+    log_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,13 @@ class Sample:
 
     def accuracies(self, epochs: int) -> np.ndarray:
         """Returns the accuracies after some epochs, `[networks, seeds]`."""
-        return np.array([[row[0] for row in of[epochs]] for of in self.scores.values()])
+        return np.array([[row.accuracy for row in of[epochs]] for of in self.scores.values()])
 
     def log_losses(self, epochs: int) -> np.ndarray | None:
         """Returns the log losses after some epochs, `[networks, seeds]`; None unless all are known."""
         rows = [of[epochs] for of in self.scores.values()]
-        known = all(len(row) > 2 for of in rows for row in of)
-        return np.array([[row[2] for row in of] for of in rows]) if known else None
+        known = all(row.log_loss is not None for of in rows for row in of)
+        return np.array([[row.log_loss for row in of] for of in rows]) if known else None
 
     @property
     def lengths(self) -> list[int]:
@@ -50,7 +56,7 @@ class Sample:
 
     def seconds(self, epochs: int) -> float:
         """Returns the median duration of a training of some epochs."""
-        return float(np.median([row[1] for of in self.scores.values() for row in of[epochs]]))
+        return float(np.median([row.seconds for of in self.scores.values() for row in of[epochs]]))
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def opened(record: Path, dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
           "seed": recipe.seed, **recipe.changed}
     if dataset.metric != ACCURACY:
         of["metric"] = dataset.metric
-    content = {OF: of, NETWORKS: {}, **_content(record)}
+    content = {OF: of, NETWORKS: {}, **read_scores(record)}
     require(content[OF] == of, "a record of scores goes on with its own data and recipe, but "
             f"'{record}' is of {content[OF]}; `--record FILE` begins another one")
     return content
@@ -126,7 +132,8 @@ def changed(record: Path, dataset: Dataset, recipe: Recipe) -> Iterator[dict[str
     with locked(record.parent, waits=True):
         content = opened(record, dataset, recipe)
         yield content
-        write_whole(record, (json.dumps(content, indent=1) + "\n").encode())
+        networks = _each_row(content[NETWORKS], lambda row: [value for value in row if value is not None])
+        write_whole(record, (json.dumps({**content, NETWORKS: networks}, indent=1) + "\n").encode())
 
 
 def record_score(record: Path, dataset: Dataset, recipe: Recipe, text: str, epochs: int, seed: int,
@@ -136,7 +143,7 @@ def record_score(record: Path, dataset: Dataset, recipe: Recipe, text: str, epoc
     with changed(record, dataset, recipe) as content:
         kept = content[NETWORKS].setdefault(text, {}).setdefault(str(epochs), [])
         if len(kept) == seed:
-            kept.append(_row(accuracy, round(seconds, 2), *(() if log_loss is None else (log_loss,))))
+            kept.append(Row(accuracy, round(seconds, 2), log_loss))
         return content[NETWORKS]
 
 
@@ -145,8 +152,8 @@ def known_noise(record: Path, epochs: int) -> Noise | None:
 
     Networks that lost a training, with an accuracy of 0, do not count: that is no noise.
     """
-    rows = _content(record).get(NETWORKS, {}).values()
-    repeated = [[row[0] for row in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
+    rows = read_scores(record).get(NETWORKS, {}).values()
+    repeated = [[row.accuracy for row in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
     variances = [np.var(each, ddof=1) for each in repeated if all(each)]
     return Noise(float(np.sqrt(np.mean(variances))), len(variances)) if variances else None
 
@@ -157,7 +164,7 @@ def known_sample(record: Path, fewest: int) -> Sample | None:
     None unless there are at least `fewest`, with two lengths in common. Of each length as many seeds count as all have.
     """
     rows = {text: {int(epochs): row for epochs, row in of.items() if row}
-            for text, of in _content(record).get(NETWORKS, {}).items()}
+            for text, of in read_scores(record).get(NETWORKS, {}).items()}
     longest = max((length for of in rows.values() for length in of), default=0)
     whole = Sample({text: of for text, of in rows.items() if longest in of})
     if len(whole.scores) < fewest or len(whole.lengths) < 2:
@@ -172,17 +179,18 @@ def resamples(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
 
 
-def _row(accuracy: float, seconds: float, *log_loss: float) -> Row:
-    return list(map(float, (accuracy, seconds, *log_loss[:1])))
+def _each_row(networks: Mapping[str, Mapping[str, Sequence[Any]]], form: Callable[[Any], Any]) -> dict[str, Any]:
+    """Returns the networks of a record with each row in another form."""
+    return {text: {epochs: [form(row) for row in rows] for epochs, rows in of.items()}
+            for text, of in networks.items()}
 
 
-def _content(record: Path) -> dict[str, Any]:
+def read_scores(record: Path) -> dict[str, Any]:
     """Returns the content of a record; none where there is no record yet."""
     if not record.exists():
         return {}
     with refused("a record of scores must be as `nas correlate` or `nas compare-spaces` has written it, but "
                  f"'{record}' is not"):
         content = read_json(record)
-        networks = {text: {epochs: [_row(*row) for row in of_seeds]
-                           for epochs, of_seeds in of.items()} for text, of in content[NETWORKS].items()}
+        networks = _each_row(content[NETWORKS], lambda row: Row(*map(float, row)))
         return {**content, OF: dict(content[OF]), NETWORKS: networks}

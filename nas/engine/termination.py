@@ -10,6 +10,7 @@ from nas.problem.pareto import hypervolume
 from nas.problem.quantities import format_duration
 from nas.run.config import TRIALS
 from nas.trials.tally import Tally
+from search_spaces.numbers import count_of
 
 PROPOSALS_PER_TRIAL = 50  # bounds rejected, duplicate and failed proposals, each
 MOVED = 1e-3  # a front moves when its hypervolume grows by this share
@@ -42,11 +43,12 @@ class Termination:
         """
         if self.trials is not None and counts.tried >= self.trials and not continuing:
             return ""
+        trained = count_of(counts.tried, "candidate was trained", "candidates were trained")
         if self.time_s is not None and time.monotonic() >= self.began_s + self.time_s:
-            return f"ended as its {format_duration(self.time_s)} were used up: {counts.tried} candidates were trained"
+            return f"ended as its {format_duration(self.time_s)} were used up: {trained}"
         if self.patience is not None and front_rests(candidates, self.patience, self.objectives, self.reference):
-            return (f"ended as the front did not move for {self.patience} trained candidates: "
-                    f"{counts.tried} candidates were trained")
+            return (f"ended as the front did not move for {count_of(self.patience, 'trained candidate')}: "
+                    f"{trained}")
         wanted = self.trials or max(counts.tried, TRIALS)
         for what, count in (("rejected", counts.rejected), ("duplicate", counts.duplicates),
                             ("failed", counts.failed)):

@@ -12,6 +12,7 @@ from nas.run.directory import Resolved, RunDirectory
 from nas.trials.record import Start
 from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.errors import InvalidInput, require
+from search_spaces.numbers import count_of
 from search_spaces.zoo import load_network
 
 TRAINED_ALIKE = ("evaluator", "metric", "precision", "epochs",
@@ -48,8 +49,8 @@ def _network(name: str, dataset: Dataset) -> Architecture:
     fitted = {"resolution": dataset.resolution, "channels": dataset.channels, "classes": len(dataset.classes)}
     architecture = Architecture.parse(name) if SEPARATOR in name else load_network(name, **fitted)
     require((architecture.input.channels, architecture.classes) == (dataset.channels, len(dataset.classes)),
-            f"a start must take {dataset.channels} channels and tell {len(dataset.classes)} classes apart, but got "
-            f"{architecture.input.channels} and {architecture.classes} in '{name}'")
+            f"a start must take {count_of(dataset.channels, 'channel')} and tell {len(dataset.classes)} classes apart, "
+            f"but got {architecture.input.channels} and {architecture.classes} in '{name}'")
     return architecture
 
 

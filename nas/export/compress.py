@@ -17,7 +17,7 @@ from evaluators.evaluator import Fidelity
 from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import at_home
-from evaluators.networks.low_rank import factored, require_share
+from evaluators.networks.low_rank import factored, is_factorable, require_share
 from evaluators.networks.weights import Weights
 from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import parse_target
@@ -92,8 +92,7 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
     require_replaceable(path := pruned_beside(directory))
     with file_gauges(budgets.targets, source.quiet_ms) as gauges:
         pruning = _Pruning(source, budgets, gauges, recipe, MEASURES[importance], steps, monitor)
-        if low_rank is None:
-            pruning.require_needed()
+        pruning.require_needed(low_rank)
         teacher = source.trained()
         trainings = training_id(source.architecture, source.dataset.fingerprint, recipe, teacher.arrays, (teacher,))
         architecture, arrays = pruning.kept(path, f"{trainings} {budgets!r} {importance} {steps} {low_rank}",
@@ -130,8 +129,12 @@ class _Pruning:
         """The costs of the network that is to become smaller."""
         return self._costs(self.source.architecture)
 
-    def require_needed(self) -> None:
+    def require_needed(self, low_rank: float | None) -> None:
         """Raises `InvalidInput` where nothing is to be done, or cannot be, before anything is trained."""
+        if low_rank is not None:
+            require(is_factorable(self.source.architecture), "layers of blocks with the option `rank` become two where "
+                    f"these have fewer weights, but '{self.source.name}' has no such layers")
+            return
         require(not is_feasible(self.budgets.violations(self._whole)), "a network is compressed to budgets that it "
                 f"exceeds, but '{self.source.name}' meets them with {self._said(self._whole)}: {self.budgets}")
         self._require_smaller(self.source.architecture, self._whole)

@@ -63,7 +63,7 @@ from nas.run.monitor import Monitor
 from nas.run.trust import remember
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require, unknown
-from search_spaces.numbers import plain
+from search_spaces.numbers import count_of, plain
 
 COLOURS = {1: "read as grey, ", 3: "read as RGB, "}  # of images, by their channels
 FINE_TUNING_EPOCHS = (1, 3)  # of files of int8 that lose too much accuracy, one after the other
@@ -110,7 +110,7 @@ class Order:
     def __post_init__(self) -> None:
         object.__setattr__(self, "accuracy_loss_points", plain(self.accuracy_loss_points))
         require(self.dataset is not None or not self.recipe.epochs,
-                f"training needs data, but got none for {self.recipe.epochs} epochs")
+                f"training needs data, but got none for {count_of(self.recipe.epochs, 'epoch')}")
         require_seeds(self.recipe, self.seeds)
         require(self.dataset is not None or not self.preprocess_inside,
                 "`preprocess_inside` needs data, by whose mean and deviation images are normalised, but got none")
@@ -240,7 +240,8 @@ def _train_to_the_end(order: Order, checkpoints: Checkpoints, monitor: Monitor) 
     recipe, both = order.recipe, order.dataset.train_and_validation
     checkpoint = checkpoints.found()
     behind = f", going on after {checkpoint['epochs']}" if checkpoint else ""
-    monitor.say(f"{order.name}: training for {recipe.epochs} epochs on training and validation images{behind}")
+    monitor.say(f"{order.name}: training for {count_of(recipe.epochs, 'epoch')} on training and validation "
+                f"images{behind}")
 
     def on_epoch(epoch: int, checkpoint: Callable[[], Weights]) -> None:
         checkpoints.keep(checkpoint)
@@ -322,7 +323,7 @@ def _fine_tuned(order: Order, written: Format, arrays: Weights, reference: Refer
     for epochs in FINE_TUNING_EPOCHS:
         if network - 100 * score_of(compared) <= order.accuracy_loss_points + ROUNDING_POINTS:
             break
-        said = f"fine-tuned for {epochs} epoch{'s' * (epochs > 1)}, as in int8 it lost {lost:.2f} points"
+        said = f"fine-tuned for {count_of(epochs, 'epoch')}, as in int8 it lost {lost:.2f} points"
         monitor.say(f"{path.name}: {said}")
         tuned = fine_tuned(order.architecture, arrays, calibration,
                            Images.put(both.images, both.labels, order.dataset),

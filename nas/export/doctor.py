@@ -20,18 +20,19 @@ from evaluators.machine.files import BEFORE, BEING_WRITTEN, held, put_right, wri
 from evaluators.networks.checkpoint import network_in, require_whole
 from evaluators.prediction.timings import intact_lines
 from nas.engine.correlation import CORRELATION
+from nas.engine.scores import read_scores
 from nas.engine.successive_halving import stopped
 from nas.export.certificate import CERTIFICATE, read_export
 from nas.export.finals import FINALS, recorded
-from nas.measuring.blocks import BLOCKS
+from nas.measuring.blocks import BLOCKS, read_blocks
 from nas.problem.candidate import Candidate, Outcome, front
 from nas.run.artefacts import CHECKPOINTS, WEIGHTS, id_in, name_of
 from nas.run.directory import RunDirectory
 from nas.run.storage import DAMAGE, INDEX, JOURNAL, LOG
 from nas.trials.record import write_lost
 from search_spaces.architecture import identify
-from search_spaces.documents import read_json, refused
 from search_spaces.errors import InvalidInput, require
+from search_spaces.numbers import count_of
 
 ASIDE = "aside"
 RUN, STUDY, TIMINGS, LOCK = "run.toml", "study.db", "timings.csv", ".lock"
@@ -261,11 +262,12 @@ def _missing(patient: Patient) -> Iterator[Finding]:
 
 
 def _records(patient: Patient) -> Iterator[Finding]:
-    for name, read in ((CORRELATION, read_json), (FINALS, recorded), (BLOCKS, read_json)):
+    records: dict[str, Callable[[Path], object]] = {
+        CORRELATION: read_scores, FINALS: recorded, BLOCKS: read_blocks}
+    for name, read in records.items():
         path = patient.path / name
-        with _told(name) as found, refused(f"a record must be as it was written, but '{name}' is not"):
-            if patient.run.place(name).exists():
-                require(isinstance(read(path), dict | list), "it is no object")
+        with _told(name) as found:
+            read(patient.run.place(name))
         for words in found:
             yield Finding(name, words, None if path.is_symlink() else partial(patient.aside, path))
 
@@ -279,7 +281,7 @@ def _timings(patient: Patient) -> Iterator[Finding]:
     def keep() -> str:
         words = patient.aside(path)
         path.write_bytes(intact)
-        return f"{words}; its {len(intact.splitlines()) - 1} intact lines stay"
+        return f"{words}; its {count_of(len(intact.splitlines()) - 1, 'intact line stays', 'intact lines stay')}"
 
     if broken:
         yield Finding(TIMINGS, f"a table of timings has a network in each line, but line {', '.join(map(str, broken))} "
@@ -294,7 +296,7 @@ def _exports(patient: Patient) -> Iterator[Finding]:
                 read_export(certificate.parent)
             for words in found:
                 yield Finding(name, f"{words}; `nas export` writes it anew")
-    for path in sorted(patient.path.glob("*.unfinished.safetensors")):
+    for path in sorted((*patient.path.glob("*.unfinished.safetensors"), *patient.path.glob("*.pruned.safetensors"))):
         with _told(path.name) as found:
             require_whole(path.read_bytes())
         for words in found:

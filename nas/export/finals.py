@@ -30,7 +30,7 @@ from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
 from search_spaces.documents import read_json, refused
 from search_spaces.errors import require
-from search_spaces.numbers import is_whole
+from search_spaces.numbers import count_of, is_whole
 
 FINALISTS = 8  # at most, by default; so many are trained to the end without a round before
 FINALS = "finals.json"  # of a run
@@ -61,6 +61,11 @@ class Standing:
     metric: str = ACCURACY
     precision: str = FLOAT32
     log_loss: float | None = None
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether finals can rank it: earlier versions did not record the log loss."""
+        return self.log_loss is not None or not self.accuracy
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -140,8 +145,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         target: the first one, whose files are judged where they are not those of float32.
         precision: of these files.
     """
-    known = {(standing.training, standing.metric, standing.precision): standing for standing in recorded(record)
-             if standing.log_loss is not None or not standing.accuracy}  # earlier versions did not record it
+    known = {(standing.training, standing.metric, standing.precision): standing for standing in recorded(record)}
     standings: dict[int, Standing] = {}
     left = list(candidates)
     first = recipe.epochs // FIRST_ROUND
@@ -151,8 +155,8 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         for index, candidate in enumerate(left):
             training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})
             key = training, dataset.metric, precision
-            if key not in known:
-                monitor.progress(f"finals of {epochs} epochs, trainings", index, len(left))
+            if key not in known or not known[key].is_comparable:
+                monitor.progress(f"finals of {count_of(epochs, 'epoch')}, trainings", index, len(left))
                 known[key] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
             standings[candidate.trial] = known[key]

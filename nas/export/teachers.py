@@ -16,7 +16,7 @@ from nas.export.certificate import digest
 from nas.export.named_network import WEIGHTS_SUFFIX
 from search_spaces.documents import refused
 from search_spaces.errors import InvalidInput, require
-from search_spaces.numbers import is_whole
+from search_spaces.numbers import count_of, is_whole
 
 FRONT = "front"
 OfFront = Callable[[int], Sequence[Teacher]]  # gives so many of the most accurate candidates of a run, trained
@@ -82,7 +82,7 @@ def teacher_in_file(name: str, dataset: Dataset) -> Teacher:
         require(path.is_file(), f"a teacher is {FRONT}, a {WEIGHTS_SUFFIX} file, or the name of a network whose "
                 f"weights `nas import-weights` has read, but got '{name}' and there is no '{path}'")
     architecture, arrays, texts = load_with_texts(path)
-    found = f"{architecture.input.channels} channels and {architecture.classes} classes"
+    found = f"{count_of(architecture.input.channels, 'channel')} and {architecture.classes} classes"
     require((architecture.input.channels, architecture.classes) == (dataset.channels, len(dataset.classes)),
             f"a teacher has the channels and classes of the data, {dataset.channels} and {len(dataset.classes)}, but "
             f"'{path}' has {found}")

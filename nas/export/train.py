@@ -23,6 +23,7 @@ from nas.problem.budgets import Budgets, is_feasible
 from nas.run.monitor import Monitor, Silent
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require
+from search_spaces.numbers import count_of
 
 DATA = "fashion-mnist"
 SHOWN = 3  # names in a line
@@ -99,8 +100,8 @@ def _put_to_data(named: NamedNetwork, data: str | None, resolution: int | None, 
     lost = [name for name in named.arrays if name not in found.arrays]
     if lost:
         more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
-        monitor.say(f"drawn anew, since the data have {dataset.channels} channels and {len(dataset.classes)} classes: "
-                    f"{', '.join(lost[:SHOWN])}{more}")
+        monitor.say(f"drawn anew, since the data have {count_of(dataset.channels, 'channel')} and "
+                    f"{len(dataset.classes)} classes: {', '.join(lost[:SHOWN])}{more}")
     return found, dataset
 
 

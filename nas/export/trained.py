@@ -1,8 +1,9 @@
 """Trained weights, which lie beside an export until it is there: an export that was stopped goes on from them.
 
-As long as the training lasts, its checkpoint lies there.
+As long as the training lasts, its checkpoint lies there. A damaged file counts as none, and is made anew.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -20,7 +21,6 @@ from evaluators.recipe import MOST_SEED, Recipe
 from evaluators.training.teacher import Teacher
 from nas.export.entries import Training
 from search_spaces.architecture import Architecture
-from search_spaces.documents import refused
 from search_spaces.errors import require
 
 OF, TRAINING = "trained for", "training"  # texts in the file: of what the weights are, and what the certificate says
@@ -80,17 +80,19 @@ def keep_pruned(path: Path, identity: str, architecture: Architecture, arrays: W
 
 def load_pruned(path: Path, identity: str) -> tuple[Architecture, Weights] | None:
     """Returns the network as `keep_pruned` wrote it; None where there is none, or another one."""
-    return load_arrays(path) if path.exists() and _texts(path).get(OF) == identity else None
+    if _texts(path).get(OF) == identity:
+        with contextlib.suppress(ValueError):
+            return load_arrays(path)
+    return None
 
 
 def load_trained(path: Path, identity: str) -> tuple[Weights, Training] | None:
     """Returns the weights of a training as `keep_trained` wrote them; None where there are none, or of another one."""
-    texts = _texts(path) if path.exists() else {}
-    if texts.get(OF) != identity or TRAINING not in texts:
-        return None
-    with refused(f"trained weights must be as an export has left them, but got '{path}'"):
-        training: Training = json.loads(texts[TRAINING])
-    return load_arrays(path)[1], training
+    texts = _texts(path)
+    if texts.get(OF) == identity and TRAINING in texts:
+        with contextlib.suppress(ValueError):
+            return load_arrays(path)[1], json.loads(texts[TRAINING])
+    return None
 
 
 @dataclass
@@ -113,12 +115,12 @@ class Checkpoints:
 
     def found(self) -> Weights:
         """Returns the checkpoint of this training, empty where there is none."""
-        texts = _texts(self.path) if self.path.exists() else {}
-        if texts.get(OF) != self.identity or SPENT not in texts:
-            return {}
-        with refused(f"a checkpoint must be as an export has left it, but got '{self.path}'"):
-            self.spent_s = float(texts[SPENT])
-            return arrays_in(self.path.read_bytes())
+        texts = _texts(self.path)
+        if texts.get(OF) == self.identity and SPENT in texts:
+            with contextlib.suppress(ValueError):
+                arrays, self.spent_s = arrays_in(self.path.read_bytes()), float(texts[SPENT])
+                return arrays
+        return {}
 
     def keep(self, checkpoint: Callable[[], Weights]) -> None:
         """Writes a checkpoint, whole or not at all, where the last one is old enough."""
@@ -131,11 +133,14 @@ class Checkpoints:
 
 def require_replaceable(path: Path) -> None:
     """Raises `InvalidInput` where a file would be written over that no export has left."""
-    require(not path.is_symlink() and (not path.exists() or OF in _texts(path)), "the trained weights of an export "
-            f"that was stopped lie beside it, but '{path}' is another file")
+    require(not path.is_symlink() and not path.is_dir() and OF in _texts(path), "the trained weights of an export that "
+            f"was stopped lie beside it, but '{path}' is another file")
 
 
 def _texts(path: Path) -> dict[str, str]:
-    with (refused(f"trained weights must be a readable safetensors file, but got '{path}'", SafetensorError),
-          safe_open(str(path), "numpy") as file):
-        return file.metadata() or {}
+    """Returns the texts in the header of a file; those of one that is missing or damaged say that it is of nothing."""
+    try:
+        with safe_open(str(path), "numpy") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError):
+        return {OF: ""}

@@ -95,7 +95,7 @@ def time_blocks(architecture: Architecture, target: str, record: Path | None = N
             found[part.text] = gauge.latency(part, CLOSE)
     times = BlockTimes(target, tuple(found[part.text] for part in parts))
     if record is not None:
-        stored = _read(record)
+        stored = read_blocks(record)
         stored.setdefault(architecture.text, {})[target] = [dataclasses.asdict(one) for one in times.beginnings]
         write_whole(record, (json.dumps(stored, indent=1) + "\n").encode())
     return times
@@ -103,16 +103,17 @@ def time_blocks(architecture: Architecture, target: str, record: Path | None = N
 
 def recorded_times(record: Path, architecture: Architecture, target: str) -> BlockTimes | None:
     """Returns the times of the blocks of a network on a target as they are recorded; None where they are not."""
+    rows = read_blocks(record).get(architecture.text, {}).get(target)
+    if rows is None:
+        return None
     with refused(f"the record of blocks must be as a report has written it, but '{record}' is not"):
-        rows = _read(record).get(architecture.text, {}).get(target)
-        if rows is None:
-            return None
         times = BlockTimes(target, tuple(map(Latency.stored, rows)))
         require(len(times.beginnings) == len(architecture.blocks) + 1, "each block has a time")
         return times
 
 
-def _read(record: Path) -> dict[str, dict[str, Any]]:
+def read_blocks(record: Path) -> dict[str, dict[str, Any]]:
+    """Returns the content of a record of blocks, by network and target; none where there is no record yet."""
     if not record.exists():
         return {}
     with refused(f"the record of blocks must be as a report has written it, but '{record}' is not"):

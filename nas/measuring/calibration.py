@@ -18,6 +18,7 @@ from nas.run.monitor import Monitor, Silent
 from nas.run.trust import Code, commands_of, identity_of, remember, require_trusted
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
+from search_spaces.numbers import count_of
 from search_spaces.search_space import SearchSpace
 
 NETWORKS = 150  # timed for a predictor
@@ -61,7 +62,7 @@ def fit_to_members(space: SearchSpace, target: str, gauge: Gauge, out: Path, net
     rows = timings.rows(target)
     require_members(space, rows, f"timings in '{timings.path}'")
     if rows:
-        monitor.say(f"{timings.path}: {len(rows)} networks were timed before")
+        monitor.say(f"{timings.path}: {count_of(len(rows), 'network was', 'networks were')} timed before")
     time_members(space, target, gauge, timings, networks, seed, monitor)
     return _kept(dataclasses.replace(fit(timings.rows(target), target), space=space.text), out)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from nas.problem.candidate import Candidate, Interval, metric_of
 from nas.problem.quantities import QUANTITIES
 from search_spaces.markup import html_table
+from search_spaces.numbers import count_of
 
 COSTS = [name for name, quantity in QUANTITIES.items() if not quantity.of_target]
 
@@ -30,7 +31,7 @@ def front_html(candidates: Sequence[Candidate], caption: str = "") -> str:
                **{QUANTITIES[name].title: [_cost(one, name) for one in candidates] for name in COSTS},
                "architecture": [one.architecture for one in candidates]}
     known = {title: column for title, column in columns.items() if any(column)}
-    return html_table(caption or f"{len(candidates)} candidates", known, zip(*known.values(), strict=True))
+    return html_table(caption or count_of(len(candidates), "candidate"), known, zip(*known.values(), strict=True))
 
 
 def _facts(candidate: Candidate) -> Iterator[tuple[str, str]]:

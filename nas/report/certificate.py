@@ -16,6 +16,7 @@ from nas.export.certificate import VERDICTS as SEVERITY
 from nas.export.entries import Accuracy, BudgetEntry, Certificate, File, Finalist, OnTest
 from nas.problem.quantities import QUANTITIES, format_bytes
 from nas.report.measured import accuracy_text, latency_text
+from search_spaces.numbers import count_of
 
 _EXACT = 4
 VERDICTS = {
@@ -131,7 +132,8 @@ def _finals_lines(certificate: Certificate) -> list[Text]:
 
 def _standing(finalist: Finalist, title: str) -> str:
     log_loss, share = finalist.get("validation_log_loss"), f"{accuracy_text(finalist['validation_accuracy'])} %"
-    return f"{share if log_loss is None else f'{log_loss:.3f} ({title} {share})'} after {finalist['epochs']} epochs"
+    score = share if log_loss is None else f"{log_loss:.3f} ({title} {share})"
+    return f"{score} after {count_of(finalist['epochs'], 'epoch')}"
 
 
 def _last(certificate: Certificate) -> dict[str, Latency]:

@@ -12,6 +12,7 @@ from evaluators.datasets.metrics import Metric
 from nas.engine.correlation import FEWEST, Interval, Ranking
 from nas.engine.scores import Noise
 from nas.report.records import Row, listed
+from search_spaces.numbers import count_of
 
 
 def ranking_table(rankings: Sequence[Ranking], epochs: int, metric: Metric) -> Table:
@@ -41,10 +42,10 @@ def noise_text(noise: Noise | None, epochs: int, run: Path) -> str:
     >>> noise_text(Noise(0.0071, 1), 3, Path("runs/a"))
     'noise: ± 0.71 points between seeds of 3 epochs (1 network trained again; `nas correlate runs/a` tells it better)'
     """
-    length, command = f"{epochs} epoch{'s'[:epochs - 1]}", f"`nas correlate {shlex.quote(str(run))}`"
+    length, command = count_of(epochs, "epoch"), f"`nas correlate {shlex.quote(str(run))}`"
     if noise is None:
         return f"noise: not known; {command} measures how far trainings of {length} differ by seed"
-    networks = f"{noise.networks} network{'s'[:noise.networks - 1]} trained again"
+    networks = f"{count_of(noise.networks, 'network')} trained again"
     better = f"; {command} tells it better" if noise.networks < FEWEST else ""
     return f"noise: ± {100 * noise.deviation:.2f} points between seeds of {length} ({networks}{better})"
 

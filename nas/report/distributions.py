@@ -13,6 +13,7 @@ from nas.problem.budgets import Budgets
 from nas.problem.candidate import Interval
 from nas.report.figure import DARK, PALETTE, add_legend, new_figure
 from nas.report.records import Row, listed
+from search_spaces.numbers import count_of
 
 PERCENTILES = {"least": 0, "10th": 10, "median": 50, "best\ntenth": 90, "best": 100}
 
@@ -20,8 +21,8 @@ PERCENTILES = {"least": 0, "10th": 10, "median": 50, "best\ntenth": 90, "best": 
 def distribution_table(comparison: Comparison, budgets: Budgets, epochs: int) -> Table:
     """Returns a line for the networks made by hand and one for each space: percentiles of their accuracies."""
     table = Table(box=box.SIMPLE_HEAD, caption_justify="left", caption=(
-        f"validation {comparison.metric.title} (%) after {_length(epochs)} of networks that use {RANGE} of {budgets}; "
-        "brackets are 95 % bootstrap intervals over the members"))
+        f"validation {comparison.metric.title} (%) after {count_of(epochs, 'epoch')} of networks that use {RANGE} of "
+        f"{budgets}; brackets are 95 % bootstrap intervals over the members"))
     table.add_column("space")
     for name in ("members", "budget\nused", *PERCENTILES, "above best\nby hand"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -55,7 +56,7 @@ def verdict(comparison: Comparison) -> str:
 def draw_distributions(comparison: Comparison, budgets: Budgets, epochs: int) -> Figure:
     """Returns the empirical distribution function of each space, and marks of the networks made by hand."""
     figure, axes = new_figure(f"{comparison.metric.heading} of random members",
-                              f"{RANGE} of {budgets} used, {_length(epochs)}")
+                              f"{RANGE} of {budgets} used, {count_of(epochs, 'epoch')}")
     axes.set_xlabel(f"validation {comparison.metric.title} (%)", fontsize=10, color=DARK)
     axes.set_ylabel(f"members of at most this {comparison.metric.title}", fontsize=10, color=DARK)
     axes.xaxis.set_major_locator(MaxNLocator(8))
@@ -76,7 +77,3 @@ def draw_distributions(comparison: Comparison, budgets: Budgets, epochs: int) ->
 def _interval(interval: Interval, form: str) -> str:
     low, high = (format(100 * end, form) for end in interval)
     return f" [{low}, {high}]"
-
-
-def _length(epochs: int) -> str:
-    return f"{epochs} epoch{'s'[:epochs - 1]}"

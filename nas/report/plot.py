@@ -25,6 +25,7 @@ from nas.report.figure import (
 )
 from nas.report.measured import accuracy_text, latency_text
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
+from search_spaces.numbers import count_of
 
 # in points, the best places first: above and to the left of a front there is nothing
 _LABEL_OFFSETS = tuple((side * right, up) for up in (3, -3, 8, -8) for side in (-1, 1) for right in (4, 8))
@@ -169,6 +170,6 @@ def _errors(measured: Iterable[tuple[float, tuple[float, float] | None]]) -> np.
 
 def _subtitle(scene: Scene) -> str:
     if not (scene.front or scene.partial or scene.untrained):
-        return f"{scene.total} candidates, none with a measured latency"
+        return f"{count_of(scene.total, 'candidate')}, none with a measured latency"
     eligible = len(scene.front) + len(scene.others)
-    return f"{scene.total} candidates, {eligible} of them within the budget and fully trained"
+    return f"{count_of(scene.total, 'candidate')}, {eligible} of them within the budget and fully trained"

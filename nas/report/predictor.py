@@ -11,6 +11,7 @@ from nas.measuring.calibration import Agreement, Check
 from nas.report.measured import UNKNOWN, latency_text
 from nas.report.records import Row
 from search_spaces.architecture import Architecture
+from search_spaces.numbers import count_of
 
 
 def prediction_lines(architectures: Sequence[Architecture], predictions: Sequence[Prediction]) -> Iterator[str]:
@@ -34,7 +35,7 @@ def check_rows(check: Check) -> list[Row]:
 
 def check_table(check: Check) -> Table:
     """Returns the agreement of a predictor with timings, beside a straight line through multiply-adds."""
-    caption = f"{check.networks} members of the space that were not timed before"
+    caption = f"{count_of(check.networks, 'member')} of the space, not timed before"
     if check.slowdown != 1:
         caption += (f"\nthe reference model takes {100 * check.slowdown:.0f} % of the time that it took when the "
                     "predictor was learned, and predictions follow it")

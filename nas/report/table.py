@@ -13,6 +13,7 @@ from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front
 from nas.problem.quantities import QUANTITIES, limitable
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 from search_spaces.architecture import SEPARATOR
+from search_spaces.numbers import count_of
 
 ELLIPSIS = "…"
 
@@ -109,10 +110,10 @@ def heading(candidates: Sequence[Candidate], members: Sequence[Candidate]) -> st
     candidates = distinct(candidates)
     eligible = sum(candidate.eligible for candidate in candidates)
     if not eligible:
-        return f"No front yet: of {len(candidates)} candidates, none is within the budget and fully trained"
+        return f"No front yet: of {count_of(len(candidates), 'candidate')}, none is within the budget and fully trained"
     early = len(stopped(candidates))
-    return (f"Pareto front: {len(members)} of {len(candidates)} candidates ({eligible} within the budget and fully "
-            f"trained{f', {early} stopped early' if early else ''})")
+    return (f"Pareto front: {len(members)} of {count_of(len(candidates), 'candidate')} ({eligible} within the budget "
+            f"and fully trained{f', {early} stopped early' if early else ''})")
 
 
 def _limit_text(limit: Limit | None, before: str = "\n") -> str:

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from nas.report.records import Row
 from search_spaces.errors import unknown
+from search_spaces.numbers import count_of
 from search_spaces.zoo import NOT_REPRODUCED, ZOO
 
 
@@ -47,5 +48,5 @@ def _networks(family: str | None) -> Table:
     for row in zoo_rows(family):
         table.add_row(row["name"], str(row["resolution"]), f"{row['params']:,}", f"{row['macs'] / 1e6:,.1f}",
                       "\n= ".join((row["source"], *row["rows"])))
-    table.caption = f"{table.row_count} networks; `nas show NAME` lists the layers of one"
+    table.caption = f"{count_of(table.row_count, 'network')}; `nas show NAME` lists the layers of one"
     return table

@@ -157,8 +157,8 @@ def test_resolutions_are_rounded_down_and_listed_once(text, resolutions):
 
 
 @pytest.mark.parametrize(("text", "rule"), [
-    ("in_c3+head_c8_relu", "the space's input has c3, but the data have 1 channels"),
-    ("in_c1/3+head_c8_relu", "the space's input has c1/3, but the data have 1 channels"),
+    ("in_c3+head_c8_relu", "the space's input has c3, but the data have 1 channel"),
+    ("in_c1/3+head_c8_relu", "the space's input has c1/3, but the data have 1 channel"),
     ("in+head_c8_relu_n10", "the space's head has n10, but the data have 3 classes"),
     ("in+head_c8_relu_n3/10", "the space's head has n3/10, but the data have 3 classes"),
     ("scale_r0.01/1+in+head_c8_relu", "resolution multipliers must leave at least one pixel, but got 'scale_r0.01/1'"),

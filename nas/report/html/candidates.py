@@ -9,6 +9,7 @@ from nas.report.html.findings import Findings
 from nas.report.html.markup import Content, Markup, element, json_of
 from nas.report.html.network import parts, shape_text
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
+from search_spaces.numbers import count_of
 
 
 def candidate_section(found: Findings) -> Markup:
@@ -21,7 +22,7 @@ def candidate_section(found: Findings) -> Markup:
     left_out = len(found.networks) - len(found.drawn)
     buttons = [element("th", element("button", head, type="button"), scope="col") for head in heads]
     table = element("table", element("thead", element("tr", buttons)), element("tbody", rows), id="candidates")
-    return element("div", element("p", f"{len(rows)} networks; a click on a heading sorts them."
+    return element("div", element("p", f"{count_of(len(rows), 'network')}; a click on a heading sorts them."
                                   + (f" {left_out} more, dominated and rejected ones, are left out here; nas pareto "
                                      f"{found.name} --csv FILE writes all." if left_out else ""), class_="note"),
                    element("div", table, class_="scroll tall", tabindex=0, role="region",

@@ -6,6 +6,7 @@ from nas.report.html.findings import Findings
 from nas.report.html.markup import Markup, element
 from nas.report.html.network import bar
 from nas.report.importance import FEWEST, Importance, importances
+from search_spaces.numbers import count_of
 
 SHOWN = 12  # choices
 
@@ -54,4 +55,4 @@ def _bars(rows: Sequence[Importance]) -> Markup:
         row.share / largest, "macs", row.chance / largest), class_="share") for row in rows[:SHOWN]]
     more = len(rows) - len(items)
     return element("div", element("ol", items, class_="ranking"),
-                   element("p", f"and {more} choices of less importance", class_="note") if more else None)
+                   element("p", f"and {count_of(more, 'choice')} of less importance", class_="note") if more else None)

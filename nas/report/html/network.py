@@ -14,9 +14,10 @@ from nas.report.layers import times_text
 from search_spaces.architecture import Architecture
 from search_spaces.blocks import Block
 from search_spaces.layers import Shape
+from search_spaces.numbers import count_of
 
 WORDS = {  # of the options that most blocks have
-    "kernel": lambda value: f"{value}×{value}", "channels": lambda value: f"{value} channels",
+    "kernel": lambda value: f"{value}×{value}", "channels": lambda value: count_of(value, "channel"),
     "expansion": lambda value: f"expansion {value:g}", "reduction": lambda value: f"reduction {value:g}",
     "se_ratio": lambda value: f"SE {value:g}" if value else "no SE",
     "stride": lambda value: f"stride {value}" if value > 1 else "", "activation": lambda value: value or "linear",
@@ -153,5 +154,5 @@ def _silhouette(architecture: Architecture, blocks: Sequence[Part]) -> Markup:
         drawn += [element("path", element("title", words), class_=f"block hue{index % 2}", d=outline),
                   text(x + width / 2, area.height - 22, str(index), "tick middle")]
         x += width + gap
-    return drawing(area, "network", f"the {len(blocks)} blocks of the network", drawn,
+    return drawing(area, "network", f"the {count_of(len(blocks), 'block')} of the network", drawn,
                    text((area.left + area.end) / 2, area.height - 5, "block", "title middle"))

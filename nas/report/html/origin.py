@@ -15,6 +15,7 @@ from nas.report.html.findings import Findings
 from nas.report.html.markup import Content, Markup, element, table
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 from nas.run.environment import environment, lasting
+from search_spaces.numbers import count_of
 
 LEADING = ("written", "platform", "processor", "cores", "python", "paretonas")
 
@@ -43,7 +44,7 @@ def _certificate(name: str, exported: Exported) -> Markup:
                            f"{accuracy_text(accuracy['test'], accuracy['test_ci'])} % of {accuracy['images']:,} test "
                            f"images; logistic regression: {accuracy_text(accuracy['logistic_regression'])} %. "
                            if accuracy else "No test images. ",
-                           f"Trained for {certificate['training']['epochs']} epochs on "
+                           f"Trained for {count_of(certificate['training']['epochs'], 'epoch')} on "
                            f"{certificate['training']['images']:,} images."),
                    _budgets(certificate), _files(certificate), [
                        element("p", f"{entry['file']}: {remark}.") for entry in certificate["files"]
@@ -100,7 +101,8 @@ def provenance_section(found: Findings) -> Markup:
     facts: list[tuple[str, Content]] = [
         ("data", found.config.data), ("fingerprint of the data", resolved.data_fingerprint),
         ("split", resolved.data_split),
-        ("images", f"{resolved.resolution} pixels, {resolved.channels} channels, {resolved.classes} classes"),
+        ("images", f"{resolved.resolution} pixels, {count_of(resolved.channels, 'channel')}, "
+                   f"{resolved.classes} classes"),
         ("budgets", str(found.budgets)), ("evaluator", found.config.evaluator), ("strategy", found.config.strategy),
         ("seed", found.config.seed), ("workers", found.config.workers),
         ("space", element("details", element("summary", found.config.space), element("code", resolved.space))),

@@ -8,6 +8,7 @@ from nas.problem.candidate import Candidate, Outcome
 from nas.report.html.findings import Findings
 from nas.report.html.markup import Content, Markup, element, table
 from nas.report.html.network import bar
+from search_spaces.numbers import count_of
 
 LONGEST = 160  # characters of a reason
 REASONS = 20
@@ -35,7 +36,7 @@ def _rejections(found: Findings) -> Content:
             rows.append([name, len(over), f"{min(over):.0%}", f"{statistics.median(over):.0%}", f"{max(over):.0%}"])
     untimed = sum(any(latency.is_predicted for latency in one.costs.latencies.values()) for one in rejected)
     return [table(("budget", "broken by", "at least by", "in the median", "at most"), rows,
-                  f"budgets that {len(rejected)} rejected candidates broke"),
+                  f"budgets that {count_of(len(rejected), 'rejected candidate')} broke"),
             element("p", "They were not trained: a candidate that breaks a budget costs its measurement only. Costs "
                     "are found cheapest first, so that later budgets were not looked at where one was broken."
                     + f" {untimed} were not timed either, as a predictor saw them over the budget." * bool(untimed),

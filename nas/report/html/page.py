@@ -18,6 +18,7 @@ from nas.report.html.parallel import parallel_section
 from nas.report.html.progress import curves_section, growth_section
 from nas.report.html.reliability import reliability_section
 from nas.report.measured import accuracy_text, latency_text
+from search_spaces.numbers import count_of
 
 LARGEST_BYTES = 2_000_000
 FOLLOWING = "This page follows the search."
@@ -81,8 +82,8 @@ def _summary(found: Findings) -> Markup:
     eligible = sum(one.eligible for one in found.networks)
     by_hand = [one.accuracy or 0.0 for one in found.networks if one.by_hand and one.eligible]
     figures = [*_winner(found),
-               ("front", len(found.front), f"of {len(found.networks)} networks, of which {eligible} are within the "
-                "budgets and fully trained")]
+               ("front", len(found.front), f"of {count_of(len(found.networks), 'network')}, of which {eligible} are "
+                "within the budgets and fully trained")]
     if by_hand:
         figures.append(("best made by hand", f"{accuracy_text(max(by_hand))} %", "a published network that fills the "
                         "budget, on the same images"))
@@ -93,7 +94,8 @@ def _summary(found: Findings) -> Markup:
     entries = [element("div", element("dt", name), element("dd", element("strong", value), element("small", more)))
                for name, value, more in figures]
     return element("div", element("dl", entries, class_="figures"), element(
-        "p", f"The search had not ended when this was written: {open_trials} trials are open.", class_="note")
+        "p", f"The search had not ended when this was written: "
+        f"{count_of(open_trials, 'trial is open', 'trials are open')}.", class_="note")
         if open_trials else None)
 
 

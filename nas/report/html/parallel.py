@@ -10,6 +10,7 @@ from nas.report.html.costs import costs_of
 from nas.report.html.findings import Findings
 from nas.report.html.front import label_of
 from nas.report.html.markup import Markup, element, number
+from search_spaces.numbers import count_of
 from search_spaces.search_space import Value
 
 AXES = 8  # choices with an axis of their own
@@ -69,8 +70,8 @@ def _caption(lines: int, trained: int, left_out: int, ranked_by: str) -> str:
     which = f"The {lines} most accurate of {trained}" if lines < trained else f"{lines}"
     first = f"those of more importance for {ranked_by}" if ranked_by else "the first of them"
     return (f"{which} trained networks, within a value the more accurate ones further up. "
-            + (f"{left_out} choices more differ; {first} have an axis. " if left_out else
-               "All choices that differ have an axis. ")
+            + (f"{count_of(left_out, 'choice more differs', 'choices more differ')}; {first} have an axis. "
+               if left_out else "All choices that differ have an axis. ")
             + "A dash stands for a choice that does not matter in a network.")
 
 

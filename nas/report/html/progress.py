@@ -11,6 +11,7 @@ from nas.report.html.axes import Area, Axis, drawing, horizontal_frame, path, ve
 from nas.report.html.findings import Findings
 from nas.report.html.front import label_of
 from nas.report.html.markup import Markup, element, number
+from search_spaces.numbers import count_of
 
 AREA = Area(width=480, height=260)
 MOST_CURVES = 200
@@ -80,8 +81,8 @@ def growth_section(found: Findings) -> Markup:
               for name in found.config.objectives[1:]]
     caption = (f"99 % of it was there with trial {half.trial} after {format_duration(half.spent_s)} of work, and "
                f"it grew last with trial {final.trial} after {format_duration(final.spent_s)}; the search has "
-               f"made {last + 1} trials in {format_duration(seconds_spent(found.told))}. Hypervolume is counted "
-               f"from the {found.metric.title} of guessing{', ' if limits else ''}{', '.join(limits)}.")
+               f"made {count_of(last + 1, 'trial')} in {format_duration(seconds_spent(found.told))}. Hypervolume is "
+               f"counted from the {found.metric.title} of guessing{', ' if limits else ''}{', '.join(limits)}.")
     return element("figure", drawing(
         AREA, "growth", "hypervolume of the front over the trials", vertical_frame(AREA, up),
         horizontal_frame(AREA, across), path(points, "line", steps=True), dots), element("figcaption", caption))
@@ -104,7 +105,8 @@ def curves_section(found: Findings) -> Markup:
     stopped = sum(not one.trained for one in drawn)
     return element("figure", drawing(AREA, "curves", f"{found.metric.title} over the epochs", vertical_frame(AREA, up),
                                      horizontal_frame(AREA, epochs), element("g", lines), marks=True), element(
-        "figcaption", f"{len(drawn)} networks that were compared on the way, {stopped} of them stopped early (dashed). "
+        "figcaption", count_of(len(drawn), "network that was", "networks that were")
+        + f" compared on the way, {stopped} of them stopped early (dashed). "
         "Lines join what is recorded; between the points nothing is known."))
 
 

@@ -12,6 +12,7 @@ from nas.report.correlation import noise_text
 from nas.report.html.findings import Findings
 from nas.report.html.markup import Content, Markup, element, table
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
+from search_spaces.numbers import count_of
 
 
 def reliability_section(found: Findings) -> Markup:
@@ -33,8 +34,9 @@ def _score(found: Findings) -> Content:
                         f"{found.rankings[0].networks} networks, against {found.final_epochs} epochs, 95 % intervals "
                         "over the networks"), element("p", recommendation(found.rankings).replace("`", ""))]
     else:
-        parts.append(element("p", f"How far {found.config.recipe.epochs} epochs rank networks as whole trainings do "
-                             "has not been measured: ", element("code", f"nas correlate {found.name}"), " does it."))
+        parts.append(element("p", f"How far trainings of {count_of(found.config.recipe.epochs, 'epoch')} rank networks "
+                             "as whole trainings do has not been measured: ",
+                             element("code", f"nas correlate {found.name}"), " does it."))
     if found.standings:
         parts += [table(("trial", "in the search", "epochs", "in finals (%)", "log loss", "as", "epochs there"),
                         _finals(found), "trained again for longer, on the same validation images")]
@@ -66,7 +68,8 @@ def _timed_again(found: Findings) -> Content:
                  for before, later in pairs)
     rows = [[_link(later), latency_text(before.latency_ms, before.latency_ci_ms),
              latency_text(later.latency_ms, later.latency_ci_ms)] for before, later in pairs]
-    return [element("p", f"{len(pairs)} networks were timed again in processes that had timed nothing else: the median "
+    timed = count_of(len(pairs), "network was", "networks were")
+    return [element("p", f"{timed} timed again in processes that had timed nothing else: the median "
                     f"of the changes is {statistics.median(changes):.1%}, the largest {max(changes):.1%}, and {inside} "
                     f"of {len(pairs)} are within the interval of the first timing. The later one counts."),
             element("details", element("summary", "each of them"), table(
@@ -82,7 +85,8 @@ def _held_out(target: str, check: Check) -> Markup:
     rows = [[name, f"{one.median_error:.1%}", f"{one.within_a_tenth:.0%}", f"{one.kendall_tau:.2f}"]
             for name, one in (("predictor", check.predictor), ("line through multiply-adds", check.line_through_macs))]
     return table(("from the earlier two thirds", "median error", "within 10 %", "Kendall's tau"), rows,
-                 f"{target}: against the later third of the timings, {check.networks} networks that were new then")
+                 f"{target}: against the later third of the timings, "
+                 f"{count_of(check.networks, 'network that was', 'networks that were')} new then")
 
 
 def _predicted(found: Findings) -> Markup:
@@ -94,9 +98,11 @@ def _predicted(found: Findings) -> Markup:
              for target, latency in one.costs.latencies.items() if not latency.is_predicted}
     errors = [abs(predicted_ms / later[key].median_ms - 1) for predicted_ms, *at in predicted
               if (key := (at[0], at[1])) in later]
-    words = f"{len(predicted)} latencies were predicted and not measured; they are marked ≈ in the list of networks. "
+    words = (f"{count_of(len(predicted), 'latency was', 'latencies were')} predicted and not measured, marked ≈ in the "
+             "list of networks. ")
     if errors:
-        return element("p", words + f"{len(errors)} of these networks were timed later: the median error is "
+        timed = count_of(len(errors), "of these was", "of these were")
+        return element("p", words + f"{timed} timed later: the median error is "
                        f"{statistics.median(errors):.1%}, the largest {max(errors):.1%}.")
     return element("p", words + "None of these networks was timed later; ", element("code", "nas latency check"),
                    " measures how far predictions are off.")

@@ -193,7 +193,7 @@ def test_parts_without_class_folders_do_not_become_the_classes(names: tuple[str,
 
 def test_images_without_any_folder_are_counted(tmp_path: Path) -> None:
     picture(0).save(tmp_path / "cat.png")
-    with pytest.raises(InvalidInput, match="has 1 images and no class folders"):
+    with pytest.raises(InvalidInput, match="has 1 image and no class folders"):
         load_dataset(str(tmp_path))
 
 

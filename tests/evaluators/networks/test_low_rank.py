@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluators.networks.low_rank import factored, factors, nearest
+from evaluators.networks.low_rank import factored, factors, is_factorable, nearest
 from evaluators.networks.network import Network, logits_of
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
@@ -43,6 +43,17 @@ def test_the_error_of_two_kernels_is_that_of_the_discarded_singular_values(input
     # Eckart and Young 1936; squared singular values are the eigenvalues of the product with the transpose
     eigenvalues = np.linalg.eigvalsh(kernel[0, 0] @ kernel[0, 0].T)[::-1]
     assert np.sum((left @ right - kernel)**2) == pytest.approx(eigenvalues[rank:].sum(), abs=1e-9)
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    (WHOLE.text, True), (LOWER.text, False), ("in_r10_c3+sep_k3_c8_s1_relu+fc_n40", False),
+    ("in_r10_c3+conv_k3_c64_s2_relu+basic_c64_s1_relu+fc_n2", False),
+    ("in_r10_c3+conv_k3_c64_s2_relu+basic_c64_s1_relu+fc_n40", True)])  # 64 * 32 weights rather than 64 * 40
+def test_a_network_is_factorable_where_two_layers_may_have_fewer_weights_than_one(text, expected):
+    architecture = Architecture.parse(text)
+    assert is_factorable(architecture) == expected
+    arrays = of_low_rank(random_arrays(architecture, 0), 2)  # of which factors keep all energy
+    assert (factored(architecture, arrays, 0.99)[0] != architecture) == expected
 
 
 def test_at_full_rank_the_product_is_the_kernel():

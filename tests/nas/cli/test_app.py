@@ -358,7 +358,7 @@ def test_a_space_is_described_and_its_budget_checked(nas, workplace, tmp_path):
     (tmp_path / "two.toml").write_text('stages = ["conv_k3/5_c8_s2_relu", "head_c16_relu"]')
     status, out, err = nas("space", tmp_path / "two.toml", "--data", workplace / "data.npz", "--latency", "50ms")
     assert (status, err) == (0, "")
-    for text in ("2 architectures, 1 choices", "latency 50 ms: can be met, e.g. by in_r12_c1", "least", "p30", "most",
+    for text in ("2 architectures, 1 choice", "latency 50 ms: can be met, e.g. by in_r12_c1", "least", "p30", "most",
                  "percentiles of 2 random members"):
         assert text in out
 

@@ -26,7 +26,7 @@ from nas.engine.correlation import (
     spearman,
     within,
 )
-from nas.engine.scores import Sample
+from nas.engine.scores import Row, Sample
 from nas.problem.budgets import Budgets
 from search_spaces import Architecture, InvalidInput
 
@@ -37,7 +37,7 @@ def quiet(what, done, total):
 
 def sample(all_members, brief, final):
     texts = [network.text for network in all_members.values()][:len(final)]
-    return Sample({text: {3: [(one, 5.0)], 20: [(other, 60.0)]}
+    return Sample({text: {3: [Row(one, 5.0)], 20: [Row(other, 60.0)]}
                    for text, one, other in zip(texts, brief, final, strict=True)})
 
 
@@ -67,7 +67,8 @@ def test_multiply_adds_and_parameters_are_scores_that_cost_nothing(all_members):
 def test_the_log_loss_is_a_score_of_its_own_where_it_is_known(all_members):
     final = np.random.default_rng(0).permutation(16) / 16
     known = sample(all_members, np.full(16, 0.5), final).scores
-    known = {text: {3: [(0.5, 5.0, 1 - end)], 20: of[20]} for (text, of), end in zip(known.items(), final, strict=True)}
+    known = {text: {3: [Row(0.5, 5.0, 1 - end)], 20: of[20]}
+             for (text, of), end in zip(known.items(), final, strict=True)}
     ranked = rankings(Sample(known), (3, 20))
     found = {one.score: one.tau for one in ranked}
     assert (found["3 epochs"], found["3 epochs, log loss"]) == (0, pytest.approx(1))
@@ -97,15 +98,15 @@ def test_a_score_that_is_the_end_ranks_all_and_one_of_chance_is_of_no_use(all_me
 def test_noise_is_what_seeds_differ_by(all_members):
     texts = [network.text for network in all_members.values()][:10]
     draws = np.random.default_rng(0).normal(0.8, 0.02, (10, 400)).clip(0, 1)
-    scores = {text: {3: [(value, 5.0) for value in of], 20: [(index / 10, 60.0)]}
+    scores = {text: {3: [Row(value, 5.0) for value in of], 20: [Row(index / 10, 60.0)]}
               for index, (text, of) in enumerate(zip(texts, draws, strict=True))}
     assert rankings(Sample(scores), (3, 20))[-1].noise == pytest.approx(0.02, rel=0.05)
 
 
 @pytest.mark.parametrize(("taus", "expected"), [
-    ({"multiply-adds": 0.4, "1 epochs": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 3"),
-    ({"multiply-adds": 0.75, "1 epochs": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 9"),
-    ({"multiply-adds": 0.4, "1 epochs": 0.2, "3 epochs": 0.5}, "no score ranks well enough: the best is 3 epochs"),
+    ({"multiply-adds": 0.4, "1 epoch": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 3"),
+    ({"multiply-adds": 0.75, "1 epoch": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 9"),
+    ({"multiply-adds": 0.4, "1 epoch": 0.2, "3 epochs": 0.5}, "no score ranks well enough: the best is 3 epochs"),
 ])
 def test_the_cheapest_score_of_use_is_recommended(taus, expected):
     found = [Ranking(name, 20, tau, (tau - 0.2, tau + 0.2), tau, (0, 1), 1.0,
@@ -171,7 +172,7 @@ def test_only_targets_on_which_something_is_limited_are_needed(
 def test_real_trainings_are_ranked_by_the_accuracies_that_they_have_alone(make_config, tmp_path):
     config, record = make_config(evaluator="training"), tmp_path / "correlation.json"
     found = correlate(config, Budgets(macs=10**9), record, (1,), to=4, count=8, seeds=1)
-    assert [one.score for one in found] == [MULTIPLY_ADDS, PARAMETERS, "1 epochs"]
+    assert [one.score for one in found] == [MULTIPLY_ADDS, PARAMETERS, "1 epoch"]
     assert found[-1].seconds > 0
     dataset, networks = load_dataset(config.data), json.loads(record.read_text())["networks"]
     assert len(networks) == 8
@@ -189,7 +190,7 @@ def test_a_run_is_asked_by_the_command_and_keeps_the_answer(
     run_search(make_config(trials=2, macs=10**9, metric="balanced-accuracy"), tmp_path / "run", gauge=gauge)
     status, out, err = nas("correlate", tmp_path / "run", "--members", 8, "--epochs", "1", "--to", 2, "--seeds", 1)
     assert status == 0, err
-    assert "1 epochs" in out
+    assert "1 epoch " in out
     assert "balanced accuracy of 8 networks, against 2 epochs" in " ".join(out.split())
     record = json.loads((tmp_path / "run/correlation.json").read_text())
     kept = record["networks"]

@@ -58,7 +58,18 @@ def test_what_another_process_records_during_a_training_is_kept(inputs, all_memb
 
     found = scored(data, evaluate, evaluate, RECIPE, [own], (1,), 1, record, quiet)
     assert found.accuracies(1).tolist() == [[0.7]]
-    assert opened(record, data, RECIPE)["networks"] == {text: {"1": [[0.7, 2.0]]} for text in (own.text, other.text)}
+    assert json.loads(record.read_text())["networks"] == {text: {"1": [[0.7, 2.0]]} for text in (own.text, other.text)}
+
+
+def test_a_row_has_a_log_loss_where_that_is_known_and_stays_in_the_record_as_it_was(inputs, tmp_path):
+    record, data = tmp_path / "scores.json", load_dataset(str(inputs / "data.npz"))
+    of, networks = opened(record, data, RECIPE)["of"], {"net": {"1": [[0.5, 2.0]], "3": [[0.7, 3.0, 0.25]]}}
+    record.write_text(json.dumps({"of": of, "networks": networks}))
+    with changed(record, data, RECIPE):
+        pass
+    assert json.loads(record.read_text()) == {"of": of, "networks": networks}
+    sample = known_sample(record, 1)
+    assert (sample.log_losses(1), sample.log_losses(3).tolist()) == (None, [[0.25]])
 
 
 def test_a_record_of_other_trainings_is_not_mixed_with_these(counted, tmp_path):

@@ -125,6 +125,8 @@ def test_a_run_gives_its_winner_data_and_budgets(make_config, gauge, timed, tmp_
     best = Architecture.parse(run.best().architecture)
     with pytest.raises(InvalidInput, match=r"budgets that it exceeds, but 'trial .*' meets them with latency"):
         nas.compress(str(run.path))
+    with pytest.raises(InvalidInput, match=r"but 'trial .*' has no such layers"):
+        nas.compress(str(run.path), low_rank=0.8)
     kept = run.path / f"teacher-{best.id}.safetensors"
     assert not kept.exists(), "it is refused before anything is trained"
     budgets = dataclasses.replace(own_budgets(str(run.path)), latency_ms=0.95 * best.macs / 1e6)
@@ -159,6 +161,12 @@ def test_layers_become_two_of_low_rank_without_any_budget_and_learn_from_the_who
         f"latency on onnxruntime: {POINTWISE.macs / 1e6:.3g} ms before, {architecture.macs / 1e6:.3g} ms after"]
 
 
+def test_layers_that_need_their_whole_rank_stay_and_that_is_said(timed, data, tmp_path):
+    save_network(POINTWISE, random_arrays(POINTWISE, seed=0), tmp_path / "mine.safetensors")
+    with pytest.raises(InvalidInput, match="but to keep 1 of their energy those of 'mine' all stay as they are"):
+        nas.compress(str(tmp_path / "mine.safetensors"), data=data, low_rank=1.0, out=tmp_path / "out")
+
+
 @pytest.mark.parametrize(("share_of_params", "importance"), [(1.0, None), (0.25, "taylor"), (0.25, "batch-norm")])
 def test_a_network_of_low_rank_is_pruned_only_where_it_exceeds_its_budgets(
         share_of_params, importance, pointwise, data, tmp_path):
@@ -179,7 +187,7 @@ def test_the_budgets_of_a_certificate_are_read_as_they_were_written():
     ({"budgets": Budgets(macs=10**9)}, "budgets that it exceeds, but 'mine' meets them with macs .*: macs 1G"),
     ({"budgets": Budgets(macs=1000)}, "smaller form .* must meet .*, but of the smallest of 'mine' macs .* over"),
     ({"low_rank": 1.5}, "share of energy must be above 0 and at most 1, but got 1.5"),
-    ({"low_rank": 0.8}, "fewer weights, but to keep 0.8 of their energy those of 'mine' all stay as they are"),
+    ({"low_rank": 0.8}, "blocks with the option `rank` .* fewer weights, but 'mine' has no such layers"),
     ({"budgets": None}, "until it meets a budget, but got none"),
     ({"importance": "magnitude"}, "unknown importance 'magnitude'.* known: batch-norm, taylor"),
     ({"steps": 0}, "`steps` must be at least 1, but got 0"),

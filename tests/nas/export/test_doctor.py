@@ -131,6 +131,10 @@ def killed_in_an_export(path):
     (path / ".export.written-abcd").mkdir()
 
 
+RECORDS = {"correlation": "a record of scores must be as `nas correlate` or `nas compare-spaces` has",
+           "finals": "the record of finals must be as an export has",
+           "blocks": "the record of blocks must be as a report has"}
+BESIDE = "export.unfinished.safetensors", "compressed.pruned.safetensors"
 OF_KILLED = (killed_search, killed_search_in_a_copy)
 REPAIRABLE = {
     "a running trial of a killed search": (killed_search, {
@@ -161,9 +165,11 @@ REPAIRABLE = {
     "a temporary file": (lambda path: old(path / "weights" / ".0123.safetensors.ab12cd_3"), {
         "a temporary file lasts a moment, but a killed process has left this one": "moved to 'aside/weights/.0123"}),
     "a torn line of timings": (lambda path: os.truncate(path / "timings.csv", len(content(path)["timings.csv"]) - 5),
-                               {"but line 3 has none, or no end": "moved to 'aside/timings.csv'; its 1 intact lines"}),
-    "a damaged record": (lambda path: (path / "finals.json").write_text("{"), {
-        "a record must be as it was written, but 'finals.json' is not": "moved to 'aside/finals.json'"}),
+                               {"but line 3 has none, or no end": "to 'aside/timings.csv'; its 1 intact line stays"}),
+    "damaged records": (lambda path: [(path / f"{name}.json").write_text("{") for name in RECORDS], {
+        f"{rule} written it, but '": f"moved to 'aside/{name}.json'" for name, rule in RECORDS.items()}),
+    "damaged files beside an export": (lambda path: [(path / name).write_bytes(b"half") for name in BESIDE], {
+        "a kept network must be a safetensors file as it was written": "moved to 'aside/"}),
     "an export that was being replaced": (killed_in_an_export, {
         "a directory is filled by a living process, but a killed one has left this one": ""}),
     "files that cannot be read": (lambda path: ((path / "timings.csv").chmod(0o244), (path / "weights").chmod(0o600)), {
@@ -205,6 +211,7 @@ def test_damage_is_found_and_repaired_and_the_search_goes_on(kind, path, config,
     for words, deed in expected.items():
         deeds = [did for finding, did in done if words in finding.words]
         assert deeds and all(did is deed or deed in did for did in deeds)
+    assert not any((path / name).exists() for name in BESIDE)
     assert [finding.words for finding, did in done if did is None] == [
         finding.words for finding in examined(path)]  # what nothing can be done about
     run = RunDirectory(path)
@@ -242,6 +249,7 @@ def test_findings_are_given_as_json(path, nas):
     status, out, _ = nas("doctor", path, "--json")
     (found,) = json.loads(out)
     assert (status, found["path"], found["done"], found["repairable"]) == (1, "finals.json", None, True)
+    assert found["found"].count("must be") == 1
 
 
 def test_a_run_is_examined_while_it_searches_and_repaired_when_nobody_does(path, nas):

@@ -183,6 +183,18 @@ def test_finals_that_earlier_versions_have_recorded_are_read(tmp_path):
     assert module.recorded(record) == [module.Standing("1", "a", 5, 0.75)]
 
 
+def test_a_training_without_a_log_loss_is_made_again_and_stays_in_the_record_until_then(
+        all_members, dataset, tmp_path, monkeypatch):
+    made = [module.Standing(training, "a", 8, 0.75) for training in ("known", "of another network")]
+    record = tmp_path / "finals.json"
+    record.write_text(json.dumps(list(map(vars, made))))
+    monkeypatch.setattr(module, "training_id", lambda *arguments: "known")
+    entrant = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
+    standing = play([entrant], dataset, dataclasses.replace(RECIPE, epochs=1), record, Silent())[0]
+    assert standing.log_loss is not None
+    assert module.recorded(record) == [standing, made[1]]
+
+
 def test_as_many_finalists_as_there_are_by_default_are_all_trained_to_the_end(all_members, dataset, tmp_path,
                                                                             monkeypatch):
     monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(

@@ -101,7 +101,7 @@ def test_a_classifier_of_other_classes_is_drawn_anew_and_all_else_kept(data, unt
     assert architecture == NETWORK
     changed = {name for name in arrays if not np.array_equal(found[name], arrays[name])}
     assert changed == {"2.head/classifier/dense/kernel", "2.head/classifier/dense/bias"}
-    (line,) = (line for line in monitor.lines if line.startswith("drawn anew, since the data have 1 channels and 2"))
+    (line,) = (line for line in monitor.lines if line.startswith("drawn anew, since the data have 1 channel and 2"))
     assert all(name in line for name in changed)
 
 

@@ -6,7 +6,16 @@ import nas.export.delivery
 import nas.export.trained
 from evaluators.networks.checkpoint import load_arrays, save_network
 from evaluators.recipe import Recipe
-from nas.export.trained import all_beside, training_id, weights_beside
+from nas.export.trained import (
+    all_beside,
+    keep_pruned,
+    keep_trained,
+    load_pruned,
+    load_trained,
+    require_replaceable,
+    training_id,
+    weights_beside,
+)
 from nas.report.certificate import certificate_report
 from nas.run.monitor import Silent
 from nas.testing import random_arrays
@@ -101,15 +110,31 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_weig
         def say(self, line):
             said.append(line)
 
-    kept.write_bytes(content[:len(content) // 2])
-    with pytest.raises(InvalidInput, match="trained weights must be a readable safetensors file"):
-        nas.train(NETWORK.text, **given, out=tmp_path / "out")
-    kept.write_bytes(content)
-    again = nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=Hearing())
-    assert any("going on after 3" in line for line in said)
-    weights = [load_arrays(one.directory / "model.safetensors")[1] for one in (undisturbed, again)]
-    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert not kept.exists()
+    _, weights = load_arrays(undisturbed.directory / "model.safetensors")
+    for left in (content[:len(content) // 2], content):
+        kept.write_bytes(left)
+        again = nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=Hearing())
+        _, found = load_arrays(again.directory / "model.safetensors")
+        assert all(np.array_equal(weights[name], found[name]) for name in weights)
+        assert not kept.exists()
+        assert any("going on after 3" in line for line in said) == (left == content)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda content: b"", lambda content: content[:9], lambda content: content[:-1], lambda content: bytes(len(content)),
+    lambda content: content.replace(NETWORK.text.encode(), NETWORK.text.replace("c16", "c32").encode()),
+    lambda content: content[:-4] + b"\xff" * 4])
+def test_damaged_weights_beside_an_export_count_as_none_and_may_be_written_over(damage, tmp_path):
+    arrays, training = random_arrays(NETWORK, seed=3), {"images": 1, "epochs": 1, "duration_s": 1.0}
+    pruned, trained = tmp_path / "out.pruned.safetensors", tmp_path / "out.unfinished.safetensors"
+    keep_pruned(pruned, "of this", NETWORK, arrays)
+    keep_trained(trained, "of this", NETWORK, arrays, training)
+    assert load_pruned(pruned, "of this")[0] == NETWORK
+    assert load_trained(trained, "of this")[1] == training
+    for path in (pruned, trained):
+        path.write_bytes(damage(path.read_bytes()))
+        require_replaceable(path)
+    assert load_pruned(pruned, "of this") is load_trained(trained, "of this") is None
 
 
 def test_a_training_of_an_earlier_version_is_found_again():

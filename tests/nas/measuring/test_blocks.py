@@ -48,8 +48,9 @@ def test_a_network_that_ends_in_the_simplest_classifier_is_timed_once(gauge, tmp
                                      json.dumps({TEXT: {"onnxruntime": []}})])
 def test_a_record_of_something_else_is_refused(content, gauge, tmp_path):
     (tmp_path / BLOCKS).write_text(content)
-    with pytest.raises(InvalidInput, match="the record of blocks must be as a report has written it"):
+    with pytest.raises(InvalidInput, match="the record of blocks must be as a report has written it") as error:
         time_blocks(NETWORK, "onnxruntime", tmp_path / BLOCKS, gauge=gauge)
+    assert str(error.value).count("record of blocks") == 1
 
 
 def test_a_target_that_is_not_of_this_machine_is_refused(gauge, tmp_path):

@@ -103,7 +103,7 @@ def test_everything_that_is_known_is_told(exported):
     for said in ("nas search --latency 0.09ms --macs 20000000", "0123456789abcdef", "validation: as given",
                  "export: certified for onnxruntime", "88.00 [87.00, 89.00] % of 1,000 test images", "a doubt",
                  "export-2: it has changed", "Noise: ± 1.00 points between seeds", "stopped after 2 of 10 epochs",
-                 "no pixel is left", "1 latencies were predicted and not measured", "≈ 0.120 [0.110, 0.130]",
+                 "no pixel is left", "1 latency was predicted and not measured", "≈ 0.120 [0.110, 0.130]",
                  "budgets that 2 rejected candidates broke", "logistic regression 80.00 %"):
         assert said in words, said
     rows = [one for one in read.iter("tr") if (one.get("id") or "").startswith("trial-")]
