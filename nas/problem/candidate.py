@@ -71,7 +71,7 @@ class Candidate:
         compiled: what was compiled at a time to train it, blocks, the network or several side by side, where
             its evaluator says so.
         float32_accuracy: the accuracy of the network itself, where `accuracy` is that of a quantised file of it.
-        log_loss: the mean cross-entropy of the validation images, which tells more of a network than its accuracy.
+        log_loss: of the validation images, as `Metric.log_loss` says; it tells more of a network than its accuracy.
         start: the text of the architecture that was asked for, where the strategy was not asked.
         outside: whether the space lacks its architecture.
         by_hand: whether it is a published network that was made to fill the budgets or a share of them, for others to

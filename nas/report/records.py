@@ -26,7 +26,7 @@ def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OB
     `accuracies` has the epochs and the accuracy at each rung of early stopping, and after the whole training;
     `continues` is the trial whose training was taken up again, `taken_from` the other run that a training was of;
     `compiled` is what was compiled at a time for it; `float32_accuracy` is that of the network where `accuracy` is that
-    of its file of another precision; `log_loss` is the mean cross-entropy of the validation images.
+    of its file of another precision; `log_loss` is that of the validation images, as `Metric.log_loss` says.
     `latency_ms` and `latency_ci_ms` are those on the first target; `latencies` has all that was measured, by target.
     """
     ordered = sorted(candidates, key=lambda candidate: candidate.trial)

@@ -5,6 +5,8 @@ import re
 import numpy as np
 import optax
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evaluators.datasets.metrics import METRICS, require_metric
 from nas.problem.candidate import accuracy_interval
@@ -34,15 +36,32 @@ def test_the_top_five_are_those_of_an_example_of_scikit_learn():
     assert METRICS["top5"].of(more, np.array([0, 1, 2, 2])) == 0.75
 
 
-def test_the_log_loss_is_the_cross_entropy_of_optax_in_the_mean_over_images_or_over_classes():
+def test_the_log_loss_is_the_least_cross_entropy_of_optax_at_any_temperature_over_images_or_over_classes():
     generator = np.random.default_rng(0)
-    logits, labels = 10 * generator.normal(size=(60, 4)), generator.integers(1, 4, 60)  # no image of class 0
-    of_images = np.asarray(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
-    of_classes = [of_images[labels == of_class].mean() for of_class in (1, 2, 3)]
-    assert METRICS["accuracy"].log_loss(logits, labels) == pytest.approx(of_images.mean(), rel=1e-5)
-    assert METRICS["macro-f1"].log_loss(logits, labels) == pytest.approx(np.mean(of_classes), rel=1e-5)
-    assert METRICS["accuracy"].log_loss(logits + np.float32(1e6), labels) == pytest.approx(of_images.mean(), rel=1e-3)
+    labels = generator.integers(1, 4, 60)  # no image of class 0
+    logits = generator.normal(size=(60, 4)) + 2 * np.eye(4)[labels]
+    of_images = np.stack([optax.softmax_cross_entropy_with_integer_labels(factor * logits, labels)
+                          for factor in np.geomspace(0.05, 20, 500)])
+    of_classes = np.mean([of_images[:, labels == of_class].mean(1) for of_class in (1, 2, 3)], axis=0)
+    for name, expected in (("accuracy", of_images.mean(1).min()), ("macro-f1", of_classes.min())):
+        assert METRICS[name].log_loss(logits, labels) == pytest.approx(expected, rel=1e-4)
     assert METRICS["accuracy"].log_loss(np.where(logits > 0, np.inf, logits), labels) is None
+
+
+@given(st.floats(0.3, 3), st.floats(-1e3, 1e3))
+def test_the_log_loss_heeds_neither_how_sure_a_network_is_of_all_images_nor_a_constant(factor, constant):
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 3, 40)
+    logits = generator.normal(size=(40, 3)) + np.eye(3)[labels]
+    assert METRICS["accuracy"].log_loss(factor * logits + constant, labels) == pytest.approx(
+        METRICS["accuracy"].log_loss(logits, labels), rel=1e-5)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_log_loss_of_a_network_that_is_right_or_wrong_of_all_images_is_finite(sign):
+    labels = np.arange(4)
+    found = METRICS["accuracy"].log_loss(sign * 5.0 * np.eye(4), labels)
+    assert 0 <= found < 1e-4 if sign > 0 else found > np.log(4)
 
 
 def test_without_chance_errors_metrics_of_balanced_data_agree():
