@@ -367,10 +367,9 @@ def _beside_float32(order: Order, target: Target, arrays: Weights, path: Path) -
             ratio = relative_latency(target, path, other, order.architecture.program.input_shape)
         except (MeasurementFailed, MachineTrouble) as error:
             return {"remarks": [f"not timed beside its float32 form: {error}"]}
-    found: RunBy = {"relative_latency": ratio}
-    if ratio > SLOWER:
-        found["remarks"] = [f"slower than its float32 form: {ratio:.2f} times its latency, timed in turns"]
-    return found
+    than = "slower than" if ratio > SLOWER else "faster than" if ratio * SLOWER < 1 else "as fast as"
+    return {"relative_latency": ratio,
+            "remarks": [f"{than} its float32 form: {ratio:.2f} times its latency, timed in turns"]}
 
 
 def _certificate(order: Order, reference: Reference, files: list[File], training: Training) -> Certificate:

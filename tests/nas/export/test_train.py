@@ -319,7 +319,8 @@ def test_an_int8_file_that_loses_too_much_is_fine_tuned_only_as_long_as_it_must_
     assert [epochs for epochs, *_ in asked] == [1, 3]
     assert {one[1:3] for one in asked} == {(127, 40)}
     assert "remarks" not in plain
-    assert int8["remarks"] == ["fine-tuned for 3 epochs, as in int8 it lost 5.00 points"]
+    assert int8["remarks"] == ["fine-tuned for 3 epochs, as in int8 it lost 5.00 points",
+                               "as fast as its float32 form: 1.00 times its latency, timed in turns"]
     assert int8["test_accuracy"] == 0.945
     assert "model-int8.tflite: fine-tuned for 1 epoch, as in int8 it lost 5.00 points" in monitor.lines
     assert {file.name for file in (tmp_path / "out").glob("*.tflite")} == {"model-int8.tflite"}
@@ -330,3 +331,13 @@ def test_an_int8_file_is_timed_in_turns_with_its_float32_form(untimed, tmp_path,
     exported = nas.train(NETWORK.text, classes=3, epochs=0, budgets=Budgets(targets=("onnxruntime:precision=int8",)),
                          out=tmp_path / "out")
     assert 0.05 < exported.certificate["files"][0]["relative_latency"] < 20
+
+
+@pytest.mark.parametrize(("ratio", "said"), [
+    (1.03, "slower than its float32 form: 1.03"), (1.01, "as fast as its float32 form: 1.01"),
+    (0.99, "as fast as its float32 form: 0.99"), (0.5, "faster than its float32 form: 0.50")])
+def test_an_export_says_whether_a_file_is_faster_than_in_float32(ratio, said, untimed, tmp_path, monkeypatch, nas):
+    monkeypatch.setattr("nas.export.delivery.relative_latency", lambda *arguments: ratio)
+    status, out, _ = nas("train", NETWORK.text, "--epochs", 0, "--precision", "int8", "--out", tmp_path / "out")
+    assert status == 0
+    assert f"model-int8.onnx (onnxruntime:precision=int8): {said} times its latency, timed in turns" in out
