@@ -104,4 +104,4 @@ def observed(members: Sequence[Member], told: Sequence[Told], past: Sequence[Tol
 def _by_chance(errors: Matrix, told: Sequence[Told]) -> Matrix:
     """Returns the standard deviations of the logarithms of shares of images that were drawn at random."""
     images = np.array([own.images or np.inf for own in told], float)
-    return np.sqrt((1 - errors) / (errors * images))
+    return np.sqrt(np.maximum(1 - errors, 0) / (errors * images))  # an error that is expected may be above 1

@@ -11,6 +11,17 @@ from search_spaces.space import Space
 SPACE = Space.parse("in_r12_c1+conv_k3_c8/16_s2_relu+head_c16_relu_n2")
 
 
+def test_an_error_that_is_expected_to_be_above_1_has_a_deviation():
+    problem = Problem(SPACE, budgets=Budgets(), epochs=9)
+    accuracies = [((1, 0.8 - place / 20), (9, 0.2 - place / 50)) for place in range(8)]  # all grow worse
+    told = [told_by(Candidate(0, accuracies=each, accuracy=each[-1][1], total=100, epochs=each[-1][0],
+                              trained=each[-1][0] == 9, state="complete"), problem)
+            for each in [*accuracies, ((1, 0.05),)]]
+    found = observed(Members(SPACE, memory=False).drawn(1) * len(told), told, told, problem)
+    assert found.objectives[-1, 0] > 1
+    assert np.isfinite(found.deviations).all()
+
+
 @pytest.mark.parametrize("accuracy", [0.4, 0.9])
 def test_an_accuracy_is_as_uncertain_as_the_share_of_so_many_images(accuracy):
     problem, count = Problem(SPACE, budgets=Budgets()), 1000
