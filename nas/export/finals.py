@@ -1,11 +1,12 @@
 """The finals of a search: candidates that a brief training cannot tell apart are trained longer, the best of them wins.
 
-Finalists are trained to the end. Where they are many, a round before that leaves the better half of them (successive
-halving: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization", figure
-2); its trainings are whole ones of a quarter of the epochs, with a learning rate that ends at 0, since accuracies on
-the way say less. The images are those of the search: trained on training images, compared on validation images, and by
-their log loss: the accuracy on as many images tells less of a network (docs/spaces.md). The best network made by hand
-is trained to the end in any case: what one would have taken without a search is not ruled out by a brief training.
+Finalists are trained to the end. Where it saves time, a round before leaves the better half of them, at least eight
+(successive halving: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
+optimization", figure 2); its trainings are whole ones of a quarter of the epochs, with a learning rate that ends at 0,
+since accuracies on the way say less. The images are those of the search: trained on training images, compared on
+validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md). The
+best network made by hand is trained to the end in any case: what one would have taken without a search is not ruled out
+by a brief training.
 """
 
 import dataclasses
@@ -148,9 +149,10 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
     known = {(standing.training, standing.metric, standing.precision): standing for standing in recorded(record)}
     standings: dict[int, Standing] = {}
     left = list(candidates)
-    first = recipe.epochs // FIRST_ROUND
-    tells_more = len(left) > FINALISTS and first > max(candidate.epochs for candidate in left)
-    for epochs in (first, recipe.epochs) if tells_more else (recipe.epochs,):
+    first, kept = recipe.epochs // FIRST_ROUND, max(FINALISTS, math.ceil(len(left) / 2))
+    saves_time = len(left) * first < (len(left) - kept) * recipe.epochs
+    tells_more = first > max(candidate.epochs for candidate in left)
+    for epochs in (first, recipe.epochs) if saves_time and tells_more else (recipe.epochs,):
         of_round = dataclasses.replace(recipe, epochs=epochs)
         for index, candidate in enumerate(left):
             training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})
@@ -161,7 +163,6 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
             standings[candidate.trial] = known[key]
         ranked = sorted(left, key=lambda candidate: standings[candidate.trial].rank)
-        kept = max(FINALISTS, math.ceil(len(ranked) / 2))
         left = distinct([*ranked[:kept], *_best_by_hand(ranked)])
     order = sorted(standings, key=lambda trial: (-standings[trial].epochs, *standings[trial].rank))
     return {trial: standings[trial] for trial in order}

@@ -195,6 +195,18 @@ def test_a_training_without_a_log_loss_is_made_again_and_stays_in_the_record_unt
     assert module.recorded(record) == [standing, made[1]]
 
 
+@pytest.mark.parametrize(("count", "epochs"), [(1, [8, 2]), (3, [8, 8, 8, 8])])  # 2 * 2 + 8 < 16, 4 * 2 + 24 = 32
+def test_a_first_round_is_left_out_where_it_saves_no_time(
+        count, epochs, all_members, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FINALISTS", count)
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
+        training, text, recipe.epochs, 0.5))
+    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text)
+                for trial, network in zip(range(count + 1), all_members.values(), strict=False)]
+    standings = play(entrants, dataset, RECIPE, tmp_path / "some.json", Silent())
+    assert [standing.epochs for standing in standings.values()] == epochs
+
+
 def test_as_many_finalists_as_there_are_by_default_are_all_trained_to_the_end(all_members, dataset, tmp_path,
                                                                             monkeypatch):
     monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
