@@ -27,6 +27,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -103,7 +104,8 @@ Choice = dict[str, Any]  # name -> text of the architecture
 
 
 def searched(setting: Setting, seed: int) -> Choice:
-    """Returns the winner of a search, whose run is kept in build/winners until all is recorded."""
+    """Returns the winner of a search, whose run is kept in build/winners for the tighter budget."""
+    shutil.rmtree(run_of(setting, seed), ignore_errors=True)  # an interrupted one: its time is taken as a whole
     config = nas.SearchConfig(data=setting.data, target=setting.target, latency_ms=setting.budget_ms,
                               time_s=setting.choosing_s, seed=seed)
     nas.search(config, run_of(setting, seed))
@@ -122,10 +124,9 @@ def run_of(setting: Setting, seed: int) -> Path:
 
 def winner_within(setting: Setting, budgets: Budgets, seed: int) -> str | None:
     """Returns the winner of the finals of a search within budgets; None where no candidate is."""
+    run, data = RunDirectory.existing(run_of(setting, seed)), load_dataset(setting.data, seed=seed)
     try:
-        return best_of_finals(RunDirectory.existing(run_of(setting, seed)), budgets,
-                              load_dataset(setting.data, seed=seed), Recipe(FINAL_EPOCHS, seed=seed), FINALISTS,
-                              Silent())[0].architecture
+        return best_of_finals(run, budgets, data, Recipe(FINAL_EPOCHS, seed=seed), FINALISTS, Silent())[0].architecture
     except InvalidInput:
         return None
 
