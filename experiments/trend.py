@@ -28,8 +28,8 @@ from search_spaces import SPACES, Architecture
 DRAWS = 20
 ACCURACY = 0  # its place in a row
 IMAGES = {"fashion-mnist": 1000, "cifar10_3500": 700}  # for validation
-WAYS = {"as it was": (False, False), "with the trend": (True, False), "with the chance among images": (False, True),
-        "with both": (True, True)}
+WAYS = {"without either": (False, False), "with the trend": (True, False),
+        "with the chance among images": (False, True), "with both": (True, True)}  # whether it knows either
 
 
 def taus(rows: Mapping[str, Any], images: int) -> dict[str, float]:
@@ -40,7 +40,9 @@ def taus(rows: Mapping[str, Any], images: int) -> dict[str, float]:
     input_of = Architecture.parse(texts[0])
     space = SPACES[FITTED].bind(input_of.input.resolution, input_of.input.channels, input_of.classes)
     members = Members(space, memory=False)
-    points = members.features([member for text in texts if (member := members.of_text(text))])
+    known = [member for text in texts if (member := members.of_text(text))]
+    assert len(known) == len(texts), "the record is of members of the space"
+    points = members.features(known)
     errors = 1 - values(rows, texts, BRIEF_EPOCHS[0], ACCURACY)
     final = values(rows, texts, FINAL_EPOCHS, TEST).mean(0)
     found: dict[str, list[float]] = {}
