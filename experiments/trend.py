@@ -52,10 +52,9 @@ def taus(rows: Mapping[str, Any], images: int) -> dict[str, float]:
         seen, new = np.split(order, [len(order) // 2])
         for way, (trend, chance) in WAYS.items():
             along = members.macs if trend else None
-            process = GaussianProcess(
-                points[seen], np.log(error[seen]), members.groups,
-                fit(points[seen], np.log(error[seen]), members.groups, along),
-                np.sqrt((1 - error[seen]) / (error[seen] * images)) if chance else 0.0, along)
+            deviations = np.sqrt((1 - error[seen]) / (error[seen] * images)) if chance else np.zeros(len(seen))
+            learned = points[seen], np.log(error[seen]), members.groups
+            process = GaussianProcess(*learned, fit(*learned, along, deviations), deviations, along)
             found.setdefault(way, []).append(kendalltau(-process.predict(points[new])[0], final[new]).statistic)
         found.setdefault("multiply-adds alone", []).append(
             kendalltau(points[new, members.macs], final[new]).statistic)

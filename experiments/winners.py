@@ -25,6 +25,7 @@ alone on two cores.
 
 import argparse
 import dataclasses
+import importlib.util
 import itertools
 import json
 import shutil
@@ -171,9 +172,7 @@ def scripted(setting: Setting, seed: int) -> Choice:
     """Returns the best network of the script with Optuna and PyTorch, where there is PyTorch."""
     if setting.data != "fashion-mnist" or setting.target != "onnxruntime":
         return {}  # the script knows no others
-    try:
-        import torch  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("torch") is None:
         return {}
     space = SPACES["mobile"].bind(28, 1, 10)  # the one that the script searches
     with tempfile.TemporaryDirectory() as directory:

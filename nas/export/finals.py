@@ -51,7 +51,8 @@ class Standing:
         epochs: the length of the training.
         accuracy: that on the validation images, or what `metric` says of them.
         metric: of the data.
-        log_loss: of the validation images, by which finalists are ranked; None where it diverged.
+        calibrated_log_loss: of the validation images, as `Metric.log_loss` says, by which finalists are ranked; None
+            where it diverged.
         precision: of the file that the accuracy is of; that of float32 has the accuracy of the network.
     """
 
@@ -61,17 +62,17 @@ class Standing:
     accuracy: float
     metric: str = ACCURACY
     precision: str = FLOAT32
-    log_loss: float | None = None
+    calibrated_log_loss: float | None = None
 
     @property
     def is_comparable(self) -> bool:
-        """Whether finals can rank it: earlier versions did not record the log loss."""
-        return self.log_loss is not None or not self.accuracy
+        """Whether finals can rank it: earlier versions recorded no log loss, or one of another kind."""
+        return self.calibrated_log_loss is not None or not self.accuracy
 
     @property
     def rank(self) -> tuple[float, float]:
         """The key by which trainings of one length are sorted, the best first."""
-        return math.inf if self.log_loss is None else self.log_loss, -self.accuracy
+        return math.inf if self.calibrated_log_loss is None else self.calibrated_log_loss, -self.accuracy
 
 
 def parse_finals(text: str) -> int:
@@ -188,8 +189,11 @@ def recorded(record: Path) -> list[Standing]:
         return [_standing(**values) for values in read_json(record)]
 
 
-def _standing(correct: int = 0, total: int = 0, **values: Any) -> Standing:
-    """Returns a training as it was recorded; earlier versions wrote how many of the images it classified rightly."""
+def _standing(correct: int = 0, total: int = 0, log_loss: float | None = None, **values: Any) -> Standing:
+    """Returns a training as it was recorded.
+
+    Earlier versions wrote how many of the images it classified rightly, and the log loss of logits as they are.
+    """
     found = Standing(**{"accuracy": correct / total} | values if total else values)
     require(isinstance(found.accuracy, int | float) and isinstance(found.epochs, int),
             f"it holds numbers, but got accuracy {found.accuracy!r} after {found.epochs!r} epochs")

@@ -157,7 +157,7 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
                      *(files or (run.config.targets[0], run.config.precision)))
     table: list[Finalist] = [
         {"trial": trial, "epochs": standing.epochs, "validation_accuracy": standing.accuracy,
-         "validation_log_loss": standing.log_loss,
+         "validation_log_loss": standing.calibrated_log_loss,
          "by_hand": candidates[trial].by_hand} for trial, standing in standings.items()]
     return candidates[next(iter(standings))], {"finals": table}
 

@@ -51,8 +51,8 @@ def _finals(found: Findings) -> list[list[Content]]:
         rows.append([_link(one) if one else standing.architecture,
                      accuracy_text(one.accuracy, one.accuracy_ci) if one else UNKNOWN, one.epochs if one else UNKNOWN,
                      accuracy_text(standing.accuracy),
-                     UNKNOWN if standing.log_loss is None else f"{standing.log_loss:.3f}", standing.precision,
-                     standing.epochs])
+                     UNKNOWN if standing.calibrated_log_loss is None else f"{standing.calibrated_log_loss:.3f}",
+                     standing.precision, standing.epochs])
     return rows
 
 

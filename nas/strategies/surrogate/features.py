@@ -16,6 +16,7 @@ EXACT = ("macs", "params", "memory")  # the quantities that follow from the text
 LISTED = 10_000  # combinations of choices up to which all members are listed
 LEVELS = 6  # resolutions of a network, from the input's down, that are told apart
 REFERENCE = 200  # random members by whose spread costs are scaled
+LEAST_SPREAD = 1e-6  # of a logarithm among them; below it is rounding
 COST_SCALE = 0.75  # the standard deviation of a cost among them, as a share of the distance between two choices
 
 Matrix = NDArray[np.float64]
@@ -114,7 +115,7 @@ class Members:
         """The mean and the standard deviation of the logarithms of costs; 1 where all are equal."""
         logarithms = np.stack([member.logarithms for member in self.drawn(REFERENCE)])
         spread = logarithms.std(axis=0)
-        return logarithms.mean(axis=0), np.where(spread > 0, spread, 1.0)
+        return logarithms.mean(axis=0), np.where(spread > LEAST_SPREAD, spread, 1.0)
 
     def _made(self, assignment: Assignment) -> Member | None:
         try:

@@ -88,8 +88,9 @@ class GaussianProcess:
         return _cholesky(self._covariance(self.points), self.hyperparameters.noise + (self.deviations / scale) ** 2)
 
 
-def fit(points: Matrix, values: Matrix, groups: NDArray[np.int64], trend: int | None = None) -> Hyperparameters:
-    """Returns the most probable hyperparameters of values `[N]` at points `[N, D]`, beside a trend if there is one.
+def fit(points: Matrix, values: Matrix, groups: NDArray[np.int64], trend: int | None = None,
+        deviations: Matrix | float = 0.0) -> Hyperparameters:
+    """Returns the most probable hyperparameters of values `[N]` at points `[N, D]`; all as `GaussianProcess` has it.
 
     The marginal likelihood is weighed by lognormal priors: lengthscales grow with the square root of the number of
     groups, so that a point tells something of others that differ in many features (Hvarfner et al. 2024).
@@ -101,7 +102,8 @@ def fit(points: Matrix, values: Matrix, groups: NDArray[np.int64], trend: int | 
     centre = np.concatenate([np.full(count, RELEVANCE - np.log(count)), [0.0, np.log(NOISE)]])
     spread = np.concatenate([np.full(count, 2 * PRIOR_DEVIATION), [0.5, NOISE_DEVIATION]])
     along = _along(points, trend)
-    arguments = distances, (values - mean) / deviation, centre, spread, np.outer(along, along)
+    known = np.outer(along, along) + np.diag(np.broadcast_to(deviations / deviation, len(values))**2)
+    arguments = distances, (values - mean) / deviation, centre, spread, known
     found = scipy.optimize.minimize(_loss, centre, arguments, jac=True, method="L-BFGS-B",
                                     bounds=[*[(-14.0, 8.0)] * count, (-4.0, 4.0), (np.log(NOISE_FLOOR), 1.0)],
                                     options={"maxiter": ITERATIONS})
@@ -109,15 +111,15 @@ def fit(points: Matrix, values: Matrix, groups: NDArray[np.int64], trend: int | 
 
 
 def _loss(logarithms: Matrix, distances: Matrix, values: Matrix, centre: Matrix, spread: Matrix,
-          linear: Matrix | float = 0.0) -> tuple[float, Matrix]:
-    """Returns the negative logarithm of the posterior density, and its gradient."""
+          known: Matrix | float = 0.0) -> tuple[float, Matrix]:
+    """Returns the negative logarithm of the posterior density, and its gradient; `known` is a covariance beside."""
     relevances, (variance, noise) = np.exp(logarithms[:-2]), np.exp(logarithms[-2:])
     size = len(values)
     squared = (relevances @ distances).reshape(size, size)
     root = _SQRT5 * np.sqrt(squared)
     decay = np.exp(-root)
     covariance = variance * (1 + root + root**2 / 3) * decay
-    factor, _ = _cholesky(covariance + linear, noise)
+    factor, _ = _cholesky(covariance + known, noise)
     inverse = scipy.linalg.cho_solve((factor, True), np.eye(size), check_finite=False)
     weights = inverse @ values
     offset = (logarithms - centre) / spread

@@ -47,6 +47,7 @@ class Observations:
         deviations: the standard deviation of the logarithm of the error, by chance among the images and where the
             training was stopped `[N]`.
         past: the error, as it was expected when the hyperparameters of its model were fitted `[N]`.
+        past_deviations: the standard deviation of its logarithm, by chance among the images `[N]`.
         left: the epochs that are left of a training that was stopped `[N]`.
         ratios: by the name of each measured limit, what was measured relative to it `[N]`.
         feasible: whether all constraints are met `[N]`.
@@ -56,6 +57,7 @@ class Observations:
     objectives: Matrix
     deviations: Matrix
     past: Matrix
+    past_deviations: Matrix
     left: NDArray[np.int64]
     ratios: Mapping[str, Matrix]
     feasible: NDArray[np.bool_]
@@ -90,12 +92,13 @@ def observed(members: Sequence[Member], told: Sequence[Told], past: Sequence[Tol
     """
     curves = [own.curve for own in told]
     errors, deviations = final_errors(curves, problem.epochs)
+    past_errors, _ = final_errors([own.curve if own else {} for own in past], problem.epochs)
     costs = [[member.costs.get(name, own.costs[index]) for member, own in zip(members, told, strict=True)]
              for index, name in enumerate(problem.objectives[1:])]
     measured = sorted({name for own in told for name in own.ratios})
     return Observations(
         members, np.array([errors, *costs], float).T, np.hypot(deviations, _by_chance(errors, told)),
-        final_errors([own.curve if own else {} for own in past], problem.epochs)[0],
+        past_errors, _by_chance(past_errors, told),
         np.array([problem.epochs - max(curve, default=problem.epochs) for curve in curves], np.int64),
         {name: np.array([own.ratios.get(name, np.nan) for own in told]) for name in measured},
         np.array([own.feasible for own in told], bool))

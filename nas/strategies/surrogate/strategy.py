@@ -178,14 +178,11 @@ class Surrogate:
                             points: Matrix) -> tuple[Matrix, Matrix]:
         if name in EXACT:
             return np.log([member.costs[name] for member in queries]), np.zeros(len(queries))
-        if name != "accuracy":
-            return self._predicted(name, observations.members, values, points)
-        return self._predicted(name, observations.members, values, points, observations.past, observations.deviations,
-                               self._members.macs)
+        return self._predicted(name, observations.members, values, points,
+                               observations if name == "accuracy" else None)
 
     def _predicted(self, name: str, members: Sequence[Member], values: Matrix, queries: Matrix,
-                   past: Matrix | None = None, deviations: Matrix | float = 0.0, trend: int | None = None
-                   ) -> tuple[Matrix, Matrix]:
+                   of_errors: Observations | None = None) -> tuple[Matrix, Matrix]:
         """Returns the means and deviations of the logarithm of a quantity that is NaN where it is not known.
 
         Args:
@@ -193,29 +190,33 @@ class Surrogate:
             members: the members that it is known of `[N]`.
             values: the quantity `[N]`.
             queries: the features of what it is asked for `[M, D]`.
-            past: the values of which the hyperparameters are `[N]`.
-            deviations: how uncertain the logarithms of the values are `[N]`.
-            trend: the feature in which the logarithms may follow a straight line.
+            of_errors: what else is known of it if it is the error: how sure it is, and what it was when hyperparameters
+                were fitted. Other quantities are sure, and follow no trend.
         """
         known = np.flatnonzero(~np.isnan(values))
         if len(known) < 2:
             return np.zeros(len(queries)), np.ones(len(queries))
-        if past is None or np.isnan(past).all():
+        sure, trend = np.zeros(len(values)), self._members.macs if of_errors else None
+        past, deviations, past_deviations = ((of_errors.past, of_errors.deviations, of_errors.past_deviations)
+                                             if of_errors else (np.full(len(values), np.nan), sure, sure))
+        if np.isnan(past).all():
             past = np.where(np.arange(len(values)) <= known[_milestone(len(known)) - 1], values, np.nan)
+            past_deviations = sure
         learned = np.flatnonzero(~np.isnan(past))[-FITTED:]
         known = known[_informative(values[known])]
         points, learned_from = (self._members.features([members[index] for index in indices])
                                 for indices in (known, learned))
-        process = GaussianProcess(points, np.log(values[known]), self._members.groups,
-                                  self._fitted(name, learned_from, np.log(past[learned]), trend),
-                                  deviations[known] if isinstance(deviations, np.ndarray) else deviations, trend)
-        return process.predict(queries)
+        hyperparameters = self._fitted(name, learned_from, np.log(past[learned]), trend, past_deviations[learned])
+        return GaussianProcess(points, np.log(values[known]), self._members.groups, hyperparameters,
+                               deviations[known], trend).predict(queries)
 
-    def _fitted(self, name: str, points: Matrix, values: Matrix, trend: int | None) -> Hyperparameters:
+    def _fitted(self, name: str, points: Matrix, values: Matrix, trend: int | None, deviations: Matrix
+                ) -> Hyperparameters:
         """Returns the hyperparameters of a quantity; fitted only where points or values are others than before."""
         last = self._fits.get(name)
         if last is None or not (np.array_equal(last.points, points) and np.array_equal(last.values, values)):
-            last = self._fits[name] = Fit(points, values, fit(points, values, self._members.groups, trend))
+            found = fit(points, values, self._members.groups, trend, deviations)
+            last = self._fits[name] = Fit(points, values, found)
         return last.hyperparameters
 
     def _one_thread(self) -> AbstractContextManager[Any]:

@@ -88,7 +88,7 @@ def played(all_members, dataset, tmp_path, monkeypatch):
         def made_up(text, training, dataset, recipe, *files):
             trained.append((texts.index(text), recipe.epochs))
             return module.Standing(training, text, recipe.epochs, correct[trained[-1]] / 120,
-                                   log_loss=1 - correct[trained[-1]] / 120)
+                                   calibrated_log_loss=1 - correct[trained[-1]] / 120)
 
         monkeypatch.setattr(module, "_trained", made_up)
         monkeypatch.setattr(module, "FINALISTS", 2)
@@ -111,7 +111,8 @@ def test_the_better_half_of_a_short_round_is_trained_to_the_end_and_the_best_of_
 def test_the_log_loss_decides_whatever_the_accuracies_are(all_members, dataset, tmp_path, monkeypatch):
     texts = [network.text for network in all_members.values()][:2]
     monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
-        training, text, recipe.epochs, (0.9, 0.8)[texts.index(text)], log_loss=(0.4, 0.3)[texts.index(text)]))
+        training, text, recipe.epochs, (0.9, 0.8)[texts.index(text)],
+        calibrated_log_loss=(0.4, 0.3)[texts.index(text)]))
     entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text) for trial, text in enumerate(texts)]
     assert list(play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent())) == [1, 0]
 
@@ -179,8 +180,11 @@ def test_trainings_that_another_metric_has_judged_are_made_again(all_members, da
 
 def test_finals_that_earlier_versions_have_recorded_are_read(tmp_path):
     record = tmp_path / "finals.json"
-    record.write_text('[{"training": "1", "architecture": "a", "epochs": 5, "correct": 30, "total": 40}]')
-    assert module.recorded(record) == [module.Standing("1", "a", 5, 0.75)]
+    record.write_text('[{"training": "1", "architecture": "a", "epochs": 5, "correct": 30, "total": 40},'
+                      ' {"training": "2", "architecture": "b", "epochs": 5, "accuracy": 0.5, "log_loss": 0.1}]')
+    of_counts, of_plain_log_loss = module.recorded(record)
+    assert of_counts == module.Standing("1", "a", 5, 0.75)
+    assert of_plain_log_loss == module.Standing("2", "b", 5, 0.5) and not of_plain_log_loss.is_comparable
 
 
 def test_a_training_without_a_log_loss_is_made_again_and_stays_in_the_record_until_then(
@@ -191,7 +195,7 @@ def test_a_training_without_a_log_loss_is_made_again_and_stays_in_the_record_unt
     monkeypatch.setattr(module, "training_id", lambda *arguments: "known")
     entrant = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
     standing = play([entrant], dataset, dataclasses.replace(RECIPE, epochs=1), record, Silent())[0]
-    assert standing.log_loss is not None
+    assert standing.calibrated_log_loss is not None
     assert module.recorded(record) == [standing, made[1]]
 
 
@@ -227,7 +231,7 @@ def test_a_finalist_is_trained_on_training_images_alone_and_judged_on_validation
                             for part in (dataset.train, dataset.validation))
     expected = train(Architecture.parse(network.text), training, validation, Fidelity(recipe))
     assert (standing.accuracy, standing.metric) == (expected.accuracy, "accuracy")
-    assert standing.log_loss == expected.log_loss
+    assert standing.calibrated_log_loss == expected.log_loss
 
 
 def test_a_finalist_that_diverges_comes_last(all_members, dataset, tmp_path, monkeypatch):
@@ -235,8 +239,8 @@ def test_a_finalist_that_diverges_comes_last(all_members, dataset, tmp_path, mon
     recipe = dataclasses.replace(RECIPE, epochs=1)
     entrant = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
     standing = play([entrant], dataset, recipe, tmp_path / "finals.json", Silent())[0]
-    assert (standing.accuracy, standing.log_loss) == (0, None)
-    assert standing.rank > dataclasses.replace(standing, log_loss=100.0).rank
+    assert (standing.accuracy, standing.calibrated_log_loss) == (0, None)
+    assert standing.rank > dataclasses.replace(standing, calibrated_log_loss=100.0).rank
 
 
 def test_a_record_of_finals_that_is_damaged_is_named(dataset, tmp_path):

@@ -53,7 +53,7 @@ def found(told, budgets):
         told=told, candidates=[candidate for candidate in told if candidate.evaluated],
         environments=[{"written": "2026-01-01T00:00:00+00:00", "cores": 2}],
         noise=Noise(0.01, 2), unreadable={"export-2": "it has changed"},
-        standings=[Standing("1", told[7].architecture, 20, 0.925, precision="int8", log_loss=0.25),
+        standings=[Standing("1", told[7].architecture, 20, 0.925, precision="int8", calibrated_log_loss=0.25),
                    Standing("2", told[1].architecture, 5, 0.85)])
 
 

@@ -79,6 +79,13 @@ def test_the_fitted_density_is_that_of_scipy_and_its_gradient_is_right():
     np.testing.assert_allclose(gradient, numerical, rtol=1e-3, atol=1e-4)
 
 
+def test_noise_that_is_known_is_not_taken_for_more_noise():
+    seen, chance = points(80), 0.5
+    noisy = np.sin(6 * seen[:, 2]) + np.random.default_rng(1).normal(0, chance, 80)
+    unknown, known = (fit(seen, noisy, GROUPS, deviations=deviations).noise for deviations in (0.0, chance))
+    assert known < 0.2 * unknown
+
+
 def test_features_that_do_not_matter_are_found_irrelevant():
     seen = points(60)
     found = fit(seen, np.sin(6 * seen[:, 2]), GROUPS)
