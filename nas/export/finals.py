@@ -4,9 +4,9 @@ Finalists are trained to the end. Where it saves time, a round before leaves the
 (successive halving: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
 optimization", figure 2); its trainings are whole ones of a quarter of the epochs, with a learning rate that ends at 0,
 since accuracies on the way say less. The images are those of the search: trained on training images, compared on
-validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md). Some
-networks made by hand are trained to the end in any case: what one would have taken without a search is not ruled out by
-a brief training.
+validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md). The
+best network made by hand is trained to the end in any case: what one would have taken without a search is not ruled out
+by a brief training.
 """
 
 import dataclasses
@@ -36,7 +36,6 @@ from search_spaces.numbers import count_of, is_whole
 FINALISTS = 8  # at most, by default; so many are trained to the end without a round before
 FINALS = "finals.json"  # of a run
 OFF = "off"
-BY_HAND = 3  # of so many finalists were made by hand, at most; the best of these is one in any case
 FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
 APART = 1.96  # standard errors of a difference beyond which two accuracies are told apart
 FEWEST_IMAGES = 100  # for validation: with fewer, a finalist would win by chance
@@ -89,7 +88,7 @@ def parse_finals(text: str) -> int:
 
 def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
               objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
-    """Returns the candidates that cannot be told apart from the winner, the best first, with some made by hand.
+    """Returns the candidates that cannot be told apart from the winner, and the best made by hand, the best first.
 
     The best are those of the least sum of their places by log loss and by multiply-adds, or by the objectives where
     that is not known of all. They are told apart by the standard error of the difference of two shares of images; an
@@ -105,9 +104,9 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
     if best is None or count == 1 or not best.total:
         return [best] if best else []
     ranked = _ranked([candidate for candidate in distinct(candidates) if candidate.eligible], objectives)
-    near = [candidate for candidate in ranked if not _apart(best, candidate, noise)]
-    by_hand = distinct([*_by_hand(near), *_by_hand(ranked)[:1]])[:max(1, count * BY_HAND // FINALISTS)]
-    found = [*[candidate for candidate in near if candidate not in by_hand][:count - len(by_hand)], *by_hand]
+    by_hand = _best_by_hand(ranked)
+    others = [candidate for candidate in ranked if candidate not in by_hand and not _apart(best, candidate, noise)]
+    found = [*others[:count - len(by_hand)], *by_hand]
     return [candidate for candidate in ranked if candidate in found]
 
 
@@ -128,9 +127,9 @@ def _ranked(candidates: list[Candidate], objectives: Sequence[str]) -> list[Cand
     return sorted(ranked, key=lambda candidate: places[candidate.trial])
 
 
-def _by_hand(ranked: Sequence[Candidate]) -> list[Candidate]:
-    """Returns the networks that were made by hand, in the same order."""
-    return [candidate for candidate in ranked if candidate.by_hand]
+def _best_by_hand(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Returns the first network that was made by hand, if there is one."""
+    return [candidate for candidate in ranked if candidate.by_hand][:1]
 
 
 def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,
@@ -165,7 +164,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
                 write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
             standings[candidate.trial] = known[key]
         ranked = sorted(left, key=lambda candidate: standings[candidate.trial].rank)
-        left = distinct([*ranked[:kept], *_by_hand(ranked)])
+        left = distinct([*ranked[:kept], *_best_by_hand(ranked)])
     order = sorted(standings, key=lambda trial: (-standings[trial].epochs, *standings[trial].rank))
     return {trial: standings[trial] for trial in order}
 
