@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,19 +135,25 @@ def table(networks: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measures the networks that are not recorded yet, and prints the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def recorded(description: str, result: Path, measure: Callable[[Architecture, Weights, Dataset], Any]
+             ) -> dict[str, Any]:
+    """Returns the record of a command that measures each trained network, without any new one under `--report`."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("--report", action="store_true", help="measure nothing")
-    record = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {"networks": {}}
+    record = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {"networks": {}}
     dataset = None if parser.parse_args().report else load_dataset("fashion-mnist")
     for name in NETWORKS:
         if dataset is not None and name not in record["networks"]:
-            record["networks"][name] = measured(*trained(name, dataset), dataset)
+            record["networks"][name] = measure(*trained(name, dataset), dataset)
             print(f"{name}: {record['networks'][name]}", flush=True)
             whole = {**record, "epochs": EPOCHS, "environment": environment()}
-            write_whole(RESULT, (json.dumps(whole) + "\n").encode())
-    print(table(record["networks"]))
+            write_whole(result, (json.dumps(whole) + "\n").encode())
+    return record
+
+
+def main() -> None:
+    """Measures the networks that are not recorded yet, and prints the table."""
+    print(table(recorded(__doc__ or "", RESULT, measured)["networks"]))
 
 
 if __name__ == "__main__":

@@ -10,28 +10,24 @@ A network takes half a minute; run it alone on the machine. Expected: stored wei
 accuracy, and int8 is slower than float32 in some networks.
 """
 
-import argparse
-import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from evaluators.datasets import Dataset, load_dataset
-from evaluators.machine.files import write_whole
+from evaluators.datasets import Dataset
 from evaluators.machine.ownership import temporary_directory
 from evaluators.networks.weights import Weights
 from evaluators.runtimes import in_precision, parse_target
 from evaluators.runtimes.target import FLOAT32, PRECISIONS
 from evaluators.timing.meter import LatencyMeter
-from experiments.int8 import EPOCHS, NETWORKS, ROOT, trained
+from experiments.int8 import ROOT, recorded
 from nas.export.comparison import TURNS
 from nas.export.delivery import SLOWER
 from nas.export.formats import format_of
 from nas.measuring.inputs import batches_of, calibration_images, logits_for
 from nas.measuring.meters import CAREFUL
-from nas.run.environment import environment
 from search_spaces import Architecture
 
 RESULT = ROOT / "experiments/results/stored_weights.json"
@@ -39,7 +35,12 @@ RUNTIMES = "onnxruntime", "litert"
 OTHERS = tuple(precision for precision in PRECISIONS if precision != FLOAT32)
 
 
-def measured(architecture: Architecture, arrays: Weights, dataset: Dataset, runtime: str) -> dict[str, Any]:
+def measured(architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
+    """Returns for each runtime what `by_precision` does."""
+    return {runtime: by_precision(architecture, arrays, dataset, runtime) for runtime in RUNTIMES}
+
+
+def by_precision(architecture: Architecture, arrays: Weights, dataset: Dataset, runtime: str) -> dict[str, Any]:
     """Returns the size, the accuracy and, for each turn, the latency of a network's files by precision."""
     calibration = calibration_images(architecture, dataset, seed=0)
     found: dict[str, Any] = {}
@@ -104,19 +105,7 @@ def row(runtime: str, precision: str, networks: Sequence[Mapping[str, Any]]) -> 
 
 def main() -> None:
     """Measures the networks that are not recorded yet, and prints the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--report", action="store_true", help="measure nothing")
-    record = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {"networks": {}}
-    dataset = None if parser.parse_args().report else load_dataset("fashion-mnist")
-    for name in NETWORKS:
-        if dataset is not None and name not in record["networks"]:
-            architecture, arrays = trained(name, dataset)
-            record["networks"][name] = {runtime: measured(architecture, arrays, dataset, runtime)
-                                        for runtime in RUNTIMES}
-            print(f"{name}: {record['networks'][name]}", flush=True)
-            whole = {**record, "epochs": EPOCHS, "environment": environment()}
-            write_whole(RESULT, (json.dumps(whole) + "\n").encode())
-    print(table(record))
+    print(table(recorded(__doc__ or "", RESULT, measured)))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from experiments.finals import BRIEF_EPOCHS, RESULTS, TEST, values
 from nas.run.config import FITTED
 from nas.strategies.surrogate.features import Members
 from nas.strategies.surrogate.gaussian_process import GaussianProcess, fit
+from nas.strategies.surrogate.observations import by_chance
 from search_spaces import SPACES, Architecture
 
 DRAWS = 20
@@ -52,7 +53,7 @@ def taus(rows: Mapping[str, Any], images: int) -> dict[str, float]:
         seen, new = np.split(order, [len(order) // 2])
         for way, (trend, chance) in WAYS.items():
             along = members.macs if trend else None
-            deviations = np.sqrt((1 - error[seen]) / (error[seen] * images)) if chance else np.zeros(len(seen))
+            deviations = by_chance(error[seen], images) if chance else np.zeros(len(seen))
             learned = points[seen], np.log(error[seen]), members.groups
             process = GaussianProcess(*learned, fit(*learned, along, deviations), deviations, along)
             found.setdefault(way, []).append(kendalltau(-process.predict(points[new])[0], final[new]).statistic)

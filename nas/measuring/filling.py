@@ -92,9 +92,10 @@ def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: i
     found: dict[Architecture, None] = {}
     for place, (share, wanted) in enumerate(((1.0, count - len(shares)), *((share, 1) for share in shares))):
         drawn: dict[Architecture, float] = {}
-        for filling in islice(random_fillings(space, budgets, gauges, seed, share, place), ATTEMPTS * wanted):
-            drawn |= {filling[0]: filling[1]} if filling else {}
-            progress("filling the budget with members of the space", len(drawn), ATTEMPTS * wanted)
+        fillings = islice(random_fillings(space, budgets, gauges, seed, share, place), ATTEMPTS * wanted)
+        for done, filling in enumerate(fillings, 1):
+            drawn.update([filling] if filling else [])
+            progress("filling the budget with members of the space", done, ATTEMPTS * wanted)
         if any(used >= FULL * share for used in drawn.values()):
             found |= dict.fromkeys(sorted(drawn, key=lambda network: -network.macs)[:wanted])
     return list(found)

@@ -92,19 +92,19 @@ def observed(members: Sequence[Member], told: Sequence[Told], past: Sequence[Tol
     """
     curves = [own.curve for own in told]
     errors, deviations = final_errors(curves, problem.epochs)
+    images = np.array([own.images or np.inf for own in told], float)
     past_errors, _ = final_errors([own.curve if own else {} for own in past], problem.epochs)
     costs = [[member.costs.get(name, own.costs[index]) for member, own in zip(members, told, strict=True)]
              for index, name in enumerate(problem.objectives[1:])]
     measured = sorted({name for own in told for name in own.ratios})
     return Observations(
-        members, np.array([errors, *costs], float).T, np.hypot(deviations, _by_chance(errors, told)),
-        past_errors, _by_chance(past_errors, told),
+        members, np.array([errors, *costs], float).T, np.hypot(deviations, by_chance(errors, images)),
+        past_errors, by_chance(past_errors, images),
         np.array([problem.epochs - max(curve, default=problem.epochs) for curve in curves], np.int64),
         {name: np.array([own.ratios.get(name, np.nan) for own in told]) for name in measured},
         np.array([own.feasible for own in told], bool))
 
 
-def _by_chance(errors: Matrix, told: Sequence[Told]) -> Matrix:
+def by_chance(errors: Matrix, images: Matrix | float) -> Matrix:
     """Returns the standard deviations of the logarithms of shares of images that were drawn at random."""
-    images = np.array([own.images or np.inf for own in told], float)
     return np.sqrt(np.maximum(1 - errors, 0) / (errors * images))  # an error that is expected may be above 1
