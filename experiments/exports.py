@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from evaluators.machine.files import write_whole
@@ -80,6 +81,7 @@ def main() -> None:
                 bound = SPACES[space].bind(RESOLUTION, 3, CLASSES)
                 architecture = bound.decode(bound.sample(np.random.default_rng(seed)))
                 members[key] = {"architecture": architecture.text, "formats": compared(architecture, seed)}
+                jax.clear_caches()  # else hundreds of members compile more than a process may map into memory
                 print(key, members[key]["formats"], flush=True)
                 write_whole(RESULT, (json.dumps({"members": members, "environment": environment()}) + "\n").encode())
     print(table(members))

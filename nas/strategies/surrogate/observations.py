@@ -1,4 +1,8 @@
-"""Observations: the results of evaluated candidates, as the models take them."""
+"""Observations: the results of evaluated candidates, as the models take them.
+
+The loss that models learn is the error on the validation images or, where all whole trainings have one, the log loss of
+the same images: within a latency budget it tells more of a whole training than the error does (docs/spaces.md).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,13 +28,15 @@ class Told:
 
     Attributes:
         curve: the errors by the epochs of its training, empty without one.
+        log_loss: at the end of a whole training, where it is known.
         images: that the errors are counted on, 0 where they are known exactly.
-        costs: what is minimised beside the error, NaN where it is not known.
+        costs: what is minimised beside the loss, NaN where it is not known.
         ratios: for each measured limit, what was measured relative to it.
         feasible: whether all constraints are met.
     """
 
     curve: Mapping[int, float]
+    log_loss: float | None
     images: int
     costs: tuple[float, ...]
     ratios: Mapping[str, float]
@@ -43,10 +49,10 @@ class Observations:
 
     Attributes:
         members: the architectures `[N]`.
-        objectives: error, expected where the training was stopped, and what is minimised beside it `[N, K]`.
-        deviations: the standard deviation of the logarithm of the error, by chance among the images and where the
+        objectives: loss, expected where the training was stopped, and what is minimised beside it `[N, K]`.
+        deviations: the standard deviation of the logarithm of the loss, by chance among the images and where the
             training was stopped `[N]`.
-        past: the error, as it was expected when the hyperparameters of its model were fitted `[N]`.
+        past: the loss, as it was expected when the hyperparameters of its model were fitted `[N]`.
         past_deviations: the standard deviation of its logarithm, by chance among the images `[N]`.
         left: the epochs that are left of a training that was stopped `[N]`.
         ratios: by the name of each measured limit, what was measured relative to it `[N]`.
@@ -75,7 +81,8 @@ def told_by(candidate: Candidate, problem: Problem) -> Told:
     if candidate.trained and candidate.accuracy is not None:
         curve[problem.epochs] = max(1 - candidate.accuracy, LEAST_ERROR)
     costs = (OBJECTIVES[name](candidate) for name in problem.objectives[1:])
-    return Told(curve, candidate.total, tuple(cost if 0 < cost < np.inf else np.nan for cost in costs),
+    return Told(curve, candidate.log_loss if candidate.trained else None, candidate.total,
+                tuple(cost if 0 < cost < np.inf else np.nan for cost in costs),
                 {name: 1 + violation for name, violation in candidate.violations.items()
                  if violation and name not in EXACT}, is_feasible(candidate.violations))
 
@@ -90,21 +97,36 @@ def observed(members: Sequence[Member], told: Sequence[Told], past: Sequence[Tol
         past: what was told of them when hyperparameters were fitted, None of a member that was not evaluated yet `[N]`.
         problem: what is searched for.
     """
-    curves = [own.curve for own in told]
-    errors, deviations = final_errors(curves, problem.epochs)
+    epochs, before = problem.epochs, [own or Told({}, None, 0, (), {}, False) for own in past]
+    with_log_loss = all(own.log_loss is not None for own in told if epochs in own.curve)
+    (losses, deviations), (past_losses, _) = (
+        final_errors([_losses(own, epochs, with_log_loss) for own in each], epochs) for each in (told, before))
     images = np.array([own.images or np.inf for own in told], float)
-    past_errors, _ = final_errors([own.curve if own else {} for own in past], problem.epochs)
+    chance, past_chance = (
+        by_chance(final_errors([own.curve for own in each], epochs)[0], images) for each in (told, before))
     costs = [[member.costs.get(name, own.costs[index]) for member, own in zip(members, told, strict=True)]
              for index, name in enumerate(problem.objectives[1:])]
     measured = sorted({name for own in told for name in own.ratios})
     return Observations(
-        members, np.array([errors, *costs], float).T, np.hypot(deviations, by_chance(errors, images)),
-        past_errors, by_chance(past_errors, images),
-        np.array([problem.epochs - max(curve, default=problem.epochs) for curve in curves], np.int64),
+        members, np.array([losses, *costs], float).T, np.hypot(deviations, chance), past_losses, past_chance,
+        np.array([epochs - max(own.curve, default=epochs) for own in told], np.int64),
         {name: np.array([own.ratios.get(name, np.nan) for own in told]) for name in measured},
         np.array([own.feasible for own in told], bool))
 
 
+def _losses(told: Told, end: int, with_log_loss: bool) -> Mapping[int, float]:
+    """Returns the losses of a training by epochs, at its end the log loss where it goes by that.
+
+    Those on the way remain errors: what is expected at the end is learned from trainings that have both.
+    """
+    if with_log_loss and told.log_loss is not None:
+        return {**told.curve, end: max(told.log_loss, LEAST_ERROR)}
+    return told.curve
+
+
 def by_chance(errors: Matrix, images: Matrix | float) -> Matrix:
-    """Returns the standard deviations of the logarithms of shares of images that were drawn at random."""
+    """Returns the standard deviations of the logarithms of shares of images that were drawn at random.
+
+    Log losses of as many images have somewhat smaller ones.
+    """
     return np.sqrt(np.maximum(1 - errors, 0) / (errors * images))  # an error that is expected may be above 1
