@@ -1,7 +1,7 @@
 """Surrogate search: models of the results of training and timing, and the candidate of largest expected gain.
 
-Each quantity that is not known from the architecture's text (the error, a measured latency, the excess over a limit of
-one) has a Gaussian process of its own on its logarithm; the error may follow a trend in the logarithm of the
+Each quantity that is not known from the architecture's text (the loss, a measured latency, the excess over a limit of
+one) has a Gaussian process of its own on its logarithm; the loss may follow a trend in the logarithm of the
 multiply-adds, which among networks of one latency tell as much of it as a brief training. Proposed is what adds most,
 in expectation, to the hypervolume of the feasible front, times the probability that its measured costs are within the
 budgets; exact costs that are not rule a candidate out.
@@ -182,7 +182,7 @@ class Surrogate:
                                observations if name == "accuracy" else None)
 
     def _predicted(self, name: str, members: Sequence[Member], values: Matrix, queries: Matrix,
-                   of_errors: Observations | None = None) -> tuple[Matrix, Matrix]:
+                   of_losses: Observations | None = None) -> tuple[Matrix, Matrix]:
         """Returns the means and deviations of the logarithm of a quantity that is NaN where it is not known.
 
         Args:
@@ -190,15 +190,15 @@ class Surrogate:
             members: the members that it is known of `[N]`.
             values: the quantity `[N]`.
             queries: the features of what it is asked for `[M, D]`.
-            of_errors: what else is known of it if it is the error: how sure it is, and what it was when hyperparameters
+            of_losses: what else is known of it if it is the loss: how sure it is, and what it was when hyperparameters
                 were fitted. Other quantities are sure, and follow no trend.
         """
         known = np.flatnonzero(~np.isnan(values))
         if len(known) < 2:
             return np.zeros(len(queries)), np.ones(len(queries))
-        sure, trend = np.zeros(len(values)), self._members.macs if of_errors else None
-        past, deviations, past_deviations = ((of_errors.past, of_errors.deviations, of_errors.past_deviations)
-                                             if of_errors else (np.full(len(values), np.nan), sure, sure))
+        sure, trend = np.zeros(len(values)), self._members.macs if of_losses else None
+        past, deviations, past_deviations = ((of_losses.past, of_losses.deviations, of_losses.past_deviations)
+                                             if of_losses else (np.full(len(values), np.nan), sure, sure))
         if np.isnan(past).all():
             past = np.where(np.arange(len(values)) <= known[_milestone(len(known)) - 1], values, np.nan)
             past_deviations = sure
