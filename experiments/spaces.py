@@ -2,9 +2,10 @@
 
     python -m experiments.spaces --spaces fitted mobile --latency 0.056 0.1 0.17 --members 100
 
-Records `nas compare-spaces` for several budgets and targets, in a file of scores for each data set, and draws the
-distributions into docs/; what is recorded is not done again. A member takes 5 to 20 s on two cores; expected: the
-median of `fitted` lies near the best network made by hand, that of `mobile` points below.
+Records `nas compare-spaces` for several budgets and targets, in a file of scores for each data set (of the embedded
+one, `experiments/results/spaces_fashion-mnist.json`), and draws the distributions into docs/; what is recorded is not
+done again. A member takes 4 to 20 s on two cores; expected: the median of `fitted` lies near the best network made by
+hand, that of `mobile` points below.
 
 How far brief trainings of such members rank them is recorded in an hour by `nas correlate fitted --data fashion-mnist
 --latency 0.0415ms --epochs 3,6 --members 30 --seeds 2 --record experiments/results/correlation.json`.
