@@ -276,13 +276,14 @@ def report(rows: dict[str, Any]) -> str:
                 accuracies.setdefault(name, []).append(100 * np.mean([one["accuracy"] for one in found]))
                 latencies.setdefault(name, []).append(np.mean([one["latency_ms"] for one in found]))
         lines += [f"**{key}** (at most {cell['budget_ms']} ms)\n",
-                  "| chosen by | test accuracy of the files | latency of the budget | choices | search is better by |",
+                  "| chosen by | test accuracy of the files (%) | of each choice | latency of the budget | "
+                  "search is better by |",
                   "|---|---|---|---|---|"]
         ours = accuracies.get(SEARCH)
         for name, own in sorted(accuracies.items(), key=lambda pair: -float(np.mean(pair[1]))):
             better = f"{np.mean(ours) - np.mean(own):+.2f}{spread(ours, own)}" if ours and name != SEARCH else ""
-            share = f"{np.mean(latencies[name]) / cell['budget_ms']:.0%}"
-            lines.append(f"| {name} | {np.mean(own):.2f} | {share} | {len(own)} | {better} |")
+            share, each = f"{np.mean(latencies[name]) / cell['budget_ms']:.0%}", ", ".join(f"{one:.2f}" for one in own)
+            lines.append(f"| {name} | {np.mean(own):.2f} | {each} | {share} | {better} |")
         lines.append("")
     return "\n".join(lines)
 
