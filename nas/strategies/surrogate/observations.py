@@ -127,6 +127,6 @@ def _losses(told: Told, end: int, with_log_loss: bool) -> Mapping[int, float]:
 def by_chance(errors: Matrix, images: Matrix | float) -> Matrix:
     """Returns the standard deviations of the logarithms of shares of images that were drawn at random.
 
-    Log losses of as many images have somewhat smaller ones.
+    They are taken for the log losses of as many images, too.
     """
     return np.sqrt(np.maximum(1 - errors, 0) / (errors * images))  # an error that is expected may be above 1
