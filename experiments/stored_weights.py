@@ -36,7 +36,7 @@ OTHERS = tuple(precision for precision in PRECISIONS if precision != FLOAT32)
 
 
 def measured(architecture: Architecture, arrays: Weights, dataset: Dataset) -> dict[str, Any]:
-    """Returns for each runtime what `by_precision` does."""
+    """Returns the results of `by_precision` for each runtime."""
     return {runtime: by_precision(architecture, arrays, dataset, runtime) for runtime in RUNTIMES}
 
 

@@ -97,31 +97,34 @@ def observed(members: Sequence[Member], told: Sequence[Told], past: Sequence[Tol
         past: what was told of them when hyperparameters were fitted, None of a member that was not evaluated yet `[N]`.
         problem: what is searched for.
     """
-    epochs, before = problem.epochs, [own or Told({}, None, 0, (), {}, False) for own in past]
-    with_log_loss = all(own.log_loss is not None for own in told if epochs in own.curve)
-    (losses, deviations), (past_losses, _) = (
-        final_errors([_losses(own, epochs, with_log_loss) for own in each], epochs) for each in (told, before))
+    epochs = problem.epochs
+    curves, past_curves = ([own.curve if own else {} for own in each] for each in (told, past))
+    (errors, deviations), (past_errors, _) = (final_errors(each, epochs) for each in (curves, past_curves))
     images = np.array([own.images or np.inf for own in told], float)
-    chance, past_chance = (
-        by_chance(final_errors([own.curve for own in each], epochs)[0], images) for each in (told, before))
+    chance, past_chance = (by_chance(each, images) for each in (errors, past_errors))
+    losses, past_losses = errors, past_errors
+    whole = [own.log_loss for own in told if epochs in own.curve]
+    if whole and None not in whole:
+        (losses, deviations), (past_losses, _) = (
+            final_errors([_losses(own, epochs) for own in each], epochs) for each in (told, past))
     costs = [[member.costs.get(name, own.costs[index]) for member, own in zip(members, told, strict=True)]
              for index, name in enumerate(problem.objectives[1:])]
     measured = sorted({name for own in told for name in own.ratios})
     return Observations(
         members, np.array([losses, *costs], float).T, np.hypot(deviations, chance), past_losses, past_chance,
-        np.array([epochs - max(own.curve, default=epochs) for own in told], np.int64),
+        np.array([epochs - max(curve, default=epochs) for curve in curves], np.int64),
         {name: np.array([own.ratios.get(name, np.nan) for own in told]) for name in measured},
         np.array([own.feasible for own in told], bool))
 
 
-def _losses(told: Told, end: int, with_log_loss: bool) -> Mapping[int, float]:
-    """Returns the losses of a training by epochs, at its end the log loss where it goes by that.
+def _losses(told: Told | None, end: int) -> Mapping[int, float]:
+    """Returns the losses of a training by epochs: errors on the way, the log loss at its end.
 
-    Those on the way remain errors: what is expected at the end is learned from trainings that have both.
+    What is expected of a stopped one is learned from those that have both.
     """
-    if with_log_loss and told.log_loss is not None:
+    if told and told.log_loss is not None:
         return {**told.curve, end: max(told.log_loss, LEAST_ERROR)}
-    return told.curve
+    return told.curve if told else {}
 
 
 def by_chance(errors: Matrix, images: Matrix | float) -> Matrix:
