@@ -2,7 +2,8 @@
 
     python -m experiments.trend        # some seconds; it trains nothing
 
-On the record of `experiments.finals`, `experiments/results/finals.json`: the strategy's Gaussian process learns the
+On the members of the default space in the record of `experiments.finals`, `experiments/results/finals.json`, which is
+of a wider one: the strategy's Gaussian process learns the
 errors, or the log losses, of validation images of a random half of the members after a brief training, and predicts
 those of the other half, many times. Kendall's tau says how far its predictions rank the members as the test accuracy
 after whole trainings does. It may know that both fall with the multiply-adds, and how far a share of so many images is
@@ -44,9 +45,8 @@ def taus(rows: Mapping[str, Any], images: int) -> dict[str, float]:
     input_of = Architecture.parse(texts[0])
     space = SPACES[FITTED].bind(input_of.input.resolution, input_of.input.channels, input_of.classes)
     members = Members(space, memory=False)
-    known = [member for text in texts if (member := members.of_text(text))]
-    assert len(known) == len(texts), "the record is of members of the space"
-    points = members.features(known)
+    known = {text: member for text in texts if (member := members.of_text(text))}
+    texts, points = list(known), members.features(list(known.values()))
     recorded = min(len(row) for text in texts for row in rows[text][str(BRIEF_EPOCHS[0])])
     losses = {score: values(rows, texts, BRIEF_EPOCHS[0], place) for score, (place, _) in SCORES.items()
               if place < recorded}

@@ -1,10 +1,12 @@
 """The worth of a score: how far it ranks networks as their training to the end does.
 
 Networks within the budgets are trained to the end, and scored by brief trainings of several lengths, each with several
-seeds. A rank correlation with the accuracy at the end says how far a search may trust a score; multiply-adds and
-parameters, which cost nothing, are to be beaten. Intervals are bootstrap percentiles over the networks.
+seeds. A rank correlation with the end says how far a search may trust a score; multiply-adds and parameters, which cost
+nothing, are to be beaten. The end is the log loss of the validation images, by which finals choose, or the accuracy
+where a log loss is not known. Intervals are bootstrap percentiles over the networks.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +45,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Ranking:
-    """The agreement of a score with the accuracy at the end.
+    """The agreement of a score with the end of a training.
 
     Attributes:
         score: its name.
@@ -53,6 +55,7 @@ class Ranking:
         overlap: the share of the best tenth by the score that is of the best tenth at the end.
         seconds: the median cost of the score for a network; 0 for what follows from its text.
         noise: the standard deviation of the score between seeds, as a share of the images; None for one seed.
+        by_log_loss: whether the end is the log loss, or else the accuracy.
     """
 
     score: str
@@ -64,6 +67,7 @@ class Ranking:
     overlap: float
     seconds: float
     noise: float | None = None
+    by_log_loss: bool = False
 
     @property
     def use(self) -> str:
@@ -113,9 +117,9 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
                         monitor.progress)
     finally:
         close(evaluator)
-    final = sample.accuracies(to).mean(axis=1)
-    require(np.ptp(final) > 0, f"networks are ranked that end with different accuracies, but all {len(final)} have "
-            f"{final[0]:.2%} after {to} epochs")
+    ends = sample.accuracies(to).mean(axis=1)
+    require(np.ptp(ends) > 0, f"networks are ranked that end with different accuracies, but all {len(ends)} have "
+            f"{ends[0]:.2%} after {to} epochs")
     return rankings(sample, lengths)
 
 
@@ -140,11 +144,12 @@ def within(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, coun
 
 
 def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
-    """Returns the agreement of each score with the accuracy at the end, the mean over its seeds, cheapest first.
+    """Returns the agreement of each score with the end, the mean over its seeds, cheapest first.
 
     It is 0 where all networks have the score alike, or end alike.
     """
-    final = sample.accuracies(epochs[-1]).mean(axis=1)
+    ends, by_log_loss = sample.log_losses(epochs[-1]), sample.log_losses(epochs[-1]) is not None
+    final = (sample.accuracies(epochs[-1]) if ends is None else -ends).mean(axis=1)
     networks = [Architecture.parse(text) for text in sample.scores]
     found = [_ranking(MULTIPLY_ADDS, np.array([network.macs for network in networks]), final, 0.0, None),
              _ranking(PARAMETERS, np.array([network.params for network in networks]), final, 0.0, None)]
@@ -154,20 +159,21 @@ def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
         losses = sample.log_losses(length)
         if losses is not None:
             found.append(_ranking(f"{name}, {LOG_LOSS}", -losses[:, 0], final, sample.seconds(length), None))
-    return found
+    return [dataclasses.replace(one, by_log_loss=by_log_loss) for one in found]
 
 
 def recommendation(rankings: Sequence[Ranking]) -> str:
     """Returns the score to take: the cheapest useful training that beats scores without cost, else the best one.
 
-    Scores are accuracies, by which a search goes; only its finals go by the log loss.
+    Scores are log losses, which the default strategy learns, or accuracies where these are not known.
     """
     free = max(ranking.tau for ranking in rankings if ranking.score in FREE)
-    trained = [ranking for ranking in rankings if ranking.score not in FREE and not ranking.score.endswith(LOG_LOSS)]
+    trained = [ranking for ranking in rankings if ranking.score not in FREE]
+    trained = [ranking for ranking in trained if ranking.score.endswith(LOG_LOSS)] or trained
     good = [ranking for ranking in trained if ranking.tau >= USEFUL and ranking.tau > free and ranking.tau_ci[0] > 0]
     if good:
         best = min(good, key=lambda ranking: ranking.seconds)
-        return (f"trainings of {best.score} rank networks as the whole training does (tau {best.tau:.2f}): "
+        return (f"{best.score}: networks are ranked as the whole training ranks them (tau {best.tau:.2f}): "
                 f"--epochs {best.score.split()[0].replace(',', '')}")
     best = max(trained, key=lambda ranking: ranking.tau)
     return (f"no score ranks well enough: the best is {best.score} (tau {best.tau:.2f}), multiply-adds and parameters "

@@ -9,17 +9,16 @@ from rich import box
 from rich.table import Table
 
 from evaluators.datasets.metrics import Metric
-from nas.engine.correlation import FEWEST, Interval, Ranking
+from nas.engine.correlation import FEWEST, LOG_LOSS, Interval, Ranking
 from nas.engine.scores import Noise
 from nas.report.records import Row, listed
 from search_spaces.numbers import count_of
 
 
 def ranking_table(rankings: Sequence[Ranking], epochs: int, metric: Metric) -> Table:
-    """Returns a line for each score: its rank correlations with the metric at the end, noise, cost and use."""
+    """Returns a line for each score: its rank correlations with the end, noise, cost and use."""
     table = Table(box=box.SIMPLE_HEAD, caption_justify="left", caption=(
-        f"{metric.title} of {rankings[0].networks} networks, against {epochs} epochs; brackets are 95 % intervals over "
-        "the networks"))
+        f"{metric.title} of {ranked_text(rankings, epochs)}; brackets are 95 % intervals over the networks"))
     table.add_column("score")
     for name in ("Kendall's tau", "Spearman's rho", "best tenth found", "noise (points)", "s each"):
         table.add_column(name, justify="right")
@@ -29,6 +28,12 @@ def ranking_table(rankings: Sequence[Ranking], epochs: int, metric: Metric) -> T
                       f"{one.overlap:.0%}", "–" if one.noise is None else f"± {100 * one.noise:.2f}",
                       f"{one.seconds:.1f}" if one.seconds else "–", one.use)
     return table
+
+
+def ranked_text(rankings: Sequence[Ranking], epochs: int) -> str:
+    """Returns what the scores rank, and what they are compared with."""
+    end = f"{LOG_LOSS} after " if rankings[0].by_log_loss else ""
+    return f"{rankings[0].networks} networks, against {end}{count_of(epochs, 'epoch')}"
 
 
 def ranking_rows(rankings: Sequence[Ranking]) -> list[Row]:

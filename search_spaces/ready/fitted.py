@@ -1,7 +1,8 @@
 """`fitted`: networks for images of any size, with a width that makes each of them fill its budget.
 
 The first stages are few, narrow and plain, the last ones wide and of all kinds: so are the best of some hundred random
-members of wider spaces at equal latency (docs/spaces.md). A stage halves the image until 4 to 7 pixels are left.
+members of wider spaces at equal latency (docs/spaces.md). A stage halves the image until 4 to 7 pixels are left, and no
+further, since a brief training overrates what does.
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Fitted:
         stem, plain, separable = FIRST[min(max(halvings, 3), 4)]
         stages = [_stage(1, "0/1", f"conv_k3_c{plain}_s{{}}_relu", f"sep_k3_c{separable}_s{{}}_relu"),
                   *(_stage(2, "1/2", *kinds) for kinds in reversed(HALVING[:halvings - 1])),
-                  _stage("1/2", "0/1/2", *LAST)]
+                  _stage(1, "0/1/2", *LAST)]
         return Space.parse(SEPARATOR.join([
             f"scale_w{WIDTHS}_stagewise", "in", f"conv_k3_c{stem}_s2_relu/hswish", *stages, "fc//head_c128_relu",
         ])).bind(resolution, channels, classes)

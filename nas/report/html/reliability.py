@@ -8,7 +8,7 @@ from evaluators.benchmarks.tables import is_table
 from nas.engine.correlation import recommendation
 from nas.measuring.calibration import Check
 from nas.problem.candidate import Candidate
-from nas.report.correlation import noise_text
+from nas.report.correlation import noise_text, ranked_text
 from nas.report.html.findings import Findings
 from nas.report.html.markup import Content, Markup, element, table
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
@@ -31,8 +31,8 @@ def _score(found: Findings) -> Content:
         rows = [[one.score, _interval(one.tau, one.tau_ci), _interval(one.rho, one.rho_ci), f"{one.overlap:.0%}",
                  f"{one.seconds:.1f}" if one.seconds else UNKNOWN, one.use] for one in found.rankings]
         parts += [table(("score", "Kendall's tau", "Spearman's rho", "best tenth found", "s each", "use"), rows,
-                        f"{found.rankings[0].networks} networks, against {found.final_epochs} epochs, 95 % intervals "
-                        "over the networks"), element("p", recommendation(found.rankings).replace("`", ""))]
+                        f"{ranked_text(found.rankings, found.final_epochs)}, 95 % intervals over the networks"),
+                  element("p", recommendation(found.rankings).replace("`", ""))]
     else:
         parts.append(element("p", f"How far trainings of {count_of(found.config.recipe.epochs, 'epoch')} rank networks "
                              "as whole trainings do has not been measured: ",

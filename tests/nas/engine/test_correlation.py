@@ -64,15 +64,19 @@ def test_multiply_adds_and_parameters_are_scores_that_cost_nothing(all_members):
     assert [found[name].seconds for name in ("3 epochs", MULTIPLY_ADDS, PARAMETERS)] == [5.0, 0.0, 0.0]
 
 
-def test_the_log_loss_is_a_score_of_its_own_where_it_is_known(all_members):
+@pytest.mark.parametrize("is_known_at_the_end", [False, True])
+def test_the_log_loss_is_a_score_of_its_own_and_the_end_where_it_is_known(is_known_at_the_end, all_members):
     final = np.random.default_rng(0).permutation(16) / 16
-    known = sample(all_members, np.full(16, 0.5), final).scores
-    known = {text: {3: [Row(0.5, 5.0, 1 - end)], 20: of[20]}
-             for (text, of), end in zip(known.items(), final, strict=True)}
+    accuracies = np.zeros(16) if is_known_at_the_end else final
+    losses = [1 - end if is_known_at_the_end else None for end in final]
+    known = {text: {3: [Row(0.5, 5.0, 1 - end)], 20: [Row(accuracy, 60.0, loss)]} for text, end, accuracy, loss in zip(
+        sample(all_members, final, final).scores, final, accuracies, losses, strict=True)}
     ranked = rankings(Sample(known), (3, 20))
     found = {one.score: one.tau for one in ranked}
     assert (found["3 epochs"], found["3 epochs, log loss"]) == (0, pytest.approx(1))
-    assert "the best is 3 epochs (tau 0.00)" in recommendation(ranked), "a search goes by the accuracy"
+    assert all(one.by_log_loss == is_known_at_the_end for one in ranked)
+    assert "3 epochs, log loss: networks are ranked" in recommendation(ranked), "the default strategy learns it"
+    assert recommendation(ranked).endswith("--epochs 3")
 
 
 def test_what_all_networks_have_alike_ranks_none(all_members):
