@@ -10,8 +10,8 @@ on test images does, which none has seen: accuracy, log loss, and log loss at th
 which finals go (an older record lacks it). Finals are then played on the record, many times, with as many candidates as
 a search trains, drawn from the members: those that are best after brief trainings are finalists, by a score or by the
 sum of their places by it and by multiply-adds; the best of them after whole ones wins, by the score. What counts is its
-test accuracy, where there is another seed that of the training from it. The last table tells the members apart by the pixels
-that they leave: the record's are of a space whose last stage could halve the image once more than `fitted` does now. A
+test accuracy, where there is another seed that of the training from it. The last table tells them apart by the pixels
+that they leave: the record is of a space whose last stage could halve the image once more than `fitted` does now. A
 training that is in the record is not made again. Expected time: 12 s a network and seed on two quiet cores.
 """
 
