@@ -21,7 +21,7 @@ COMPILE = AUTO, BLOCKS, NETWORK = "auto", "blocks", "network"  # what is compile
 CLASS_WEIGHTS = (NONE, BALANCED)
 MOST_EPOCHS, MOST_BATCH, MOST_SEED = 10**6, 2**16, 2**32 - 1
 FINAL_EPOCHS = 20  # of the training of an export
-BRIEF_STEPS = 250  # least of a training by which candidates are ranked
+BRIEF_STEPS = 750  # least of a training by which candidates are ranked
 _KINDS: dict[Any, tuple[Any, str]] = {int: (int, "a whole number"), float: (int | float, "a number"),
                                       str: (str, "a text")}
 _NAMED = {"compile": "way to compile", "class_weights": "way to weight classes"}  # in errors
@@ -150,8 +150,8 @@ def brief_epochs(images: int, batch: int) -> int:
 
     They are at most half of those of an export: a training that is as long is not brief.
 
-    >>> [brief_epochs(images, batch=32) for images in (240, 1_100, 2_580, 5_000)]
-    [10, 8, 4, 3]
+    >>> [brief_epochs(images, batch=32) for images in (240, 1_100, 2_580, 5_000, 50_000)]
+    [10, 10, 10, 5, 3]
     """
     steps = math.ceil(images / batch)  # of an epoch
     return max(Recipe.epochs, min(FINAL_EPOCHS // 2, math.ceil(BRIEF_STEPS / steps)))

@@ -26,6 +26,7 @@ FILLING = 8  # members that a search begins with
 LESS = (2 / 3, 1 / 2, 1 / 3)  # of the budgets, that the last of them fill where it wants a front
 FULL = 0.9  # the least share of a budget that a network uses which fills it
 ATTEMPTS = 6  # random members for each that is kept
+PATIENCE = 3  # times as many, where none of them fills the budget
 
 Filling = tuple[Architecture, float]  # a network, and the largest share of a budget that it uses
 
@@ -92,11 +93,15 @@ def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: i
     found: dict[Architecture, None] = {}
     for place, (share, wanted) in enumerate(((1.0, count - len(shares)), *((share, 1) for share in shares))):
         drawn: dict[Architecture, float] = {}
-        fillings = islice(random_fillings(space, budgets, gauges, seed, share, place), ATTEMPTS * wanted)
+        fills, attempts = False, ATTEMPTS * wanted
+        fillings = islice(random_fillings(space, budgets, gauges, seed, share, place), PATIENCE * attempts)
         for done, filling in enumerate(fillings, 1):
             drawn.update([filling] if filling else [])
-            progress("filling the budget with members of the space", done, ATTEMPTS * wanted)
-        if any(used >= FULL * share for used in drawn.values()):
+            fills = any(used >= FULL * share for used in drawn.values())
+            progress("filling the budget with members of the space", min(done, attempts), attempts)
+            if fills and done >= attempts:
+                break
+        if fills:
             found |= dict.fromkeys(sorted(drawn, key=lambda network: -network.macs)[:wanted])
     return list(found)
 
