@@ -1,7 +1,7 @@
 """By what should finals choose: by the accuracy on validation images, or by their log loss, and whom do they take?
 
     python -m experiments.finals --data fashion-mnist --latency-ms 0.02039 --members 60 --seeds 2
-    python -m experiments.finals --data PHOTOGRAPHS.npz --latency-ms 0.02387 --members 30 --seeds 1 --epochs 3 20
+    python -m experiments.finals --data PHOTOGRAPHS.npz --latency-ms 0.02387 --members 30 --seeds 1
     python -m experiments.finals --report
 
 Random members of the default space within a latency budget on ONNX Runtime are trained briefly and to the end, each
@@ -38,7 +38,7 @@ from experiments.winners import Setting, members_within
 from search_spaces import Architecture
 
 RESULTS = Path(__file__).parent / "results" / "finals.json"
-BRIEF_EPOCHS = 3, 6
+BRIEF_EPOCHS = 3, 6, 9
 CANDIDATES = 20  # of a search
 FINALISTS = 1, 4, 6, 8, 12
 DRAWS = 1000
@@ -82,15 +82,18 @@ def places(scores: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(-scores, kind="stable"))
 
 
-def by_last_image(rows: Mapping[str, Any], texts: list[str]) -> Table:
-    """Returns what members came to in the mean, by the pixels on a side that their last block leaves."""
-    brief, test = (values(rows, texts, epochs, place).mean(0) for epochs, place in (
-        (BRIEF_EPOCHS[0], SCORES["log loss"][0]), (FINAL_EPOCHS, TEST)))
-    left = np.array([Architecture.parse(text).block_programs[-2].output_shape[0] for text in texts])
-    table = Table("pixels left", "members", f"log loss, {BRIEF_EPOCHS[0]} epochs", f"test (%), {FINAL_EPOCHS} epochs")
-    for pixels in np.unique(left):
-        own = left == pixels
-        table.add_row(f"{pixels}", f"{own.sum()}", f"{brief[own].mean():.3f}", f"{100 * test[own].mean():.2f}")
+def by_last_image(rows: Mapping[str, Any], lengths: list[str], score: str) -> Table:
+    """Returns what members come to, by the pixels that their last block leaves of a side, and how a score ranks them."""
+    place, sign = SCORES[score]
+    table = Table("pixels left", "members", f"{score}, {BRIEF_EPOCHS[0]} epochs", f"test (%), {FINAL_EPOCHS} epochs",
+                  *(f"tau, {length} epochs" for length in lengths))
+    left = {text: Architecture.parse(text).block_programs[-2].output_shape[0] for text in rows}
+    for pixels in sorted(set(left.values())):
+        texts = [text for text in rows if left[text] == pixels]
+        brief, test = (values(rows, texts, epochs, of).mean() for epochs, of in (
+            (BRIEF_EPOCHS[0], place), (FINAL_EPOCHS, TEST)))
+        table.add_row(f"{pixels}", f"{len(texts)}", f"{brief:.3f}", f"{100 * test:.2f}",
+                      *(f"{taus(rows, texts, int(length), place, sign):.2f}" for length in lengths))
     return table
 
 
@@ -126,7 +129,8 @@ def report(name: str, rows: Mapping[str, Any]) -> list[Table]:
     winners = Table("finalists by", *(f"winner of {count} (%)" for count in FINALISTS), title=title)
     for rule in (rule for rule, (score, _) in RULES.items() if SCORES[score][0] < known):
         winners.add_row(rule, *(f"{100 * played(rows, texts, rule, count):.2f}" for count in FINALISTS))
-    return [ranking, winners, by_last_image(rows, texts)]
+    last = max((score for score, (place, _) in SCORES.items() if place < known), key=lambda score: SCORES[score][0])
+    return [ranking, winners, by_last_image(rows, lengths, last)]
 
 
 def main() -> None:
