@@ -97,18 +97,20 @@ class Surrogate:
         if not candidates:
             return self._problem.space.sample(generator)
         pending = [found.member for found in met if found.candidate.state == "running"]
+        trained = sum(bool(found.told and found.told.curve) for found in complete) + len(pending)
         left = np.concatenate([np.full(len(new), self._problem.epochs), observations.left[stopped]])
         with self._one_thread():
-            best = int(np.argmax(self._gains(candidates, observations, pending, self._aims(len(known))) / left))
+            best = int(np.argmax(self._gains(candidates, observations, pending, self._aims(trained)) / left))
         return candidates[best].assignment
 
-    def _aims(self, known: int) -> list[int]:
-        """Returns the objectives that a proposal is for: under budgets, every other one is for the winner's accuracy.
+    def _aims(self, trained: int) -> list[int]:
+        """Returns the objectives that a proposal is for: under budgets, every other training is for the winner.
 
-        The hypervolume of a front grows most at its cheap end, far from the budgets.
+        The hypervolume of a front grows most at its cheap end, far from the budgets. At the budgets, most proposals
+        turn out to be beyond them before they are trained, so that proposals are not what is counted.
         """
         objectives = self._problem.objectives
-        return [0] if self._problem.budgets.limits and known % 2 else list(range(len(objectives)))
+        return [0] if self._problem.budgets.limits and trained % 2 else list(range(len(objectives)))
 
     def _met_as(self, candidate: Candidate) -> Met | None:
         """Returns a candidate with the member that it is, or is going to be; None where the space lacks that."""

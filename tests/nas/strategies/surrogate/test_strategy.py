@@ -78,7 +78,7 @@ def test_a_measured_budget_is_learned_from_what_broke_it():
         return [accuracy(network) if violation <= 0 else 0.0, network.params / 1e6]
 
     found = ask(study_of(Problem(SPACE, budgets=Budgets(latency_ms=1.0))), SPACE, 60, tell)
-    assert sum(network.params <= limit for network in found[30:]) > 15  # of 30; by chance 3: the best lie at the edge
+    assert sum(network.params <= limit for network in found[30:]) > 10  # of 30; by chance 3: the best lie at the edge
 
 
 def test_the_front_is_sought_within_the_budget_however_slow_a_rejected_candidate_was(monkeypatch):
@@ -94,6 +94,22 @@ def test_the_front_is_sought_within_the_budget_however_slow_a_rejected_candidate
     ask(study_of(Problem(SPACE, budgets=Budgets(latency_ms=limit_ms))), SPACE, STARTUP + 3, tell)
     of_two = [corner[1] for corner in corners if len(corner) == 2]
     assert of_two and max(of_two) <= limit_ms
+
+
+def test_every_other_training_is_for_the_winner_however_many_proposals_are_rejected_before_it(monkeypatch):
+    sought: list[int] = []
+    monkeypatch.setattr(module, "expected_gain",
+                        lambda *arguments: sought.append(len(arguments[-1])) or expected_gain(*arguments))
+    trained = []
+
+    def tell(trial, network):
+        trial.set_constraint("latency", 0.5 if trial.number % 4 else -0.5)
+        trained.append(not trial.number % 4)
+        return [accuracy(network), network.macs / 1e5]
+
+    ask(study_of(Problem(SPACE, budgets=Budgets(latency_ms=1.0))), SPACE, 30, tell)
+    before = [sum(trained[:number]) for number in range(30)]
+    assert sought == [1 if count % 2 else 2 for count in before[STARTUP:]]
 
 
 def test_candidates_that_run_elsewhere_are_not_proposed_and_spread_the_others():
