@@ -42,7 +42,7 @@ def random_arrays(program: Program, seed: int) -> Weights:
 
 
 def compared(architecture: Architecture, seed: int) -> dict[str, dict[str, float]]:
-    """Returns how far each format's logits are from the network's, and on how many images the top class is another."""
+    """Returns each format's largest logit difference from the network, and its count of images of another top class."""
     arrays, images = random_arrays(architecture.program, seed), random_images(architecture, seed)
     expected = np.asarray(logits_of(Network(architecture, arrays=arrays), images))
     found = {}

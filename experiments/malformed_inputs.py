@@ -137,7 +137,7 @@ def _text(chance: random.Random, intact: Path, folder: Path) -> list[str]:
 
 
 def _file(name: str, *arguments: str, binary: bool = False) -> Make:
-    """Returns how a damaged copy of an intact file is made; `{}` in the arguments is its path, `{out}` the output's."""
+    """Returns the maker of a damaged copy of a file; `{}` in the arguments is its path, `{out}` the output's."""
     def make(chance: random.Random, intact: Path, folder: Path) -> list[str]:
         content = _read(intact / name)
         path = folder / Path(name).name
@@ -158,7 +158,7 @@ def _either(*makes: Make) -> Make:
 
 
 def _beside(name: str, *arguments: str) -> Make:
-    """Returns how a copy of an intact directory is made whose file of this name is damaged."""
+    """Returns the maker of a copy of an intact directory whose file of this name is damaged."""
     def make(chance: random.Random, intact: Path, folder: Path) -> list[str]:
         parent, own = Path(name).parts
         for path in (intact / parent).iterdir():
@@ -170,7 +170,7 @@ def _beside(name: str, *arguments: str) -> Make:
 
 
 def _weights(name: str, *arguments: str) -> Make:
-    """Returns how a safetensors file is made whose header, numbers or bytes are damaged."""
+    """Returns the maker of a safetensors file whose header, numbers or bytes are damaged."""
     def make(chance: random.Random, intact: Path, folder: Path) -> list[str]:
         content = _read(intact / name)
         length = int.from_bytes(content[:8], "little")

@@ -103,7 +103,7 @@ def evaluate(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def learned(rows: list[Row], test: list[Architecture], truth: np.ndarray, reference_ms: float) -> dict[str, Any]:
-    """Returns how well what rows tell agrees with the truth `[N]`, the machine being as fast as the reference says."""
+    """Returns the agreement with the truth `[N]` of a predictor and of a line through MACs, both fitted to rows."""
     predictor = fit(rows)
     line = line_through_macs(rows, test) * predictor.slowdown(reference_ms)
     return {"slowdown since": predictor.slowdown(reference_ms),
@@ -113,7 +113,7 @@ def learned(rows: list[Row], test: list[Architecture], truth: np.ndarray, refere
 
 
 def judged(predictions: list[Prediction], truth: np.ndarray) -> dict[str, float]:
-    """Returns how well predictions agree with the truth `[N]`, and the share of intervals that hold it."""
+    """Returns the agreement of predictions with the truth `[N]`, and the coverage and half-width of their intervals."""
     low, high = np.array([prediction.interval_ms() for prediction in predictions]).T
     return figures(np.array([prediction.median_ms for prediction in predictions]), truth) | {
         f"inside the {LEVEL:.0%} interval": float(np.mean((low <= truth) & (truth <= high))),

@@ -71,7 +71,7 @@ def archai_network(config: dict[str, Any]) -> Architecture:
 
 
 def line_through_macs(training: list[Measured], macs: np.ndarray) -> np.ndarray:
-    """Returns what a straight line through multiply-adds predicts, of least relative errors on the training rows."""
+    """Returns the predictions of a line through multiply-adds, of least relative errors on the training rows."""
     known, times_ms = np.array([row[0].macs for row in training]), np.array([row[1] for row in training])
     design = np.stack([np.ones(len(known)), known], 1)
     return np.stack([np.ones(len(macs)), macs], 1) @ np.linalg.lstsq(design / times_ms[:, None], np.ones(len(known)))[0]
@@ -92,7 +92,7 @@ def draw(rows: list[Measured], count: int, seed: int) -> dict[str, dict[str, flo
 
 
 def figures(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Returns how well predicted latencies agree with measured ones."""
+    """Returns the rank correlations of predicted latencies with measured ones, and their relative errors."""
     errors = np.abs(predicted / truth - 1)
     return {"Spearman": float(spearmanr(predicted, truth).statistic),
             "Kendall tau": float(kendalltau(predicted, truth).statistic),

@@ -246,7 +246,7 @@ def read_tensors() -> dict[str, dict[str, list[int]]]:
 
 
 def _by_size(name: str) -> tuple[int, str]:
-    """Returns what sorts small networks first, and those of one text, of which ours is run once, after each other."""
+    """Returns the sort key of a network: small ones first, those of one text, of which ours is run once, together."""
     architecture = reference_network(name)
     return architecture.params, architecture.text
 

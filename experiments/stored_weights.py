@@ -67,7 +67,7 @@ def size_percent(file: Mapping[str, Any], float32: Mapping[str, Any]) -> float:
 
 
 def points_lost(file: Mapping[str, Any], float32: Mapping[str, Any]) -> float:
-    """Returns how much less accurate a file is than its float32 form."""
+    """Returns the accuracy that a file loses against its float32 form, in percentage points."""
     return 100 * (float32["accuracy"] - file["accuracy"])
 
 

@@ -101,7 +101,7 @@ def read_text(path: Path, most_bytes: int, errors: str = "strict") -> str:
 
 
 def read_bytes(file: io.BufferedIOBase, most_bytes: int) -> bytes:
-    """Returns all that is in an open file; raises `InvalidInput` if that is more than so many bytes."""
+    """Returns the content of an open file; raises `InvalidInput` if that is more than so many bytes."""
     content = file.read(most_bytes + 1)
     require(len(content) <= most_bytes, f"it has more than {most_bytes:,} bytes")
     return content

@@ -88,7 +88,7 @@ def build(cls: type, choices: Choices, token: str) -> Any:
 
 
 def form(field: dataclasses.Field) -> str:
-    """Returns how an option is written and what it means, for messages and documents."""
+    """Returns the notation of an option and its meaning, for messages and documents."""
     metadata = field.metadata
     written = "|".join(metadata["words"]) if "words" in metadata else f"{metadata['key']}<number>"
     return f"`{written}` ({metadata['what']})"

@@ -212,7 +212,7 @@ class Space:
         return list(self._completed({name: values[0] for name, values in self.parameters.items()}, frozenset()))
 
     def _completed(self, assignment: Assignment, settled: frozenset[str]) -> Iterator[Assignment]:
-        """Yields what an assignment may become, each set of active choices once: of those some are settled."""
+        """Yields the completions of an assignment, each set of active choices once; settled ones stay as they are."""
         name = next((name for name in self.active(assignment) if name not in settled), None)
         if name is None:
             yield assignment

@@ -111,7 +111,7 @@ class TableSpace:
         return self.build(list(self.members.values())[int(np.argmin(distances))])
 
     def _key(self, assignment: Mapping[str, Value]) -> frozenset[tuple[str, Value]]:
-        """Returns what is equal for assignments whose networks are equal, which are made in a hundred times as long."""
+        """Returns a key that is equal for equal networks, which themselves are made in a hundred times as long."""
         return frozenset(self.canonical(assignment).items())
 
     @cached_property

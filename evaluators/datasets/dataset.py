@@ -202,7 +202,7 @@ def held_out(labels: NDArray[np.int32], seed: Sequence[int]) -> NDArray[np.bool_
 
 
 def _quotas(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns how many images each class gives: largest remainders, but one at least."""
+    """Returns the number of held-out images of each class, by largest remainders, but one at least."""
     taken = np.maximum(counts // HELD_OUT_SHARE, 1)
     wanted = (counts.sum() + HELD_OUT_SHARE // 2) // HELD_OUT_SHARE
     by_remainder = np.argsort(HELD_OUT_SHARE * taken - counts, kind="stable")

@@ -41,7 +41,7 @@ class Metric:
         return self.title[:1].upper() + self.title[1:]
 
     def guessing(self, classes: int) -> float:
-        """Returns what guessing comes to, at most."""
+        """Returns an upper bound of the metric that guessing reaches."""
         return self.top / classes
 
     def measured(self, logits: np.ndarray, labels: np.ndarray) -> tuple[float, int]:

@@ -39,7 +39,7 @@ def require_devices() -> None:
 
 
 def accelerators() -> int:
-    """Returns how many accelerators JAX uses, 0 where it computes on CPU.
+    """Returns the number of accelerators that JAX uses, 0 where it computes on CPU.
 
     A process of its own is asked, and only where there are files of such devices.
     """
@@ -66,6 +66,6 @@ def _missing(named: str) -> str | None:
 
 
 def _run(code: str) -> subprocess.CompletedProcess[bytes]:
-    """Returns how a process has ended that runs code with the modules of this one."""
+    """Runs code in a process with the modules of this one, and returns the completed process."""
     return subprocess.run([sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"],
                           stdin=subprocess.DEVNULL, capture_output=True, check=False)

@@ -70,7 +70,7 @@ class Storage:
         say_once(f"nothing is kept in '{self.directory}' or loaded from it: {error}")
 
     def size_bytes(self) -> int:
-        """Returns how large all files are together."""
+        """Returns the total size of all files."""
         return sum(size for _, size, _ in self._files())
 
     def _files(self) -> list[tuple[int, int, Path]]:

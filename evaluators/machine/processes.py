@@ -33,7 +33,7 @@ def end_with_parent() -> None:
 
 
 def death(process: subprocess.Popen[bytes], within_s: float = 1.0) -> str:
-    """Returns how a process has ended that was to answer, or that it has not within some seconds."""
+    """Returns the way that a process ended, in words, or its silence where it still runs after some seconds."""
     try:
         status = process.wait(within_s)
     except subprocess.TimeoutExpired:

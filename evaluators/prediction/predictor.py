@@ -104,7 +104,7 @@ class Predictor:
                 for found in self._predict(Workload.of(architectures[first:first + CHUNK]), slowdown)]
 
     def slowdown(self, reference_ms: float) -> float:
-        """Returns how many times slower the machine is than it was, given the time of the reference model now."""
+        """Returns the slowdown of the machine since the measurements, given the time of the reference model now."""
         return reference_ms / self.reference_ms if reference_ms and self.reference_ms else 1.0
 
     def updated(self, rows: Iterable[Measured]) -> "Predictor":
@@ -224,7 +224,7 @@ def _fitted(rows: tuple[Row, ...], reference_ms: float) -> Predictor:
 
 
 def _widening(rows: Sequence[Row], reference_ms: float) -> float:
-    """Returns how many times wider intervals must be to hold networks that were left out, `FOLDS` parts in turn."""
+    """Returns the factor by which intervals must widen to hold held-out networks, by `FOLDS`-fold cross-validation."""
     from scipy.stats import t as student
 
     latencies_ms = _latencies_ms(rows, reference_ms).tolist()
@@ -330,7 +330,7 @@ class _Prior:
 
 
 def _job_costs(workload: Workload, costs_ms: Mapping[str, tuple[float, ...]]) -> np.ndarray:
-    """Returns what each job costs in ms for each effort, `[J, 4]`."""
+    """Returns the cost of each job in ms for each effort, `[J, 4]`."""
     return workload.efforts * np.array([costs_ms.get(job.kind, costs_ms[""]) for job in workload.jobs])
 
 

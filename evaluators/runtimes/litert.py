@@ -262,7 +262,7 @@ def _pool(graph: Graph, operation: Operation, x: Tensor) -> Tensor:
 
 
 def _pixels_within(size: int, out: int, kernel: int, stride: int, before: int) -> np.ndarray:
-    """Returns how many pixels, along one axis, each window has that are not padding."""
+    """Returns the number of pixels of each window, along one axis, that are not padding."""
     begin = np.arange(out) * stride - before
     return np.minimum(begin + kernel, size) - np.maximum(begin, 0)
 

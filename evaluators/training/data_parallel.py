@@ -49,6 +49,6 @@ class Sharing:
 
 
 def sharing(batch: int, shared: tuple[int, ...]) -> Sharing | None:
-    """Returns how all devices of this process share a batch; None where there is one, or they do not divide it."""
+    """Returns the sharing of a batch by this process's devices; None where there is one, or they do not divide it."""
     devices = tuple(jax.local_devices())
     return Sharing(devices, shared) if len(devices) > 1 and batch % len(devices) == 0 else None

@@ -49,7 +49,7 @@ Curve = list[tuple[int, float]]  # epochs spent, and the share of the true hyper
 
 
 def search_curve(table: Table, strategy: str, way: str, seed: int) -> Curve:
-    """Returns how the hypervolume of a search has grown with the epochs."""
+    """Returns the hypervolume of a search as a curve over its epochs."""
     trials = CANDIDATES if way == "full" else int(1.3 * CANDIDATES)  # more than the epochs that count are enough for
     config = SearchConfig(data=DATA, objectives=OBJECTIVES, strategy=strategy, seed=seed, trials=trials, **WAYS[way])
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as directory:  # noqa: PTH112

@@ -81,7 +81,7 @@ def scored(case: Case, identity: str, trial: int, generator: np.random.Generator
 
 
 def searched(name: str, file: Path, side: str, seed: int) -> dict[str, float]:
-    """Returns what a search has come to."""
+    """Returns the size of a search's front, its regret and its hypervolume."""
     case, strategy = case_of(name, file), strategy_of(name, file)
     generator, found, known = np.random.default_rng(seed), dict[str, Candidate](), list[Candidate]()
 

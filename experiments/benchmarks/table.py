@@ -45,7 +45,7 @@ def training_step_table(result: dict[str, Any]) -> str:
 
 
 def whole_search_table(result: dict[str, Any]) -> str:
-    """Returns how many candidates an hour each side trains, and how that compares with the script."""
+    """Returns the duration, the throughput, also relative to the script's, and the mean accuracy of each side."""
     sides = result["sides"]
     count, script = len(sides["pytorch"]["accuracy"]), sides["pytorch"]["candidates_per_hour"]
     lines = [f"| search of {count} candidates | seconds | candidates an hour | of the script's | mean accuracy |",
@@ -82,7 +82,7 @@ def memory_table(result: dict[str, Any]) -> str:
 
 
 def starts_table(result: dict[str, Any]) -> str:
-    """Returns how long each command takes that only shows something."""
+    """Returns the CPU and wall times of the commands that only show something."""
     cores, load = (result["environment"][name] for name in ("cores", "load_average"))
     lines = [f"| command | of CPU | until it has ended, on {cores} cores at a load of {load:.0f} |", "|---" * 3 + "|"]
     lines += [f"| `{command}` | {own['cpu_s']:.2f} s | {own['wall_s']:.2f} s |"
@@ -91,7 +91,7 @@ def starts_table(result: dict[str, Any]) -> str:
 
 
 def overhead_table(result: dict[str, Any]) -> str:
-    """Returns what a trial takes besides its evaluation, in all and in its parts, as the trials grow many."""
+    """Returns the overhead of a trial besides its evaluation, in all and in its parts, as the trials grow many."""
     parts = ("trial", "strategy", "storage", "rest")
     load = result["environment"]["load_average"]
     lines = [f"| CPU time of a trial but its evaluation, at a load of {load:.0f} | at trial | in all | the proposal "
@@ -113,7 +113,7 @@ def parts_table(result: dict[str, Any]) -> str:
 
 
 def repeatability_table(*results: dict[str, Any]) -> str:
-    """Returns how far a second measurement agrees with the first, on each of `RUNTIMES`."""
+    """Returns the agreement of a second measurement with the first, on each of `RUNTIMES`."""
     reports = [result["report"] for result in results]
     rows = {"difference of the two medians, in the median case": "median difference",
             "the same at the 95th percentile": "95th percentile of differences",
@@ -140,7 +140,7 @@ def certification_table(*results: dict[str, Any]) -> str:
 
 
 def predictor_table(measured: dict[str, Any], published: dict[str, Any]) -> str:
-    """Returns how well unseen networks are foretold, in the mean over what was learned from."""
+    """Returns the errors and rank correlations of predictors on unseen networks, in the mean over training sets."""
     lines = ["| latencies of | learned from | median error | within 10 % | Kendall tau | 90 % intervals that hold it | "
              "median error of a line through multiply-adds |", "|---" * 7 + "|"]
     for name, own in measured["results"].items():
@@ -158,7 +158,7 @@ def _predictor_row(name: str, rows: int, found: list[dict[str, Any]]) -> str:
 
 
 def interval_table(result: dict[str, Any]) -> str:
-    """Returns what 90 % intervals hold that few rows give, and how wide they are."""
+    """Returns the coverage and the half-widths of 90 % intervals that are learned from few rows."""
     counts = list(dict.fromkeys(count for own in result["results"].values() for count in own))
     lines = [f"| 90 % intervals hold (half-width), learned from | {' | '.join(f'{count} rows' for count in counts)} |",
              "|---" * (1 + len(counts)) + "|"]

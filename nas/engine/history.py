@@ -112,7 +112,7 @@ class Histories:
     """Makes the histories of a search one after the other."""
 
     def __init__(self, objectives: tuple[str, ...]) -> None:
-        """Takes what the front is of."""
+        """Takes the objectives of the front."""
         self._objectives = objectives
         self._told: Ended[Candidate, _Told] = Ended(_has_ended, _Told, _Told.add)
         self._judged: Ended[Candidate, _Judged] = Ended(_has_ended, lambda: _Judged(objectives), _Judged.add)

@@ -71,7 +71,7 @@ class Evaluation:
     histories: Histories
 
     def history(self, study: "optuna.Study") -> History:
-        """Returns all that is known now, once the running trials of dead workers were failed as lost."""
+        """Returns the history, after failing the running trials of dead workers as lost."""
         history = self._history()
         lost = self.sharing.gone(candidate for candidate in history.running if not candidate.waits)
         if not lost:
@@ -146,7 +146,7 @@ def _met(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", o
 
 def _waited(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial", own: Candidate,
             history: History) -> History:
-    """Returns all that is known once no trial before this one evaluates the same architecture any more.
+    """Returns the history once no trial before this one evaluates the same architecture any more.
 
     What waits for a training is not waited for, as this worker may be the one to train it, or be needed elsewhere.
     """

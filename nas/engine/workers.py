@@ -51,7 +51,7 @@ class Limits:
                 f"the memory of a training is limited where Linux tells it, but '{STATUS.format('self')}' is missing")
 
     def excess(self, spent_s: float, process: int) -> str | None:
-        """Returns which limit a training exceeds in a process, and by what value; None while it keeps both."""
+        """Returns the limit that a training exceeds in a process, and the value, in words; None while it keeps both."""
         if self.time_s is not None and spent_s > self.time_s:
             return (f"a training takes at most {format_duration(self.time_s)}, but this one was ended after "
                     f"{format_duration(spent_s)}")
@@ -155,7 +155,7 @@ class TrainingProcess:
             self._connection.recv()
 
     def _end(self, cause: Exception) -> str:
-        """Returns how the process has ended, to which an error points."""
+        """Ends the process after an error, and returns the way that it ended, in words."""
         how = f"did not start: {in_words(cause)}"
         if self._connection is not None:
             self._connection.close()

@@ -243,7 +243,7 @@ def _verdict(certificate: Certificate, entry: File) -> str:
 
 
 def lost_points(certificate: Certificate, entry: File) -> float | None:
-    """Returns how much less accurate a file is than the network, in percentage points; None where that is not known."""
+    """Returns the loss of a file against the network, in percentage points of the metric; None where it is unknown."""
     accuracy = certificate.get("accuracy")
     if accuracy is None or "test_accuracy" not in entry:
         return None

@@ -62,7 +62,7 @@ class Reference:
         return cls(batches, logits, dataset.test.labels, dataset.metric)
 
     def compared(self, run: Run) -> Comparison:
-        """Returns how far a file's logits are from the network's, and its accuracy on images that have labels."""
+        """Returns the difference of a file's logits from the network's, and its accuracy on images that have labels."""
         found = logits_for(run, self.batches(), len(self.logits))
         comparison: Comparison = {
             "compared_images": len(found),

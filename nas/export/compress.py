@@ -244,7 +244,7 @@ class _Pruning:
         return sorted(measured, key=rate)
 
     def _prices(self, costs: Costs) -> Sequence[Price]:
-        """Returns what is cut: the quantity whose budget is exceeded most, or estimates of it where that is a time."""
+        """Returns the quantity to cut: that whose budget is exceeded most, or estimates of it where that is a time."""
         violations = self.budgets.violations(costs)
         worst = self.budgets.limits[max(violations, key=lambda name: violations[name])].quantity
         return PRICES.get(worst, (macs, activations))

@@ -61,7 +61,7 @@ def as_names(teacher: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def front_count(name: str) -> int:
-    """Returns how many candidates of a run a name means, 0 if it is that of a network.
+    """Returns the number of candidates of a run that a name means, 0 if it is that of a network.
 
     >>> front_count("front"), front_count("front:3"), front_count("front.safetensors")
     (1, 3, 0)

@@ -163,7 +163,7 @@ class Check:
 
 def check(predictor: Predictor, space: SearchSpace, gauge: Gauge, networks: int = CHECKED, seed: int = 0,
           monitor: Monitor | None = None) -> Check:
-    """Returns how a predictor does on random members of a space that it was not learned from, which are timed now.
+    """Returns the check of a predictor on random members of a space that it was not learned from, which are timed now.
 
     Raises:
         InvalidInput: it was learned from all members, or networks of another space.
@@ -192,7 +192,7 @@ def check(predictor: Predictor, space: SearchSpace, gauge: Gauge, networks: int 
 
 
 def held_out(rows: Sequence[Row]) -> Check | None:
-    """Returns how a predictor of the first two thirds of timings does on the last third; None for too few of them.
+    """Returns the check of a predictor of the first two thirds of timings on the last third; None for too few of them.
 
     The networks of the last third that were timed before are left out. The last timings are those of candidates that
     a search had come to think well of, for which its predictor was needed.
@@ -211,7 +211,7 @@ def held_out(rows: Sequence[Row]) -> Check | None:
 
 
 def agreement(predicted_ms: np.ndarray, measured_ms: np.ndarray, inside: float | None = None) -> Agreement:
-    """Returns how well predicted latencies `[N]` agree with measured ones `[N]`."""
+    """Returns the agreement of predicted latencies `[N]` with measured ones `[N]`."""
     from scipy.stats import kendalltau
 
     errors = np.abs(predicted_ms / measured_ms - 1)

@@ -90,7 +90,7 @@ def retimed(run: RunDirectory, candidate: Candidate, budgets: Budgets, retime: R
 
 
 def wanted_trials(trials: int | None, candidates: Sequence[Candidate]) -> int | None:
-    """Returns how many candidates a search is to train, having been asked for `trials`; None for no limit.
+    """Returns the number of candidates that a search is to train, having been asked for `trials`; None for no limit.
 
     Each that has fallen out as it was timed anew is made up for by another one, within the bound of `MORE`.
     """

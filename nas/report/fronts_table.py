@@ -57,7 +57,7 @@ def values_of(run: ComparedRun, cost: str) -> tuple[str, str, str]:
 
 
 def gains_of(run: ComparedRun) -> tuple[str, ...]:
-    """Returns how the volume, the accuracy and the cost of the winner differ from those of the first run, in words."""
+    """Returns the differences in volume, and in the winner's accuracy and cost, from the first run, in words."""
     units = (("gain", "points"), ("accuracy_gain", "points"), ("cost_gain", "%"))
     return tuple(f"{percent_text(getattr(run, name), '+')} {unit}" for name, unit in units if getattr(run, name))
 

@@ -69,7 +69,7 @@ def time_table(architecture: Architecture, times: "BlockTimes") -> Table:
 
 
 def times_text(times: "BlockTimes") -> str:
-    """Returns how the times of blocks were measured, and what there is to doubt."""
+    """Returns the method by which the times of blocks were measured, and the doubts about them."""
     doubts = (f" {len(times.doubtful)} of {len(times.beginnings)} timings are in doubt, the first as {flags[0]}."
               if times.doubtful and (flags := times.doubtful[0].flags) else "")
     return (f"Times were measured on {times.target}: what a network takes that ends behind the block less what one "

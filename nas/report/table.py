@@ -96,7 +96,7 @@ def shorten(texts: Sequence[str]) -> tuple[list[str], str, str]:
 
 
 def _shared(tokens: Sequence[Sequence[str]]) -> int:
-    """Returns how many tokens all lists begin with."""
+    """Returns the length of the longest common prefix of lists of tokens."""
     count = 0
     for column in zip(*tokens, strict=False):
         if len(set(column)) > 1:
@@ -106,7 +106,7 @@ def _shared(tokens: Sequence[Sequence[str]]) -> int:
 
 
 def heading(candidates: Sequence[Candidate], members: Sequence[Candidate]) -> str:
-    """Returns how many candidates there are, and how many of them are on the front."""
+    """Returns the numbers of candidates and of members of the front, in words."""
     candidates = distinct(candidates)
     eligible = sum(candidate.eligible for candidate in candidates)
     if not eligible:

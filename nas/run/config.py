@@ -328,7 +328,7 @@ class SearchConfig:
 
 
 def head_and_path(text: str) -> tuple[str, str]:
-    """Returns what stands before the path in a text, and the path: `table:NAME:` and that of its file."""
+    """Returns the prefix before the path in a text, and the path: `table:NAME:` and that of its file."""
     kind, _, path = text.removeprefix(PREFIX).partition(":")
     return (f"{PREFIX}{kind}:", path) if is_table(text) else ("", text)
 
@@ -344,7 +344,7 @@ def of_script(evaluator: str) -> bool:
 
 
 def evaluator_named(name: str) -> Make:
-    """Returns how the evaluator of a name is made; the function that `module:function` names is one already."""
+    """Returns the factory of a named evaluator; the function that `module:function` names is an evaluator already."""
     if name in EVALUATORS:
         return EVALUATORS[name]
     function = load(name, "an evaluator", "a function")

@@ -18,7 +18,7 @@ class Ended(Generic[One, Sum]):
 
     def __init__(self, has_ended: Callable[[One], bool], empty: Callable[[], Sum],
                  add: Callable[[Sum, Sequence[One]], None]) -> None:
-        """Takes what tells whether a trial has ended, what makes the sum of none, and what adds further ones to it."""
+        """Takes the predicate of an ended trial, the maker of an empty sum, and the function that adds trials to it."""
         self._has_ended, self._empty, self._add = has_ended, empty, add
         self._added: list[One] = []
         self._sum = empty()

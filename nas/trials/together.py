@@ -37,7 +37,7 @@ class Collected:
         self._system_attrs[key] = value
 
     def write(self) -> None:
-        """Writes what was kept: all of it or nothing, where the storage can."""
+        """Writes the kept parameters and attributes: all or nothing, where the storage can."""
         if not (self._params or self._user_attrs or self._system_attrs):
             return
         write_together = getattr(getattr(self._storage, "_backend", None), "write_together", None)

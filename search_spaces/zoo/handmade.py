@@ -70,7 +70,7 @@ def patterns(name: str, resolution: int, channels: int, classes: int) -> Iterato
 
 
 def strides(resolution: int) -> int:
-    """Returns how many times images of a size are halved before fewer than 4 pixels are left, at most five times.
+    """Returns the number of halvings, from one to five, that leave images of a size at least 4 pixels a side.
 
     >>> [strides(resolution) for resolution in (28, 32, 64, 96, 224)]
     [3, 3, 4, 4, 5]

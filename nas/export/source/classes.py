@@ -168,7 +168,7 @@ class Outline:
             self.class_of |= {module: (made, index) for index, module in enumerate(members)}
 
     def _key(self, part: Part) -> Hashable:
-        """Returns what parts of one place have in common."""
+        """Returns the key by which the parts of modules are aligned."""
         first = part.first if any(part.occurrences) else None
         if first is None:
             return part.name, len(part.branches)

@@ -44,7 +44,7 @@ def weights_beside(path: Path) -> Path:
 
 
 def run_source(path: Path) -> dict[str, Any]:
-    """Returns what a source file defines; nothing is left beside it, as an import would."""
+    """Returns the namespace of a source file; nothing is left beside it, as an import would."""
     names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     exec(compile(path.read_bytes(), path, "exec"), names)
     return names

@@ -151,7 +151,7 @@ def _translate(operation: Operation, key: str, array: np.ndarray) -> tuple[str, 
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns what a source file computes: logits of normalised images `[B, H, W, C]`."""
+    """Returns the function of a source file, from normalised images `[B, H, W, C]` to logits."""
     names = run_source(path)
     network = names["load"]()
     return lambda images: np.asarray(names["logits"](network, images))

@@ -144,7 +144,7 @@ def _inputs(parts: Parts) -> int:
 
 
 def _attributes(operation: Operation, padding: str) -> dict[str, Any]:
-    """Returns what tells a layer from others of its type; `padding` is the network's, and that of what pads nothing."""
+    """Returns the distinguishing attributes of a layer; `padding` is the network's, and that of what pads nothing."""
     layer, shape = operation.layer, operation.input_shapes[0]
     match layer:
         case Convolution():

@@ -178,7 +178,7 @@ def _translate(operation: Operation, key: str, array: np.ndarray) -> tuple[str, 
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns what a source file computes: logits of normalised images `[B, H, W, C]`."""
+    """Returns the function of a source file, from normalised images `[B, H, W, C]` to logits."""
     import torch
 
     network = run_source(path)["load"]()

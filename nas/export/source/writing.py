@@ -264,7 +264,7 @@ class _ClassSource:
         raise NotImplementedError(f"no source of the join {member.part.name}")
 
     def _values(self, member: Member, kept: bool = False) -> Values:
-        """Returns what a layer is made or, with `kept`, called with."""
+        """Returns the values that a layer is made or, with `kept`, called with."""
         code = {name: self._kept(slot) if kept and slot.parameter else self._code(name, slot)
                 for name, slot in member.slots.items()}
         return Values(code, {name: slot.constant for name, slot in member.slots.items() if slot.parameter is None})

@@ -135,7 +135,7 @@ def _environments(environments: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def _machines(candidates: Sequence[Candidate]) -> Markup:
-    """Returns how many networks were timed on which machine, by their last timing, and its reference model's time."""
+    """Returns the number of networks timed on each machine, by their last timing, and its reference model's time."""
     timed = {(candidate.architecture, target): latency for candidate in candidates
              for target, latency in candidate.costs.latencies.items() if latency.source is Source.MEASURED}
     machines: dict[tuple[str, ...], list[float]] = {}

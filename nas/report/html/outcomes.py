@@ -25,7 +25,7 @@ def outcome_section(found: Findings) -> Markup:
 
 
 def _rejections(found: Findings) -> Content:
-    """Returns how often each budget was broken by rejected candidates, and by how much."""
+    """Returns the number and the sizes of the violations of each budget by rejected candidates."""
     rejected = [one for one in found.candidates if one.outcome is Outcome.REJECTED]
     if not rejected:
         return element("p", "No candidate was rejected for a budget.")

@@ -77,7 +77,7 @@ def _timed_again(found: Findings) -> Content:
 
 
 def _predictor(found: Findings) -> Content:
-    """Returns how a predictor of earlier timings agrees with later ones, and how many latencies were predicted only."""
+    """Returns the checks of predictors of earlier timings on later ones, and the number of latencies predicted only."""
     return [_held_out(target, check) for target, check in found.held_out.items()] + [_predicted(found)]
 
 
