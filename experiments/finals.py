@@ -1,6 +1,6 @@
 """By what should finals choose: by the accuracy on validation images, or by their log loss, and whom do they take?
 
-    python -m experiments.finals --data fashion-mnist --latency-ms 0.02039 --members 60 --seeds 2
+    python -m experiments.finals --data fashion-mnist --latency-ms 0.02039 --members 60 --seeds 2 --epochs 3 6 20
     python -m experiments.finals --data PHOTOGRAPHS.npz --latency-ms 0.02387 --members 30 --seeds 1
     python -m experiments.finals --report
 

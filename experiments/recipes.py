@@ -61,14 +61,12 @@ NETWORKS = {
              "mb_k3_e4_c96_s2_se0.25_hswish+mb_k5_e4_c96_s1_se0.25_hswish+mb_k5_e4_c96_s1_se0.25_hswish+"
              "head_c384_hswish",
 }
-LARGE = 64  # pixels of a side
 TEST_BATCH = 250
 
 
 def network(name: str, data: Dataset) -> Architecture:
-    """Returns one of `NETWORKS` for the images and classes of data; large images are halved once more."""
-    blocks = NETWORKS[name] if data.resolution < LARGE else NETWORKS[name].replace("_s1_", "_s2_", 1)
-    return Architecture.parse(f"in_r{data.resolution}_c{data.channels}+{blocks}_n{len(data.classes)}")
+    """Returns one of `NETWORKS` for the images and classes of data."""
+    return Architecture.parse(f"in_r{data.resolution}_c{data.channels}+{NETWORKS[name]}_n{len(data.classes)}")
 
 
 def scored(architecture: Architecture, data: Dataset, recipe: Recipe) -> dict[str, float]:

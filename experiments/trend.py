@@ -30,7 +30,7 @@ from search_spaces import SPACES, Architecture
 
 DRAWS = 20
 MACS = "multiply-adds alone"
-IMAGES = {"fashion-mnist": 1000, "cifar10_3500": 700}  # for validation
+IMAGES = {"fashion-mnist": 1000, "cifar10_3500": 583}  # for validation
 WAYS = {"error, without either": ("accuracy", False, False), "error, with the trend": ("accuracy", True, False),
         "error, with the chance among images": ("accuracy", False, True), "error, with both": ("accuracy", True, True),
         "log loss, without either": ("log loss", False, False), "log loss, with both": ("log loss", True, True),

@@ -1,9 +1,9 @@
-"""Does a search under a budget find a better winner when every other proposal is for the winner alone?
+"""Does a search under a budget find a better winner when every other training is for the winner alone?
 
     python -m experiments.benchmarks.turns --macro FILE --seeds 10
 
 The table NAS-Bench-Macro with a budget of multiply-adds, objectives accuracy and multiply-adds: `surrogate` as it is,
-in which under budgets every other proposal is for the expected gain in accuracy alone, beside one whose every proposal
+in which under budgets every other training is for the expected gain in accuracy alone, beside one whose every proposal
 is for the hypervolume of the front. Reported are the regret of the winner, in points of accuracy below the best network
 within the budget, and the hypervolume of the front in percent of what is possible, after 15, 20 and 30 networks within
 the budget; means over the seeds with standard errors. About 15 minutes on one core. Results:
@@ -12,6 +12,7 @@ the budget; means over the seeds with standard errors. About 15 minutes on one c
 
 import argparse
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import optuna
 from evaluators.benchmarks.tables import load_table
 from evaluators.machine.files import write_whole
 from nas.problem.budgets import Budgets
-from nas.problem.candidate import directions
+from nas.problem.candidate import Candidate, directions
 from nas.problem.pareto import hypervolume
 from nas.strategies import Problem, sampler_of
 from nas.strategies.surrogate.strategy import Surrogate
@@ -35,7 +36,7 @@ SIDES = IN_TURNS, FRONT_ONLY = "every other for the winner", "all for the front"
 class FrontOnly(Surrogate):
     """The strategy with all proposals for the hypervolume."""
 
-    def _aims(self, known: int) -> list[int]:
+    def _aims(self, known: Sequence[Candidate]) -> list[int]:
         return list(range(len(self._problem.objectives)))
 
 

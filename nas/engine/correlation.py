@@ -80,7 +80,7 @@ class Ranking:
 def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequence[int], *, to: int = FINAL_EPOCHS,
               count: int = MEMBERS, seeds: int = SEEDS, fingerprint: str | None = None, monitor: Monitor | None = None
               ) -> list[Ranking]:
-    """Returns how far scores rank random members of a space within budgets as their training to the end does.
+    """Returns the rank correlations of scores with the end, over random members of a space within budgets.
 
     Args:
         config: the space, data, targets, evaluator and recipe.
@@ -117,9 +117,9 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
                         monitor.progress)
     finally:
         close(evaluator)
-    ends = sample.accuracies(to).mean(axis=1)
-    require(np.ptp(ends) > 0, f"networks are ranked that end with different accuracies, but all {len(ends)} have "
-            f"{ends[0]:.2%} after {to} epochs")
+    final = sample.accuracies(to).mean(axis=1)
+    require(np.ptp(final) > 0, f"networks are ranked that end with different accuracies, but all {len(final)} have "
+            f"{final[0]:.2%} after {to} epochs")
     return rankings(sample, lengths)
 
 
@@ -148,18 +148,17 @@ def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
 
     It is 0 where all networks have the score alike, or end alike.
     """
-    ends, by_log_loss = sample.log_losses(epochs[-1]), sample.log_losses(epochs[-1]) is not None
-    final = (sample.accuracies(epochs[-1]) if ends is None else -ends).mean(axis=1)
+    losses = sample.log_losses(epochs[-1])
+    final = (sample.accuracies(epochs[-1]) if losses is None else -losses).mean(axis=1)
     networks = [Architecture.parse(text) for text in sample.scores]
-    found = [_ranking(MULTIPLY_ADDS, np.array([network.macs for network in networks]), final, 0.0, None),
-             _ranking(PARAMETERS, np.array([network.params for network in networks]), final, 0.0, None)]
+    found = [_ranking(MULTIPLY_ADDS, np.array([network.macs for network in networks]), final),
+             _ranking(PARAMETERS, np.array([network.params for network in networks]), final)]
     for length in epochs[:-1]:
-        accuracies, name = sample.accuracies(length), count_of(length, "epoch")
+        accuracies, brief, name = sample.accuracies(length), sample.log_losses(length), count_of(length, "epoch")
         found.append(_ranking(name, accuracies[:, 0], final, sample.seconds(length), _noise(accuracies)))
-        losses = sample.log_losses(length)
-        if losses is not None:
-            found.append(_ranking(f"{name}, {LOG_LOSS}", -losses[:, 0], final, sample.seconds(length), None))
-    return [dataclasses.replace(one, by_log_loss=by_log_loss) for one in found]
+        if brief is not None:
+            found.append(_ranking(f"{name}, {LOG_LOSS}", -brief[:, 0], final, sample.seconds(length)))
+    return [dataclasses.replace(one, by_log_loss=losses is not None) for one in found]
 
 
 def recommendation(rankings: Sequence[Ranking]) -> str:
@@ -186,7 +185,8 @@ def _noise(accuracies: np.ndarray) -> float | None:
     return float(np.sqrt(np.var(accuracies, axis=1, ddof=1).mean()))
 
 
-def _ranking(name: str, scores: np.ndarray, final: np.ndarray, seconds: float, noise: float | None) -> Ranking:
+def _ranking(name: str, scores: np.ndarray, final: np.ndarray, seconds: float = 0.0, noise: float | None = None
+             ) -> Ranking:
     everyone, drawn = np.arange(len(final))[None], resamples(len(final))
     values, intervals = [], []
     for measure in (kendall, spearman):

@@ -44,10 +44,15 @@ class Sample:
         return np.array([[row.accuracy for row in of[epochs]] for of in self.scores.values()])
 
     def log_losses(self, epochs: int) -> np.ndarray | None:
-        """Returns the log losses after some epochs, `[networks, seeds]`; None unless all are known."""
+        """Returns the log losses after some epochs, `[networks, seeds]`; None unless all are known.
+
+        That of a training which diverged, with an accuracy of 0, is above all others.
+        """
         rows = [of[epochs] for of in self.scores.values()]
-        known = all(row.log_loss is not None for of in rows for row in of)
-        return np.array([[row.log_loss for row in of] for of in rows]) if known else None
+        known = [row.log_loss for of in rows for row in of if row.log_loss is not None]
+        if not known or any(row.log_loss is None and row.accuracy for of in rows for row in of):
+            return None
+        return np.array([[max(known) + 1 if row.log_loss is None else row.log_loss for row in of] for of in rows])
 
     @property
     def lengths(self) -> list[int]:

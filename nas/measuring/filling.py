@@ -26,7 +26,8 @@ FILLING = 8  # members that a search begins with
 LESS = (2 / 3, 1 / 2, 1 / 3)  # of the budgets, that the last of them fill where it wants a front
 FULL = 0.9  # the least share of a budget that a network uses which fills it
 ATTEMPTS = 6  # random members for each that is kept
-PATIENCE = 3  # times as many, where none of them fills the budget
+LONGER = 3  # times as many, where none of them fills the budget but some come near
+NEAR = 0.5  # of the budget
 
 Filling = tuple[Architecture, float]  # a network, and the largest share of a budget that it uses
 
@@ -88,20 +89,21 @@ def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: i
 
     Among networks of one latency, multiply-adds tell as much of the accuracy as a brief training does. In place of the
     last ones is one member for each of `shares` of the budgets. There may be fewer than `count`, and none where the
-    widths of the space do not reach `FULL` of the budget.
+    widths of the space do not reach `FULL` of the budget. Where none of the members does, but some come near, more are
+    drawn.
     """
     found: dict[Architecture, None] = {}
     for place, (share, wanted) in enumerate(((1.0, count - len(shares)), *((share, 1) for share in shares))):
         drawn: dict[Architecture, float] = {}
-        fills, attempts = False, ATTEMPTS * wanted
-        fillings = islice(random_fillings(space, budgets, gauges, seed, share, place), PATIENCE * attempts)
+        most, attempts = 0.0, ATTEMPTS * wanted
+        fillings = islice(random_fillings(space, budgets, gauges, seed, share, place), LONGER * attempts)
         for done, filling in enumerate(fillings, 1):
             drawn.update([filling] if filling else [])
-            fills = any(used >= FULL * share for used in drawn.values())
-            progress("filling the budget with members of the space", min(done, attempts), attempts)
-            if fills and done >= attempts:
+            most = max(drawn.values(), default=0.0) / share
+            progress("filling the budget with members of the space", done, max(done, attempts))
+            if done >= attempts and not NEAR <= most < FULL:
                 break
-        if fills:
+        if most >= FULL:
             found |= dict.fromkeys(sorted(drawn, key=lambda network: -network.macs)[:wanted])
     return list(found)
 

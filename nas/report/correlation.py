@@ -18,7 +18,7 @@ from search_spaces.numbers import count_of
 def ranking_table(rankings: Sequence[Ranking], epochs: int, metric: Metric) -> Table:
     """Returns a line for each score: its rank correlations with the end, noise, cost and use."""
     table = Table(box=box.SIMPLE_HEAD, caption_justify="left", caption=(
-        f"{metric.title} of {ranked_text(rankings, epochs)}; brackets are 95 % intervals over the networks"))
+        f"{ranked_text(rankings, epochs, metric)}; brackets are 95 % intervals over the networks"))
     table.add_column("score")
     for name in ("Kendall's tau", "Spearman's rho", "best tenth found", "noise (points)", "s each"):
         table.add_column(name, justify="right")
@@ -30,10 +30,10 @@ def ranking_table(rankings: Sequence[Ranking], epochs: int, metric: Metric) -> T
     return table
 
 
-def ranked_text(rankings: Sequence[Ranking], epochs: int) -> str:
-    """Returns what the scores rank, and what they are compared with."""
-    end = f"{LOG_LOSS} after " if rankings[0].by_log_loss else ""
-    return f"{rankings[0].networks} networks, against {end}{count_of(epochs, 'epoch')}"
+def ranked_text(rankings: Sequence[Ranking], epochs: int, metric: Metric) -> str:
+    """Returns the number of networks and the end that scores of them are compared with."""
+    end = LOG_LOSS if rankings[0].by_log_loss else metric.title
+    return f"{rankings[0].networks} networks, against the {end} after {count_of(epochs, 'epoch')}"
 
 
 def ranking_rows(rankings: Sequence[Ranking]) -> list[Row]:

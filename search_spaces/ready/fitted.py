@@ -1,8 +1,8 @@
 """`fitted`: networks for images of any size, with a width that makes each of them fill its budget.
 
 The first stages are few, narrow and plain, the last ones wide and of all kinds: so are the best of some hundred random
-members of wider spaces at equal latency (docs/spaces.md). A stage halves the image until 4 to 7 pixels are left, and no
-further, since a brief training overrates what does.
+members of wider spaces at equal latency (docs/spaces.md). Stages leave 4 to 7 of 28 to 224 pixels, and no fewer: a
+brief training rates networks that do higher than a whole one.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Fitted:
         ])).bind(resolution, channels, classes)
 
 
-def _stage(stride: int | str, depths: str, *kinds: str) -> str:
+def _stage(stride: int, depths: str, *kinds: str) -> str:
     return KIND_SEPARATOR.join(f"{kind.format(stride)}_x{depths}" for kind in kinds)
 
 

@@ -31,7 +31,8 @@ def _score(found: Findings) -> Content:
         rows = [[one.score, _interval(one.tau, one.tau_ci), _interval(one.rho, one.rho_ci), f"{one.overlap:.0%}",
                  f"{one.seconds:.1f}" if one.seconds else UNKNOWN, one.use] for one in found.rankings]
         parts += [table(("score", "Kendall's tau", "Spearman's rho", "best tenth found", "s each", "use"), rows,
-                        f"{ranked_text(found.rankings, found.final_epochs)}, 95 % intervals over the networks"),
+                        f"{ranked_text(found.rankings, found.final_epochs, found.metric)}, 95 % intervals over the "
+                        "networks"),
                   element("p", recommendation(found.rankings).replace("`", ""))]
     else:
         parts.append(element("p", f"How far trainings of {count_of(found.config.recipe.epochs, 'epoch')} rank networks "

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from threadpoolctl import ThreadpoolController
 
-from nas.problem.candidate import Candidate
+from nas.problem.candidate import Candidate, Outcome
 from nas.problem.problem import Problem
 from nas.strategies.surrogate.acquisition import expected_gain
 from nas.strategies.surrogate.features import EXACT, Member, Members
@@ -38,6 +38,7 @@ DRAWN = 1000  # random candidates of spaces that are too large to be listed
 BRED = 150  # candidates made of the best ones, for each trial
 FITTED = 200  # points that a model takes
 PARENTS = 20  # of those
+REJECTED_IN_TURN = 20  # proposals over a measured budget, for the winner or for the front
 EVERY = 40  # points up to which hyperparameters are fitted anew for every trial
 REFIT = 1.06  # and later each time that the points have grown by so much
 LEAST_DEVIATION = 1e-3  # of the logarithm of a measured cost, relative to its limit
@@ -97,20 +98,22 @@ class Surrogate:
         if not candidates:
             return self._problem.space.sample(generator)
         pending = [found.member for found in met if found.candidate.state == "running"]
-        trained = sum(bool(found.told and found.told.curve) for found in complete) + len(pending)
         left = np.concatenate([np.full(len(new), self._problem.epochs), observations.left[stopped]])
+        aims = self._aims([found.candidate for found in met])
         with self._one_thread():
-            best = int(np.argmax(self._gains(candidates, observations, pending, self._aims(trained)) / left))
+            best = int(np.argmax(self._gains(candidates, observations, pending, aims) / left))
         return candidates[best].assignment
 
-    def _aims(self, trained: int) -> list[int]:
+    def _aims(self, known: Sequence[Candidate]) -> list[int]:
         """Returns the objectives that a proposal is for: under budgets, every other training is for the winner.
 
-        The hypervolume of a front grows most at its cheap end, far from the budgets. At the budgets, most proposals
-        turn out to be beyond them before they are trained, so that proposals are not what is counted.
+        The hypervolume of a front grows most at its cheap end, far from the budgets. Rejected proposals cost no
+        training and do not count; but after each `REJECTED_IN_TURN` of them the turn passes.
         """
+        rejected = [candidate.outcome is Outcome.REJECTED for candidate in known]
+        turn = rejected.count(False) + rejected.count(True) // REJECTED_IN_TURN
         objectives = self._problem.objectives
-        return [0] if self._problem.budgets.limits and trained % 2 else list(range(len(objectives)))
+        return [0] if self._problem.budgets.limits and turn % 2 else list(range(len(objectives)))
 
     def _met_as(self, candidate: Candidate) -> Met | None:
         """Returns a candidate with the member that it is, or is going to be; None where the space lacks that."""
@@ -238,14 +241,14 @@ def _worst(name: str, values: Matrix, queries: Sequence[Member]) -> float:
 
 
 def _milestone(count: int) -> int:
-    """Returns of how many points the hyperparameters are: of all at first, later anew after each growth by `REFIT`."""
+    """Returns the number of points that hyperparameters are of: all at first, later anew at each growth by `REFIT`."""
     if count <= EVERY:
         return count
     return int(EVERY * REFIT ** np.floor(np.log(count / EVERY) / np.log(REFIT)))
 
 
 def _informative(values: Matrix) -> NDArray[np.int64]:
-    """Returns which points a model takes: all, or the best half of `FITTED` and the latest others."""
+    """Returns the indices of points that a model learns from: all, or the best half of `FITTED` and the latest."""
     if len(values) <= FITTED:
         return np.arange(len(values))
     best = np.argsort(values, kind="stable")[:FITTED // 2]

@@ -79,6 +79,13 @@ def test_the_log_loss_is_a_score_of_its_own_and_the_end_where_it_is_known(is_kno
     assert recommendation(ranked).endswith("--epochs 3")
 
 
+def test_a_training_that_diverged_is_the_worst_by_its_log_loss_too():
+    rows = {"a": {3: [Row(0.5, 5.0, 1.2)]}, "b": {3: [Row(0.0, 5.0)]}, "c": {3: [Row(0.4, 5.0, 1.4)]}}
+    losses = Sample(rows).log_losses(3)
+    assert losses is not None and np.argmax(losses) == 1
+    assert Sample({**rows, "d": {3: [Row(0.3, 5.0)]}}).log_losses(3) is None, "an evaluator that tells none"
+
+
 def test_what_all_networks_have_alike_ranks_none(all_members):
     final = np.random.default_rng(0).permutation(16) / 16
     for brief, end in ((np.full(16, 0.1), final), (final, np.ones(16))):
@@ -195,7 +202,7 @@ def test_a_run_is_asked_by_the_command_and_keeps_the_answer(
     status, out, err = nas("correlate", tmp_path / "run", "--members", 8, "--epochs", "1", "--to", 2, "--seeds", 1)
     assert status == 0, err
     assert "1 epoch " in out
-    assert "balanced accuracy of 8 networks, against 2 epochs" in " ".join(out.split())
+    assert "8 networks, against the balanced accuracy after 2 epochs" in " ".join(out.split())
     record = json.loads((tmp_path / "run/correlation.json").read_text())
     kept = record["networks"]
     assert record["of"]["metric"] == "balanced-accuracy"

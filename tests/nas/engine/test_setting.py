@@ -100,5 +100,5 @@ def test_trainings_are_longer_by_default_where_images_are_few(make_config, gauge
     images = len(setting_of(config).dataset.train)
     assert images < 200
     run = run_search(config, tmp_path / "run", gauge=gauge)
-    assert run.config.epochs == 10, "250 steps of 32 images would be more than half of the 20 epochs of an export"
+    assert run.config.epochs == 10, "750 steps of 32 images would be more than half of the 20 epochs of an export"
     assert run_search(config, run.path, gauge=gauge).config.epochs == run.config.epochs

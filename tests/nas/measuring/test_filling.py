@@ -111,10 +111,19 @@ def test_where_a_front_is_wanted_the_last_members_fill_shares_of_the_budget():
         assert 0.9 * share * LIMIT <= network.macs <= share * LIMIT
 
 
-def test_a_budget_out_of_reach_of_the_widths_is_filled_by_no_member():
-    space = SPACES["fitted"].bind(28, 1, 10)
+def test_more_members_are_drawn_where_none_fills_the_budget_but_some_come_near():
+    space, drawn = SPACES["fitted"].bind(28, 1, 10), []
+    few = [filling[1] for filling in islice(random_fillings(space, Budgets(macs=LIMIT), {}, 17), ATTEMPTS) if filling]
+    assert 0.5 < max(few) < 0.9
+    found = filled_members(space, Budgets(macs=LIMIT), {}, 17, 1, lambda what, done, total: drawn.append(done))
+    assert len(found) == 1 and ATTEMPTS < len(drawn) <= 3 * ATTEMPTS
+
+
+def test_a_budget_out_of_reach_of_the_widths_is_filled_by_no_member_and_no_more_are_drawn():
+    space, drawn = SPACES["fitted"].bind(28, 1, 10), []
     largest = max(space.decode(space.sample(np.random.default_rng(seed))).macs for seed in range(200))
-    assert filled_members(space, Budgets(macs=100 * largest), {}, seed=0, count=2, progress=silent) == []
+    assert filled_members(space, Budgets(macs=100 * largest), {}, 0, 2, lambda *given: drawn.append(given)) == []
+    assert len(drawn) == 2 * ATTEMPTS
 
 
 def test_a_space_without_a_choice_of_width_has_no_members_to_fill_it(bound_space):

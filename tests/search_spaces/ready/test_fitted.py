@@ -8,7 +8,7 @@ SIZES = pytest.mark.parametrize("resolution", [8, 28, 32, 64, 96, 160, 224])
 
 
 @SIZES
-def test_images_of_any_size_keep_four_pixels_to_the_end(resolution):
+def test_images_keep_four_pixels_to_the_end_unless_they_have_few(resolution):
     space, generator = SPACES["fitted"].bind(resolution, 3, 10), np.random.default_rng(0)
     for _ in range(50):
         member = space.decode(space.sample(generator))

@@ -124,7 +124,7 @@ def test_the_quality_of_the_score_is_told_from_what_and_against_what(found):
                 Ranking("3 epochs", 20, 0.7, (0.5, 0.8), 0.8, (0.6, 0.9), 1.0, 4.2, 0.01)]
     read = parsed(report(dataclasses.replace(found, rankings=rankings, final_epochs=20)))
     words = " ".join(read.find("body").itertext())
-    assert "20 networks, against 20 epochs, 95 % intervals over the networks" in words
+    assert "20 networks, against the accuracy after 20 epochs, 95 % intervals over the networks" in words
     assert "3 epochs: networks are ranked as the whole training ranks them (tau 0.70): --epochs 3" in words
     (row,) = [one for one in read.iter("tr") if one[0].text == "3 epochs"]
     assert [cell.text for cell in row][1:3] == ["0.70 [0.50, 0.80]", "0.80 [0.60, 0.90]"]

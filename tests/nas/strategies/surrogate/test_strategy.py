@@ -10,7 +10,7 @@ from nas.strategies import Problem, sampler_of
 from nas.strategies.surrogate import strategy as module
 from nas.strategies.surrogate.acquisition import expected_gain
 from nas.strategies.surrogate.gaussian_process import fit
-from nas.strategies.surrogate.strategy import EVERY, REFIT, STARTUP, Surrogate
+from nas.strategies.surrogate.strategy import EVERY, REFIT, REJECTED_IN_TURN, STARTUP, Surrogate
 from nas.trials.record import CANDIDATE
 from search_spaces.architecture import Architecture
 from search_spaces.space import Space
@@ -96,20 +96,24 @@ def test_the_front_is_sought_within_the_budget_however_slow_a_rejected_candidate
     assert of_two and max(of_two) <= limit_ms
 
 
-def test_every_other_training_is_for_the_winner_however_many_proposals_are_rejected_before_it(monkeypatch):
+@pytest.mark.parametrize("period", [1, 4, 30])
+def test_every_other_training_is_for_the_winner_unless_too_many_proposals_are_rejected(period, monkeypatch):
     sought: list[int] = []
     monkeypatch.setattr(module, "expected_gain",
                         lambda *arguments: sought.append(len(arguments[-1])) or expected_gain(*arguments))
-    trained = []
 
     def tell(trial, network):
-        trial.set_constraint("latency", 0.5 if trial.number % 4 else -0.5)
-        trained.append(not trial.number % 4)
+        """Trains each of some trials, of which every third fails; the others are over the budget."""
+        if trial.number % period == 0 and trial.number % 3 == 2:
+            return None
+        trial.set_constraint("latency", 0.5 if trial.number % period else -0.5)
         return [accuracy(network), network.macs / 1e5]
 
-    ask(study_of(Problem(SPACE, budgets=Budgets(latency_ms=1.0))), SPACE, 30, tell)
-    before = [sum(trained[:number]) for number in range(30)]
-    assert sought == [1 if count % 2 else 2 for count in before[STARTUP:]]
+    ask(study_of(Problem(SPACE, budgets=Budgets(latency_ms=1.0))), SPACE, 45, tell)
+    trained = [sum(other % period == 0 for other in range(number)) for number in range(45)]
+    turns = [count + (number - count) // REJECTED_IN_TURN for number, count in enumerate(trained)]
+    assert sought == [1 if turn % 2 else 2 for turn in turns[-len(sought):]]
+    assert {1, 2} == set(sought)
 
 
 def test_candidates_that_run_elsewhere_are_not_proposed_and_spread_the_others():
