@@ -83,7 +83,7 @@ def places(scores: np.ndarray) -> np.ndarray:
 
 
 def by_last_image(rows: Mapping[str, Any], lengths: list[str], score: str) -> Table:
-    """Returns what members come to, by the pixels of a side that they leave, and how a score ranks them."""
+    """Returns the outcomes of members, and the worth of a score, by the pixels of a side that they leave."""
     place, sign = SCORES[score]
     table = Table("pixels left", "members", f"{score}, {BRIEF_EPOCHS[0]} epochs", f"test (%), {FINAL_EPOCHS} epochs",
                   *(f"tau, {length} epochs" for length in lengths))

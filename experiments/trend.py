@@ -3,12 +3,12 @@
     python -m experiments.trend        # some seconds; it trains nothing
 
 On the members of the default space in the record of `experiments.finals`, `experiments/results/finals.json`, which is
-of a wider one: the strategy's Gaussian process learns the
-errors, or the log losses, of validation images of a random half of the members after a brief training, and predicts
-those of the other half, many times. Kendall's tau says how far its predictions rank the members as the test accuracy
-after whole trainings does. It may know that both fall with the multiply-adds, and how far a share of so many images is
-due to chance, which is taken for the log loss too. Expected: within a latency budget the multiply-adds alone rank
-networks that were not seen better than a model of errors without a trend does; trend and log loss bring most of that.
+of a wider one: the strategy's Gaussian process learns the errors, or the log losses, of validation images of a random
+half of the members after a brief training, and predicts those of the other half, many times. Kendall's tau says how far
+its predictions rank the members as the test accuracy after whole trainings does. It may know that both fall with the
+multiply-adds, and how far a share of so many images is due to chance, which is taken for the log loss too. Expected:
+within a latency budget the multiply-adds alone rank networks that were not seen better than a model of errors without a
+trend does; trend and log loss bring most of that.
 """
 
 import argparse

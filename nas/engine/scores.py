@@ -52,7 +52,8 @@ class Sample:
         known = [row.log_loss for of in rows for row in of if row.log_loss is not None]
         if not known or any(row.log_loss is None and row.accuracy for of in rows for row in of):
             return None
-        return np.array([[max(known) + 1 if row.log_loss is None else row.log_loss for row in of] for of in rows])
+        worst = max(known) + 1
+        return np.array([[worst if row.log_loss is None else row.log_loss for row in of] for of in rows])
 
     @property
     def lengths(self) -> list[int]:
