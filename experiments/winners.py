@@ -21,8 +21,8 @@ test images. One training says little: between its seeds lies about a point.
   steps, could leave two pixels of a side, and were seldom at the budget.
 
 The budget is a percentile of the latencies of 60 members of the space. What is recorded is not done again, so that the
-command goes on where it was interrupted. With 5 minutes to search, at the 30th percentile of photographs, three searches
-and their trainings take 22 minutes on two cores.
+command goes on where it was interrupted. With 5 minutes to search, at the 30th percentile of photographs, three
+searches and their trainings take 22 minutes on two cores.
 """
 
 import argparse
