@@ -19,7 +19,7 @@ _HOME = {"EVALUATORS": "evaluators.registry", "Context": "evaluators.evaluator",
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for when it is asked for, so that `import evaluators` costs nothing."""
+    """Imports a public name from its module when it is used, so that `import evaluators` costs nothing."""
     if name not in _HOME:
         raise AttributeError(f"module 'evaluators' has no attribute '{name}'")
     return getattr(import_module(_HOME[name]), name)

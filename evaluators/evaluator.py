@@ -26,7 +26,7 @@ from search_spaces.search_space import SearchSpace
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How far an evaluation may go along the training of a recipe.
+    """The fidelity of an evaluation: the epochs of a recipe's training, and the checkpoint that they go on from.
 
     Attributes:
         recipe: the whole training.
@@ -75,7 +75,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Context:
-    """All that is known of a search when its evaluators are made; each worker has its own.
+    """The context in which evaluators are made: the space, data and recipe of a search. Each worker has its own.
 
     Attributes:
         space: the space, bound to the data.
@@ -96,6 +96,6 @@ Make = Callable[[Context], Evaluator]
 
 
 def close(evaluator: Evaluator) -> None:
-    """Ends whatever an evaluator has open: calls its `close()` if it has one."""
+    """Closes an evaluator: calls its `close()` if it has one."""
     if end := getattr(evaluator, "close", None):
         end()

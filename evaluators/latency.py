@@ -19,7 +19,7 @@ SCREENED_FLAG = "not timed: predicted to be over its budget"  # by which such la
 
 @dataclass(frozen=True)
 class Precision:
-    """How exact a measurement is to be, and how long it may take.
+    """The precision that a measurement aims at, and the time that it may take.
 
     One process cannot tell a latency better than to 2 %: the layout of its memory stays what it is, and the speed of
     the machine drifts within minutes.
@@ -74,7 +74,7 @@ class Latency:
 
     @property
     def is_predicted(self) -> bool:
-        """Whether it was predicted, with an interval, instead of measured."""
+        """Tells whether the latency was predicted, with an interval, instead of measured."""
         return self.source in (Source.PREDICTED, Source.SCREENED)
 
     @property

@@ -123,7 +123,7 @@ class Recipe:
 
     @property
     def policy(self) -> bool:
-        """Whether images are augmented by operations drawn for each."""
+        """Tells whether images are augmented by operations drawn for each."""
         return self.augmentation in (POLICY, POLICY_FLIP)
 
     @property
@@ -165,7 +165,7 @@ UNTAUGHT = tuple(name for name in PARTS if name not in TEACHING)  # parts of any
 
 
 def with_parts(declared: type) -> type:
-    """Adds to a class, before it becomes a dataclass, a field for each part of a recipe of its candidates."""
+    """Adds a field for each part of the recipe of candidates to a class, before it becomes a dataclass."""
     for name in UNTAUGHT:
         declared.__annotations__[name] = _FIELDS[name].type
         setattr(declared, name, _FIELDS[name].default)

@@ -79,7 +79,7 @@ class SharedGauge:
         return self.gauge.size_bytes(architecture)
 
     def latency(self, architecture: Architecture, precision: Precision) -> Latency:
-        """Returns its latency on the target."""
+        """Returns the latency of an architecture on the target."""
         if precision == DECIDING:
             with file_gauge(self.gauge.target) as fresh:
                 return fresh.latency(architecture, precision)

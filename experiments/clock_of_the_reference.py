@@ -42,7 +42,7 @@ def prepared(runtime: Runtime, architecture: Architecture, directory: Path) -> R
 
 
 def classes(bench: Bench, run: Run) -> list[dict[str, Any]]:
-    """Returns, for each class of bursts, its share and how much slower than its best the model was."""
+    """Returns the share of each class of bursts, and how much slower than its best the model was in it."""
     runs = min(max(round(BURST_MS / bench._warm_up(run)), 1), 50)
     references, values, kept = [bench._reference_ms()], [], []
     end = time.monotonic() + SECONDS

@@ -39,7 +39,7 @@ class Command:
     _process: ForkServerProcess | None = None
 
     def start(self) -> None:
-        """Starts it."""
+        """Starts the command."""
         self._process = forking().Process(target=_run, daemon=True, args=(
             list(self.arguments), str(self.log), {TUNABLES: "", **self.environment}, str(self.directory)))
         self._process.start()
@@ -59,7 +59,7 @@ class Command:
         return bool(self.status and self.status < 0)
 
     def join(self, within_s: float) -> int | None:
-        """Returns its exit status, None where it has not ended after so long."""
+        """Returns the exit status of the command, None where it has not ended in `within_s`."""
         assert self._process is not None
         self._process.join(within_s)
         return self.status

@@ -64,7 +64,7 @@ def scored(text: str, data: Dataset, training: Images, validation: Images, recip
 
 
 def values(rows: Mapping[str, Any], texts: list[str], epochs: int, place: int) -> np.ndarray:
-    """Returns what trainings of some epochs came to, `[seeds, members]`."""
+    """Returns one figure of each training of some epochs, the one at `place`, `[seeds, members]`."""
     return np.array([[row[place] for row in rows[text][str(epochs)]] for text in texts]).T
 
 

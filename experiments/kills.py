@@ -138,7 +138,7 @@ class Study:
         return time.monotonic() - began_s
 
     def search(self, chance: random.Random, events: int, every_s: float, server: Server | None) -> None:
-        """Searches until the study ends, with kills before, or outages of the server where it is given."""
+        """Runs the search until the study ends, with kills before, or outages of the server where it is given."""
         for worker in self.workers[1:]:
             worker.start()
         while self.counts["kills"] + self.counts["outages"] < events and any(
@@ -218,7 +218,7 @@ def inputs(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a study of a case is made.
+    """The place where a study of a case is made.
 
     Attributes:
         folder: for everything that its processes write.
@@ -307,7 +307,7 @@ def table(results: dict[str, dict[str, int]]) -> str:
 
 
 def main() -> None:
-    """Goes on with studies, and writes their counts."""
+    """Continues the studies, and writes their counts."""
     parser = argparse.ArgumentParser(description="Kills workers of studies; see the docstring.")
     parser.add_argument("--kills", type=int, default=1000, help="kills and outages in all")
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))

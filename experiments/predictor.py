@@ -67,7 +67,7 @@ def timed(target: str, sample: list[Architecture], seed: int, quiet_ms: float | 
 
 
 def record(target: str, passes: int, path: Path) -> None:
-    """Times what is not recorded yet, at most so many passes."""
+    """Times the networks in the passes that are not recorded yet, at most `passes` of them."""
     stored: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {
         "networks": {part: [network.text for network in found] for part, found in networks().items()},
         "columns": [*KEPT, "flags"], "passes": {}}
@@ -121,7 +121,7 @@ def judged(predictions: list[Prediction], truth: np.ndarray) -> dict[str, float]
 
 
 def main() -> None:
-    """Records or evaluates."""
+    """Records the timings, or evaluates the predictor on them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("phase", choices=("record", "evaluate"))
     parser.add_argument("--target", default="onnxruntime")

@@ -62,7 +62,7 @@ def fill(record: Record, path: Path) -> None:
 
 
 def table(record: Record) -> str:
-    """Returns, for each search, the best accuracy within each of three latencies on each runtime, in Markdown."""
+    """Returns the best accuracy of each search within each of three latencies on each runtime, in Markdown."""
     limits = {runtime: thirds(record, runtime) for runtime in RUNTIMES}
     head = [f"{runtime}, {limit:.3f} ms" for runtime in RUNTIMES for limit in limits[runtime]]
     lines = [f"| best accuracy (%) of a search for | members | {' | '.join(head)} |", "|---" * (2 + len(head)) + "|"]

@@ -65,7 +65,7 @@ TEST_BATCH = 250
 
 
 def network(name: str, data: Dataset) -> Architecture:
-    """Returns one of `NETWORKS` for the images and classes of data."""
+    """Returns the network of that name in `NETWORKS` for the images and classes of data."""
     return Architecture.parse(f"in_r{data.resolution}_c{data.channels}+{NETWORKS[name]}_n{len(data.classes)}")
 
 

@@ -102,7 +102,7 @@ def draw(results: dict[str, dict[str, float]], path: Path) -> None:
 
 
 def main() -> None:
-    """Measures what is asked for, and writes the record and its plot."""
+    """Measures the storages and numbers of workers that are asked for, and writes the record and its plot."""
     parser = argparse.ArgumentParser(description="Counts trials a second; see the docstring.")
     parser.add_argument("--storages", nargs="+", choices=STORAGES, default=STORAGES)
     parser.add_argument("--workers", nargs="+", type=int, default=WORKERS)

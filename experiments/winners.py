@@ -94,7 +94,7 @@ class Setting:
 
     @property
     def tighter(self) -> "Setting":
-        """The same with a tighter budget."""
+        """The setting with a tighter budget."""
         return dataclasses.replace(self, budget_ms=FASTER * self.budget_ms)
 
     def within(self, architecture: Architecture, gauges: Gauges) -> bool:
@@ -150,7 +150,7 @@ def made_by_hand(setting: Setting, seed: int) -> Choice:
 
 
 def tighter_by_hand(setting: Setting, seed: int) -> Choice:
-    """Returns what is made by hand for the tighter budget."""
+    """Returns the networks that are made by hand for the tighter budget."""
     return {f"{name}, {TIGHTER}": text for name, text in made_by_hand(setting.tighter, seed).items()}
 
 

@@ -32,7 +32,7 @@ class _Beside:
 
     @classmethod
     def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """Returns where a package of the stack is, and none for any other module."""
+        """Returns the spec of a package of the stack, and none for any other module."""
         return spec_from_file_location(name, cls.PATHS[name]) if name in cls.PATHS else None
 
 
@@ -49,7 +49,7 @@ _find_beside()
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for when it is asked for, so that `import nas` costs nothing."""
+    """Imports a public name from its module when it is used, so that `import nas` costs nothing."""
     if name not in _HOME:
         raise AttributeError(f"module 'nas' has no attribute '{name}'")
     return getattr(import_module(_HOME[name]), name)

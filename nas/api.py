@@ -43,7 +43,7 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """Where the run is."""
+        """The path of the run directory."""
         return self.directory.path
 
     @property

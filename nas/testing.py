@@ -72,7 +72,7 @@ def check_evaluator(evaluate: Evaluator, data: Dataset | None = None, determinis
 
 
 def _check_continuation(evaluate: Evaluator, architecture: Architecture, data: Dataset) -> None:
-    """Checks that a checkpoint spares epochs and changes nothing, as early stopping takes for granted."""
+    """Checks a continued training: its checkpoint spares epochs and changes nothing, as early stopping expects."""
     recipe = Recipe(epochs=2, batch=8)
     first, whole = (_checked_score(evaluate(architecture, data, Fidelity(recipe, epochs)), architecture)
                     for epochs in (1, 2))

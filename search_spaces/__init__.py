@@ -18,7 +18,7 @@ _HOME = {"Architecture": "search_spaces.architecture", "BLOCKS": "search_spaces.
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for when it is asked for, so that the errors and the command line cost nothing."""
+    """Imports a public name from its module when it is used, so that the errors and the command line cost nothing."""
     if name not in _HOME:
         raise AttributeError(f"module 'search_spaces' has no attribute '{name}'")
     return getattr(import_module(_HOME[name]), name)

@@ -20,7 +20,7 @@ class Form:
 
 
 def forms_of_blocks(architecture: Architecture) -> tuple[tuple[Form, ...], ...]:
-    """Returns for every block the forms that it may take, its own first; none where the form changes nothing.
+    """Returns the forms that every block may take, its own first; none where the form changes nothing.
 
     One 5x5 convolution or two of 3x3 (Szegedy et al. 2016, section 3.1); any convolution as a depthwise and a pointwise
     one (Howard et al. 2017, section 3.1).

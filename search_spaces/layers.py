@@ -119,7 +119,7 @@ class BatchNorm:
 
 @dataclass(frozen=True)
 class Activation:
-    """One of `ACTIVATIONS` or `GATES`, elementwise."""
+    """An elementwise function of `ACTIVATIONS` or `GATES`."""
 
     label: ClassVar[str] = "activation"
     function: str
@@ -133,7 +133,7 @@ class Activation:
         return shapes[0]
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
-        """Returns none."""
+        """Returns no weights."""
         return {}
 
 
@@ -164,7 +164,7 @@ class Pool:
         return (height, width, shapes[0][2])
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
-        """Returns none."""
+        """Returns no weights."""
         return {}
 
     def pads(self, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -192,7 +192,7 @@ class GlobalPool:
         return (1, 1, shapes[0][2])
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
-        """Returns none."""
+        """Returns no weights."""
         return {}
 
 
@@ -211,7 +211,7 @@ class Slice:
         return (*shapes[0][:2], self.end - self.begin)
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
-        """Returns none."""
+        """Returns no weights."""
         return {}
 
 
@@ -229,7 +229,7 @@ class Shuffle:
         return shapes[0]
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
-        """Returns none."""
+        """Returns no weights."""
         return {}
 
 
@@ -245,7 +245,7 @@ class Scale:
         return shapes[0]
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
-        """Returns none."""
+        """Returns no weights."""
         return {}
 
 
@@ -280,7 +280,7 @@ class Add:
         return shapes[0]
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
-        """Returns none."""
+        """Returns no weights."""
         return {}
 
 
@@ -297,7 +297,7 @@ class Multiply:
         return value
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
-        """Returns none."""
+        """Returns no weights."""
         return {}
 
 
@@ -314,7 +314,7 @@ class Concatenate:
         return (*shapes[0][:2], sum(shape[2] for shape in shapes))
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
-        """Returns none."""
+        """Returns no weights."""
         return {}
 
 

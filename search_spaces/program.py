@@ -98,7 +98,7 @@ class Program:
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
-        """For every value, the indices of the operations that read it, in their order."""
+        """The indices of the operations that read each value, in their order."""
         found: list[list[int]] = [[] for _ in range(len(self.operations) + 1)]
         for index, operation in enumerate(self.operations):
             for value in dict.fromkeys(operation.inputs):
@@ -107,7 +107,7 @@ class Program:
 
     @cached_property
     def last_use(self) -> tuple[int, ...]:
-        """For every value, the index of the last operation that reads it; the output outlives them all."""
+        """The index of the last operation that reads each value; the output outlives them all."""
         return (*(indices[-1] if indices else -1 for indices in self.readers[:-1]), len(self.operations))
 
     @cached_property

@@ -15,7 +15,7 @@ class Trial(Protocol):
     """The part of an Optuna trial that a space needs."""
 
     def suggest_categorical(self, name: str, choices: Any) -> Any:
-        """Returns one of the choices."""
+        """Returns the chosen value of `choices`."""
         ...
 
 
@@ -27,7 +27,7 @@ class SearchSpace(Protocol):
 
     @property
     def text(self) -> str:
-        """Its identity."""
+        """The text that identifies the space."""
         ...
 
     @property

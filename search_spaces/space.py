@@ -234,7 +234,7 @@ class Space:
 
     @cached_property
     def per_stage(self) -> bool:
-        """Whether blocks are chosen once for a stage instead of for each layer."""
+        """Tells whether blocks are chosen once for a stage instead of for each layer."""
         return bool(self._scale("per_stage")[0])
 
     def _scale(self, name: str) -> tuple[Any, ...]:

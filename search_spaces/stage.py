@@ -17,7 +17,7 @@ PER_STAGE = ("channels", "stride")  # options that the layers of a stage share, 
 
 @dataclass(frozen=True)
 class Repeat:
-    """How many layers a stage has."""
+    """The number of layers of a stage."""
 
     depth: int = number("x", "layers of the stage", 1)
 
@@ -107,7 +107,7 @@ class Stage:
 
 
 def _shared(one: list[int], other: list[int]) -> list[int]:
-    """Returns in how many ways 0, 1, ... places can be shared by two, each with the ways to fill its own."""
+    """Returns the number of ways to share 0, 1, ... places between two, each with the ways to fill its own."""
     return [sum(math.comb(places, own) * one[own] * other[places - own] for own in range(places + 1) if one[own])
             for places in range(len(one))]
 

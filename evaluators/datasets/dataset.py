@@ -35,7 +35,7 @@ class Split:
         return Split(self.images[chosen], self.labels[chosen])
 
     def sample(self, count: int, seed: int) -> "Split":
-        """Returns so many images, or all, drawn at random so that each class gives its share, rounded up or down."""
+        """Returns `count` random images, or all if these are fewer; each class gives its share, rounded up or down."""
         count, chosen = min(count, len(self)), np.zeros(len(self), dtype=bool)
         keys = np.random.PCG64(seed).random_raw(len(self))
         by_class = np.lexsort((keys, self.labels))
@@ -111,7 +111,7 @@ class Dataset:
 
     @property
     def train_and_validation(self) -> Split:
-        """All images but the test images."""
+        """The training images, and after them the validation images."""
         return Split(np.concatenate([self.train.images, self.validation.images]),
                      np.concatenate([self.train.labels, self.validation.labels]))
 

@@ -103,7 +103,7 @@ def top5(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _effective(logits: np.ndarray, labels: np.ndarray) -> int:
-    """Returns of how many images, at least 1, a share has the error of the balanced accuracy.
+    """Returns the number of images, at least 1, a share of which has the error of the balanced accuracy.
 
     Its variance is that of a mean over strata, which the classes are (Cochran 1977, "Sampling techniques", 5.3). At
     most (sum of weights)^2 / sum of squared weights (Kish 1965, "Survey sampling", 11.7) of images with the weights 1 /
@@ -118,7 +118,7 @@ def _effective(logits: np.ndarray, labels: np.ndarray) -> int:
 
 
 def _of_classes(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns for each class the images that are put to it rightly, that are of it, and that are put to it."""
+    """Returns three counts for each class: images put to it rightly, images of it, and images put to it."""
     predicted, classes = logits.argmax(-1), logits.shape[-1]
     right, actual, put = (np.bincount(which, minlength=classes)
                           for which in (labels[predicted == labels], labels, predicted))

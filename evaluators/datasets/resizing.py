@@ -32,7 +32,7 @@ def choose_resolution(sizes: set[tuple[int, int]], requested: int | None) -> int
 
 
 def blank(count: int, resolution: int, channels: int) -> NDArray[np.uint8]:
-    """Returns so many images of zeros; raises `InvalidInput` if they do not fit into the memory of this machine."""
+    """Returns `count` images of zeros; raises `InvalidInput` if they do not fit into the memory of this machine."""
     require_memory(count * resolution**2 * channels, f"{count:,} images of {resolution} pixels")
     return np.zeros((count, resolution, resolution, channels), np.uint8)
 

@@ -26,7 +26,7 @@ def array_names(file: Path | IO[bytes]) -> list[str]:
 
 
 def read_arrays(file: Path | IO[bytes], names: Collection[str]) -> dict[str, NDArray[Any]]:
-    """Returns some arrays of an npz file by name. All headers are read first, and other arrays are not decompressed.
+    """Returns the named arrays of an npz file. All headers are read first, and other arrays are not decompressed.
 
     Raises:
         InvalidInput, ValueError, OSError, `DAMAGED`: see `search_spaces.documents.refused`.

@@ -58,7 +58,7 @@ def _in_use() -> bool:
 
 @cache
 def _missing(named: str) -> str | None:
-    """Returns why JAX does not find devices, empty where it gives no reason; None if it finds them."""
+    """Returns the reason why JAX finds no devices, empty where it gives none; None if it finds them."""
     with training_turn():  # its start would disturb a measurement
         done = _run("import jax; jax.devices()")
     last = ["", *done.stderr.decode(errors="replace").strip().splitlines()][-1]

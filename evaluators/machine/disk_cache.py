@@ -74,7 +74,7 @@ class Storage:
         return sum(size for _, size, _ in self._files())
 
     def _files(self) -> list[tuple[int, int, Path]]:
-        """Returns when each file was last used, its size and path, in descending order of that time."""
+        """Returns the time of last use, the size and the path of each file, the last used first."""
         found = []
         for path in self.directory.glob("*"):
             with contextlib.suppress(FileNotFoundError):  # another process may have removed it

@@ -57,11 +57,11 @@ class Turn:
 
     @property
     def over(self) -> bool:
-        """Whether it has lasted so long that a training should renew it before it goes on."""
+        """Tells whether the turn has lasted so long that a training should renew it before it goes on."""
         return time.monotonic() - self._since > TRAINING_S
 
     def renew(self) -> None:
-        """Gives way to those who wait for theirs; nothing that the turn is for may run meanwhile."""
+        """Releases the turn to those who wait for theirs and takes it again; nothing it is for may run meanwhile."""
         self.__exit__()
         self.__enter__()
 

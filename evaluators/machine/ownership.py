@@ -57,7 +57,7 @@ def require_own(path: Path) -> None:
 
 
 def _foreign(status: os.stat_result) -> str:
-    """Returns why a part of a path may be another user's doing, empty if it cannot be."""
+    """Returns the reason why a part of a path may be another user's doing, empty if it cannot be."""
     if stat.S_ISLNK(status.st_mode):
         return "is a symbolic link"
     if status.st_uid not in (ROOT, os.geteuid()):

@@ -175,7 +175,7 @@ def _window(x: jax.Array, corner: tuple[int, int], stride: int, shape: Sequence[
 
 
 def _taps(x: jax.Array, kernel: tuple[int, ...], stride: int, pads: Pads) -> list[jax.Array]:
-    """Returns for each tap of a kernel, in row order, the pixels that it meets: `[B, out height, out width, C]`."""
+    """Returns the pixels that each tap of a kernel meets, `[B, out height, out width, C]`, in row order of the taps."""
     (rows, columns), (top, left) = kernel[:2], (before for before, _ in pads)
     out = [(size + sum(pad) - extent) // stride + 1
            for size, pad, extent in zip(x.shape[1:3], pads, kernel, strict=False)]

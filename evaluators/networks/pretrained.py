@@ -157,7 +157,7 @@ def import_weights(architecture: Architecture, tensors: Weights, family: str = "
 
 def match_tensors(program: Program, shapes: Mapping[str, tuple[int, ...]], family: str = ""
                   ) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Returns for every array of a program its shape and the tensor of a state dict that fills it.
+    """Returns the shape of every array of a program, and the tensor of a state dict that fills it, by its name.
 
     Raises:
         InvalidInput: a layer has no tensor of its shape, or a tensor no layer; names both, with both shapes.

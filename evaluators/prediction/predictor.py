@@ -71,7 +71,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """What measured networks say about the latency of others.
+    """A predictor of latencies on a target, learned from measured networks.
 
     Attributes:
         target: what they were measured on.
@@ -281,7 +281,7 @@ class _Posterior:
 
 @dataclass(frozen=True)
 class _Prior:
-    """What is thought of latencies before the measured networks tell of their deviations."""
+    """The prior of latencies, before the measured networks tell of their deviations."""
 
     costs_ms: Mapping[str, tuple[float, ...]]
     network_scale: tuple[np.ndarray, np.ndarray]  # centre and standard deviation of the features of networks
@@ -315,7 +315,7 @@ class _Prior:
 
     def _by_kind(self, left: Workload, right: Workload
                  ) -> Iterable[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
-        """Yields for each kind of operation the costs of its jobs, `[4, N, J]`, and how alike these are, `[J, J]`."""
+        """Yields the costs of both sides' jobs of each kind of operation, `[4, N, J]`, and their likeness, `[J, J]`."""
         ours, theirs = (workload.counts * _job_costs(workload, self.costs_ms).T[:, None] for workload in (left, right))
         kinds, shapes = (left.kinds, right.kinds), (left.shapes, right.shapes)
         for kind in np.intersect1d(*kinds):

@@ -104,7 +104,7 @@ def _is_intact(header: bytes, line: bytes) -> bool:
 
 
 def _append(handle: int, content: bytes) -> None:
-    """Writes at the end of a file, at once, so that lines of processes do not mix; what has no room leaves no part."""
+    """Appends lines to a file at once, so that those of processes do not mix; what has no room leaves no part."""
     before = os.fstat(handle).st_size
     if os.write(handle, content) < len(content):
         os.ftruncate(handle, before)

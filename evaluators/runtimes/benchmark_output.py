@@ -40,7 +40,7 @@ class Printed:
     summaries: tuple[Summary, ...] = field(default=())
 
     def joined(self, later: "Printed") -> "Printed":
-        """Returns these and later ones."""
+        """Returns the times and summaries of both, the later ones last."""
         return Printed(self.times_ms + later.times_ms, self.summaries + later.summaries)
 
     @property
@@ -57,7 +57,7 @@ class Printed:
 
     @property
     def runs(self) -> int:
-        """How many runs there were."""
+        """The number of runs."""
         return len(self.times_ms) + sum(each.runs for each in self.summaries)
 
     def half_width_ms(self, drift: float) -> float:

@@ -18,7 +18,7 @@ BYTES_LAYOUT = "uint8 [batch, height, width, channels]"  # of the input of files
 
 
 class Place(Enum):
-    """Where the files of a runtime are timed."""
+    """The place where the files of a runtime are timed."""
 
     HERE = "here"  # in the process that trains, which owns the device
     APART = "apart"  # in a process of its own on this machine
@@ -54,7 +54,7 @@ class Runtime(Protocol):
 
     @property
     def place(self) -> Place:
-        """Where its files are timed."""
+        """The place where its files are timed."""
         ...
 
     @property

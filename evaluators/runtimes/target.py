@@ -49,7 +49,7 @@ def option(default: Any, what: str, read: Callable[[str, str], Any]) -> Any:
 
 @dataclass(frozen=True)
 class Options:
-    """How a model file is run. Which of them a runtime heeds is in its `options`; it refuses the others."""
+    """The options under which a model file runs. A runtime's `options` name those that it heeds; it refuses others."""
 
     threads: int = option(1, "threads that share one run", _number)
     batch: int = option(1, "images in one run", _number)

@@ -60,7 +60,7 @@ def tflite_metadata(image: str, logits: str, channels: int, metadata: Mapping[st
 
 
 def _written(builder: Any, value: Any) -> int:
-    """Returns where a text, a table, or an array of floats or of tables has been written."""
+    """Returns the offset of a text, a table, or an array of floats or of tables, having written it."""
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, np.ndarray):

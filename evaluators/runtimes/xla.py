@@ -35,13 +35,13 @@ class Xla:
 
     @property
     def place(self) -> Place:
-        """In this process where JAX's default device is a GPU or a TPU, which one process owns; else apart."""
+        """The place of timings: here where JAX's default device is a GPU or TPU, which one process owns; else apart."""
         import jax
 
         return Place.APART if jax.default_backend() == "cpu" else Place.HERE
 
     def bound(self, target: Target) -> Self:
-        """Returns itself; threads are as many as the cores that the process may use."""
+        """Returns this runtime; threads are as many as the cores that the process may use."""
         options = target.options
         require(len(options.cores) in (0, options.threads), f"xla has a thread on each core, but got "
                 f"threads={options.threads} for {len(options.cores)} cores")

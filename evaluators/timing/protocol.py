@@ -122,12 +122,12 @@ class Estimate:
 
     @property
     def half_width(self) -> float:
-        """Half of the interval, relative to the median."""
+        """The half-width of the interval, relative to the median."""
         return (self.high_ms - self.low_ms) / 2 / self.median_ms
 
     @property
     def is_final(self) -> bool:
-        """Whether the upper end is as near as the drift lets it come, so that more rounds no longer help."""
+        """Tells whether the upper end is as near as the drift lets it come, so that more rounds no longer help."""
         return self.high_ms / self.median_ms - 1 <= NEAR * NORMAL_97_5 * self.drift
 
 
@@ -256,7 +256,7 @@ class Bench:
         return statistics.median(self._burst(self._reference, REFERENCE_RUNS)[0])
 
     def _warm_up(self, run: Run) -> float:
-        """Runs until eight runs in a row bring no new best time; returns the best time in milliseconds."""
+        """Repeats a run until eight in a row bring no new best time; returns the best time in milliseconds."""
         best, since = math.inf, 0
         deadline = self._clock_ns() + WARM_UP_S * 1e9
         while since < 8 and self._clock_ns() < deadline:

@@ -22,7 +22,7 @@ LARGEST = {"shift_rows": 0.3, "shift_columns": 0.3, "rotate": np.pi / 6, "shear_
 
 @dataclass(frozen=True)
 class Drawing:
-    """All that a batch depends on besides images, labels, choice and seed.
+    """The settings that a batch depends on besides images, labels, choice and seed.
 
     Attributes:
         mean, std: those of the images, scaled to [0, 1].

@@ -72,6 +72,6 @@ def effort(program: Program, optimizer: Optimizer, batch: Batch, whole: bool) ->
 
 
 def cheaper(blocks: Effort, network: Effort, steps: int, unseen: float) -> str:
-    """Returns the one of both that takes less time for a training of so many steps."""
+    """Returns `BLOCKS` or `NETWORK`, whichever takes less time for a training of `steps` steps."""
     blocks_s = unseen * blocks.compile_s + steps * blocks.step_s
     return BLOCKS if blocks_s <= network.compile_s + steps * network.step_s else NETWORK

@@ -39,7 +39,7 @@ class Piece:
 
     @property
     def drops(self) -> bool:
-        """Whether it is the end of a residual branch that images skip at random, which stands alone."""
+        """Tells whether the piece is the end of a residual branch that images skip at random; it stands alone."""
         return isinstance(self.operations[0].layer, DropPath)
 
     @cached_property

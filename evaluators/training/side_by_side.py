@@ -68,7 +68,7 @@ class Stack:
 
     @property
     def wanted(self) -> tuple[bool, ...]:
-        """Which of the inputs have a gradient."""
+        """A flag for each input: True where it has a gradient."""
         return tuple(value > 0 for value in self.uses[0][1].inputs)
 
     @property
@@ -123,7 +123,7 @@ def _merged(left: list[Row], right: list[Row]) -> list[Row]:
 
 
 def _form(use: Use) -> Hashable:
-    """Returns all of a piece but its channels, or all of it where zeros cannot stand for channels."""
+    """Returns a key of a piece: its form without channels, or the whole where zeros cannot stand for channels."""
     piece, wanted = use.piece, tuple(value > 0 for value in use.inputs)
     if not _keeps_zeros(piece):
         return piece, wanted

@@ -307,7 +307,7 @@ def _flat(logits: jax.Array) -> jax.Array:
 
 
 def _ended(uses: tuple[Use, ...]) -> list[set[int]]:
-    """Returns for each use the values that none after it reads."""
+    """Returns the values of each use that no later use reads."""
     last = {value: index for index, use in enumerate(uses) for value in use.inputs}
     return [{value for value in use.inputs if last[value] == index} for index, use in enumerate(uses)]
 

@@ -25,12 +25,12 @@ class DropPath:
         return shapes[0]
 
     def weights(self, *shapes: Shape) -> dict[str, tuple[int, ...]]:
-        """Returns none."""
+        """Returns no weights."""
         return {}
 
 
 def residual_branches(program: Program) -> dict[int, int]:
-    """Returns for each addition, by its index, the value of its residual branch, if it has one."""
+    """Returns the value of the residual branch of each addition that has one, by the addition's index."""
     ancestors: list[frozenset[int]] = [frozenset()]
     found = {}
     for index, operation in enumerate(program.operations):

@@ -95,7 +95,7 @@ class Images:
         return _executable(Drawing(self.mean, self.std, resolution))
 
     def training_batches(self, resolution: int, recipe: Recipe, classes: int) -> Executable:
-        """Returns the same for images that are augmented and blended as a recipe says."""
+        """Returns the function of `batches` for images that are augmented and blended as a recipe says."""
         return _executable(Drawing(
             self.mean, self.std, resolution, recipe.augmentation, recipe.magnitude, recipe.operations, recipe.mixup,
             recipe.cutmix, weights_of_classes(recipe, np.asarray(self.labels), classes)))

@@ -57,7 +57,7 @@ class Trainer:
         self.start_s = time.perf_counter() - start
 
     def compile_s(self, text: str) -> float:
-        """Returns by how much the first training of an architecture takes longer than another one."""
+        """Returns the seconds by which the first training of an architecture takes longer than the second."""
         assert self._process.stdin is not None and self._process.stdout is not None
         print(text, file=self._process.stdin, flush=True)
         first_s, again_s = json.loads(self._process.stdout.readline())
@@ -86,7 +86,7 @@ def serve(compile: str) -> None:
 
 
 def unseen(networks: list[Architecture]) -> dict[str, list[int]]:
-    """Returns for each network how many distinct blocks and pieces it has that none before it had."""
+    """Returns the numbers of distinct blocks and pieces of each network that no network before it had."""
     found: dict[str, list[int]] = {"blocks": [], "pieces": []}
     known: dict[str, set[Any]] = {kind: set() for kind in found}
     for network in networks:

@@ -43,7 +43,7 @@ class SqueezeExcite(nnx.Module):
     """Squeeze-and-excitation with a hard sigmoid as gate."""
 
     def __init__(self, channels: int, ratio: float, *, rngs: nnx.Rngs) -> None:
-        """Squeezes to a share of the channels, rounded to a multiple of 8."""
+        """Makes the layers; the squeezed channels are a share of all, rounded to a multiple of 8."""
         squeezed = round_channels(channels * ratio, 8)
         self.squeeze = nnx.Linear(channels, squeezed, rngs=rngs)
         self.excite = nnx.Linear(squeezed, channels, rngs=rngs)

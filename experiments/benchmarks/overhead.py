@@ -93,7 +93,7 @@ class Stopwatch(Silent):
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Notes what the methods of samplers and storages take; within one another, what the inner one takes."""
+        """Notes the time of the methods of samplers and storages; of one within another, that of the inner one."""
         methods = [(part, kind, name, method)
                    for part, kind in (("strategy", ProposingSampler), ("storage", _CachedStorage), ("storage", Cached))
                    for name, method in vars(kind).items() if callable(method) and not name.startswith("_")]
@@ -195,7 +195,7 @@ def report(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Goes on with the searches, and writes their results."""
+    """Continues the searches, and writes their results."""
     parser = argparse.ArgumentParser(description="Times the engine without evaluations; see the docstring.")
     parser.add_argument("--macro", type=Path, required=True, help="the file of NAS-Bench-Macro")
     parser.add_argument("--runs", type=Path, default=Path("runs/overhead"), help="where the searches are")

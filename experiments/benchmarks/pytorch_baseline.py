@@ -35,7 +35,7 @@ class SqueezeExcite(nn.Module):
     """Squeeze-and-excitation with a hard sigmoid as gate."""
 
     def __init__(self, channels: int, ratio: float) -> None:
-        """Squeezes to a share of the channels, rounded to a multiple of 8."""
+        """Makes the layers; the squeezed channels are a share of all, rounded to a multiple of 8."""
         super().__init__()
         squeezed = round_channels(channels * ratio, 8)
         self.squeeze, self.excite = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1)

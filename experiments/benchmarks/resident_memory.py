@@ -58,7 +58,7 @@ def random_networks(count: int) -> list[Architecture]:
 
 
 def train_all(count: int) -> None:
-    """Trains so many candidates; prints `[candidates, MB]` before the first, after the fifth and after each tenth."""
+    """Trains `count` candidates; prints `[candidates, MB]` before the first, after the fifth and after each tenth."""
     from evaluators.training.train import evaluate
 
     data, networks = brief_data(), random_networks(count)
@@ -88,7 +88,7 @@ def measure(setting: str, count: int) -> list[list[float]]:
 
 
 def growth_mb(resident: list[list[float]]) -> float:
-    """Returns by how much the memory has grown from the fifth candidate to the last."""
+    """Returns the growth of the memory, in MB, from the fifth candidate to the last."""
     return resident[-1][1] - next(mb for count, mb in resident if count == BEGINNING)
 
 

@@ -29,7 +29,7 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def training_step_table(result: dict[str, Any]) -> str:
-    """Returns, for each allocator setting, how many times as fast as other sides a step is, in the geometric mean."""
+    """Returns a table of the other sides' step times relative to ours, in the geometric mean, by allocator setting."""
     sides = list(dict.fromkeys(side for row in result["cases"] for side in row["ms"] if side != "ours"))
     lines = ["| " + " | ".join(["allocator settings", "cases", *sides, "of the roofline"]) + " |",
              "|---" * (len(sides) + 3) + "|"]
@@ -102,7 +102,7 @@ def overhead_table(result: dict[str, Any]) -> str:
 
 
 def parts_table(result: dict[str, Any]) -> str:
-    """Returns where the milliseconds of a step go, in plain XLA and here."""
+    """Returns a table of the milliseconds of each part of a step, in plain XLA and here."""
     lines = [f"| {result['network']}, batch {result['batch']} | plain XLA, forward | backward | here, forward | "
              "backward and update |", "|---" * 5 + "|"]
     for kind, own in result["ms"].items():

@@ -235,7 +235,7 @@ def serve(side: str) -> None:
 
 
 def case(workers: dict[str, Worker], text: str, batch: int, smoke: bool) -> dict[str, list[float]]:
-    """Returns for each side the milliseconds of a step in each of its turns; the sides take turns."""
+    """Returns the milliseconds of a step in each turn of each side; the sides take turns."""
     counts = {}
     for side, worker in workers.items():
         _, step_s = worker.ask(["build", text, batch])

@@ -22,7 +22,7 @@ class Ending:
     """
 
     def __init__(self) -> None:
-        """Makes it before any signal has come."""
+        """Makes the state before any signal has come."""
         self.signal: signal.Signals | None = None
         self._since_s = 0.0
 

@@ -53,7 +53,7 @@ class Output:
 
     @property
     def takes_stdout(self) -> bool:
-        """Whether standard output is for a program, and not for a table."""
+        """Tells whether standard output is for a program, and not for a table."""
         return self.json or any(path in STDOUT for path in self.files.values())
 
     @property

@@ -39,7 +39,7 @@ def _harmless(console: Console) -> Console:
 
 @dataclass(frozen=True)
 class _Visible:
-    """Something to print, with its control characters escaped."""
+    """A content to print, with its control characters escaped."""
 
     content: RenderableType
 

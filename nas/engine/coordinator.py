@@ -34,7 +34,7 @@ class Coordinator:
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Lets others hold it during the block."""
+        """Releases the coordinator to other workers during the block."""
         self.__exit__()
         try:
             yield
@@ -42,7 +42,7 @@ class Coordinator:
             self.__enter__()
 
     def wait(self) -> None:
-        """Lets others hold it until one of this process has announced something, or for a moment."""
+        """Releases the coordinator until a worker of this process has announced something, or for a moment."""
         self._sharing.release()
         try:
             self._changed.wait(POLL_S)
@@ -50,5 +50,5 @@ class Coordinator:
             self._sharing.acquire()
 
     def announce(self) -> None:
-        """Lets all of this process that wait look again, once the coordinator is free."""
+        """Wakes the waiting workers of this process, which look again once the coordinator is free."""
         self._changed.notify_all()

@@ -58,7 +58,7 @@ class _Judged:
 
 @dataclass(frozen=True)
 class History:
-    """All that is known at a moment at which only the worker that holds the coordinator can change it.
+    """The state of a search at a moment at which only the worker that holds the coordinator can change it.
 
     Attributes:
         told: the candidates of all trials, as these were told.

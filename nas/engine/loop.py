@@ -92,7 +92,7 @@ class Loop:
             self.evaluation.coordinator.announce()
 
     def _work(self, evaluate: Evaluator) -> None:
-        """Works on one trial after the other; raises errors that are no fault of a candidate."""
+        """Evaluates one trial after the other; raises errors that are no fault of a candidate."""
         evaluation = dataclasses.replace(self.evaluation, evaluate=evaluate)
         while True:
             with evaluation.coordinator:
@@ -158,7 +158,7 @@ class Loop:
         return None
 
     def _say_if_alone(self, alone: bool) -> None:
-        """Says once that nobody does the other part of the work."""
+        """Tells the user once that nobody does the other part of the work."""
         if alone and not self._said_alone:
             self._said_alone = True
             missing = "trains" if self.evaluation.role.times else "times"

@@ -214,7 +214,7 @@ def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack:
 
 
 def _rungs(config: SearchConfig, setting: Setting) -> Rungs:
-    """Returns when candidates are compared; only at the end of their training without early stopping."""
+    """Returns the rungs at which candidates are compared; only the end of their training without early stopping."""
     epochs = setting.epochs
     if not config.early_stopping:
         return Rungs((epochs,))

@@ -37,7 +37,7 @@ class Termination:
     reference: tuple[float | None, ...] = (0.0, None)
 
     def reached(self, counts: Tally, candidates: Sequence[Candidate], continuing: bool = False) -> str | None:
-        """Returns why the search is over, empty if it is as was asked for; None if it is not over.
+        """Returns the reason why the search is over, empty if it is as was asked for; None if it is not over.
 
         While a stopped candidate is to continue, the number of trials does not end it.
         """
@@ -59,7 +59,7 @@ class Termination:
 
 
 def reference_point(objectives: Sequence[str], budgets: Budgets, guessing: float) -> tuple[float | None, ...]:
-    """Returns where the hypervolume of a front ends: at the accuracy of `guessing`, and at the budget of the cost.
+    """Returns the point where the hypervolume of a front ends: the accuracy of `guessing`, the budget of the cost.
 
     In the form of `OBJECTIVES`, to be minimised; None where there is no budget, for the largest cost that was found.
     """
@@ -91,7 +91,7 @@ def front_rests(candidates: Sequence[Candidate], patience: int, objectives: Sequ
 
 
 def seconds_spent(candidates: Iterable[Candidate]) -> float:
-    """Returns for how long at least one of the trials was running; lost ones count for nothing."""
+    """Returns the seconds in which at least one of the trials was running; lost ones count for nothing."""
     spans = sorted((candidate.began, candidate.ended) for candidate in candidates
                    if candidate.began and candidate.ended and candidate.outcome is not Outcome.LOST)
     spent, end = 0.0, None

@@ -161,20 +161,20 @@ def _waited(evaluation: Evaluation, study: "optuna.Study", trial: "optuna.Trial"
 
 
 def _claim(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate) -> None:
-    """Tells others the architecture and its worker, before the coordinator is released."""
+    """Records the architecture and its worker for other workers, before the coordinator is released."""
     write(trial, own)
     evaluation.sharing.begin(trial)
 
 
 def _hand_over(trial: "optuna.Trial", own: Candidate) -> NoReturn:
-    """Records that a worker which trains may go on with a candidate, and raises `HandedOver`."""
+    """Records a candidate as waiting for a worker that trains, and raises `HandedOver`."""
     write(trial, dataclasses.replace(own, worker=None, waits=True))
     raise HandedOver
 
 
 @contextlib.contextmanager
 def _measuring(evaluation: Evaluation, trial: "optuna.Trial", own: Candidate) -> Iterator[None]:
-    """Records that a candidate is measured; those that train are not kept from recording by who only measures."""
+    """Records a candidate as being measured; those that train are not kept from recording by who only measures."""
     evaluation.monitor.phase(trial.number, "measuring")
     if evaluation.role.trains:
         write(trial, own)  # so that it is known what its worker dies of

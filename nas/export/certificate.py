@@ -64,7 +64,7 @@ class Exported:
 
     @property
     def met(self) -> bool:
-        """Whether the targets' files compute as the network does and meet every budget there is, or are predicted to.
+        """Tells whether the targets' files compute as the network does and meet all budgets, or are predicted to.
 
         Only the verdict `MET` says that they were timed.
         """

@@ -132,7 +132,7 @@ class Finalist(TypedDict):
 
 
 class Origin(TypedDict, total=False):
-    """Where a network comes from: a trial of a search, or its name."""
+    """The origin of a network: a trial of a search, or its name."""
 
     trial: int
     validation_accuracy_in_search: float | None
@@ -142,7 +142,7 @@ class Origin(TypedDict, total=False):
 
 
 class Certificate(Origin):
-    """All that `certificate.json` says, in its order but for the verdict."""
+    """The content of `certificate.json`, in its order but for the verdict."""
 
     budgets: dict[str, BudgetEntry]
     targets: list[str]

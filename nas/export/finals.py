@@ -66,7 +66,7 @@ class Standing:
 
     @property
     def is_comparable(self) -> bool:
-        """Whether finals can rank it: earlier versions recorded no log loss, or one of another kind."""
+        """Tells whether finals can rank the training: earlier versions recorded no log loss, or one of another kind."""
         return self.calibrated_log_loss is not None or not self.accuracy
 
     @property

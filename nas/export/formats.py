@@ -57,7 +57,7 @@ class Format:
 
     @property
     def takes_bytes(self) -> bool:
-        """Whether its files normalise images themselves."""
+        """Tells whether files of the format normalise images themselves."""
         return self.layout == BYTES_LAYOUT
 
 

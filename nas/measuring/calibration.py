@@ -29,7 +29,7 @@ FAILURES_IN_A_ROW = 5  # so many mean that something is wrong with more than a n
 
 
 def timings_path(out: Path) -> Path:
-    """Returns where the timings are kept from which a predictor in the file `out` is learned."""
+    """Returns the path of the timings from which a predictor in the file `out` is learned."""
     require(out not in STDOUT, f"a predictor is written to a file, as its timings lie beside it, but got '{out}'")
     require(out.suffix != ".csv", f"a predictor is written beside the CSV file of its timings, but got '{out}' for it")
     return out.with_suffix(".csv")
@@ -143,7 +143,7 @@ def time_members(space: SearchSpace, target: str, gauge: Gauge, timings: Timings
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well latencies agree with measured ones; shares lie in [0, 1]."""
+    """The agreement of latencies with measured ones; shares lie in [0, 1]."""
 
     median_error: float
     within_a_tenth: float

@@ -31,7 +31,7 @@ class Gauge(Protocol):
         ...
 
     def latency(self, architecture: Architecture, precision: Precision) -> Latency:
-        """Returns its measured latency, as exactly as asked."""
+        """Returns the measured latency of the network, as exactly as asked."""
         ...
 
 

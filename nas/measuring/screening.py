@@ -111,7 +111,7 @@ def add_saved(config: SearchConfig, space: SearchSpace, timings: Timings) -> Non
 
 
 def require_fitting_tables(config: SearchConfig, space: SearchSpace, monitor: Monitor) -> None:
-    """Says which targets are known by a table only; raises `InvalidInput` where it tells nothing of the space."""
+    """Reports the targets that are known by a table only; raises `InvalidInput` where it tells nothing of the space."""
     for target in config.targets:
         if is_predicting(runtime := runtime_of(parse_target(target))):
             predictor = runtime.predictor()

@@ -44,7 +44,7 @@ def as_given(value: PerTarget | Sequence[float | None]) -> PerTarget:
 
 
 def with_limits(declared: Declared) -> Declared:
-    """Adds to a class, before it becomes a dataclass, a field for each limit that it does not declare."""
+    """Adds a field for each undeclared limit to a class, before it becomes a dataclass."""
     for quantity in QUANTITIES.values():
         if quantity.field not in declared.__annotations__:
             declared.__annotations__[quantity.field] = PerTarget

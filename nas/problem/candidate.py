@@ -131,12 +131,12 @@ class Candidate:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the trial has ended, so that nothing of it changes any more."""
+        """Tells whether the trial has ended, so that nothing of it changes any more."""
         return self.state not in ("waiting", "running")
 
     @property
     def evaluated(self) -> bool:
-        """Whether its architecture is known, and it was not lost."""
+        """Tells whether the architecture is known, and the trial was not lost."""
         return bool(self.architecture) and self.outcome is not Outcome.LOST
 
     def _repr_html_(self) -> str:
@@ -167,7 +167,7 @@ class Candidate:
         return self.costs.latency_ci_ms
 
     def values(self, objectives: Sequence[str]) -> tuple[float, ...]:
-        """Returns its objectives as they are, and as bad as can be where one is not known."""
+        """Returns the objectives as they are, and as bad as can be where one is not known."""
         known = {"accuracy": self.accuracy, "latency": self.latency_ms, "macs": self.costs.macs,
                  "params": self.costs.params}
         values = ((name, known[name]) for name in objectives)
@@ -185,12 +185,12 @@ class Candidate:
 
     @cached_property
     def feasible(self) -> bool:
-        """Whether all its checks were made and no budget is exceeded."""
+        """Tells whether all checks of the candidate were made and no budget is exceeded."""
         return self.state == "complete" and is_feasible(self.violations)
 
     @cached_property
     def eligible(self) -> bool:
-        """Whether it may win or lie on the front: feasible and fully trained."""
+        """Tells whether the candidate may win or lie on the front: feasible and fully trained."""
         return self.feasible and self.trained and self.accuracy is not None
 
 

@@ -59,7 +59,7 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
 
 
 def hypervolume_contributions(points: ArrayLike, reference: ArrayLike) -> Points:
-    """Returns for each point the volume `[N]` that would be lost without it; of equal points, none is missed."""
+    """Returns the volume `[N]` that would be lost without each point; of equal points, none is missed."""
     values, limit = _points_and_reference(points, reference)
     found = np.zeros(len(values))
     for index, point in enumerate(values):

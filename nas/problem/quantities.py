@@ -140,7 +140,7 @@ class Quantity:
 
     @property
     def of_target(self) -> bool:
-        """Whether each target has a limit of its own."""
+        """Tells whether each target has a limit of its own."""
         return self.of_latency is not None
 
 

@@ -115,7 +115,7 @@ def score_text(entry: File) -> str:
 
 
 def _finals_lines(certificate: Certificate) -> list[Text]:
-    """Returns among how many the network was chosen, and how far the best made by hand came."""
+    """Returns the lines on the finals: the number of finalists, and the results of the network and the best by hand."""
     finals = certificate.get("finals", [])
     if not finals:
         return []

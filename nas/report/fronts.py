@@ -45,7 +45,7 @@ class Estimate:
 
     @property
     def differs(self) -> bool:
-        """Whether a difference is beyond noise."""
+        """Tells whether a difference is beyond noise."""
         return self.low > 0 or self.high < 0
 
 
@@ -83,7 +83,7 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs beside the first one.
+    """A comparison of runs with the first of them.
 
     Attributes:
         runs: the first one first.

@@ -271,7 +271,7 @@ class SearchConfig:
 
     @property
     def limited(self) -> bool:
-        """Whether trainings have limits, for which they need a process of their own."""
+        """Tells whether trainings have limits, for which they need a process of their own."""
         return self.trial_time_s is not None or self.trial_memory_bytes is not None
 
     @property

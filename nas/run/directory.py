@@ -93,7 +93,7 @@ class RunDirectory:
 
     @property
     def exists(self) -> bool:
-        """Whether a search was begun here."""
+        """Tells whether a search was begun in the directory."""
         return self.place("run.toml").is_file()
 
     @classmethod
@@ -143,7 +143,7 @@ class RunDirectory:
 
     @property
     def writable(self) -> bool:
-        """Whether this process may write into the directory."""
+        """Tells whether this process may write into the directory."""
         return os.access(self.path, os.W_OK | os.X_OK)
 
     def require_there(self, config: SearchConfig, *names: str) -> None:
@@ -260,7 +260,7 @@ class RunDirectory:
 
     @cached_property
     def _storage(self) -> StudyFile | StudyDatabase:
-        """Where the trials are: in the directory, or in a database."""
+        """The storage of the trials: in the directory, or in a database."""
         if self.elsewhere is not None:
             return self.elsewhere
         text = self._content.get(TRIALS, "") if self.exists else ""

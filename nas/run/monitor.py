@@ -30,13 +30,13 @@ class Silent:
     """A monitor that shows nothing."""
 
     def say(self, text: str) -> None:
-        """Shows nothing."""
+        """Ignores the line."""
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Shows nothing."""
+        """Ignores the progress."""
 
     def phase(self, trial: int, what: str) -> None:
-        """Shows nothing."""
+        """Ignores the phase."""
 
     def told(self, tally: Tally, last: Candidate | None, best: Candidate | None) -> None:
-        """Shows nothing."""
+        """Ignores the state of the search."""

@@ -86,12 +86,12 @@ class StudyDatabase:
 
     @property
     def place(self) -> str:
-        """Which study it is, for messages."""
+        """The database and name of the study, for messages."""
         return f"{self.text} {self.name}"
 
     @property
     def exists(self) -> bool:
-        """Whether the study has been begun."""
+        """Tells whether the study has been begun."""
         return self.name in self._names()
 
     was_there = exists
@@ -237,7 +237,7 @@ class StudyDatabase:
 
 
 def outage(error: BaseException | None) -> str:
-    """Returns in one line why a server does not do its work at the moment, empty if an error tells of nothing such."""
+    """Returns the reason, in one line, why a server is out of service; empty if an error tells of no outage."""
     import sqlalchemy
 
     away = sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, sqlalchemy.exc.TimeoutError

@@ -64,14 +64,14 @@ class Sharing(Protocol):
         ...
 
     def begin(self, trial: "optuna.Trial") -> None:
-        """Lets others know that this process works on a trial.
+        """Announces a trial that this process works on.
 
         Raises an error that `outlasts` knows where the turn has been lost.
         """
         ...
 
     def end(self, trial: "optuna.Trial") -> None:
-        """Tells others that this process no longer works on a trial."""
+        """Announces the end of this process's work on a trial."""
         ...
 
     def gone(self, running: Iterable[Candidate]) -> list[Candidate]:
@@ -161,17 +161,17 @@ class SharedDirectory:
             yield
 
     def begin(self, trial: "optuna.Trial") -> None:
-        """Does nothing: the lock of this process says that it is there, and is not lost."""
+        """Needs no announcement: the lock of this process says that it is there, and is not lost."""
 
     def end(self, trial: "optuna.Trial") -> None:
-        """Does nothing."""
+        """Needs no announcement."""
 
     def gone(self, running: Iterable[Candidate]) -> list[Candidate]:
         """Returns the running trials whose process has ended."""
         return [candidate for candidate in running if candidate.worker is None or self._is_gone(candidate.worker)]
 
     def outlasts(self, error: Exception) -> bool:
-        """Returns that it does not wait: a file is there or not."""
+        """Returns False: a file is there or not, and is not waited for."""
         return False
 
     def _appear(self) -> int:

@@ -61,17 +61,17 @@ class StudyFile:
 
     @property
     def place(self) -> str:
-        """Where it is, for messages."""
+        """The path of the file, for messages."""
         return str(self.path)
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a file."""
+        """Tells whether the file is there."""
         return self.path.exists()
 
     @property
     def was_there(self) -> bool:
-        """Whether there is something of it."""
+        """Tells whether the file, or a log or journal of it, is there."""
         return self.path.exists() or any(self._beside(name) for name in (LOG, JOURNAL))
 
     def begin(self, directions: Sequence[str]) -> None:
@@ -99,11 +99,11 @@ class StudyFile:
         return told_of(self.path, damage)
 
     def outlasts(self, error: Exception, say: Callable[[str], None]) -> bool:
-        """Returns that it does not wait: a file is there or not."""
+        """Returns False: a file is there or not, and is not waited for."""
         return False
 
     def close(self) -> None:
-        """Ends what `opened` has begun, so that SQLite leaves a single file."""
+        """Closes the storage that `opened` has opened, so that SQLite leaves a single file."""
         if self._storage is not None:
             self._storage.engine.dispose()
             self._storage = None

@@ -39,5 +39,5 @@ class Grid:
 
     @cached_property
     def _members(self) -> dict[Key, Assignment]:
-        """All members by their choices that matter."""
+        """The members of the space by their choices that matter."""
         return {choices_that_matter(self._space, member): member for member in self._space.enumerated(LARGEST) or ()}

@@ -172,7 +172,7 @@ def _import(module_name: str) -> ModuleType:
 
 
 def _found(top: str) -> ModuleSpec | None:
-    """Returns where a top-level module is or would be imported from; one of ours has the user's before it."""
+    """Returns the spec by which a top-level module is or would be imported; of one of ours, the user's before it."""
     places = [str(Path.cwd()), *sys.path]
     if top in OURS:
         return next((spec for place in places if (spec := PathFinder.find_spec(top, [place])) is not None), None)

@@ -40,7 +40,7 @@ def qmc(seed: int, problem: Problem) -> BaseSampler:
 
 
 class _Sequence(QMCSampler):
-    """Each trial takes the point of its place, where Optuna counts the points of lost trials too."""
+    """A sampler that gives each trial the point of its place; Optuna's counts the points of lost trials too."""
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
                         ) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class _Seen(Study):
                 if not is_lost(trial) and OUTSIDE not in trial.user_attrs]
 
     def stop(self) -> None:
-        """Does nothing, where exhaustive samplers end a study: a search ends as it was asked to."""
+        """Ignores the wish of exhaustive samplers to end a study: a search ends as it was asked to."""
 
 
 def seen(study: Study, as_seen: Callable[[FrozenTrial], FrozenTrial] | None = None) -> Study:

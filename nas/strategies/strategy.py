@@ -31,7 +31,7 @@ class Strategy(Protocol):
 
     @property
     def continues_stopped(self) -> bool:
-        """Whether the proposal of a candidate whose training was stopped early continues that training."""
+        """Tells whether the proposal of a candidate whose training was stopped early continues that training."""
         ...
 
     def propose(self, history: Sequence[Candidate], running: Sequence[Candidate], generator: np.random.Generator

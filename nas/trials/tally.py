@@ -26,7 +26,7 @@ class Tally:
 
     @property
     def tried(self) -> int:
-        """How many candidates were trained here, to the end or until they were stopped."""
+        """The number of candidates that were trained here, to the end or until they were stopped."""
         return self.trained + self.stopped
 
     def __add__(self, other: "Tally") -> "Tally":

@@ -49,7 +49,7 @@ class Block(Protocol):
         ...
 
     def __hash__(self) -> int:
-        """Equal options have equal hashes, as frozen dataclasses give them."""
+        """Returns the hash of the options, as a frozen dataclass has it: equal for equal options."""
         ...
 
 

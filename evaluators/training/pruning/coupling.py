@@ -44,7 +44,7 @@ class Coupling:
         return cls(tuple(np.split(labels, np.cumsum(widths)[:-1])), _kinds(program, values, labels))
 
     def sums(self, scores: Selection) -> np.ndarray:
-        """Returns for each group the sum over its channels of scores by value."""
+        """Returns the sums `[groups]` of the scores of each group's channels; these scores are given by value."""
         return np.bincount(np.concatenate(self.groups), np.concatenate(scores), len(self.kinds))
 
 

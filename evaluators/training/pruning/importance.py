@@ -77,7 +77,7 @@ def _counts(architecture: Architecture, operation: Operation, index: int) -> boo
 
 def _products(architecture: Architecture, arrays: Weights, images: jax.Array, labels: jax.Array
               ) -> tuple[list[jax.Array], list[jax.Array]]:
-    """Returns by channel the sums of activation times gradient of each operation, and of each block's own part.
+    """Returns the sums by channel of activation times gradient of each operation, and of each block's own part.
 
     The former is the sum of weight times gradient over the weights that make the channel, since its activation is
     linear in these; the latter that of what the block changes.

@@ -35,7 +35,7 @@ class Prunable:
 
     @cached_property
     def coupling(self) -> Coupling:
-        """Its groups of channels."""
+        """The groups of channels that belong together in the network."""
         return Coupling.of(self.architecture.program)
 
     @property
@@ -48,7 +48,7 @@ class Prunable:
         return self.coupling.sums(self.importance.channels)
 
     def smaller(self) -> "Iterator[Cut]":
-        """Yields the forms of it that are smaller by one notch and can have its arrays."""
+        """Yields the cuts to forms that are smaller by one notch and can have the arrays of the network."""
         for form in smaller(self.architecture):
             if form.without is not None:
                 yield Cut(self, form, float(self.importance.blocks[form.without].sum()))

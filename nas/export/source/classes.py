@@ -38,7 +38,7 @@ class Parameter:
 
     @property
     def is_optional(self) -> bool:
-        """Whether some modules go without it."""
+        """Tells whether some modules go without the parameter."""
         return ANY in self.column or None in self.column
 
     @property
@@ -52,12 +52,12 @@ class Parameter:
 
     @property
     def is_required(self) -> bool:
-        """Whether it has no default."""
+        """Tells whether the parameter has no default."""
         return not self.is_optional and self.default is None
 
     @property
     def is_width(self) -> bool:
-        """Whether it is a number of channels, which calls need not name."""
+        """Tells whether the parameter is a number of channels, which calls need not name."""
         return FAMILIES.get(self.attribute) == "channels" and self.is_required
 
 

@@ -162,7 +162,7 @@ class _ClassSource:
         default_factory=lambda: itertools.chain(BRANCHES, map("y{}".format, itertools.count(2))))
 
     def lines(self) -> list[str]:
-        """Returns its lines."""
+        """Returns the lines of the class."""
         made, dialect = self.made, self.dialect
         value = self._run(made.members, "x", "x")
         if self.statements[-1].startswith(f"{value} = "):

@@ -153,7 +153,7 @@ class Findings:
 
 
 def _thinned(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
-    """Returns so many of the candidates, evenly spread."""
+    """Returns at most `count` of the candidates, evenly spread."""
     if len(candidates) <= count:
         return list(candidates)
     return [candidates[index * len(candidates) // count] for index in range(count)]

@@ -1,4 +1,4 @@
-"""How a search went: the hypervolume of its front over time, and the learning curves that are recorded."""
+"""The progress of a search: the hypervolume of its front over time, and the learning curves that are recorded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

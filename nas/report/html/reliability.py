@@ -1,4 +1,4 @@
-"""How far the numbers of a run can be trusted: its score, its latencies and its predictor, each against something."""
+"""The reliability of a run's numbers: its score, its latencies and its predictor, each against something."""
 
 import statistics
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ Matrix = NDArray[np.float64]
 
 
 def expected_shortfall(mean: Matrix, deviation: Matrix, limit: Matrix) -> Matrix:
-    """Returns by how much `[M, K]` lognormal quantities fall short of `[K]` limits, in expectation.
+    """Returns the expected shortfall `[M, K]` of lognormal quantities `[M]` below limits `[K]`.
 
     Args:
         mean: of the logarithm, `[M]`.

@@ -94,7 +94,7 @@ class Members:
 
     @cached_property
     def listed(self) -> list[Member] | None:
-        """All members, or None if they are more than `LISTED`."""
+        """The members of the space, or None if they are more than `LISTED`."""
         assignments = self.space.enumerated(LISTED)
         return None if assignments is None else self.distinct(assignments)
 
