@@ -45,7 +45,7 @@ from nas.export.certificate import (
 )
 from nas.export.comparison import Reference, relative_latency
 from nas.export.entries import Certificate, Comparison, File, Origin, OverSeeds, RunBy, Training
-from nas.export.formats import FORMATS, Format, format_of
+from nas.export.formats import FORMATS, Format, float32_beside_others, format_of, formats_for
 from nas.export.trained import (
     Checkpoints,
     all_beside,
@@ -155,7 +155,9 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         require_usable(parse_target(target))
     with whole_directory(directory) as temporary:
         arrays, training = trained_arrays(order, beside[0], monitor)
-        wanted = _wanted(order)
+        wanted = formats_for([parse_target(target) for target in order.targets], order.formats, order.preprocess_inside)
+        if stays := float32_beside_others(wanted):
+            monitor.say(f"in float32, as they have no other precision: {', '.join(stays)}")
         references = {as_bytes: Reference.of(order.architecture, arrays, order.dataset, order.recipe.seed, as_bytes)
                       for as_bytes in {False, *(written.takes_bytes for written, _ in wanted)}}
         over_seeds = _over_seeds(order, references[False], beside[1:order.seeds], monitor)
@@ -215,18 +217,6 @@ def _over_seeds(order: Order, first: Reference, further: Sequence[Path], monitor
 def _training_id(order: Order) -> str:
     fingerprint = order.dataset.fingerprint if order.dataset is not None else ""
     return training_id(order.architecture, fingerprint, order.recipe, order.initial, order.teachers)
-
-
-def _wanted(order: Order) -> list[tuple[Format, Target | None]]:
-    """Returns the formats to write, each with the target that it is timed on; those of the search's targets first."""
-    own, inside = list(map(parse_target, order.targets)), order.preprocess_inside
-    every = Options(own[0].options.threads, own[0].options.batch)  # what all runtimes heed
-    found: list[tuple[Format, Target | None]] = [(format_of(target, inside), target) for target in own]
-    names = {written.name for written, _ in found}
-    for further in (FORMATS[name] for name in dict.fromkeys(order.formats) if name not in names):
-        target = Target(further.runtime, every) if further.runtime else None
-        found.append((format_of(target, inside) if target else further, target))
-    return found
 
 
 def _train_to_the_end(order: Order, checkpoints: Checkpoints, monitor: Monitor) -> tuple[Weights, Training]:

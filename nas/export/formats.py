@@ -1,7 +1,8 @@
 """The kinds of files that a network leaves in. A new one is one entry here."""
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,8 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from evaluators.networks.checkpoint import load_network, save_network
-from evaluators.runtimes import Arrays, Target, runtime_of
+from evaluators.runtimes import RUNTIMES, Arrays, Options, Target, runtime_of
 from evaluators.runtimes.runtime import BYTES_LAYOUT
+from evaluators.runtimes.target import FLOAT32
 from nas.export.source import nnx, pytorch
 from nas.export.source.file import weights_beside
 from search_spaces.architecture import Architecture
@@ -94,3 +96,33 @@ FORMATS: dict[str, Format] = {
     "torch": Format("torch", "_torch.py", pytorch.write, pytorch.load, layout=CHANNELS_FIRST, module="torch",
                     beside=weights_beside),
 }
+
+
+def formats_for(targets: Sequence[Target], further: Sequence[str], inside: bool = False
+                ) -> list[tuple[Format, Target | None]]:
+    """Returns the formats of targets and further ones of `FORMATS`, each with the target that it is timed on.
+
+    A further one has the precision of the first target where its runtime has it. `inside` says whether files of
+    runtimes normalise images themselves.
+    """
+    found: list[tuple[Format, Target | None]] = [(format_of(target, inside), target) for target in targets]
+    names = {form.name for form, _ in found}
+    for form in (FORMATS[name] for name in dict.fromkeys(further) if name not in names):
+        target = _beside(targets[0], form.runtime) if form.runtime else None
+        found.append((format_of(target, inside) if target else form, target))
+    return found
+
+
+def _beside(first: Target, runtime: str) -> Target:
+    """Returns the target of another runtime that is timed as the first one is, as far as it has the options."""
+    options = Options(first.options.threads, first.options.batch)  # what all runtimes heed
+    if "precision" in RUNTIMES[runtime].options:
+        options = dataclasses.replace(options, precision=first.options.precision)
+    return Target(runtime, options)
+
+
+def float32_beside_others(wanted: Sequence[tuple[Format, Target | None]]) -> list[str]:
+    """Returns the names of the formats that are in float32, where another one is not; none where all are."""
+    precisions = [(form.name, target.options.precision if target else FLOAT32) for form, target in wanted]
+    stay = [name for name, precision in precisions if precision == FLOAT32]
+    return stay if len(stay) < len(wanted) else []

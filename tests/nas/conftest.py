@@ -16,6 +16,7 @@ from evaluators.registry import EVALUATORS
 from nas import cli
 from nas.engine.search import run_search
 from nas.run.config import SearchConfig
+from nas.run.monitor import Silent
 from nas.strategies import STRATEGIES
 from search_spaces import load_space
 
@@ -72,6 +73,16 @@ def all_members(bound_space):
     found = (bound_space.decode(dict(zip(names, values, strict=True)))
              for values in itertools.product(*names.values()))
     return {architecture.id: architecture for architecture in found}
+
+
+class Lines(Silent):
+    """A monitor that keeps its lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
 
 
 class ComputedGauge:

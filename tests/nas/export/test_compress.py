@@ -19,9 +19,9 @@ from nas.engine.search import run_search
 from nas.export.certificate import budgets_of, digest, open_budgets
 from nas.export.uncompressed import own_budgets
 from nas.problem.budgets import Budgets
-from nas.run.monitor import Silent
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
+from tests.nas.conftest import Lines
 
 NETWORK = Architecture.parse("in_r12_c1+conv_k3_c24_s2_relu+conv_k3_c32_s2_relu+conv_k3_c32_s1_relu+fc_n2")
 POINTWISE = Architecture.parse("in_r12_c1+conv_k3_c32_s2_relu+sep_k3_c64_s1_relu+head_c128_relu_n2")
@@ -38,14 +38,6 @@ def raising(error):
     def raises(*arguments, **named):
         raise error
     return raises
-
-
-class Lines(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture
@@ -106,7 +98,7 @@ def test_budgets_are_met_by_scales_of_batch_norms_without_a_turn_to_time_again_a
     again = functools.partial(nas.compress, str(tmp_path / "mine.safetensors"), data=data, budgets=budgets, steps=1,
                               epochs=1, importance="batch-norm", out=tmp_path / "out", monitor=monitor, **COMMON)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # it is stopped after its training
-        patch.setattr(nas.export.delivery, "_wanted", raising(KeyboardInterrupt))
+        patch.setattr(nas.export.delivery, "formats_for", raising(KeyboardInterrupt))
         again()
     kept = [tmp_path / f"out.{what}.safetensors" for what in ("pruned", "unfinished")]
     assert all(path.exists() for path in kept)

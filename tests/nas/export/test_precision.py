@@ -29,7 +29,7 @@ from nas.run.config import SearchConfig
 from nas.run.monitor import Silent
 from nas.testing import random_arrays
 from search_spaces import InvalidInput
-from tests.nas.conftest import ComputedGauge
+from tests.nas.conftest import ComputedGauge, Lines
 
 INT8 = "onnxruntime:precision=int8"
 
@@ -119,6 +119,16 @@ def test_a_named_network_leaves_in_int8_for_every_target(inputs, untrained, tmp_
                   precision="int8", budgets=Budgets(targets=("onnxruntime", "litert:threads=2")),
                   out=tmp_path / "out", accuracy_loss=100)
     assert [entry["target"] for entry in found.certificate["files"]] == [INT8, "litert:threads=2,precision=int8"]
+
+
+def test_further_formats_have_the_precision_of_the_target_where_their_runtime_has_it_and_others_are_named(
+        inputs, untrained, tmp_path):
+    monitor = Lines()
+    found = train("in_r12_c1+conv_k3_c8_s2_relu+fc_n2", data=str(inputs / "data.npz"), epochs=1, precision="int8",
+                  formats=("litert", "stablehlo", "flax"), out=tmp_path / "out", accuracy_loss=100, monitor=monitor)
+    assert [entry["file"] for entry in found.certificate["files"]] == [
+        "model-int8.onnx", "model-int8.tflite", "model.stablehlo", "model.safetensors"]
+    assert "in float32, as they have no other precision: stablehlo, flax" in monitor.lines
 
 
 @pytest.mark.parametrize("precision", STORED)

@@ -28,18 +28,11 @@ from nas.run.monitor import Silent
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
 from search_spaces.zoo import load_network
+from tests.nas.conftest import Lines
 
 NETWORK = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e3_c8_s1_se0_relu+head_c16_relu_n2")
 FOUR_CLASSES = NETWORK.text.replace("_n2", "_n4")
 OTHER_CLASSES = Architecture.parse(NETWORK.text.replace("_n2", "_n7"))
-
-
-class Lines(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 def saved(architecture, path):

@@ -20,6 +20,7 @@ from nas.report.certificate import certificate_report
 from nas.run.monitor import Silent
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
+from tests.nas.conftest import Lines
 
 NETWORK = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+mb_k3_e3_c8_s1_se0_relu+head_c16_relu_n2")
 FOUR_CLASSES = NETWORK.text.replace("_n2", "_n4")
@@ -104,20 +105,16 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_weig
     with pytest.raises(KeyboardInterrupt):
         nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=Killing())
     kept = tmp_path / "out.unfinished.safetensors"
-    content, said = kept.read_bytes(), []
-
-    class Hearing(Silent):
-        def say(self, line):
-            said.append(line)
-
+    content = kept.read_bytes()
     _, weights = load_arrays(undisturbed.directory / "model.safetensors")
     for left in (content[:len(content) // 2], content):
         kept.write_bytes(left)
-        again = nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=Hearing())
+        monitor = Lines()
+        again = nas.train(NETWORK.text, **given, out=tmp_path / "out", monitor=monitor)
         _, found = load_arrays(again.directory / "model.safetensors")
         assert all(np.array_equal(weights[name], found[name]) for name in weights)
         assert not kept.exists()
-        assert any("going on after 3" in line for line in said) == (left == content)
+        assert any("going on after 3" in line for line in monitor.lines) == (left == content)
 
 
 @pytest.mark.parametrize("damage", [

@@ -19,7 +19,7 @@ from evaluators.networks.network import logits_of
 from evaluators.runtimes import RUNTIMES, Options
 from evaluators.timing.meter import measure_once
 from nas.api import Run
-from nas.engine.search import Silent, run_search
+from nas.engine.search import run_search
 from nas.export.delivery import require_deliverable
 from nas.measuring.remeasuring import in_fresh_processes
 from nas.problem.budgets import Budgets
@@ -30,6 +30,7 @@ from nas.run.trust import require_trusted
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
 from search_spaces.architecture import identify
+from tests.nas.conftest import Lines
 
 
 def timed(latency_ms):
@@ -70,13 +71,12 @@ def inputs_of(dataset):
 def test_a_winner_is_exported_where_no_turn_comes_to_time_it_again(run, made_up, monkeypatch):
     monkeypatch.setattr(nas.export.winner, "in_fresh_processes", in_fresh_processes)
     monkeypatch.setattr(nas.export.winner, "WAIT_S", 0.05)
-    lines, monitor = [], Silent()
-    monkeypatch.setattr(Silent, "say", lambda self, text: lines.append(text))
+    monitor = Lines()
     with training_turn():  # of somebody who never gives way
         exported = run.export(formats=[], epochs=1, finals=1, monitor=monitor)
     assert exported.directory.is_dir()
     said = "was not timed again before its training: other processes train or measure"
-    assert sum(said in line for line in lines) == 1
+    assert sum(said in line for line in monitor.lines) == 1
 
 
 def test_the_command_of_an_own_export_is_known(make_config, gauge, made_up, tmp_path):
@@ -242,19 +242,14 @@ def test_an_export_does_not_follow_links_out_of_its_run(run, made_up, tmp_path):
 
 
 def test_a_winner_that_is_too_slow_when_it_is_timed_again_is_replaced(run, made_up):
-    lines = []
-
-    class Lines(Silent):
-        def say(self, text):
-            lines.append(text)
-
+    monitor = Lines()
     ranked = sorted({candidate.architecture: candidate for candidate in run.candidates()}.values(),
                     key=lambda candidate: -candidate.accuracy)
     for candidate in ranked[:2]:
         made_up[identify(candidate.architecture)] = 49.8  # its interval ends over the budget
-    exported = run.export(monitor=Lines())
+    exported = run.export(monitor=monitor)
     assert exported.certificate["architecture"] == ranked[2].architecture
-    assert sum("was timed again: latency 49.8 ms is" in line for line in lines) == 2
+    assert sum("was timed again: latency 49.8 ms is" in line for line in monitor.lines) == 2
     after = {candidate.architecture: candidate for candidate in Run.open(run.path).candidates()}
     assert [after[candidate.architecture].feasible for candidate in ranked[:3]] == [False, False, True]
     assert after[ranked[0].architecture].latency_ms == 49.8
