@@ -90,6 +90,7 @@ class Order:
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         seeds: how many trainings, from so many seeds in a row, tell how far the accuracy is due to chance; the network
             of the first is delivered.
+        texts: what is known of the classes and images of a network that is delivered without data.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Order:
     accuracy_loss_points: float = ACCURACY_LOSS_POINTS
     preprocess_inside: bool = False
     seeds: int = 1
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "accuracy_loss_points", plain(self.accuracy_loss_points))
@@ -254,7 +256,7 @@ def _metadata(order: Order) -> dict[str, str]:
     """Returns the texts that travel in a file: how images are prepared for it, and its classes."""
     architecture, dataset = order.architecture, order.dataset
     if dataset is None:
-        return {"architecture": architecture.text}
+        return {"architecture": architecture.text, **order.texts}
     loaded, used = dataset.resolution, architecture.input.resolution
     shrunk = f", then to {used}x{used}" if used != loaded else ""
     colours = COLOURS.get(dataset.channels, "")

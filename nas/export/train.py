@@ -78,7 +78,7 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
     teachers = teachers_named(as_names(teacher), dataset, recipe)
     order = Order(named.name, named.architecture, dataset, budgets.targets, budgets, recipe, formats,
                   named.arrays, teachers, origin={"network": named.name}, accuracy_loss_points=accuracy_loss,
-                  preprocess_inside=preprocess_inside, seeds=seeds)
+                  preprocess_inside=preprocess_inside, seeds=seeds, texts=named.texts)
     if recipe.epochs and not is_trained(order, directory):
         _require_within(named.architecture, budgets, monitor)
     return deliver(order, directory, monitor)

@@ -178,6 +178,19 @@ def test_what_cannot_be_trained_is_refused_and_nothing_written(arguments, rule, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_trained_network_is_written_in_another_format_with_the_texts_of_its_own_file(data, untimed, tmp_path):
+    trained = nas.train(NETWORK.text, data=data, epochs=0, formats=["flax"], out=tmp_path / "trained")
+    file = trained.directory / "model.safetensors"
+
+    def texts(name, **settings):
+        place = nas.train(str(file), epochs=0, out=tmp_path / name, **settings).directory
+        session = onnxruntime.InferenceSession(place / "model.onnx", providers=["CPUExecutionProvider"])
+        return session.get_modelmeta().custom_metadata_map
+
+    assert texts("same") == texts("with data", data=data)
+    assert set(texts("other", classes=5)) == {"architecture", "layout"}, "they are of other classes"
+
+
 def test_a_file_that_normalises_is_given_bytes_of_its_own_resolution(data, untimed, tmp_path):
     architecture = Architecture.parse(NETWORK.text.replace("r12", "r10"))
     order = Order("mine", architecture, load_dataset(data), ("onnxruntime",), Budgets(), Recipe(epochs=0),
