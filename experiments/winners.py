@@ -274,7 +274,7 @@ def report(rows: dict[str, Any]) -> str:
         accuracies: dict[str, list[float]] = {}
         latencies: dict[str, list[float]] = {}
         for name, text in _networks(cell):
-            if found := list(cell["delivered"].get(text, {}).values()):
+            if found := list(cell.get("delivered", {}).get(text, {}).values()):
                 accuracies.setdefault(name, []).append(100 * np.mean([one["accuracy"] for one in found]))
                 latencies.setdefault(name, []).append(np.mean([one["latency_ms"] for one in found]))
         lines += [f"**{key}** (at most {cell['budget_ms']} ms)\n",
