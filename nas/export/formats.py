@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from evaluators.networks.checkpoint import load_network, save_network
-from evaluators.runtimes import Arrays, Target, runtime_of
+from evaluators.runtimes import Arrays, Options, Target, runtime_of
 from evaluators.runtimes.runtime import BYTES_LAYOUT
 from nas.export.source import nnx, pytorch
 from nas.export.source.file import weights_beside
@@ -59,6 +59,11 @@ class Format:
     def takes_bytes(self) -> bool:
         """Tells whether files of the format normalise images themselves."""
         return self.layout == BYTES_LAYOUT
+
+    def names(self, precision: str) -> list[str]:
+        """Returns the name of its file of a precision in an export, and of that which is needed beside it."""
+        path = Path(f"model{'' if precision == Options.precision else f'-{precision}'}{self.suffix}")
+        return [path.name, *([self.beside(path).name] if self.beside else [])]
 
 
 def format_of(target: Target, preprocess_inside: bool = False) -> Format:
