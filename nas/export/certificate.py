@@ -80,17 +80,31 @@ class Exported:
 
 def read_export(directory: Path) -> Exported:
     """Returns an export; raises `InvalidInput` if it is none, or a file of it has changed since."""
-    path = directory / CERTIFICATE
-    require(path.is_file(), f"an export holds {CERTIFICATE}, but '{directory}' does not")
-    with refused(f"{CERTIFICATE} must be as an export has written it, but '{path}' is not"):
-        certificate = from_json(read_text(path, MOST_JSON_BYTES))
-        files = [(each["file"], each["sha256"]) for entry in certificate["files"]
-                 for each in (entry, entry.get("beside")) if each]
-    for name, expected in files:
+    certificate = read_certificate(directory)
+    for name, expected in digests(certificate).items():
         file = directory / name
         require(file.is_file() and digest(file) == expected, "a certificate is about the files that were exported with "
                 f"it, but '{file}' is another or missing")
     return Exported(directory, certificate)
+
+
+def read_certificate(directory: Path) -> Certificate:
+    """Returns the certificate of an export; raises `InvalidInput` if it is none."""
+    path = directory / CERTIFICATE
+    require(path.is_file(), f"an export holds {CERTIFICATE}, but '{directory}' does not")
+    with refused(f"{CERTIFICATE} must be as an export has written it, but '{path}' is not"):
+        return from_json(read_text(path, MOST_JSON_BYTES))
+
+
+def digests(certificate: Certificate) -> dict[str, str]:
+    """Returns the SHA-256 of each file of an export by its name, also of those that others need beside themselves."""
+    return {each["file"]: each["sha256"] for entry in certificate["files"]
+            for each in (entry, entry.get("beside")) if each}
+
+
+def moment(timing: Timing) -> str:
+    """Returns the time of a timing, to be read."""
+    return str(timing["environment"]["written"]).partition("+")[0].replace("T", " ")
 
 
 def from_json(content: str | bytes) -> Certificate:
@@ -101,6 +115,7 @@ def from_json(content: str | bytes) -> Certificate:
     """
     certificate: Certificate = json.loads(content)
     assessed(certificate)
+    digests(certificate), *map(moment, certificate["timings"])  # which raise for what they do not find
     Architecture.parse(certificate["architecture"])
     return certificate
 

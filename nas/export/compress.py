@@ -88,7 +88,7 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
     require_devices()
     source = uncompressed(network, data, recipe, monitor, skip_broken=skip_broken, trust=trust)
     directory = at_home(out) if out is not None else source.directory
-    require_deliverable(formats, directory, accuracy_loss)
+    require_deliverable(formats, directory, accuracy_loss, source.files)
     require_replaceable(path := pruned_beside(directory))
     with file_gauges(budgets.targets, source.quiet_ms) as gauges:
         pruning = _Pruning(source, budgets, gauges, recipe, MEASURES[importance], steps, monitor)

@@ -14,7 +14,7 @@ from pathlib import Path
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Fidelity
 from evaluators.latency import MeasurementFailed
-from evaluators.machine.files import STDOUT, followed, require_writable, whole_directory
+from evaluators.machine.files import whole_directory
 from evaluators.machine.ownership import temporary_directory
 from evaluators.machine.trouble import MachineTrouble
 from evaluators.networks.weights import Weights, initial_arrays
@@ -33,7 +33,6 @@ from evaluators.runtimes.target import INT8
 from evaluators.training.teacher import Teacher
 from nas.export.certificate import (
     ACCURACY_LOSS_POINTS,
-    CERTIFICATE,
     ROUNDING_POINTS,
     Exported,
     as_written,
@@ -46,6 +45,7 @@ from nas.export.certificate import (
 from nas.export.comparison import Reference, relative_latency
 from nas.export.entries import Certificate, Comparison, File, Origin, OverSeeds, RunBy, Training
 from nas.export.formats import FORMATS, Format, float32_beside_others, format_of, formats_for
+from nas.export.place import replaced, require_place
 from nas.export.trained import (
     Checkpoints,
     all_beside,
@@ -118,11 +118,12 @@ class Order:
                 "`preprocess_inside` needs data, by whose mean and deviation images are normalised, but got none")
 
 
-def require_deliverable(formats: Sequence[str], directory: Path | None, accuracy_loss_points: float) -> None:
+def require_deliverable(formats: Sequence[str], directory: Path | None, accuracy_loss_points: float,
+                        sources: Sequence[Path] = ()) -> None:
     """Raises `InvalidInput` if files cannot be written so: to be called before anything that takes long.
 
-    An unknown format, one whose runtime is not installed, a directory of something else than an export, or one that
-    cannot be written, or files that are to lose less than nothing.
+    An unknown format, one whose runtime is not installed, a directory that is no place for what is made of the files
+    `sources`, see `require_place`, or files that are to lose less than nothing.
     """
     require(accuracy_loss_points >= 0, f"`accuracy_loss` must not be negative, but got {accuracy_loss_points:g}")
     for name in formats:
@@ -134,12 +135,7 @@ def require_deliverable(formats: Sequence[str], directory: Path | None, accuracy
         require(not module or find_spec(module) is not None, f"files are run to be compared with the network, so that "
                 f"the format '{name}' needs its library (pip install {module}), but '{module}' is not installed")
     if directory is not None:
-        require(directory not in STDOUT, f"an export goes to a directory, but got '{directory}'")
-        replaceable = not directory.exists() or (directory / CERTIFICATE).is_file() or (
-            directory.is_dir() and not any(directory.iterdir()) and directory.resolve() != Path.cwd())
-        require(replaceable, "an export goes to a new or empty directory or takes the place of another export, but got "
-                f"'{directory}'")
-        require_writable(followed(directory).parent, "the place of an export")
+        require_place(directory, sources)
         require_replaceable(weights_beside(directory))
 
 
@@ -155,11 +151,14 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         require_replaceable(path)
     for target in order.targets:
         require_usable(parse_target(target))
+    wanted = formats_for([parse_target(target) for target in order.targets], order.formats, order.preprocess_inside)
+    if stays := float32_beside_others(wanted):
+        monitor.say(f"{order.name}: in float32, as they have no other precision: {', '.join(stays)}")
     with whole_directory(directory) as temporary:
+        names = [name for written, target in wanted for name in written.names(_precision(target))]
+        if said := replaced(directory, names):
+            monitor.say(f"{order.name}: {said}")
         arrays, training = trained_arrays(order, beside[0], monitor)
-        wanted = formats_for([parse_target(target) for target in order.targets], order.formats, order.preprocess_inside)
-        if stays := float32_beside_others(wanted):
-            monitor.say(f"in float32, as they have no other precision: {', '.join(stays)}")
         references = {as_bytes: Reference.of(order.architecture, arrays, order.dataset, order.recipe.seed, as_bytes)
                       for as_bytes in {False, *(written.takes_bytes for written, _ in wanted)}}
         over_seeds = _over_seeds(order, references[False], beside[1:order.seeds], monitor)
@@ -172,6 +171,7 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         certificate["timings"] = [time_files(temporary, order.architecture, files, order.quiet_ms)]
         certificate = assessed(certificate)
         write_certificate(temporary, certificate)
+        require_place(directory)  # something may have been put there meanwhile; the trained weights stay beside it
     for path in beside:
         path.unlink(missing_ok=True)
     exported = Exported(directory, certificate)
@@ -214,6 +214,10 @@ def _over_seeds(order: Order, first: Reference, further: Sequence[Path], monitor
         accuracies.append(Reference.of(order.architecture, arrays, order.dataset, seed).network_score)
     return {"count": len(accuracies), "mean": statistics.mean(accuracies),
             "deviation": statistics.stdev(accuracies), "each": accuracies}
+
+
+def _precision(target: Target | None) -> str:
+    return target.options.precision if target else Options.precision
 
 
 def _training_id(order: Order) -> str:
@@ -277,8 +281,8 @@ def _write(order: Order, written: Format, target: Target | None, arrays: Weights
     Targets whose files are of one kind and precision share a file.
     """
     monitor.progress(f"writing and checking {written.name}", 0, 1)
-    precision = target.options.precision if target else Options.precision
-    path = directory / f"model{'' if precision == Options.precision else f'-{precision}'}{written.suffix}"
+    precision = _precision(target)
+    path = directory / written.names(precision)[0]
     if not path.exists():
         written.write(order.architecture, arrays, path, _texts(order, written),
                       calibration_images(order.architecture, order.dataset, order.recipe.seed))

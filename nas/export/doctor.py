@@ -295,7 +295,7 @@ def _exports(patient: Patient) -> Iterator[Finding]:
             with _told(name) as found:
                 read_export(certificate.parent)
             for words in found:
-                yield Finding(name, f"{words}; `nas export` writes it anew")
+                yield Finding(name, f"{words}; once it is moved away, `nas export` writes it anew")
     for path in sorted((*patient.path.glob("*.unfinished.safetensors"), *patient.path.glob("*.pruned.safetensors"))):
         with _told(path.name) as found:
             require_whole(path.read_bytes())

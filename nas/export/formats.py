@@ -62,6 +62,11 @@ class Format:
         """Tells whether files of the format normalise images themselves."""
         return self.layout == BYTES_LAYOUT
 
+    def names(self, precision: str) -> list[str]:
+        """Returns the name of its file of a precision in an export, and of that which is needed beside it."""
+        path = Path(f"model{'' if precision == Options.precision else f'-{precision}'}{self.suffix}")
+        return [path.name, *([self.beside(path).name] if self.beside else [])]
+
 
 def format_of(target: Target, preprocess_inside: bool = False) -> Format:
     """Returns the format of the files of a target, written and loaded as its options want it.

@@ -15,7 +15,7 @@ from evaluators.runtimes import in_precision, parse_target
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable
 from nas.export.formats import FLAX
-from nas.export.named_network import NamedNetwork, named_network
+from nas.export.named_network import NamedNetwork, files_among, named_network
 from nas.export.teachers import as_names, teachers_named
 from nas.export.trained import require_seeds
 from nas.measuring.meters import costs_within, file_gauges
@@ -67,7 +67,7 @@ def train(network: str, *, data: str | None = None, skip_broken: bool = False, r
     monitor, recipe = monitor or Silent(), Recipe(**{"epochs": FINAL_EPOCHS, **settings})
     named = named_network(network)
     directory = at_home(out) if out is not None else Path(f"{named.name}.trained")
-    require_deliverable(formats, directory, accuracy_loss)
+    require_deliverable(formats, directory, accuracy_loss, files_among((network, *as_names(teacher))))
     require_seeds(recipe, seeds)
     require_devices()
     budgets = budgets or Budgets()

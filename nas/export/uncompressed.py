@@ -1,7 +1,7 @@
 """The network that is to be compressed, as a user names it: the winner of a run, an export, or a file."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from evaluators.recipe import Recipe
 from evaluators.training.teacher import Teacher
 from nas.export.certificate import CERTIFICATE, budgets_of, metric_name, read_export
 from nas.export.entries import Certificate
-from nas.export.named_network import WEIGHTS_SUFFIX
+from nas.export.named_network import EXPORT, WEIGHTS, WEIGHTS_SUFFIX, name_of
 from nas.export.teachers import teacher_in_file
 from nas.export.train import DATA
 from nas.export.winner import data_of, place_in, trained_candidate
@@ -24,8 +24,6 @@ from nas.run.monitor import Monitor
 from nas.run.trust import commands_of, require_trusted
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InvalidInput, require
-
-WEIGHTS = f"model{WEIGHTS_SUFFIX}"  # of an export
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class Uncompressed:
         trained: returns it with its weights, from which the smaller one learns.
         dataset: the data.
         directory: where the smaller one goes if nothing else is said.
+        files: those that its weights are read from, none where it is to be trained.
         quiet_ms: what the reference model takes on each target when the machine is quiet, where that is known.
     """
 
@@ -46,6 +45,7 @@ class Uncompressed:
     trained: Callable[[], Teacher]
     dataset: Dataset
     directory: Path
+    files: Sequence[Path] = ()
     quiet_ms: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -89,9 +89,9 @@ def uncompressed(what: str, data: str | None, recipe: Recipe, monitor: Monitor, 
             "a network is compressed on the data of its training, split by the same seed so that its test images are "
             f"new to it, or on those of another name, but got others called '{dataset.name}': {dataset.split}")
     monitor.say(f"data: {dataset.summary}")
-    name = file.resolve().parent.name if file.name == WEIGHTS else file.stem
+    name = name_of(file)
     network = dataclasses.replace(teacher_in_file(str(file), dataset), name=name)
-    return Uncompressed(name, architecture, lambda: network, dataset, Path(f"{name}.compressed"))
+    return Uncompressed(name, architecture, lambda: network, dataset, Path(f"{name}.compressed"), (file,))
 
 
 def _run(what: str) -> RunDirectory | None:
@@ -126,13 +126,14 @@ def _data(file: Path, certificate: Certificate | None) -> str:
 
 def _winner(run: RunDirectory, dataset: Dataset, recipe: Recipe, monitor: Monitor) -> Uncompressed:
     """Returns the winner of a run as it was exported, or else to be trained to the end."""
-    exported, directory = run.place("export") / WEIGHTS, place_in(run, "compressed")
+    exported, directory = run.place(EXPORT) / WEIGHTS, place_in(run, "compressed")
     if exported.is_file():
         network = teacher_in_file(str(exported), dataset)
-        return Uncompressed("the winner", network.architecture, lambda: network, dataset, directory, run.quiet_ms())
+        return Uncompressed("the winner", network.architecture, lambda: network, dataset, directory, (exported,),
+                            run.quiet_ms())
     best = winner(run.candidates(), run.config.objectives)
     if best is None:
         raise InvalidInput(f"a winner was trained and meets the budgets of its run, but '{run.path}' has none")
     return Uncompressed(f"trial {best.trial}", Architecture.parse(best.architecture),
                         lambda: trained_candidate(run, best, dataset, recipe, monitor, None), dataset, directory,
-                        run.quiet_ms())
+                        quiet_ms=run.quiet_ms())

@@ -18,7 +18,7 @@ from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, diges
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable, trained_arrays
 from nas.export.entries import Finalist, Origin
 from nas.export.finals import FEWEST_IMAGES, FINALISTS, FINALS, finalists, play
-from nas.export.named_network import WEIGHTS_SUFFIX
+from nas.export.named_network import EXPORT, WEIGHTS_SUFFIX, files_among
 from nas.export.teachers import as_names, teachers_named
 from nas.export.trained import require_seeds, weights_beside
 from nas.measuring.remeasuring import CONFIRMING, in_fresh_processes, retimed
@@ -27,7 +27,7 @@ from nas.problem.candidate import Candidate, distinct, rank
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor, Silent
 from nas.run.trust import commands_of, require_trusted
-from search_spaces.architecture import Architecture
+from search_spaces.architecture import Architecture, identify
 from search_spaces.errors import InvalidInput, require
 
 
@@ -65,25 +65,26 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     monitor = monitor or Silent()
     config, judged_by = run.config, budgets or run.budgets
     recipe = dataclasses.replace(config.recipe, epochs=epochs, **settings)
-    _require_exportable(run, recipe, finals, seeds, formats, out, accuracy_loss, trust)
+    _require_exportable(run, recipe, finals, seeds, out, trust)
     targets = tuple(in_precision(target, precision) for target in config.targets) if precision else config.targets
     precision = precision or config.precision
+    named = _of_trial(run, trial) if trial is not None else None
+    place = functools.partial(_place, run, "" if targets == config.targets else f"-{precision}")
+    known = out or (place(named) if budgets is None or named else None)  # else it is named after the winner of finals
+    require_deliverable(formats, known, accuracy_loss, files_among(as_names(teacher)))
     dataset = data_of(run, data)
     teachers = teachers_named(as_names(teacher), dataset, recipe, functools.partial(
         best_trained, run, dataset, recipe.untaught, monitor, out))
 
     def ordered(chosen: Candidate, origin: Origin) -> tuple[Order, Path]:
-        architecture = Architecture.parse(chosen.architecture)
-        name = "export" if budgets is None and trial is None else f"export-{architecture.id}"
-        name += "" if targets == config.targets else f"-{precision}"
         origin = {"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin}
-        return Order(f"trial {chosen.trial}", architecture, dataset, targets,
+        return Order(f"trial {chosen.trial}", Architecture.parse(chosen.architecture), dataset, targets,
                      dataclasses.replace(judged_by, targets=targets), recipe, formats,
                      quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss, origin=origin,
-                     teachers=teachers, preprocess_inside=preprocess_inside, seeds=seeds), out or place_in(run, name)
+                     teachers=teachers, preprocess_inside=preprocess_inside, seeds=seeds), known or place(chosen)
 
-    if trial is not None:
-        return deliver(*ordered(_of_trial(run, trial), {}), monitor)
+    if named is not None:
+        return deliver(*ordered(named, {}), monitor)
     finals = _of_enough_images(finals, dataset, monitor)
     while True:
         chosen, origin = best_of_finals(run, judged_by, dataset, recipe.untaught, finals, monitor, out,
@@ -93,12 +94,11 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
             return deliver(*order, monitor)
 
 
-def _require_exportable(run: RunDirectory, recipe: Recipe, finals: int, seeds: int, formats: Sequence[str],
-                        out: Path | None, accuracy_loss: float, trust: bool) -> None:
+def _require_exportable(run: RunDirectory, recipe: Recipe, finals: int, seeds: int, out: Path | None, trust: bool
+                        ) -> None:
     """Raises `InvalidInput` for what is wrong with an export and can be told before any work."""
     recipe.require_training()
     require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
-    require_deliverable(formats, out, accuracy_loss)
     require_seeds(recipe, seeds)
     require_trusted(run.path, run.identity, commands_of(run.config.targets), trust)
     if out is None:
@@ -113,6 +113,11 @@ def _of_enough_images(finals: int, dataset: Dataset, monitor: Monitor) -> int:
     monitor.say(f"no finals: {len(dataset.validation)} validation images cannot tell networks apart, {FEWEST_IMAGES} "
                 "can; more images help")
     return 1
+
+
+def _place(run: RunDirectory, suffix: str, candidate: Candidate | None) -> Path:
+    """Returns the directory of an export in its run: of a candidate, or of the winner by the budgets of the run."""
+    return place_in(run, EXPORT + (f"-{identify(candidate.architecture)}" if candidate else "") + suffix)
 
 
 def place_in(run: RunDirectory, name: str) -> Path:

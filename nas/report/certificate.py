@@ -11,7 +11,7 @@ from evaluators.datasets.metrics import METRICS
 from evaluators.latency import Latency
 from evaluators.runtimes import parse_target
 from evaluators.runtimes.target import INT8
-from nas.export.certificate import DIFFERS, LOSES, assessed, latencies_of, lost_points, metric_of, score_of
+from nas.export.certificate import DIFFERS, LOSES, assessed, latencies_of, lost_points, metric_of, moment, score_of
 from nas.export.certificate import VERDICTS as SEVERITY
 from nas.export.entries import Accuracy, BudgetEntry, Certificate, File, Finalist, OnTest
 from nas.problem.quantities import QUANTITIES, format_bytes
@@ -158,7 +158,7 @@ def _timings_table(certificate: Certificate) -> Table:
     table = _table("timed", "runtime", right=("raw latency (ms)", "at most", "reference (ms)", "when quiet"))
     for timing in certificate["timings"]:
         for target, latency in latencies_of(timing).items():
-            table.add_row(timing["environment"]["written"].partition("+")[0].replace("T", " "), target,
+            table.add_row(moment(timing), target,
                           latency_text(latency.raw_ms) + (" (predicted)" if latency.is_predicted else ""),
                           latency_text(latency.raw_high_ms),
                           latency_text(latency.reference_ms), latency_text(latency.quiet_reference_ms))

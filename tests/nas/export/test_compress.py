@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_budgets_are_met_by_scales_of_batch_norms_without_a_turn_to_time_again_a
     again = functools.partial(nas.compress, str(tmp_path / "mine.safetensors"), data=data, budgets=budgets, steps=1,
                               epochs=1, importance="batch-norm", out=tmp_path / "out", monitor=monitor, **COMMON)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # it is stopped after its training
-        patch.setattr(nas.export.delivery, "formats_for", raising(KeyboardInterrupt))
+        patch.setattr(nas.export.delivery, "_write", raising(KeyboardInterrupt))
         again()
     kept = [tmp_path / f"out.{what}.safetensors" for what in ("pruned", "unfinished")]
     assert all(path.exists() for path in kept)
@@ -126,6 +127,9 @@ def test_a_run_gives_its_winner_data_and_budgets(make_config, gauge, timed, tmp_
     assert exported.directory == run.path / "compressed"
     assert exported.certificate["uncompressed"] == best.text
     assert exported.certificate["training"]["teachers"][0]["sha256"] == digest(kept)
+    winner = shutil.copytree(run.path / "compressed", run.path / "export")
+    with pytest.raises(InvalidInput, match=r"not take the place of a network that it is made of, but '.*' is in"):
+        nas.compress(str(run.path), budgets=budgets, out=winner)
 
 
 @pytest.fixture

@@ -22,8 +22,12 @@ from evaluators.machine.locks import training_turn
 from evaluators.networks.checkpoint import load_arrays, save_network
 from evaluators.recipe import Recipe
 from nas.export.delivery import Order, deliver
+from nas.export.named_network import name_of
+from nas.export.uncompressed import uncompressed
 from nas.problem.budgets import Budgets
 from nas.report.certificate import certificate_report
+from nas.run.config import SearchConfig
+from nas.run.directory import Resolved, RunDirectory
 from nas.run.monitor import Silent
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
@@ -125,6 +129,28 @@ def test_without_data_a_network_is_exported_as_it_is_and_no_accuracy_is_stated(u
     assert all(entry["max_abs_difference"] < 1e-4 for entry in stored["files"])
     assert stored["preprocessing"] == {"architecture": stored["architecture"]}
     assert "accuracy" not in "".join(map(str, certificate_report(stored, exported.directory).renderables))
+
+
+@pytest.mark.parametrize(("file", "name"), [
+    ("mine.safetensors", "mine"), ("x/mine.safetensors", "mine"), ("small/model.safetensors", "small"),
+    ("run/export/model.safetensors", "run"), ("run/export-0123/model.safetensors", "run-export-0123"),
+    ("run/compressed/model.safetensors", "run-compressed"), ("link/model.safetensors", "run"),
+    ("small/../other/export/model.safetensors", "export"), ("/model.safetensors", "model")])
+def test_a_file_is_called_by_what_tells_it_from_others(file, name, tmp_path):
+    RunDirectory(tmp_path / "run").write(SearchConfig(), Resolved("", 28, 1, 10, "", ""))
+    (tmp_path / "link").symlink_to(tmp_path / "run" / "export")
+    assert name_of(tmp_path / file) == name
+
+
+def test_exports_of_two_runs_are_trained_and_compressed_into_two_places(data, untimed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        RunDirectory(tmp_path / name).write(SearchConfig(), Resolved("", 28, 1, 10, "", ""))
+        (tmp_path / name / "export").mkdir()
+        saved(NETWORK, tmp_path / name / "export" / "model.safetensors")
+        assert str(nas.train(f"{name}/export/model.safetensors", epochs=0).directory) == f"{name}.trained"
+        source = uncompressed(f"{name}/export", data, Recipe(), Silent())
+        assert (source.name, str(source.directory)) == (name, f"{name}.compressed")
 
 
 def test_a_network_that_no_turn_comes_to_time_is_trained_and_judged_afterwards(data, tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 import dataclasses
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -20,7 +19,6 @@ from evaluators.runtimes import RUNTIMES, Options
 from evaluators.timing.meter import measure_once
 from nas.api import Run
 from nas.engine.search import run_search
-from nas.export.delivery import require_deliverable
 from nas.measuring.remeasuring import in_fresh_processes
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import accuracy_interval, winner
@@ -283,28 +281,24 @@ def test_an_interrupted_export_leaves_the_one_before_it_whole_and_beside_it_the_
     assert not list(run.path.glob("*.unfinished*"))
 
 
-def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(run, made_up, tmp_path):
+def test_an_export_takes_the_place_of_an_earlier_one(run, made_up, tmp_path):
     out = tmp_path / "models" / "mine"
     assert run.export(formats=["flax"], out=out).directory == out
     assert (out / "model.safetensors").exists()
     run.export(out=out)
     assert {path.name for path in out.iterdir()} == {"certificate.json", "model.onnx"}
-    (tmp_path / "precious").mkdir()
-    (tmp_path / "precious" / "thesis.tex").write_text("years of work")
-    (tmp_path / "file").write_text("mine")
-    for directory in ("precious", "file"):
-        with pytest.raises(InvalidInput, match="an export goes to a new or empty directory"):
-            require_deliverable([], tmp_path / directory, 1.0)
-    assert (tmp_path / "precious" / "thesis.tex").read_text() == "years of work"
 
 
-def test_an_export_goes_to_an_empty_directory_also_behind_a_link_and_never_to_standard_output(tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "empty")
-    for name in ("new", "empty", "link"):
-        require_deliverable([], tmp_path / name, 1.0)
-    with pytest.raises(InvalidInput, match="an export goes to a directory, but got '-'"):
-        require_deliverable([], Path("-"), 1.0)
+def test_what_was_put_into_an_export_is_said_before_finals_and_teachers_are_trained(run, made_up, monkeypatch):
+    trial = run.best().trial
+    exports = run.export().directory, run.export(trial=trial).directory
+    monkeypatch.setattr(nas.export.winner, "best_of_finals", None)
+    monkeypatch.setattr(nas.export.winner, "teachers_named", None)
+    for directory, arguments in zip(exports, ({}, {"trial": trial}), strict=True):
+        (directory / "NOTES.txt").write_text("mine")
+        with pytest.raises(InvalidInput, match=f"but '{directory}/NOTES.txt' is not"):
+            run.export(**arguments)
+        assert (directory / "NOTES.txt").read_text() == "mine"
 
 
 def test_data_that_have_changed_since_the_search_are_refused(run, made_up, inputs, tmp_path):
