@@ -31,20 +31,20 @@ def read_tensors(path: Path) -> tuple[dict[str, str], Weights]:
     Raises:
         InvalidInput: an unreadable file, or a tensor of something else than finite weights; names it.
     """
-    with refused(f"weights must be a readable safetensors file, but got '{path}'", SafetensorError):
-        with safe_open(str(path), "numpy") as file:  # which checks the header against the file
-            texts = file.metadata() or {}
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH), "little")
-            require(length <= MOST_JSON_BYTES, f"its header has more than {MOST_JSON_BYTES:,} bytes")
-            header = json.loads(file.read(length))
-            header.pop("__metadata__", None)
-            tensors = {}
-            for name, entry in header.items():
-                dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-                if shape and (dtype not in COUNTERS or math.prod(shape) != 1):
-                    file.seek(_LENGTH + length + begin)
-                    tensors[name] = _values(name, dtype, file.read(end - begin)).reshape(shape)
+    with (refused(f"weights must be a readable safetensors file, but got '{path}'", SafetensorError),
+          path.open("rb") as file):
+        with safe_open(str(path), "numpy") as checked:  # the header against the file
+            texts = checked.metadata() or {}
+        length = int.from_bytes(file.read(_LENGTH), "little")
+        require(length <= MOST_JSON_BYTES, f"its header has more than {MOST_JSON_BYTES:,} bytes")
+        header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        tensors = {}
+        for name, entry in header.items():
+            dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+            if shape and (dtype not in COUNTERS or math.prod(shape) != 1):
+                file.seek(_LENGTH + length + begin)
+                tensors[name] = _values(name, dtype, file.read(end - begin)).reshape(shape)
     return texts, tensors
 
 

@@ -1,8 +1,9 @@
 """The command line: its commands and their errors. Nothing heavy is imported before it is needed."""
 
 import io
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -69,7 +70,7 @@ def _status(ending: Ending) -> int:
     """Returns the exit status of a command, having printed the line of its error."""
     try:
         _require_own_packages()
-        return int(app(list(map(_at_home, sys.argv[1:])), prog_name="nas", standalone_mode=False) or 0)
+        return int(app(_arguments(sys.argv[1:]), prog_name="nas", standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except SystemExit as end:  # of rich's, where nobody reads its output any more
@@ -83,12 +84,21 @@ def _status(ending: Ending) -> int:
         return status
 
 
-def _at_home(argument: str) -> str:
-    """Returns an argument with `~` expanded, also in `--option=~/file`, which shells leave as it is."""
-    from evaluators.machine.files import at_home
+def _arguments(given: Sequence[str]) -> list[str]:
+    """Returns arguments with `~` expanded, also in `--option=~/file`, which shells leave as it is.
 
-    option, sign, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-    return f"{option}{sign}{at_home(value)}" if value.startswith("~") else argument
+    Raises:
+        InvalidInput: an empty one, as a shell makes of a variable that is not set.
+    """
+    from evaluators.machine.files import at_home
+    from search_spaces.errors import require
+
+    found = []
+    for before, argument in itertools.pairwise(["nas", *given]):
+        option, sign, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        require(bool(value or (option and not sign)), f"a value follows '{option or before}', but got ''")
+        found.append(f"{option}{sign}{at_home(value)}" if value.startswith("~") else argument)
+    return found
 
 
 def _failure(error: Exception) -> tuple[int, str]:

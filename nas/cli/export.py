@@ -73,12 +73,12 @@ def export_best(
 
     settings = given(accuracy_loss=accuracy_loss, data=data, preprocess_inside=preprocess_inside, teacher=teacher,
                      precision=precision, seeds=seeds, finals=parse_finals(finals) if finals else None)
-    found = Run.open(run)
+    found, formats = Run.open(run), listed("format", format)
     budgets = dataclasses.replace(found.budgets, **parse_limits(limits)) if limits else None
     use_huge_pages()
     console = console_on_stdout()
     with Terminal(console) as monitor:
-        exported = found.export(trial=trial, budgets=budgets, formats=listed(format), out=out, trust=trust,
+        exported = found.export(trial=trial, budgets=budgets, formats=formats, out=out, trust=trust,
                                 monitor=monitor, **recipe_settings(recipe | given(epochs=epochs)), **settings)
     _print_certificate(exported, console)
 
@@ -120,12 +120,12 @@ def train_named(
     from nas.export.train import train
     from nas.problem.budgets import Budgets, parse_limits
 
-    budgets = Budgets(**parse_limits(limits), **given(targets=target))
+    budgets, formats = Budgets(**parse_limits(limits), **given(targets=target)), listed("format", format)
     use_huge_pages()
     console = console_on_stdout()
     with Terminal(console) as monitor:
         exported = train(network, data=data, skip_broken=bool(skip_broken), resolution=resolution, classes=classes,
-                         budgets=budgets, formats=listed(format), out=out, monitor=monitor, **recipe_settings(recipe),
+                         budgets=budgets, formats=formats, out=out, monitor=monitor, **recipe_settings(recipe),
                          **given(accuracy_loss=accuracy_loss, preprocess_inside=preprocess_inside, teacher=teacher,
                                  metric=metric, precision=precision, seeds=seeds))
     _print_certificate(exported, console)
@@ -172,13 +172,13 @@ def compress_trained(
     from nas.export.uncompressed import own_budgets
     from nas.problem.budgets import Budgets, parse_limits
 
-    parsed = parse_limits(limits)
+    parsed, formats = parse_limits(limits), listed("format", format)
     budgets = (Budgets(**parsed, targets=tuple(target)) if target else
                dataclasses.replace(own_budgets(network), **parsed))
     use_huge_pages()
     console = console_on_stdout()
     with Terminal(console) as monitor:
-        exported = compress(network, data=data, skip_broken=bool(skip_broken), budgets=budgets, formats=listed(format),
+        exported = compress(network, data=data, skip_broken=bool(skip_broken), budgets=budgets, formats=formats,
                             out=out, trust=trust, monitor=monitor, **recipe_settings(recipe), **given(
                                 steps=steps, importance=importance, low_rank=low_rank, accuracy_loss=accuracy_loss,
                                 preprocess_inside=preprocess_inside))

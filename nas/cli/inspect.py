@@ -201,7 +201,7 @@ def correlate_scores(
     else:
         config, fingerprint = SearchConfig(space=what, **own), None
         budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")
-    lengths = parse_rungs(epochs) if epochs else (setting_of(config).epochs,)
+    lengths = parse_rungs(epochs) if epochs is not None else (setting_of(config).epochs,)
     with Terminal(output.console) as monitor:
         found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds,
                           fingerprint=fingerprint, monitor=monitor)

@@ -142,6 +142,8 @@ def search_limits(texts: dict[str, Any]) -> dict[str, Any]:
     return {**parse_limits(texts | {"latency": latencies}), "latency_percentile": percentiles}
 
 
-def listed(texts: str) -> list[str]:
-    """Returns the texts between commas, empty ones left out."""
-    return [text for text in texts.split(",") if text]
+def listed(option: str, texts: str) -> list[str]:
+    """Returns the texts between the commas of an option; raises `InvalidInput` where one is empty."""
+    found = texts.split(",")
+    require(all(map(str.strip, found)), f"`--{option}` takes names between commas, none empty, but got '{texts}'")
+    return found

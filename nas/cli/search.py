@@ -19,6 +19,7 @@ from nas.cli.options import (
     Trust,
     budget_options,
     given,
+    listed,
     recipe_options,
     recipe_settings,
     search_limits,
@@ -90,8 +91,8 @@ def search_space(
         early_stopping=early_stopping, brackets=brackets, workers=workers, latency_from=latency_from,
         rungs=parse_rungs(rungs) if rungs is not None else None,
         **_limits(time, trial_time, trial_memory),
-        objectives=objectives.split(",") if objectives is not None else None,
-        start=start.split(",") if start is not None else None)})
+        objectives=listed("objectives", objectives) if objectives is not None else None,
+        start=listed("start", start) if start is not None else None)})
     use_huge_pages()
     _search(config, directory, trust or tuple(given(evaluator=evaluator, strategy=strategy, target=target)))
 

@@ -21,18 +21,23 @@ if TYPE_CHECKING:
     from nas.api import Run
 
 
+UNFOLDED = 1000  # columns of what is no terminal, so that files and programs get each name in one piece
+
+
 def console_on_stdout() -> Console:
-    """Returns the console of a command, of 100 columns where stdout is no terminal."""
-    return _harmless(Console(width=None if sys.stdout.isatty() else 100, markup=False, emoji=False))
+    """Returns the console of a command."""
+    return _console(stderr=False)
 
 
 def console_on_stderr() -> Console:
     """Returns the console of a command whose stdout takes a file."""
-    return _harmless(Console(stderr=True, markup=False, emoji=False))
+    return _console(stderr=True)
 
 
-def _harmless(console: Console) -> Console:
+def _console(stderr: bool) -> Console:
     """Returns a console that shows control characters, as names of files may have, and obeys none."""
+    shown = (sys.stderr if stderr else sys.stdout).isatty()
+    console = Console(stderr=stderr, width=None if shown else UNFOLDED, markup=False, emoji=False)
     console.push_render_hook(_Escaping())
     return console
 

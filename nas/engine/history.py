@@ -20,6 +20,8 @@ _has_ended = attrgetter("has_ended")
 class _Told:
     """The sums over candidates as they were told, with those of lost trials."""
 
+    objectives: tuple[str, ...]
+    front: list[Candidate] = field(default_factory=list)
     counts: Tally = field(default_factory=Tally)
     lost: list[Candidate] = field(default_factory=list)
     finished: dict[str, Candidate] = field(default_factory=dict)  # the last of each architecture that tells its values
@@ -29,6 +31,7 @@ class _Told:
     continued: set[int | None] = field(default_factory=set)  # the trials that those continue
 
     def add(self, candidates: Sequence[Candidate]) -> None:
+        self.front = front([*self.front, *candidates], self.objectives)
         self.counts += tally(candidates)
         self.lost += [candidate for candidate in candidates if candidate.outcome is Outcome.LOST]
         self.finished |= {candidate.architecture: candidate for candidate in candidates if _tells_values(candidate)}
@@ -68,6 +71,7 @@ class History:
         waiting: those that were asked for and not begun.
         lost: those that were lost, in the order of their trials.
         front: the front.
+        front_as_told: that of the candidates as they were told, whose members only new ones can push off.
         stopped: the candidates whose training was stopped and has not been continued.
     """
 
@@ -78,6 +82,7 @@ class History:
     waiting: Sequence[Candidate]
     lost: Sequence[Candidate]
     front: Sequence[Candidate]
+    front_as_told: Sequence[Candidate]
     stopped: Sequence[Candidate]
     _past: _Told
     _recent: Sequence[Candidate]
@@ -114,7 +119,7 @@ class Histories:
     def __init__(self, objectives: tuple[str, ...]) -> None:
         """Takes the objectives of the front."""
         self._objectives = objectives
-        self._told: Ended[Candidate, _Told] = Ended(_has_ended, _Told, _Told.add)
+        self._told: Ended[Candidate, _Told] = Ended(_has_ended, lambda: _Told(objectives), _Told.add)
         self._judged: Ended[Candidate, _Judged] = Ended(_has_ended, lambda: _Judged(objectives), _Judged.add)
 
     def __call__(self, told: Sequence[Candidate], candidates: Sequence[Candidate]) -> History:
@@ -130,7 +135,7 @@ class Histories:
             [candidate for candidate in recent if candidate.outcome is Outcome.RUNNING],
             [candidate for candidate in recent if candidate.outcome is Outcome.WAITING],
             [*past.lost, *(candidate for candidate in recent if candidate.outcome is Outcome.LOST)],
-            front([*judged.front, *others], self._objectives),
+            front([*judged.front, *others], self._objectives), front([*past.front, *recent], self._objectives),
             [*(one for text, one in judged.stopped.items() if text not in fresh),
              *(candidate for candidate in latest(others) if candidate.outcome is Outcome.STOPPED)], past, recent)
 

@@ -177,7 +177,8 @@ class Loop:
         last = next((candidate for candidate in reversed(history.candidates) if candidate.trial == number), None)
         self.evaluation.monitor.told(history.counts, last, winner(history.front, self.evaluation.objectives))
         own, running = history.ids, [*history.running, *history.with_checkpoints()]
-        for kind, needed in ((WEIGHTS, history.front), (CHECKPOINTS, history.stopped)):
+        front = [*history.front, *history.front_as_told]  # later timings may bring back whom they have pushed off
+        for kind, needed in ((WEIGHTS, front), (CHECKPOINTS, history.stopped)):
             self.evaluation.run.artefacts.remove_of(kind, own - _ids([*needed, *running]))
         _require_progress(history.told)
 

@@ -90,6 +90,7 @@ def compress(network: str, *, data: str | None = None, skip_broken: bool = False
     directory = at_home(out) if out is not None else source.directory
     require_deliverable(formats, directory, accuracy_loss, source.files)
     require_replaceable(path := pruned_beside(directory))
+    monitor.say(f"{source.name}: compressed for {', '.join(budgets.targets)} ({budgets})")
     with file_gauges(budgets.targets, source.quiet_ms) as gauges:
         pruning = _Pruning(source, budgets, gauges, recipe, MEASURES[importance], steps, monitor)
         pruning.require_needed(low_rank)

@@ -251,8 +251,10 @@ def _missing(patient: Patient) -> Iterator[Finding]:
     with contextlib.suppress(InvalidInput):  # is told by the checks before
         if patient.busy or patient.told is None or run.config.evaluator != TRAINING:
             return
-        candidates = run.candidates(patient.told)
-        needed = {WEIGHTS: front(candidates, run.config.objectives), CHECKPOINTS: stopped(candidates)}
+        candidates, objectives = run.candidates(patient.told), run.config.objectives
+        first = {candidate.architecture for candidate in front(patient.told, objectives)}  # as none was timed again
+        members = [candidate for candidate in front(candidates, objectives) if candidate.architecture in first]
+        needed = {WEIGHTS: members, CHECKPOINTS: stopped(candidates)}
         for kind, of in needed.items():
             for candidate in of:
                 name = name_of(kind, identify(candidate.architecture))

@@ -75,7 +75,11 @@ def front_count(name: str) -> int:
 
 
 def teacher_in_file(name: str, dataset: Dataset) -> Teacher:
-    """Returns the teacher in a file, or that of the name for which weights were imported; raises `InvalidInput`."""
+    """Returns the trained network in a file, or that of the name for which weights were imported, as a teacher.
+
+    Raises:
+        InvalidInput: no such file, or a network of other channels or classes than the data.
+    """
     path = at_home(name)
     if not name.endswith(WEIGHTS_SUFFIX):
         path = Path(f"{name.replace(':', '-')}.imported{WEIGHTS_SUFFIX}")  # as `nas import-weights` calls it
@@ -84,13 +88,13 @@ def teacher_in_file(name: str, dataset: Dataset) -> Teacher:
     architecture, arrays, texts = load_with_texts(path)
     found = f"{count_of(architecture.input.channels, 'channel')} and {architecture.classes} classes"
     require((architecture.input.channels, architecture.classes) == (dataset.channels, len(dataset.classes)),
-            f"a teacher has the channels and classes of the data, {dataset.channels} and {len(dataset.classes)}, but "
-            f"'{path}' has {found}")
+            f"a trained network is used on data of its channels and classes, but '{path}' has {found}, and "
+            f"'{dataset.name}' {dataset.channels} and {len(dataset.classes)}")
     with refused(f"the texts of a network must be as an export has written them, but got '{path}'"):
         classes = json.loads(texts["classes"]) if "classes" in texts else list(dataset.classes)
         normalisation = _normalisation(texts, dataset.channels) if "mean" in texts else None
-    require(classes == list(dataset.classes), f"a teacher has the classes of the data, {listed(dataset.classes)}, but "
-            f"'{path}' has {listed(classes)}")
+    require(classes == list(dataset.classes), f"a trained network is used on data of its classes, but '{path}' has "
+            f"{listed(classes)}, and '{dataset.name}' {listed(dataset.classes)}")
     return Teacher(path.name, architecture, arrays, digest(path), normalisation)
 
 

@@ -16,6 +16,7 @@ from search_spaces.architecture import SEPARATOR
 from search_spaces.numbers import count_of
 
 ELLIPSIS = "…"
+MOST_OF_ARCHITECTURE = 92  # columns, beside those of the trial
 
 
 def front_report(candidates: Sequence[Candidate], budgets: Budgets,
@@ -62,14 +63,17 @@ def front_table(candidates: Sequence[Candidate], budgets: Budgets,
 
 
 def architecture_table(candidates: Sequence[Candidate]) -> Table:
-    """Returns the architecture of each candidate, folded between blocks; shared blocks stand once, in the title."""
+    """Returns the architecture of each candidate, folded between blocks; shared blocks stand once, in the title.
+
+    It fits into 100 columns, also where more are there, as in a file.
+    """
     texts = [candidate.architecture for candidate in candidates]
     short, prefix, suffix = shorten(texts)
     ends = [words for words, end in ((f"begins with {prefix}", prefix), (f"ends with {suffix}", suffix)) if end]
     title = f"architectures; each {' and '.join(ends)}" if ends else "architectures"
     table = Table(box=None, show_header=False, title=Text(title, overflow="fold"), title_justify="left", pad_edge=True)
     table.add_column(justify="right", vertical="top", no_wrap=True)
-    table.add_column(overflow="fold")
+    table.add_column(overflow="fold", max_width=MOST_OF_ARCHITECTURE)
     for candidate, text in zip(candidates, short, strict=True):
         # rich folds at white space, so there is a blank after each sign, which the notation allows
         table.add_row(str(candidate.trial), Text(text.replace(SEPARATOR, f"{SEPARATOR} ")))

@@ -6,7 +6,8 @@
     correlation.json trainings with several seeds, for the noise of a score and for `nas correlate`
     finals.json      the trainings of finals before an export
     blocks.json      what each block of the winner takes, see `nas.measuring.blocks`
-    weights/ID.safetensors   the trained weights of the members of the front, see `nas.run.artefacts`
+    weights/ID.safetensors   the trained weights of the members of the front, also as it was before later timings, see
+                     `nas.run.artefacts`
     checkpoints/ID.safetensors   the states that stopped trainings continue from
 """
 

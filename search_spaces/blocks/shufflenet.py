@@ -74,7 +74,7 @@ class ShuffleUnit1:
 
 @dataclass(frozen=True)
 class ShuffleUnit2:
-    """Half of the channels unchanged, the other half through 1x1, depthwise and 1x1 convolutions; joined and shuffled.
+    """Half of the channels unchanged, half through 1x1, depthwise and 1x1 convolutions; joined and shuffled.
 
     Where the stride is 2 or the channels change, both halves are made of the whole input, the first by a depthwise
     and a 1x1 convolution.

@@ -13,7 +13,7 @@ from evaluators.networks.checkpoint import save_checkpoint
 from evaluators.runtimes import Arrays
 from evaluators.runtimes.enclosed import classes_of
 from nas.export.source.classes import Outline
-from nas.export.source.writing import WIDTH, places
+from nas.export.source.writing import WIDTH, code_of, places
 from search_spaces.architecture import SEPARATOR, Architecture
 from search_spaces.program import Operation
 
@@ -85,7 +85,7 @@ def _listed(name: str, texts: Sequence[str]) -> list[str]:
     """Returns the statement that gives texts a name, in lines that break between them."""
     lines = [f"{name} = ["]
     for text in texts:
-        piece = (f'"{text}"' if text.isalnum() else repr(text)) + ", "
+        piece = f"{code_of(text)}, "
         if len(lines[-1]) + len(piece) > WIDTH:
             lines[-1] = lines[-1].rstrip()
             lines.append(" " * len(f"{name} = ["))

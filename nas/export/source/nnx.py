@@ -9,7 +9,7 @@ import numpy as np
 
 from nas.export.source.classes import Outline
 from nas.export.source.file import constants, heading, images_taken, run_source, write_source
-from nas.export.source.writing import Dialect, Form, Values, blocks_source, classes_source
+from nas.export.source.writing import Dialect, Form, Values, blocks_source, classes_source, code_of
 from search_spaces import layers
 from search_spaces.program import Operation
 
@@ -25,7 +25,7 @@ def literal(attribute: str, value: Any) -> str:
         return FUNCTIONS[value]
     if attribute == "padding" and value in PADDINGS:
         return PADDINGS[value]
-    return repr(value)
+    return code_of(value)
 
 
 def _called(values: Values, layer: str, x: str) -> str:

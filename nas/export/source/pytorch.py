@@ -9,7 +9,7 @@ import numpy as np
 
 from nas.export.source.classes import Outline
 from nas.export.source.file import constants, heading, images_taken, run_source, write_source
-from nas.export.source.writing import Dialect, Form, Values, blocks_source, classes_source
+from nas.export.source.writing import Dialect, Form, Values, blocks_source, classes_source, code_of
 from search_spaces import layers
 from search_spaces.program import Operation
 
@@ -26,7 +26,7 @@ def literal(attribute: str, value: Any) -> str:
         return FUNCTIONS[value]
     if attribute == "momentum":
         return repr(round(1 - value, 9))  # of the new statistics, not of the old ones
-    return repr(value)
+    return code_of(value)
 
 
 def _convolution(values: Values) -> str:
@@ -37,7 +37,7 @@ def _convolution(values: Values) -> str:
         pads = f", padding={[size // 2 for size in kernel]}" if kernel else (
             f", padding=[size // 2 for size in {values['kernel']}]")
     elif padding == "valid" or (padding == "same" and values.constants.get("stride") == 1):
-        pads = values.named(padding="padding:'valid'")
+        pads = values.named(padding='padding:"valid"')
     else:
         name, pads = "PaddedConv2d", f", padding={values['padding']}"
     named = values.named(stride="stride:1") + pads + values.named(groups="groups:1", bias="bias:True")
@@ -165,7 +165,7 @@ def load(weights=WEIGHTS):
 @torch.no_grad()
 def predict(network, images):
     """Returns probabilities `[batch, {count}]` of {taken}."""
-    images = torch.as_tensor(images)
+    images = torch.asarray(images, copy=True)  # arrays of pictures are often read-only
     return network({prepared}).softmax(1)
 '''
 
@@ -185,7 +185,7 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
     def run(images: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return network(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32))).numpy()
+            return network(torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), np.float32, order="C"))).numpy()
 
     return run
 

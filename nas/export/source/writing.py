@@ -97,6 +97,16 @@ def blocks_source(outline: Outline, dialect: Dialect, indent: int) -> str:
     return "\n".join(lines)
 
 
+def code_of(value: Any) -> str:
+    """Returns the code of a value; a text has double quotes unless it holds one.
+
+    >>> print(code_of("it's"), code_of("top"), code_of('a "b"'), code_of((1, 2)))
+    "it's" "top" 'a "b"' (1, 2)
+    """
+    code = repr(value)
+    return f'"{code[1:-1]}"' if isinstance(value, str) and '"' not in code else code
+
+
 def wrapped(line: str, indent: int) -> list[str]:
     """Returns a line of code, indented, as one or several that break at commas and go on within their bracket."""
     lines, pieces = [" " * indent], line.split(", ")

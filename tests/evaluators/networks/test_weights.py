@@ -92,6 +92,13 @@ def test_tensors_of_something_else_than_weights_are_refused(name, values, reason
     assert str(error.value) == f"weights must be a readable safetensors file, but got '{path}': {reason}"
 
 
+def test_a_file_that_is_missing_is_named_once(tmp_path):
+    with pytest.raises(InvalidInput) as error:
+        read_tensors(path := tmp_path / "w.safetensors")
+    assert str(error.value) == (
+        f"weights must be a readable safetensors file, but got '{path}': No such file or directory")
+
+
 @given(st.data())
 def test_a_damaged_file_is_read_as_its_library_does_or_refused_in_one_line(tmp_path_factory, data):
     content = save({"a": np.ones((2, 3), np.float32), "b": np.zeros(4, np.float16), "n": np.array([7])}, {"text": "x"})

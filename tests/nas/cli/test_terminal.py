@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluators.latency import Latency
-from nas.cli.terminal import Terminal, console_on_stdout
+from nas.cli.terminal import Terminal, console_on_stderr, console_on_stdout
 from nas.engine.search import run_search
 from nas.problem.candidate import Candidate
 from nas.problem.costs import Costs
@@ -92,6 +92,15 @@ def test_a_whole_search_is_shown(make_config, gauge, tmp_path):
     assert len(trials) == 3
     assert "3 trained" in trials[-1]
     assert "timing the front again ..." in lines[lines.index(trials[-1]):]
+
+
+def test_no_name_is_folded_in_a_file(capsys):
+    table = Table()
+    table.add_row(*["model-int8-weights.onnx"] * 9)
+    console_on_stdout().print(table)
+    console_on_stderr().print(table)
+    for shown in capsys.readouterr():
+        assert shown.count("model-int8-weights.onnx") == 9
 
 
 def test_what_is_printed_shows_control_characters_and_markup_instead_of_obeying_them(capsys):

@@ -55,6 +55,7 @@ def test_a_history_is_that_of_all_trials_at_each_moment(seed):
         history = histories(told, evaluated)
         assert history.counts == tally(told)
         assert history.front == front(evaluated, OBJECTIVES)
+        assert history.front_as_told == front(told, OBJECTIVES)
         assert sorted(one.trial for one in history.stopped) == sorted(one.trial for one in stopped(evaluated))
         for outcome, found in ((Outcome.RUNNING, history.running), (Outcome.WAITING, history.waiting),
                                (Outcome.LOST, history.lost)):

@@ -179,6 +179,17 @@ def test_weights_are_kept_for_the_front_and_for_nothing_else(make_config, gauge,
     assert len(members) < 12
 
 
+def test_weights_are_kept_of_whom_only_a_later_timing_has_pushed_off_the_front(make_config, gauge, tmp_path):
+    run = run_search(make_config(trials=6), tmp_path / "run", gauge=gauge)
+    members = front(run.candidates())
+    for member in members:
+        run.note_latencies(member.trial, {run.config.targets[0]: Latency.exact(1e3)})
+    assert {member.architecture for member in members} - {member.architecture for member in front(run.candidates())}
+    run = run_search(make_config(trials=9), tmp_path / "run", gauge=gauge)
+    assert {identify(member.architecture) for member in front(run.told())} <= {
+        path.name.partition(".")[0] for path in (run.path / "weights").iterdir()}
+
+
 def test_an_interrupted_search_goes_on_as_if_it_had_not_been_interrupted(
         make_config, gauge, evaluator, medians, tmp_path, monkeypatch):
     config = make_config(trials=6, latency_ms=medians["latency_ms"], strategy="tpe")

@@ -89,6 +89,7 @@ def test_an_export_is_pruned_to_a_latency_taught_by_itself_and_certified(trained
     assert certificate["accuracy"]["test"] > 0.9
     assert [line.partition(":")[0] for line in monitor.lines if line.startswith(("step ", "timed"))][:2] == [
         "step 1", "timed again"]
+    assert any(line.startswith("trained: compressed for onnxruntime (latency ") for line in monitor.lines)
 
 
 def test_budgets_are_met_by_scales_of_batch_norms_without_a_turn_to_time_again_and_after_an_interruption(
@@ -191,7 +192,7 @@ def test_the_budgets_of_a_certificate_are_read_as_they_were_written():
     ({"accuracy_loss": -1}, "`accuracy_loss` must not be negative, but got -1"),
     ({"network": "nothing"}, "a run, of the directory of an export, or of a .safetensors file, but got 'nothing'"),
     ({"network": NETWORK.text}, "trained weights are those of a run"),
-    ({"data": "fashion-mnist"}, "a teacher has the channels and classes of the data, 1 and 10"),
+    ({"data": "fashion-mnist"}, "a trained network .*, but .*/mine.* has 1 channel and 2 classes, and .* 1 and 10"),
 ])
 def test_wrong_input_is_refused_in_one_line_and_nothing_is_written(changes, rule, timed, data, tmp_path):
     save_network(NETWORK, random_arrays(NETWORK, seed=0), tmp_path / "mine.safetensors")

@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from evaluators.evaluator import Score
+from evaluators.latency import Latency
 from evaluators.prediction.timings import Timings
 from evaluators.registry import EVALUATORS
 from nas.engine.search import run_search
 from nas.engine.successive_halving import stopped
 from nas.export.doctor import examined, repaired
-from nas.problem.candidate import Candidate, front
+from nas.problem.candidate import Candidate, front, winner
 from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
 from nas.run.server import StudyDatabase
@@ -191,6 +192,19 @@ def test_a_candidate_that_waits_for_a_worker_is_no_damage(path, nas):
     write(trial, Candidate(trial.number, run.told()[0].architecture, waits=True))
     run.close()
     assert "running trial" not in nas("doctor", path)[1]
+
+
+def test_a_candidate_that_a_later_timing_has_brought_onto_the_front_has_left_no_weights(path, nas):
+    run = RunDirectory(path)
+    members = front(run.candidates())
+    for member in members:
+        run.note_latencies(member.trial, {run.config.targets[0]: Latency.exact(1e3)})
+    risen, best = {one.architecture_id for one in front(run.candidates())}, winner(run.candidates())
+    run.close()
+    assert risen - {one.architecture_id for one in members}
+    assert nas("doctor", path)[:2] == (0, "sound\n")
+    (path / "weights" / f"{best.architecture_id}.safetensors").unlink()
+    assert f"trial {best.trial} has left its weights, but they are missing" in nas("doctor", path)[1]
 
 
 @pytest.mark.parametrize("kind", REPAIRABLE)

@@ -45,9 +45,9 @@ def test_a_file_teaches_with_its_arrays_and_its_normalisation(dataset, tmp_path,
 
 
 @pytest.mark.parametrize(("text", "texts", "rule"), [
-    (TEXT.replace("_n2", "_n7"), {}, "classes of the data, 1 and 2, but .* has 1 channel and 7 classes"),
-    (TEXT.replace("_c1+", "_c3+"), {}, "classes of the data, 1 and 2, but .* has 3 channels and 2 classes"),
-    (TEXT, {"classes": ["ant", "bee"]}, "a teacher has the classes of the data, .*, but .* has ant, bee"),
+    (TEXT.replace("_n2", "_n7"), {}, "its channels and classes, but .* has 1 channel and 7 classes, and .* 1 and 2"),
+    (TEXT.replace("_c1+", "_c3+"), {}, "its channels and classes, but .* has 3 channels and 2 classes, and .* 1 and 2"),
+    (TEXT, {"classes": ["ant", "bee"]}, "a trained network is used on data of its classes, but .* has ant, bee, and "),
     (TEXT, {"mean": [0.5], "std": [0.0]}, "texts of a network must be as an export has written them"),
     (TEXT, {"mean": [0.5, 0.5], "std": [1.0]}, "texts of a network must be as an export has written them"),
     (TEXT, {"mean": [0.5]}, "texts of a network must be as an export has written them"),

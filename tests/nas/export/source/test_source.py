@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import Options
 from evaluators.runtimes.onnxruntime import OnnxRuntime
 from nas.export.source import nnx, pytorch
-from nas.export.source.file import weights_beside
+from nas.export.source.file import run_source, weights_beside
 from search_spaces import Architecture
 from search_spaces.blocks import KIND_OF, Input
 from search_spaces.blocks.conventions import conv_bn_act
@@ -121,6 +122,22 @@ def test_sources_compute_the_network_where_nothing_of_ours_is_installed(library,
         np.testing.assert_allclose(found["bytes"], odds / odds.sum(-1, keepdims=True), rtol=1e-4, atol=1e-6)
 
 
+def test_pytorch_takes_images_that_nobody_may_write_to_without_a_warning(tmp_path):
+    torch = pytest.importorskip("torch")
+    source_of("in_r8_c1+conv_k3_c8_s2_relu+head_c8_relu_n3", tmp_path, "torch",
+              DATA | {"mean": "[0.5]", "std": "[0.3]"})
+    module, taken = run_source(tmp_path / "model.py"), np.zeros((2, 8, 8, 1), np.uint8)
+    images = taken.astype(np.float32)
+    taken.flags.writeable = images.flags.writeable = False
+    torch.set_warn_always(True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        odds = module["predict"](module["load"](), taken)
+        logits = pytorch.load(tmp_path / "model.py")(images)
+    torch.set_warn_always(False)
+    assert (odds.shape, logits.shape) == ((2, 3), (2, 3))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("space", SPACES)
 def test_members_of_every_space_are_computed_alike(space, library, tmp_path):
@@ -138,7 +155,7 @@ def test_sources_pass_the_linter(metadata, library, tmp_path):
         source_of(text, tmp_path, library, metadata)
         (tmp_path / "model.py").rename(tmp_path / f"{name}.py")
     done = subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", "--line-length=120",
-                           "--select=B,C4,D1,E,F,I,N,NPY,PTH,RUF,SIM,UP,W", "--ignore=D102,D107,N812", tmp_path],
+                           "--select=B,C4,D1,E,F,I,N,NPY,PTH,Q,RUF,SIM,UP,W", "--ignore=D102,D107,N812", tmp_path],
                           check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
