@@ -62,8 +62,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     Raises:
         InvalidInput: unknown format or trial, no candidate within the budgets, untrusted commands, another directory.
     """
-    monitor = monitor or Silent()
-    config, judged_by = run.config, budgets or run.budgets
+    monitor, config, judged_by = monitor or Silent(), run.config, budgets or run.budgets
     recipe = dataclasses.replace(config.recipe, epochs=epochs, **settings)
     _require_exportable(run, recipe, finals, seeds, out, trust)
     targets = tuple(in_precision(target, precision) for target in config.targets) if precision else config.targets
@@ -77,11 +76,11 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         best_trained, run, dataset, recipe.untaught, monitor, out))
 
     def ordered(chosen: Candidate, origin: Origin) -> tuple[Order, Path]:
-        origin = {"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin}
         return Order(f"trial {chosen.trial}", Architecture.parse(chosen.architecture), dataset, targets,
-                     dataclasses.replace(judged_by, targets=targets), recipe, formats,
-                     quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss, origin=origin,
-                     teachers=teachers, preprocess_inside=preprocess_inside, seeds=seeds), known or place(chosen)
+                     dataclasses.replace(judged_by, targets=targets), recipe, formats, teachers=teachers,
+                     origin={"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin},
+                     quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss,
+                     preprocess_inside=preprocess_inside, seeds=seeds), known or place(chosen)
 
     if named is not None:
         return deliver(*ordered(named, {}), monitor)
