@@ -18,9 +18,9 @@ from search_spaces.zoo.handmade import patterns
 STEPS_AN_OCTAVE = 8
 WIDTHS = tuple(2 ** (step / STEPS_AN_OCTAVE) for step in range(-4 * STEPS_AN_OCTAVE, 2 * STEPS_AN_OCTAVE + 1))
 WIDTH = "width"  # the choice of a space that multiplies its channels
-BY_HAND = ("mobilenet_v1", "efficientnet_lite0", "mobilenext")  # of which a search tries one pattern each
+BY_HAND = ("mobilenet_v1", "efficientnet_lite0", "mobilenext")  # which a search tries
 SHORTEST = "1 layer a stage, no tail"
-SHORTENED = "2 layers a stage, no tail", SHORTEST  # the patterns that it chooses from
+SHORTENED = "2 layers a stage, no tail", SHORTEST  # the patterns of each that it tries
 SHARES = (0.5, 0.25)  # of the budgets, that the first of them fills at its shortest where a search wants a front
 FILLING = 8  # members that a search begins with
 LESS = (2 / 3, 1 / 2, 1 / 3)  # of the budgets, that the last of them fill where it wants a front
@@ -68,19 +68,22 @@ def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets,
                  shares: Sequence[float] = ()) -> dict[str, Architecture]:
     """Returns published networks by name, put to the images of a search and widened until they fill its budgets.
 
-    Of the patterns of each the one counts that has most multiply-adds within the budgets. The first network comes again
-    at its shortest for each of `shares` of the budgets, where it can be as narrow.
+    Of the patterns of each the one of most multiply-adds within the budgets has its name and comes first; the others
+    come last, in case fewer multiply-adds do better. The first network comes again at its shortest for each of `shares`
+    of the budgets, where it can be as narrow.
     """
-    found = {}
+    found, others = dict[str, Architecture](), dict[str, Architecture]()
     wanted = [*((family, family, SHORTENED, 1.0) for family in BY_HAND),
               *((f"{BY_HAND[0]} at {share:.0%}", BY_HAND[0], (SHORTEST,), share) for share in shares)]
     for done, (name, family, ways, share) in enumerate(wanted):
         progress("filling the budget with published networks", done, len(wanted))
-        fillings = (filled(pattern.scaled, budgets, gauges, share=share)
-                    for pattern in patterns(family, resolution, channels, classes) if pattern.name.endswith(ways))
-        if networks := [full[0] for full in fillings if full]:
-            found[name] = max(networks, key=lambda network: network.macs)
-    return found
+        fillings = {pattern.name: filled(pattern.scaled, budgets, gauges, share=share)
+                    for pattern in patterns(family, resolution, channels, classes) if pattern.name.endswith(ways)}
+        networks = {pattern: filling[0] for pattern, filling in fillings.items() if filling}
+        if networks:
+            found[name] = max(networks.values(), key=lambda network: network.macs)
+            others |= {pattern: network for pattern, network in networks.items() if network != found[name]}
+    return found | others
 
 
 def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, count: int, progress: Progress,

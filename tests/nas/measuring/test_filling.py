@@ -63,24 +63,27 @@ def test_the_latency_that_a_meter_gives_is_filled_too(pattern, gauge):
 
 def test_every_family_that_fits_the_budget_is_made_by_hand():
     found = made_by_hand(28, 1, 10, Budgets(macs=LIMIT), {}, silent)
-    assert set(found) == set(BY_HAND)
+    assert list(found)[:3] == list(BY_HAND)
     assert all(0.5 * LIMIT < network.macs <= LIMIT for network in found.values())
     assert made_by_hand(28, 1, 10, Budgets(macs=1000), {}, silent) == {}
 
 
-def test_of_the_patterns_of_a_family_the_one_with_most_multiply_adds_within_the_budget_is_made(gauge):
+def test_of_the_patterns_of_a_family_the_one_of_most_multiply_adds_comes_first_and_the_other_last(gauge):
     limit_ms = gauge.latency(next(iter(patterns("mobilenet_v1", 28, 1, 10))).scaled(0.5), None).median_ms
     budgets, gauges = Budgets(latency_ms=limit_ms), {"onnxruntime": gauge}
     ways = {pattern.name: filled(pattern.scaled, budgets, gauges) for pattern in patterns("mobilenet_v1", 28, 1, 10)}
     full = {name.partition(", ")[2]: filling[0] for name, filling in ways.items() if filling}
-    expected = max((full["1 layer a stage, no tail"], full["2 layers a stage, no tail"]), key=lambda one: one.macs)
-    assert made_by_hand(28, 1, 10, budgets, gauges, silent)["mobilenet_v1"] == expected
+    less, most = sorted((full["1 layer a stage, no tail"], full["2 layers a stage, no tail"]), key=lambda one: one.macs)
+    found = made_by_hand(28, 1, 10, budgets, gauges, silent)
+    assert found["mobilenet_v1"] == most
+    last = [network for name, network in found.items() if name.startswith("mobilenet_v1, ")]
+    assert last == [less] and set(list(found)[:3]) == set(BY_HAND)
 
 
 def test_the_first_family_is_made_for_shares_of_the_budget_too_where_it_can_be_as_narrow():
     whole, half, quarter = (BY_HAND[0], *(f"{BY_HAND[0]} at {share:.0%}" for share in SHARES))
     found = made_by_hand(28, 1, 10, Budgets(macs=LIMIT, params=10**9), {}, silent, SHARES)
-    assert set(found) == {*BY_HAND, half, quarter}
+    assert set(list(found)[:5]) == {*BY_HAND, half, quarter}
     assert LIMIT / 8 < found[quarter].macs <= LIMIT / 4 < found[half].macs <= LIMIT / 2 < found[whole].macs <= LIMIT
     least = next(iter(patterns(BY_HAND[0], 28, 1, 10))).scaled(WIDTHS[0]).macs
     assert half not in made_by_hand(28, 1, 10, Budgets(macs=least), {}, silent, SHARES)
