@@ -96,7 +96,9 @@ def _arguments(given: Sequence[str]) -> list[str]:
     found = []
     for before, argument in itertools.pairwise(["nas", *given]):
         option, sign, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-        require(bool(value or (option and not sign)), f"a value follows '{option or before}', but got ''")
+        require(bool(value or (option and not sign)), (
+            f"a value follows '{option or before}'" if option or before.startswith("-") else "an argument has a value")
+            + ", but got ''")
         found.append(f"{option}{sign}{at_home(value)}" if value.startswith("~") else argument)
     return found
 

@@ -270,8 +270,10 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
         found = made_by_hand(dataset.resolution, dataset.channels, len(dataset.classes), budgets, gauges,
                              monitor.progress, SHARES if fronts else ())
         by_hand = [network.text for network in found.values()]
-        monitor.say(f"first: {', '.join(found)}, made by hand to fill the budget" if found else "no published network "
-                    "keeps the budget, however narrow: it may want smaller images (`--resolution`)")
+        families = ", ".join(dict.fromkeys(name.partition(" ")[0] for name in found))
+        forms = count_of(len(found), "form")
+        monitor.say(f"first: {families} in {forms}, made by hand to fill the budget" if found else "no published "
+                    "network keeps the budget, however narrow: it may want smaller images (`--resolution`)")
     if budgets.limits and FILLED in config.start:
         filling = [network.text for network in filled_members(space, budgets, gauges, config.seed, FILLING,
                                                               monitor.progress, LESS if fronts else ())]

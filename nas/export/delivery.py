@@ -44,7 +44,7 @@ from nas.export.certificate import (
 )
 from nas.export.comparison import Reference, relative_latency
 from nas.export.entries import Certificate, Comparison, File, Origin, OverSeeds, RunBy, Training
-from nas.export.formats import FORMATS, Format, float32_beside_others, format_of, formats_for
+from nas.export.formats import FORMATS, Format, format_of, formats_for, precision_of
 from nas.export.place import replaced, require_place
 from nas.export.trained import (
     Checkpoints,
@@ -151,11 +151,14 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         require_replaceable(path)
     for target in order.targets:
         require_usable(parse_target(target))
-    wanted = formats_for([parse_target(target) for target in order.targets], order.formats, order.preprocess_inside)
-    if stays := float32_beside_others(wanted):
-        monitor.say(f"{order.name}: in float32, as they have no other precision: {', '.join(stays)}")
+    first, *others = map(parse_target, order.targets)
+    wanted = formats_for((first, *others), order.formats, order.preprocess_inside)
+    lacking = [written.name for written, target in wanted[len(order.targets):]
+               if precision_of(target) != precision_of(first)]
+    if lacking:
+        monitor.say(f"{order.name}: in float32, as they have no other precision: {', '.join(lacking)}")
     with whole_directory(directory) as temporary:
-        names = [name for written, target in wanted for name in written.names(_precision(target))]
+        names = [name for written, target in wanted for name in written.names(precision_of(target))]
         if said := replaced(directory, names):
             monitor.say(f"{order.name}: {said}")
         arrays, training = trained_arrays(order, beside[0], monitor)
@@ -214,10 +217,6 @@ def _over_seeds(order: Order, first: Reference, further: Sequence[Path], monitor
         accuracies.append(Reference.of(order.architecture, arrays, order.dataset, seed).network_score)
     return {"count": len(accuracies), "mean": statistics.mean(accuracies),
             "deviation": statistics.stdev(accuracies), "each": accuracies}
-
-
-def _precision(target: Target | None) -> str:
-    return target.options.precision if target else Options.precision
 
 
 def _training_id(order: Order) -> str:
@@ -281,7 +280,7 @@ def _write(order: Order, written: Format, target: Target | None, arrays: Weights
     Targets whose files are of one kind and precision share a file.
     """
     monitor.progress(f"writing and checking {written.name}", 0, 1)
-    precision = _precision(target)
+    precision = precision_of(target)
     path = directory / written.names(precision)[0]
     if not path.exists():
         written.write(order.architecture, arrays, path, _texts(order, written),

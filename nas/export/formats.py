@@ -126,8 +126,6 @@ def _beside(first: Target, runtime: str) -> Target:
     return Target(runtime, options)
 
 
-def float32_beside_others(wanted: Sequence[tuple[Format, Target | None]]) -> list[str]:
-    """Returns the names of the formats that are in float32, where another one is not; none where all are."""
-    precisions = [(form.name, target.options.precision if target else FLOAT32) for form, target in wanted]
-    stay = [name for name, precision in precisions if precision == FLOAT32]
-    return stay if len(stay) < len(wanted) else []
+def precision_of(target: Target | None) -> str:
+    """Returns the precision of the files of a target; formats without one are in float32."""
+    return target.options.precision if target else FLOAT32

@@ -11,8 +11,6 @@ from evaluators.machine.files import STDOUT, followed, require_writable
 from nas.export.certificate import CERTIFICATE, digest, digests, moment, read_certificate
 from search_spaces.errors import InvalidInput, require
 
-COMPILED = "__pycache__"  # which Python makes of a source file that is imported
-
 
 def require_place(directory: Path, sources: Sequence[Path] = ()) -> None:
     """Raises `InvalidInput` for a directory that cannot be written, or holds what an export must not replace.
@@ -61,5 +59,10 @@ def _foreign(directory: Path) -> Path | None:
         written = digests(read_certificate(directory))
     except InvalidInput:
         return certificate
-    return next((path for path in found if path.name not in (CERTIFICATE, COMPILED)
+    return next((path for path in found if path != certificate and not _is_compiled(path)
                  and not (path.name in written and path.is_file() and digest(path) == written[path.name])), None)
+
+
+def _is_compiled(path: Path) -> bool:
+    """Tells whether a path is what Python makes of a source file that is imported."""
+    return path.name == "__pycache__" and path.is_dir() and all(each.suffix == ".pyc" for each in path.iterdir())

@@ -194,7 +194,7 @@ OTHERS = [
     (("show", "nowhere"), "unknown network 'nowhere'"),
     (("show",), "Missing argument"),
     (("show", "nowhere", "--trial", "1"), "a run directory holds run.toml, but 'nowhere' does not"),
-    (("pareto", ""), "a value follows 'pareto', but got ''"),
+    (("pareto", ""), "an argument has a value, but got ''"),
     (("pareto", "nowhere"), "a run directory holds run.toml, but 'nowhere' does not"),
     (("export", "nowhere"), "a run directory holds run.toml, but 'nowhere' does not"),
     (("certify", "nowhere"), "an export holds certificate.json, but 'nowhere' does not"),

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from evaluators.latency import Latency
 from evaluators.registry import EVALUATORS
-from nas.engine.search import Silent, run_search
+from nas.engine.search import run_search
 from nas.engine.termination import Termination, front_rests, reference_point, seconds_spent
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate
 from nas.problem.costs import Costs
 from nas.trials.tally import Tally
+from tests.nas.conftest import Lines
 
 OBJECTIVES = ("accuracy", "latency")
 NOON = datetime.datetime(2026, 1, 1, 12)
@@ -96,14 +97,6 @@ def test_what_was_asked_for_needs_no_words_and_what_cut_it_short_does():
     assert Termination(20, **used_up).reached(many, []) == ""
     assert "its 1 min were used up: 2 candidates" in Termination(None, **used_up).reached(few, [])
     assert "1000 rejected proposals, 50 for each" in Termination(None).reached(replace(many, trained=19), [])
-
-
-class Lines(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 def test_a_search_ends_when_its_time_is_used_up_and_goes_on_when_there_is_more(

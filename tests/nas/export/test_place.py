@@ -16,17 +16,10 @@ from nas.export.place import require_place
 from nas.problem.budgets import Budgets
 from nas.run.monitor import Silent
 from search_spaces import Architecture, InvalidInput
+from tests.nas.conftest import Lines
 
 NETWORK = Architecture.parse("in_r12_c1+conv_k3_c8_s2_relu+head_c16_relu_n2")
 AS_IT_IS = {"epochs": 0, "formats": ["flax"]}
-
-
-class Lines(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -130,11 +130,13 @@ def test_pytorch_takes_images_that_nobody_may_write_to_without_a_warning(tmp_pat
     images = taken.astype(np.float32)
     taken.flags.writeable = images.flags.writeable = False
     torch.set_warn_always(True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        odds = module["predict"](module["load"](), taken)
-        logits = pytorch.load(tmp_path / "model.py")(images)
-    torch.set_warn_always(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            odds = module["predict"](module["load"](), taken)
+            logits = pytorch.load(tmp_path / "model.py")(images)
+    finally:
+        torch.set_warn_always(False)
     assert (odds.shape, logits.shape) == ((2, 3), (2, 3))
 
 
