@@ -71,7 +71,6 @@ class History:
         waiting: those that were asked for and not begun.
         lost: those that were lost, in the order of their trials.
         front: the front.
-        front_as_told: that of the candidates as they were told, whose members only new ones can push off.
         stopped: the candidates whose training was stopped and has not been continued.
     """
 
@@ -82,10 +81,14 @@ class History:
     waiting: Sequence[Candidate]
     lost: Sequence[Candidate]
     front: Sequence[Candidate]
-    front_as_told: Sequence[Candidate]
     stopped: Sequence[Candidate]
     _past: _Told
     _recent: Sequence[Candidate]
+
+    @property
+    def front_as_told(self) -> list[Candidate]:
+        """The front of the candidates as they were told, whose members only new ones can push off."""
+        return front([*self._past.front, *self._recent], self._past.objectives)
 
     @property
     def ids(self) -> set[str]:
@@ -135,7 +138,7 @@ class Histories:
             [candidate for candidate in recent if candidate.outcome is Outcome.RUNNING],
             [candidate for candidate in recent if candidate.outcome is Outcome.WAITING],
             [*past.lost, *(candidate for candidate in recent if candidate.outcome is Outcome.LOST)],
-            front([*judged.front, *others], self._objectives), front([*past.front, *recent], self._objectives),
+            front([*judged.front, *others], self._objectives),
             [*(one for text, one in judged.stopped.items() if text not in fresh),
              *(candidate for candidate in latest(others) if candidate.outcome is Outcome.STOPPED)], past, recent)
 

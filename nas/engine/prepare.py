@@ -270,7 +270,7 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
         found = made_by_hand(dataset.resolution, dataset.channels, len(dataset.classes), budgets, gauges,
                              monitor.progress, SHARES if fronts else ())
         by_hand = [network.text for network in found.values()]
-        families = ", ".join(dict.fromkeys(name.partition(" ")[0] for name in found))
+        families = ", ".join(name for name in found if " " not in name)  # others are further forms of these
         forms = count_of(len(found), "form")
         monitor.say(f"first: {families} in {forms}, made by hand to fill the budget" if found else "no published "
                     "network keeps the budget, however narrow: it may want smaller images (`--resolution`)")

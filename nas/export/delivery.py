@@ -151,10 +151,10 @@ def deliver(order: Order, directory: Path, monitor: Monitor) -> Exported:
         require_replaceable(path)
     for target in order.targets:
         require_usable(parse_target(target))
-    first, *others = map(parse_target, order.targets)
-    wanted = formats_for((first, *others), order.formats, order.preprocess_inside)
-    lacking = [written.name for written, target in wanted[len(order.targets):]
-               if precision_of(target) != precision_of(first)]
+    targets = [parse_target(target) for target in order.targets]
+    wanted = formats_for(targets, order.formats, order.preprocess_inside)
+    lacking = [written.name for written, target in wanted[len(targets):]
+               if precision_of(target) != precision_of(targets[0])]
     if lacking:
         monitor.say(f"{order.name}: in float32, as they have no other precision: {', '.join(lacking)}")
     with whole_directory(directory) as temporary:

@@ -82,8 +82,7 @@ def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets,
         networks = {pattern: filling[0] for pattern, filling in fillings.items() if filling}
         if networks:
             found[name] = max(networks.values(), key=lambda network: network.macs)
-            others |= {pattern.replace(", ", " of ", 1).partition(",")[0]: network  # mobilenet_v1 of 1 layer a stage
-                       for pattern, network in networks.items() if network != found[name]}
+            others |= {pattern: network for pattern, network in networks.items() if network != found[name]}
     return found | others
 
 

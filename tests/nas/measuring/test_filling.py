@@ -76,7 +76,7 @@ def test_of_the_patterns_of_a_family_the_one_of_most_multiply_adds_comes_first_a
     less, most = sorted((full["1 layer a stage, no tail"], full["2 layers a stage, no tail"]), key=lambda one: one.macs)
     found = made_by_hand(28, 1, 10, budgets, gauges, silent)
     assert found["mobilenet_v1"] == most
-    last = [network for name, network in found.items() if name.startswith("mobilenet_v1 of ")]
+    last = [network for name, network in found.items() if name.startswith("mobilenet_v1, ")]
     assert last == [less] and set(list(found)[:3]) == set(BY_HAND)
 
 
