@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     import optuna
 
 PERCENTILE_SAMPLE = 60
+FILLING_TIME = 0.25  # of the time of a search, which members that fill its budgets are sought for at most
 TRAINING = "training"  # the evaluator that trains on the images
 
 
@@ -276,7 +278,8 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
                     "network keeps the budget, however narrow: it may want smaller images (`--resolution`)")
     if budgets.limits and FILLED in config.start:
         filling = [network.text for network in filled_members(space, budgets, gauges, config.seed, FILLING,
-                                                              monitor.progress, LESS if fronts else ())]
+                                                              monitor.progress, LESS if fronts else (),
+                                                              FILLING_TIME * (config.time_s or math.inf))]
         members = count_of(len(filling), "member that fills", "members that fill")
         monitor.say(f"then: {members} the budget{' or a share of it' if fronts else ''}" if filling else
                     "no member of the space fills the budget: another space (`--space`) may use it better")

@@ -1,7 +1,10 @@
 """Networks that fill a budget: the widest within it, where only their widths differ."""
 
+import math
+import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 
 import numpy as np
@@ -28,6 +31,8 @@ FULL = 0.9  # the least share of a budget that a network uses which fills it
 ATTEMPTS = 6  # random members for each that is kept
 LONGER = 3  # times as many, where none of them fills the budget but some come near
 NEAR = 0.5  # of the budget
+GUESSES = 3  # networks that are measured where the budget is likely to end, before the widths are halved
+LEAST_GROWTH = 0.5  # costs are taken to grow with at least this power of the multiply-adds of one network's widths
 
 Filling = tuple[Architecture, float]  # a network, and the largest share of a budget that it uses
 
@@ -37,7 +42,8 @@ def filled(scaled: Callable[[float], Architecture], budgets: Budgets, gauges: Ga
            ) -> Filling | None:
     """Returns the widest network within a share of the budgets, and the largest share of a budget that it uses.
 
-    Costs are taken to grow with the width, so that few networks are measured.
+    Costs are taken to grow with the width, so that few networks are measured: first where the costs of those before say
+    that the budget is likely to end. One that a wider one is unlikely to follow within the budget ends the search.
 
     Args:
         scaled: gives the network of a width multiplier; raises `InvalidInput` where there is none.
@@ -47,21 +53,49 @@ def filled(scaled: Callable[[float], Architecture], budgets: Budgets, gauges: Ga
         precisions: how exact latencies are to be, as `costs_within` takes them.
         share: of each limit that it may use.
     """
+    network = cache(lambda place: _scaled(scaled, widths[place]))
     best, low, high = None, 0, len(widths)
+    known: list[tuple[float, float]] = []  # multiply-adds of what was measured, and the share of a budget that it uses
     while low < high:
-        middle = (low + high) // 2
-        try:
-            network = scaled(widths[middle])
-        except InvalidInput:  # too narrow to be a network, as where groups do not divide the channels
-            low = middle + 1
+        place = (low + high) // 2
+        if 0 < len(known) <= GUESSES:
+            within = bisect_right(range(low, high), _macs_within(known, share),
+                                  key=lambda place: one.macs if (one := network(place)) else 0)
+            place = low + max(within - 1, 0)
+        if (tried := network(place)) is None:
+            low = place + 1
             continue
-        violations = budgets.violations(costs_within(network, budgets, gauges, budgets.timed, precisions))
+        violations = budgets.violations(costs_within(tried, budgets, gauges, budgets.timed, precisions))
         used = 1 + max(violations.values())
-        if used <= share:
-            best, low = (network, used), middle + 1
-        else:
-            high = middle
+        known.append((tried.macs, used))
+        if used > share:
+            high = place
+            continue
+        best, low = (tried, used), place + 1
+        wider = network(low) if low < high else None
+        if wider and used * (wider.macs / tried.macs) ** LEAST_GROWTH > share:
+            break
     return best
+
+
+def _scaled(scaled: Callable[[float], Architecture], width: float) -> Architecture | None:
+    """Returns the network of a width; None where it is too narrow to be one, as where groups do not divide channels."""
+    try:
+        return scaled(width)
+    except InvalidInput:
+        return None
+
+
+def _macs_within(known: Sequence[tuple[float, float]], share: float) -> float:
+    """Returns the multiply-adds of a network that is likely to use a share of a budget.
+
+    Near the two of `known` that come nearest to it the costs are taken to be a power of the multiply-adds.
+    """
+    (macs, used), *others = sorted(known, key=lambda one: abs(math.log(one[1] / share)))
+    growth = 1.0
+    if others and others[0][0] != macs:
+        growth = max(math.log(others[0][1] / used) / math.log(others[0][0] / macs), LEAST_GROWTH)
+    return macs * (share / used) ** (1 / growth)
 
 
 def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets, gauges: Gauges, progress: Progress,
@@ -87,24 +121,24 @@ def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets,
 
 
 def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, count: int, progress: Progress,
-                   shares: Sequence[float] = ()) -> list[Architecture]:
+                   shares: Sequence[float] = (), limit_s: float = math.inf) -> list[Architecture]:
     """Returns members of a space with a choice of width that fill a budget: of some, those of most multiply-adds.
 
     Among networks of one latency, multiply-adds tell as much of the accuracy as a brief training does. In place of the
     last ones is one member for each of `shares` of the budgets. There may be fewer than `count`, and none where the
     widths of the space do not reach `FULL` of the budget. Where none of the members does, but some come near, more are
-    drawn.
+    drawn. After `limit_s` seconds no more are.
     """
     found: dict[Architecture, None] = {}
     for place, (share, wanted) in enumerate(((1.0, count - len(shares)), *((share, 1) for share in shares))):
         drawn: dict[Architecture, float] = {}
-        most, attempts = 0.0, ATTEMPTS * wanted
+        most, attempts, end_s = 0.0, ATTEMPTS * wanted, time.monotonic() + limit_s * wanted / count
         fillings = islice(random_fillings(space, budgets, gauges, seed, share, place), LONGER * attempts)
         for done, filling in enumerate(fillings, 1):
             drawn.update([filling] if filling else [])
             most = max(drawn.values(), default=0.0) / share
             progress("filling the budget with members of the space", done, max(done, attempts))
-            if done >= attempts and not NEAR <= most < FULL:
+            if time.monotonic() >= end_s or (done >= attempts and not NEAR <= most < FULL):
                 break
         if most >= FULL:
             found |= dict.fromkeys(sorted(drawn, key=lambda network: -network.macs)[:wanted])

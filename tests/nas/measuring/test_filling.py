@@ -43,15 +43,23 @@ def test_there_is_none_where_the_narrowest_network_exceeds_the_budget(pattern):
     assert filled(pattern.scaled, Budgets(macs=pattern.scaled(WIDTHS[0]).macs - 1), {}) is None
 
 
-def test_few_networks_are_measured(pattern):
+@pytest.mark.parametrize("limit_ms", [0.07, 0.3, 1, 5])
+def test_few_networks_are_measured(pattern, gauge, limit_ms):
     asked = []
 
-    def scaled(width):
-        asked.append(width)
-        return pattern.scaled(width)
+    class Counting:
+        def latency(self, architecture, precision):
+            asked.append(architecture.text)
+            return gauge.latency(architecture, precision)
 
-    filled(scaled, Budgets(macs=LIMIT), {})
-    assert len(asked) <= 6
+        def size_bytes(self, architecture):
+            return gauge.size_bytes(architecture)
+
+    budgets = Budgets(latency_ms=limit_ms)
+    network, _ = filled(pattern.scaled, budgets, {"onnxruntime": Counting()})
+    assert len(set(asked)) <= 4 < np.log2(len(WIDTHS))
+    within = [one for one in map(pattern.scaled, WIDTHS) if gauge.latency(one, None).high_ms <= limit_ms]
+    assert network == within[-1]
 
 
 def test_the_latency_that_a_meter_gives_is_filled_too(pattern, gauge):
@@ -127,6 +135,13 @@ def test_a_budget_out_of_reach_of_the_widths_is_filled_by_no_member_and_no_more_
     largest = max(space.decode(space.sample(np.random.default_rng(seed))).macs for seed in range(200))
     assert filled_members(space, Budgets(macs=100 * largest), {}, 0, 2, lambda *given: drawn.append(given)) == []
     assert len(drawn) == 2 * ATTEMPTS
+
+
+def test_no_more_members_are_drawn_when_the_time_is_over():
+    space, drawn = SPACES["fitted"].bind(28, 1, 10), []
+    filled_members(space, Budgets(macs=LIMIT), {}, 0, 2, lambda what, done, total: drawn.append(done), LESS[:1],
+                   limit_s=0)
+    assert drawn == [1, 1]
 
 
 def test_a_space_without_a_choice_of_width_has_no_members_to_fill_it(bound_space):
