@@ -20,7 +20,7 @@ from evaluators.recipe import FINAL_EPOCHS
 from evaluators.registry import EVALUATORS
 from nas.engine.scores import Sample, resamples, scored
 from nas.engine.setting import setting_of
-from nas.measuring.meters import Gauges, costs_within, file_gauges
+from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gauges
 from nas.measuring.scoring import as_shipped
 from nas.measuring.survey import Progress, members
 from nas.problem.budgets import Budgets, is_feasible
@@ -136,7 +136,7 @@ def within(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, coun
             break
         progress("looking for members within the budgets", len(found), count)
         network = space.decode(assignment)
-        if is_feasible(budgets.violations(costs_within(network, budgets, gauges, budgets.timed))):
+        if is_feasible(budgets.violations(costs_within(network, budgets, gauges, budgets.timed, (ROUGH, CAREFUL)))):
             found.append(network)
     require(len(found) >= FEWEST, f"a rank correlation takes at least {FEWEST} networks, but {len(found)} random "
             f"members of the space are within {budgets}; a larger budget has more")
