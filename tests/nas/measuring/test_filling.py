@@ -124,9 +124,9 @@ def test_where_a_front_is_wanted_the_last_members_fill_shares_of_the_budget():
 
 def test_more_members_are_drawn_where_none_fills_the_budget_but_some_come_near():
     space, drawn = SPACES["fitted"].bind(28, 1, 10), []
-    few = [filling[1] for filling in islice(random_fillings(space, Budgets(macs=LIMIT), {}, 17), ATTEMPTS) if filling]
+    few = [filling[1] for filling in islice(random_fillings(space, Budgets(macs=LIMIT), {}, 26), ATTEMPTS) if filling]
     assert 0.5 < max(few) < 0.9
-    found = filled_members(space, Budgets(macs=LIMIT), {}, 17, 1, lambda what, done, total: drawn.append(done))
+    found = filled_members(space, Budgets(macs=LIMIT), {}, 26, 1, lambda what, done, total: drawn.append(done))
     assert len(found) == 1 and ATTEMPTS < len(drawn) <= 3 * ATTEMPTS
 
 

@@ -43,5 +43,5 @@ def test_widths_span_budgets_two_orders_of_magnitude_apart():
 def test_a_member_reads_as_a_person_would_write_it():
     space = SPACES["fitted"].bind(28, 1, 10)
     text = ("in_r28_c1+conv_k3_c32_s2_relu+sep_k3_c64_s1_relu+conv_k3_c64_s2_relu+conv_k3_c64_s1_relu"
-            "+sep_k5_c256_s2_hswish+mb_k3_e6_c128_s1_se0.25_hswish+fc_n10")
+            "+sep_k5_c256_s2_relu+mb_k3_e6_c128_s1_se0.25_hswish+fc_n10")
     assert Architecture.parse(text) in space
