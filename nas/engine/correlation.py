@@ -16,10 +16,10 @@ import numpy as np
 from evaluators.benchmarks.tables import is_table
 from evaluators.evaluator import Context, close
 from evaluators.machine.devices import require_devices
-from evaluators.recipe import FINAL_EPOCHS
+from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.registry import EVALUATORS
-from nas.engine.scores import Sample, resamples, scored
-from nas.engine.setting import setting_of
+from nas.engine.scores import Sample, changed, opened, resamples, scored, where_timed
+from nas.engine.setting import Setting, setting_of
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gauges
 from nas.measuring.scoring import as_shipped
 from nas.measuring.survey import Progress, members
@@ -37,6 +37,7 @@ FEWEST = 8  # networks, for a rank correlation that says anything
 ATTEMPTS = 20  # random members for each that is wanted
 USEFUL, WEAK = 0.6, 0.3  # of Kendall's tau
 BEST = 10  # one in so many counts among the best
+WITHIN = "within"  # the key of a record under which it says what is within which budgets
 LOG_LOSS = "log loss"
 FREE = MULTIPLY_ADDS, PARAMETERS = "multiply-adds", "parameters"  # scores that follow from the text
 
@@ -109,7 +110,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     lengths = [*sorted(set(epochs)), to]
     context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)
     with file_gauges(budgets.measured) as gauges:
-        networks = within(setting.space, budgets, gauges, config.seed, count, monitor.progress)
+        networks = recorded_within(setting, budgets, gauges, config.recipe, record, count, monitor.progress)
     evaluator = setting.make(context)
     final = as_shipped(EVALUATORS["training"](context), config.targets[0], config.precision)
     try:
@@ -121,6 +122,22 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     require(np.ptp(final) > 0, f"networks are ranked that end with different accuracies, but all {len(final)} have "
             f"{final[0]:.2%} after {to} epochs")
     return rankings(sample, lengths)
+
+
+def recorded_within(setting: Setting, budgets: Budgets, gauges: Gauges, recipe: Recipe, record: Path, count: int,
+                    progress: Progress) -> list[Architecture]:
+    """Returns random members of a space `within` the budgets: those in the record, or else they are found and recorded.
+
+    A comparison that was stopped goes on with them, since another timing would find others near the limit.
+    """
+    where, text = where_timed(budgets), setting.space.text
+    known = opened(record, setting.dataset, recipe).get(WITHIN, {}).get(where, {})
+    if known.get("space") != text or known["asked"] < count:
+        found = within(setting.space, budgets, gauges, recipe.seed, count, progress)
+        known = {"space": text, "asked": count, "members": [network.text for network in found]}
+        with changed(record, setting.dataset, recipe) as content:
+            content.setdefault(WITHIN, {})[where] = known
+    return [Architecture.parse(member) for member in known["members"][:count]]
 
 
 def within(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, count: int, progress: Progress

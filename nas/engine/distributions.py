@@ -19,11 +19,11 @@ from evaluators.benchmarks.tables import is_table
 from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import ACCURACY, METRICS, Metric
 from evaluators.evaluator import Context
-from evaluators.machine.devices import processor, require_devices
+from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
-from nas.engine.scores import changed, opened, resamples, scored
+from nas.engine.scores import changed, opened, resamples, scored, where_timed
 from nas.engine.setting import setting_of
 from nas.measuring.filling import FULL, WIDTH, Filling, filled, random_fillings
 from nas.measuring.meters import Gauges, file_gauges
@@ -155,7 +155,7 @@ def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe,
     Raises:
         InvalidInput: a budget that no network made by hand fills, or that too few members of a space do.
     """
-    where = ", ".join((str(budgets), *budgets.targets, processor()))
+    where = where_timed(budgets)
     known = opened(record, dataset, recipe).get(FILLING, {}).get(where, {})
     by_hand = [pattern for family in FAMILIES
                for pattern in patterns(family, dataset.resolution, dataset.channels, len(dataset.classes))]

@@ -14,9 +14,11 @@ import numpy as np
 from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import ACCURACY
 from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.machine.devices import processor
 from evaluators.machine.files import locked, write_whole
 from evaluators.recipe import Recipe
 from nas.measuring.survey import Progress
+from nas.problem.budgets import Budgets
 from search_spaces.architecture import Architecture
 from search_spaces.documents import read_json, refused
 from search_spaces.errors import require
@@ -140,6 +142,11 @@ def changed(record: Path, dataset: Dataset, recipe: Recipe) -> Iterator[dict[str
         yield content
         networks = _each_row(content[NETWORKS], lambda row: [value for value in row if value is not None])
         write_whole(record, (json.dumps({**content, NETWORKS: networks}, indent=1) + "\n").encode())
+
+
+def where_timed(budgets: Budgets) -> str:
+    """Returns the key under which a record keeps what meets budgets: with the machine, since latencies are its own."""
+    return ", ".join((str(budgets), *budgets.targets, processor()))
 
 
 def record_score(record: Path, dataset: Dataset, recipe: Recipe, text: str, epochs: int, seed: int,

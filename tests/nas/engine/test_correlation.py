@@ -13,7 +13,7 @@ from evaluators.datasets import load_dataset
 from evaluators.evaluator import Fidelity
 from evaluators.registry import EVALUATORS
 from evaluators.training.train import evaluate
-from nas.engine import correlation
+from nas.engine import correlation, scores
 from nas.engine.correlation import (
     FEWEST,
     MULTIPLY_ADDS,
@@ -162,6 +162,23 @@ def test_a_budget_of_size_is_measured_on_the_files_of_the_target(make_config, tr
     assert found[0].networks == 8
 
 
+def test_members_are_timed_once_on_each_machine(make_config, gauge, trained_by_hash, tmp_path, monkeypatch):
+    monkeypatch.setattr(correlation, "file_gauges", lambda targets: contextlib.nullcontext({"onnxruntime": gauge}))
+
+    def timed_by(count):
+        before = len(gauge.timed)
+        correlate(make_config(), Budgets(latency_ms=10.0), tmp_path / "correlation.json", (1,), to=2, count=count,
+                  seeds=1)
+        return len(gauge.timed) - before
+
+    first = timed_by(10)
+    assert first >= 10
+    assert timed_by(10) == timed_by(8) == 0
+    assert timed_by(11) >= 11
+    monkeypatch.setattr(scores, "processor", lambda: "another one")
+    assert timed_by(10) == first
+
+
 @pytest.mark.parametrize(("limits", "needed"), [
     ({"macs": 10**9}, ()), ({"latency_ms": (None, 10.0)}, ("litert",)),
     ({"size_bytes": 10**6, "latency_ms": (None, 10.0)}, ("onnxruntime", "litert"))])
@@ -187,11 +204,11 @@ def test_real_trainings_are_ranked_by_the_accuracies_that_they_have_alone(make_c
     assert found[-1].seconds > 0
     dataset, networks = load_dataset(config.data), json.loads(record.read_text())["networks"]
     assert len(networks) == 8
-    for text, scores in list(networks.items())[:2]:
+    for text, of_network in list(networks.items())[:2]:
         for epochs in (1, 4):
             recipe = dataclasses.replace(config.recipe, epochs=epochs)
             alone = evaluate(Architecture.parse(text), dataset, Fidelity(recipe))
-            assert scores[str(epochs)][0][0] == pytest.approx(alone.accuracy)
+            assert of_network[str(epochs)][0][0] == pytest.approx(alone.accuracy)
 
 
 def test_a_run_is_asked_by_the_command_and_keeps_the_answer(

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binom, bootstrap
 
 from evaluators.registry import EVALUATORS
-from nas.engine import distributions
+from nas.engine import distributions, scores
 from nas.engine.distributions import BY_HAND, Distribution, Member, compare
 from nas.problem.budgets import Budgets
 from search_spaces import SPACES, Architecture, InvalidInput, load_space
@@ -108,7 +108,7 @@ def test_what_is_recorded_is_neither_measured_nor_trained_again(compared, traini
 def test_latencies_are_of_a_machine_and_members_of_what_a_space_is(compared, gauge, wide, monkeypatch):
     before = compared(wide).spaces[0].members
     timed = len(gauge.timed)
-    monkeypatch.setattr(distributions, "processor", lambda: "another one")
+    monkeypatch.setattr(scores, "processor", lambda: "another one")
     assert compared(wide).spaces[0].members == before
     assert len(gauge.timed) == 2 * timed
     Path(wide).write_text(WIDE.replace("relu", "hswish"))
