@@ -7,23 +7,31 @@ one, `experiments/results/spaces_fashion-mnist.json`), and draws the distributio
 done again. A member takes 4 to 20 s on two cores; expected: the median of `fitted` lies near the best network made by
 hand, that of `mobile` points below.
 
+`--recorded` measures nothing: of the members in the record of a data set it tells apart those that are members of a
+space as it is now. They are random ones of that, as the choices of a member are drawn one by one.
+
 How far brief trainings of such members rank them is recorded in an hour by `nas correlate fitted --data fashion-mnist
 --latency 0.0415ms --epochs 3,6 --members 30 --seeds 2 --record experiments/results/correlation.json`.
 """
 
 import argparse
 import itertools
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
+from evaluators.datasets import load_dataset
 from evaluators.runtimes import parse_target
-from nas.engine.distributions import compare
+from nas.engine.distributions import FILLING, Comparison, Distribution, Member, compare
+from nas.engine.scores import NETWORKS
+from nas.problem.budgets import Budgets
 from nas.report.distributions import distribution_table, draw_distributions, verdict
 from nas.report.figure import write_figure
 from nas.run.config import SearchConfig
-from search_spaces import SPACES
+from search_spaces import SPACES, Architecture
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 4
@@ -37,8 +45,13 @@ def main() -> None:
     parser.add_argument("--targets", nargs="+", default=["onnxruntime"])
     parser.add_argument("--latency", nargs="+", type=float, default=[0.1], help="budgets in milliseconds")
     parser.add_argument("--members", type=int, default=20)
+    parser.add_argument("--recorded", action="store_true", help="measure nothing")
     arguments = parser.parse_args()
     console, name = Console(width=100), f"spaces_{Path(arguments.data).stem}"
+    if arguments.recorded:
+        for where, latency_ms, found in recorded(ROOT / f"experiments/results/{name}.json", arguments.data):
+            console.print(where, distribution_table(found, Budgets(latency_ms=latency_ms), EPOCHS), verdict(found))
+        return
     for target, latency_ms in itertools.product(arguments.targets, arguments.latency):
         config = SearchConfig(data=arguments.data, target=target, latency_ms=latency_ms, epochs=EPOCHS)
         budgets = config.budgets(latency_ms)
@@ -47,6 +60,23 @@ def main() -> None:
         console.print(f"{arguments.data}, {target}", distribution_table(found, budgets, EPOCHS), verdict(found))
         on = re.sub(r"[^\w.]+", "-", parse_target(target).text)  # with its options, each of which is another picture
         write_figure(ROOT / f"docs/{name}_{on}_{latency_ms:g}ms.png", draw_distributions(found, budgets, EPOCHS))
+
+
+def recorded(path: Path, data: str) -> Iterator[tuple[str, float, Comparison]]:
+    """Yields each budget of a record, in words and in milliseconds, with the members of its spaces: all, and those that
+    each space still has."""
+    record, dataset = json.loads(path.read_text()), load_dataset(data)
+    for where, spaces in record[FILLING].items():
+        found = {}
+        for name, of in spaces.items():
+            members = [Member(**row) for row in of["members"]]
+            found[name] = members
+            if name in SPACES:
+                now = SPACES[name].bind(dataset.resolution, dataset.channels, len(dataset.classes))
+                found[f"{name}, as it is"] = [one for one in members if Architecture.parse(one.text) in now]
+        by_hand, *others = (Distribution(name, tuple(members), tuple(
+            record[NETWORKS][one.text][str(EPOCHS)][0][0] for one in members)) for name, members in found.items())
+        yield where, float(where.split()[1]), Comparison(by_hand, tuple(others))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """`fitted`: networks for images of any size, with a width that makes each of them fill its budget.
 
 The first stages are few, narrow and plain, the last ones wide and of all kinds: so are the best of some hundred random
-members of wider spaces at equal latency (docs/spaces.md). Only the last stage may have hard swish, as in MobileNetV3
-(Howard et al. 2019, section 5.2): where pixels are many it costs more latency than it is worth. Stages leave 4 to 7 of
-28 to 224 pixels, and no fewer: a brief training rates networks that do higher than a whole one.
+members of wider spaces at equal latency (docs/spaces.md). Only the stem and the last stage may have hard swish; between
+them it costs latency in ONNX Runtime and gains nothing. Stages leave 4 to 7 of 28 to 224 pixels, and no fewer: a brief
+training rates networks that do higher than a whole one.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Fitted:
                   *(_stage(2, "1/2", *kinds) for kinds in reversed(HALVING[:halvings - 1])),
                   _stage(1, "0/1/2", *LAST)]
         return Space.parse(SEPARATOR.join([
-            f"scale_w{WIDTHS}_stagewise", "in", f"conv_k3_c{stem}_s2_relu", *stages, "fc//head_c128_relu",
+            f"scale_w{WIDTHS}_stagewise", "in", f"conv_k3_c{stem}_s2_relu/hswish", *stages, "fc//head_c128_relu",
         ])).bind(resolution, channels, classes)
 
 
