@@ -11,15 +11,15 @@ which finals go (an older record lacks it). Finals are then played on the record
 a search trains, drawn from the members: those that are best after brief trainings are finalists, by a score or by the
 sum of their places by it and by multiply-adds; the best of them after whole ones wins, by the score. What counts is its
 test accuracy, where there is another seed that of the training from it. The last tables tell them apart by the pixels
-that they leave and by the blocks with hard swish: the record is of a space whose last stage could halve the image once
-more than `fitted` does now, and whose stem and every stage could have hard swish. A training that is in the record is
-not made again. Expected time: 12 s a network and seed on two quiet cores.
+that they leave and by their stages: the record is of a space whose last stage could halve the image once more than
+`fitted` does now, and whose every stage of separable convolutions or inverted bottlenecks could have hard swish. A
+training that is in the record is not made again. Expected time: 12 s a network and seed on two quiet cores.
 """
 
 import argparse
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,35 +84,40 @@ def places(scores: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(-scores, kind="stable"))
 
 
-def by_trait(rows: Mapping[str, Any], lengths: list[str], score: str, trait: str) -> Table:
-    """Returns the outcomes of members, and the worth of a score, by one of `TRAITS`."""
+def by_last_image(rows: Mapping[str, Any], lengths: list[str], score: str) -> Table:
+    """Returns the outcomes of members, and the worth of a score, by the pixels of a side that they leave."""
     place, sign = SCORES[score]
-    table = Table(trait, "members", f"{score}, {BRIEF_EPOCHS[0]} epochs", f"test (%), {FINAL_EPOCHS} epochs",
+    table = Table("pixels left", "members", f"{score}, {BRIEF_EPOCHS[0]} epochs", f"test (%), {FINAL_EPOCHS} epochs",
                   *(f"tau, {length} epochs" for length in lengths))
-    trait_of = {text: TRAITS[trait](Architecture.parse(text)) for text in rows}
-    for value in sorted(set(trait_of.values())):
-        texts = [text for text in rows if trait_of[text] == value]
+    left = {text: Architecture.parse(text).block_programs[-2].output_shape[0] for text in rows}
+    for pixels in sorted(set(left.values())):
+        texts = [text for text in rows if left[text] == pixels]
         brief, test = (values(rows, texts, epochs, of).mean() for epochs, of in (
             (BRIEF_EPOCHS[0], place), (FINAL_EPOCHS, TEST)))
-        table.add_row(f"{value}", f"{len(texts)}", f"{brief:.3f}", f"{100 * test:.2f}",
-                      *(f"{taus(rows, texts, int(length), place, sign):.2f}" if len(texts) > 1 else ""
-                        for length in lengths))
+        table.add_row(f"{pixels}", f"{len(texts)}", f"{brief:.3f}", f"{100 * test:.2f}",
+                      *(f"{taus(rows, texts, int(length), place, sign):.2f}" for length in lengths))
     return table
 
 
-def pixels_left(network: Architecture) -> int:
-    """Returns the pixels of a side that the last image of a network has."""
-    return network.block_programs[-2].output_shape[0]
+def by_stages(rows: Mapping[str, Any]) -> Table:
+    """Returns what stages that halve the image add to the test accuracy of members that leave most pixels.
 
-
-def hard_swishes(network: Architecture) -> int:
-    """Returns how many blocks have hard swish, up to the last one that halves the image."""
-    blocks = str(network).split(SEPARATOR)
-    last = max(place for place, block in enumerate(blocks) if "_s2" in block)
-    return sum("hswish" in block for block in blocks[:last + 1])
-
-
-TRAITS: dict[str, Callable[[Architecture], int]] = {"pixels left": pixels_left, "hard swishes": hard_swishes}
+    By least squares: a stage of separable convolutions or of inverted bottlenecks in place of another one, and hard
+    swish in one, with the standard error of each.
+    """
+    left = {text: Architecture.parse(text).block_programs[-2].output_shape[0] for text in rows}
+    texts = [text for text in rows if left[text] == max(left.values())]
+    stages = {text: [block for block in text.split(SEPARATOR)[2:] if "_s2" in block] for text in texts}  # not the stem
+    counts = {kind: [sum(mark in f"+{stage}" for stage in stages[text]) for text in texts]
+              for kind, mark in (("separable", "+sep"), ("inverted", "+mb"), ("hard swish", "hswish"))}
+    inputs = np.column_stack([np.ones(len(texts)), *counts.values()])
+    test = 100 * values(rows, texts, FINAL_EPOCHS, TEST).mean(0)
+    found, residuals, *_ = np.linalg.lstsq(inputs, test)
+    errors = np.sqrt(residuals / (len(texts) - len(found)) * np.diag(np.linalg.inv(inputs.T @ inputs)))
+    table = Table("stage", "in stages", f"adds (points, {len(texts)} members)")
+    for kind, adds, error in zip(counts, found[1:], errors[1:], strict=True):
+        table.add_row(kind, str(sum(counts[kind])), f"{adds:+.2f} ± {error:.2f}")
+    return table
 
 
 def played(rows: Mapping[str, Any], texts: list[str], rule: str, finalists: int) -> float:
@@ -148,7 +153,7 @@ def report(name: str, rows: Mapping[str, Any]) -> list[Table]:
     for rule in (rule for rule, (score, _) in RULES.items() if SCORES[score][0] < known):
         winners.add_row(rule, *(f"{100 * played(rows, texts, rule, count):.2f}" for count in FINALISTS))
     last = max((score for score, (place, _) in SCORES.items() if place < known), key=lambda score: SCORES[score][0])
-    return [ranking, winners, *(by_trait(rows, lengths, last, trait) for trait in TRAITS)]
+    return [ranking, winners, by_last_image(rows, lengths, last), by_stages(rows)]
 
 
 def main() -> None:

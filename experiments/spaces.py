@@ -25,8 +25,8 @@ from rich.console import Console
 
 from evaluators.datasets import load_dataset
 from evaluators.runtimes import parse_target
-from nas.engine.distributions import FILLING, Comparison, Distribution, Member, compare
-from nas.engine.scores import NETWORKS
+from nas.engine.distributions import Comparison, Distribution, Member, compare
+from nas.engine.scores import MEMBERS, NETWORKS
 from nas.problem.budgets import Budgets
 from nas.report.distributions import distribution_table, draw_distributions, verdict
 from nas.report.figure import write_figure
@@ -63,10 +63,12 @@ def main() -> None:
 
 
 def recorded(path: Path, data: str) -> Iterator[tuple[str, float, Comparison]]:
-    """Yields each budget of a record, in words and in milliseconds, with the members of its spaces: all, and those that
-    each space still has."""
+    """Yields each budget of a record, in words and in milliseconds, with what fills it.
+
+    Of each space that is all of its members in the record, and those that it still has.
+    """
     record, dataset = json.loads(path.read_text()), load_dataset(data)
-    for where, spaces in record[FILLING].items():
+    for where, spaces in record[MEMBERS].items():
         found = {}
         for name, of in spaces.items():
             members = [Member(**row) for row in of["members"]]

@@ -16,10 +16,10 @@ import numpy as np
 from evaluators.benchmarks.tables import is_table
 from evaluators.evaluator import Context, close
 from evaluators.machine.devices import require_devices
-from evaluators.recipe import FINAL_EPOCHS, Recipe
+from evaluators.recipe import FINAL_EPOCHS
 from evaluators.registry import EVALUATORS
-from nas.engine.scores import Sample, changed, opened, resamples, scored, where_timed
-from nas.engine.setting import Setting, setting_of
+from nas.engine.scores import Sample, kept_members, resamples, scored
+from nas.engine.setting import setting_of
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gauges
 from nas.measuring.scoring import as_shipped
 from nas.measuring.survey import Progress, members
@@ -37,7 +37,7 @@ FEWEST = 8  # networks, for a rank correlation that says anything
 ATTEMPTS = 20  # random members for each that is wanted
 USEFUL, WEAK = 0.6, 0.3  # of Kendall's tau
 BEST = 10  # one in so many counts among the best
-WITHIN = "within"  # the key of a record under which it says what is within which budgets
+WITHIN = "members within"  # the name of those in a record
 LOG_LOSS = "log loss"
 FREE = MULTIPLY_ADDS, PARAMETERS = "multiply-adds", "parameters"  # scores that follow from the text
 
@@ -83,6 +83,8 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
               ) -> list[Ranking]:
     """Returns the rank correlations of scores with the end, over random members of a space within budgets.
 
+    A record keeps the members too, since another timing would find others near a limit; more of them are found anew.
+
     Args:
         config: the space, data, targets, evaluator and recipe.
         budgets: what members must meet.
@@ -110,7 +112,14 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     lengths = [*sorted(set(epochs)), to]
     context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)
     with file_gauges(budgets.measured) as gauges:
-        networks = recorded_within(setting, budgets, gauges, config.recipe, record, count, monitor.progress)
+        def find() -> list[str]:
+            found = within(setting.space, budgets, gauges, config.seed, count, monitor.progress)
+            return [network.text for network in found]
+
+        texts = kept_members(record, setting.dataset, config.recipe, WITHIN, setting.space.text, budgets, count, find)
+    networks = [Architecture.parse(text) for text in texts]
+    foreign = [network.text for network in networks if setting.space.encode(network) is None]
+    require(not foreign, f"recorded members are of the space, but '{record}' has {', '.join(foreign)}")
     evaluator = setting.make(context)
     final = as_shipped(EVALUATORS["training"](context), config.targets[0], config.precision)
     try:
@@ -122,22 +131,6 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     require(np.ptp(final) > 0, f"networks are ranked that end with different accuracies, but all {len(final)} have "
             f"{final[0]:.2%} after {to} epochs")
     return rankings(sample, lengths)
-
-
-def recorded_within(setting: Setting, budgets: Budgets, gauges: Gauges, recipe: Recipe, record: Path, count: int,
-                    progress: Progress) -> list[Architecture]:
-    """Returns random members of a space `within` the budgets: those in the record, or else they are found and recorded.
-
-    A comparison that was stopped goes on with them, since another timing would find others near the limit.
-    """
-    where, text = where_timed(budgets), setting.space.text
-    known = opened(record, setting.dataset, recipe).get(WITHIN, {}).get(where, {})
-    if known.get("space") != text or known["asked"] < count:
-        found = within(setting.space, budgets, gauges, recipe.seed, count, progress)
-        known = {"space": text, "asked": count, "members": [network.text for network in found]}
-        with changed(record, setting.dataset, recipe) as content:
-            content.setdefault(WITHIN, {})[where] = known
-    return [Architecture.parse(member) for member in known["members"][:count]]
 
 
 def within(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, count: int, progress: Progress

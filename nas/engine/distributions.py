@@ -9,6 +9,7 @@ the same budgets in every way of `search_spaces.zoo.handmade`.
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
 from evaluators.recipe import Recipe
 from evaluators.registry import EVALUATORS
-from nas.engine.scores import changed, opened, resamples, scored, where_timed
+from nas.engine.scores import kept_members, resamples, scored
 from nas.engine.setting import setting_of
 from nas.measuring.filling import FULL, WIDTH, Filling, filled, random_fillings
 from nas.measuring.meters import Gauges, file_gauges
@@ -43,7 +44,6 @@ FEWEST = 8  # members, for a distribution that says anything
 ATTEMPTS = 20  # random members for each that is wanted
 RANGE = f"{100 * FULL:.0f} to 100 %"
 BY_HAND = "made by hand"
-FILLING = "filling"  # the key of a record under which it says what fills which budgets
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,6 @@ def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe,
     Raises:
         InvalidInput: a budget that no network made by hand fills, or that too few members of a space do.
     """
-    where = where_timed(budgets)
-    known = opened(record, dataset, recipe).get(FILLING, {}).get(where, {})
     by_hand = [pattern for family in FAMILIES
                for pattern in patterns(family, dataset.resolution, dataset.channels, len(dataset.classes))]
     found = {}
@@ -164,22 +162,19 @@ def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe,
         space = spaces.get(name)
         what, text, wanted, fewest = ((f"members of '{name}'", space.text, count, FEWEST) if space else
                                       ("published networks made by hand", "", len(by_hand), 1))
-        if name not in known or known[name]["space"] != text or known[name]["asked"] < wanted:
-            ways = (zip(repeat(""), islice(random_fillings(space, budgets, gauges, recipe.seed), ATTEMPTS * count))
-                    if space else ((pattern.name, filled(pattern.scaled, budgets, gauges)) for pattern in by_hand))
-            members = _full(ways, what, wanted, fewest, budgets, monitor.progress)
-            with changed(record, dataset, recipe) as content:
-                known = content.setdefault(FILLING, {}).setdefault(where, {})
-                known[name] = {"space": text, "asked": wanted, "members": [vars(one) for one in members]}
-        found[name] = tuple(Member(**row) for row in known[name]["members"][:wanted])
+        ways = (zip(repeat(""), islice(random_fillings(space, budgets, gauges, recipe.seed), ATTEMPTS * count))
+                if space else ((pattern.name, filled(pattern.scaled, budgets, gauges)) for pattern in by_hand))
+        find = partial(_full, ways, what, wanted, fewest, budgets, monitor.progress)
+        found[name] = tuple(Member(**row) for row in kept_members(
+            record, dataset, recipe, name, text, budgets, wanted, find))
         if space and len(found[name]) < count:
             monitor.say(f"{name}: {len(found[name])} of {ATTEMPTS * count} random members fill the budget")
     return found
 
 
 def _full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, fewest: int, budgets: Budgets,
-          progress: Progress) -> list[Member]:
-    """Returns the networks that use at least `FULL` of a budget; raises `InvalidInput` if there are too few."""
+          progress: Progress) -> list[dict[str, Any]]:
+    """Returns the values of each `Member` that uses at least `FULL` of a budget; raises `InvalidInput` if few do."""
     found: dict[Architecture, Member] = {}
     over = below = 0
     for name, filling in ways:
@@ -197,7 +192,7 @@ def _full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, fe
               f": a {'larger budget or smaller images' if over >= below else 'smaller budget'} may help")
     require(len(found) >= fewest, f"a comparison takes {what} that use {RANGE} of {budgets}, at least {fewest}, but "
             f"{len(found)} do, {over} exceed it at their least width, {below} use less at their largest{advice}")
-    return list(found.values())
+    return [vars(one) for one in found.values()]
 
 
 def _bound(name: str, dataset: Dataset) -> SearchSpace:

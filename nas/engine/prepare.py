@@ -282,7 +282,8 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
                                                               FILLING_TIME * (config.time_s or math.inf))]
         members = count_of(len(filling), "member that fills", "members that fill")
         monitor.say(f"then: {members} the budget{' or a share of it' if fronts else ''}" if filling else
-                    "no member of the space fills the budget: another space (`--space`) may use it better")
+                    "no member of the space was found that fills the budget: another space (`--space`) may use it "
+                    f"better{', or a longer `--time` find some' if config.time_s else ''}")
     return tuple(by_hand), tuple(filling)
 
 

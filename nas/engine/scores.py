@@ -24,6 +24,7 @@ from search_spaces.documents import read_json, refused
 from search_spaces.errors import require
 
 OF, NETWORKS = "of", "networks"  # keys: data and recipe; network -> epochs -> the row of each seed
+MEMBERS = "filling"  # key: budgets and machine -> a name -> what meets them
 RESAMPLES = 1000
 
 
@@ -33,6 +34,14 @@ class Row(NamedTuple):
     accuracy: float
     seconds: float
     log_loss: float | None = None
+
+
+class Kept(NamedTuple):
+    """What meets budgets, in a record: the text of its space, how many were asked for, and what was found."""
+
+    space: str
+    asked: int
+    members: list[Any]
 
 
 @dataclass(frozen=True)
@@ -144,9 +153,35 @@ def changed(record: Path, dataset: Dataset, recipe: Recipe) -> Iterator[dict[str
         write_whole(record, (json.dumps({**content, NETWORKS: networks}, indent=1) + "\n").encode())
 
 
-def where_timed(budgets: Budgets) -> str:
-    """Returns the key under which a record keeps what meets budgets: with the machine, since latencies are its own."""
-    return ", ".join((str(budgets), *budgets.targets, processor()))
+def kept_members(record: Path, dataset: Dataset, recipe: Recipe, name: str, space: str, budgets: Budgets, count: int,
+                 find: Callable[[], list[Any]]) -> list[Any]:
+    """Returns what meets budgets, as it is in a record or else is found and recorded.
+
+    It is kept with the processor, since latencies are its own, and found again for another one, another space or more
+    members than were asked for. Of two processes that find at once, the first to record has it for both.
+
+    Args:
+        record: the file.
+        dataset: the images of the record.
+        recipe: of its trainings.
+        name: of the members, which no others of the budgets have.
+        space: the text of their space.
+        budgets: what they meet.
+        count: at most so many are returned.
+        find: finds them, as JSON has them.
+    """
+    where = ", ".join((str(budgets), *budgets.targets, processor()))
+
+    def known(content: Mapping[str, Any]) -> Kept | None:
+        of = content.get(MEMBERS, {}).get(where, {}).get(name)
+        return Kept(**of) if of and of["space"] == space and of["asked"] >= count else None
+
+    if (kept := known(opened(record, dataset, recipe))) is None:
+        found = Kept(space, count, find())
+        with changed(record, dataset, recipe) as content:
+            kept = known(content) or found
+            content.setdefault(MEMBERS, {}).setdefault(where, {})[name] = kept._asdict()
+    return kept.members[:count]
 
 
 def record_score(record: Path, dataset: Dataset, recipe: Recipe, text: str, epochs: int, seed: int,
@@ -206,4 +241,8 @@ def read_scores(record: Path) -> dict[str, Any]:
                  f"'{record}' is not"):
         content = read_json(record)
         networks = _each_row(content[NETWORKS], lambda row: Row(*map(float, row)))
+        for spaces in content.get(MEMBERS, {}).values():
+            for of in spaces.values():
+                kept = Kept(**of)
+                require(isinstance(kept.members, list) and isinstance(kept.asked, int), f"members are not {of}")
         return {**content, OF: dict(content[OF]), NETWORKS: networks}

@@ -32,7 +32,7 @@ ATTEMPTS = 6  # random members for each that is kept
 LONGER = 3  # times as many, where none of them fills the budget but some come near
 NEAR = 0.5  # of the budget
 GUESSES = 3  # networks that are measured where the budget is likely to end, before the widths are halved
-LEAST_GROWTH = 0.5  # costs are taken to grow with at least this power of the multiply-adds of one network's widths
+LEAST_GROWTH = 0.5  # the power of the multiply-adds by which costs are guessed to grow at least
 
 Filling = tuple[Architecture, float]  # a network, and the largest share of a budget that it uses
 
@@ -43,7 +43,7 @@ def filled(scaled: Callable[[float], Architecture], budgets: Budgets, gauges: Ga
     """Returns the widest network within a share of the budgets, and the largest share of a budget that it uses.
 
     Costs are taken to grow with the width, so that few networks are measured: first where the costs of those before say
-    that the budget is likely to end. One that a wider one is unlikely to follow within the budget ends the search.
+    that the budget is likely to end.
 
     Args:
         scaled: gives the network of a width multiplier; raises `InvalidInput` where there is none.
@@ -54,27 +54,26 @@ def filled(scaled: Callable[[float], Architecture], budgets: Budgets, gauges: Ga
         share: of each limit that it may use.
     """
     network = cache(lambda place: _scaled(scaled, widths[place]))
+
+    def macs(place: int) -> int:
+        return one.macs if (one := network(place)) else 0
+
     best, low, high = None, 0, len(widths)
     known: list[tuple[float, float]] = []  # multiply-adds of what was measured, and the share of a budget that it uses
     while low < high:
         place = (low + high) // 2
         if 0 < len(known) <= GUESSES:
-            within = bisect_right(range(low, high), _macs_within(known, share),
-                                  key=lambda place: one.macs if (one := network(place)) else 0)
-            place = low + max(within - 1, 0)
+            place = max(low, bisect_right(range(high), _macs_within(known, share), low, key=macs) - 1)
         if (tried := network(place)) is None:
             low = place + 1
             continue
         violations = budgets.violations(costs_within(tried, budgets, gauges, budgets.timed, precisions))
         used = 1 + max(violations.values())
         known.append((tried.macs, used))
-        if used > share:
+        if used <= share:
+            best, low = (tried, used), place + 1
+        else:
             high = place
-            continue
-        best, low = (tried, used), place + 1
-        wider = network(low) if low < high else None
-        if wider and used * (wider.macs / tried.macs) ** LEAST_GROWTH > share:
-            break
     return best
 
 
@@ -89,7 +88,8 @@ def _scaled(scaled: Callable[[float], Architecture], width: float) -> Architectu
 def _macs_within(known: Sequence[tuple[float, float]], share: float) -> float:
     """Returns the multiply-adds of a network that is likely to use a share of a budget.
 
-    Near the two of `known` that come nearest to it the costs are taken to be a power of the multiply-adds.
+    Costs are taken to be a power of the multiply-adds, through the two of `known` that use nearest to the share. Where
+    different quantities were exceeded, that is a guess like any other.
     """
     (macs, used), *others = sorted(known, key=lambda one: abs(math.log(one[1] / share)))
     growth = 1.0
@@ -130,9 +130,11 @@ def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: i
     drawn. After `limit_s` seconds no more are.
     """
     found: dict[Architecture, None] = {}
+    end_s = time.monotonic()
     for place, (share, wanted) in enumerate(((1.0, count - len(shares)), *((share, 1) for share in shares))):
         drawn: dict[Architecture, float] = {}
-        most, attempts, end_s = 0.0, ATTEMPTS * wanted, time.monotonic() + limit_s * wanted / count
+        most, attempts = 0.0, ATTEMPTS * wanted
+        end_s += limit_s * wanted / count
         fillings = islice(random_fillings(space, budgets, gauges, seed, share, place), LONGER * attempts)
         for done, filling in enumerate(fillings, 1):
             drawn.update([filling] if filling else [])

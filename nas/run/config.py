@@ -79,7 +79,8 @@ class SearchConfig:
             `nas.strategies.loading`.
         evaluator: `training`, or a function of your own as `module:function`.
         trials: distinct candidates to train; None for `TRIALS`, or for no limit if there is one of time or patience.
-        time_s: seconds that the search may take, interruptions left out; no training begins after them.
+        time_s: seconds that the search may take, interruptions left out; no training begins after them, and after a
+            quarter of them no more members are drawn that fill the budgets.
         patience: trained candidates after which the search ends, if the front has not moved; see
             `nas.engine.termination`.
         epochs: epochs that each is trained for; None for as many as `evaluators.recipe.brief_epochs` says.

@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import json
+import re
 import warnings
 
 import numpy as np
@@ -177,6 +178,11 @@ def test_members_are_timed_once_on_each_machine(make_config, gauge, trained_by_h
     assert timed_by(11) >= 11
     monkeypatch.setattr(scores, "processor", lambda: "another one")
     assert timed_by(10) == first
+    record = tmp_path / "correlation.json"
+    record.write_text(re.sub('^ *"in_.*",?$', lambda line: line[0].replace("_k3_", "_k11_"), record.read_text(),
+                             flags=re.MULTILINE))
+    with pytest.raises(InvalidInput, match="recorded members are of the space, but"):
+        timed_by(10)
 
 
 @pytest.mark.parametrize(("limits", "needed"), [

@@ -7,7 +7,17 @@ from evaluators.datasets import load_dataset
 from evaluators.evaluator import Score
 from evaluators.recipe import Recipe
 from evaluators.training.train import Diverged
-from nas.engine.scores import changed, known_noise, known_sample, opened, record_score, scored
+from nas.engine.scores import (
+    changed,
+    kept_members,
+    known_noise,
+    known_sample,
+    opened,
+    read_scores,
+    record_score,
+    scored,
+)
+from nas.problem.budgets import Budgets
 from search_spaces import InvalidInput
 
 RECIPE = Recipe(epochs=3)
@@ -100,11 +110,38 @@ def test_a_network_whose_training_diverges_has_no_accuracy_and_is_no_noise(count
 def test_what_else_a_record_holds_is_kept(counted, inputs, tmp_path):
     record, data = tmp_path / "scores.json", load_dataset(str(inputs / "data.npz"))
     with changed(record, data, RECIPE) as content:
-        content["filling"] = {"fitted": 3}
+        content["other"] = {"fitted": 3}
     counted()
     content = opened(record, data, RECIPE)
-    assert content["filling"] == {"fitted": 3}
+    assert content["other"] == {"fitted": 3}
     assert len(content["networks"]) == 4
+
+
+def test_what_meets_budgets_is_found_once_and_by_the_first_of_two_processes(inputs, tmp_path):
+    record, data, budgets = tmp_path / "scores.json", load_dataset(str(inputs / "data.npz")), Budgets(macs=10)
+
+    def kept(count, found, space="space"):
+        return kept_members(record, data, RECIPE, "name", space, budgets, count, lambda: found)
+
+    assert kept(3, ["a", "b", "c"]) == kept(3, ["other"]) == ["a", "b", "c"]
+    assert kept(2, ["other"]) == ["a", "b"]
+    assert kept(4, ["d"]) == ["d"]
+    assert kept(4, ["e"], "another space") == ["e"]
+
+    def slower():
+        kept(5, ["faster"])
+        return ["slower"]
+
+    assert kept_members(record, data, RECIPE, "name", "space", budgets, 5, slower) == ["faster"]
+
+
+@pytest.mark.parametrize("filling", [["x"], {"where": ["x"]}, {"where": {"name": {"space": ""}}},
+                                     {"where": {"name": {"space": "", "asked": 1, "members": 3}}}])
+def test_a_record_whose_members_are_damaged_is_refused(filling, inputs, tmp_path):
+    record = tmp_path / "scores.json"
+    record.write_text(json.dumps({"of": {}, "networks": {}, "filling": filling}))
+    with pytest.raises(InvalidInput, match="a record of scores must be as"):
+        read_scores(record)
 
 
 def test_noise_is_what_seeds_differ_by(tmp_path):

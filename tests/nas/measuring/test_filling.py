@@ -3,6 +3,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from evaluators.latency import Latency
 from nas.measuring.filling import (
     ATTEMPTS,
     BY_HAND,
@@ -14,6 +15,7 @@ from nas.measuring.filling import (
     made_by_hand,
     random_fillings,
 )
+from nas.measuring.meters import CAREFUL
 from nas.problem.budgets import Budgets
 from search_spaces import SPACES
 from search_spaces.zoo.handmade import patterns
@@ -43,23 +45,33 @@ def test_there_is_none_where_the_narrowest_network_exceeds_the_budget(pattern):
     assert filled(pattern.scaled, Budgets(macs=pattern.scaled(WIDTHS[0]).macs - 1), {}) is None
 
 
-@pytest.mark.parametrize("limit_ms", [0.07, 0.3, 1, 5])
-def test_few_networks_are_measured(pattern, gauge, limit_ms):
-    asked = []
-
-    class Counting:
-        def latency(self, architecture, precision):
-            asked.append(architecture.text)
-            return gauge.latency(architecture, precision)
+@pytest.mark.parametrize("latency_ms", [
+    lambda macs: macs / 1e6, lambda macs: 0.05 + macs / 1e7, lambda macs: (macs / 1e6) ** 0.5],
+    ids=["proportional", "with a fixed part", "a root"])
+@pytest.mark.parametrize("name", BY_HAND)
+def test_the_widest_network_by_latency_is_found_among_all_with_fewer_timings_than_halving(name, latency_ms):
+    class Timed:
+        timed = 0
 
         def size_bytes(self, architecture):
-            return gauge.size_bytes(architecture)
+            return 4 * architecture.params
 
-    budgets = Budgets(latency_ms=limit_ms)
-    network, _ = filled(pattern.scaled, budgets, {"onnxruntime": Counting()})
-    assert len(set(asked)) <= 4 < np.log2(len(WIDTHS))
-    within = [one for one in map(pattern.scaled, WIDTHS) if gauge.latency(one, None).high_ms <= limit_ms]
-    assert network == within[-1]
+        def latency(self, architecture, precision):
+            self.timed += 1
+            found_ms = latency_ms(architecture.macs)
+            return Latency(found_ms, (1 - precision.half_width) * found_ms, (1 + precision.half_width) * found_ms,
+                           found_ms, 10, 0.0, 0.1, 0.1, 0.0)
+
+    gauge, limits_ms, halvings = Timed(), np.geomspace(0.06, 5, 12), 0
+    for pattern in patterns(name, 28, 1, 10):
+        networks = [pattern.scaled(width) for width in WIDTHS]
+        for limit_ms in limits_ms:
+            found = filled(pattern.scaled, Budgets(latency_ms=limit_ms), {"onnxruntime": gauge}, precisions=(CAREFUL,))
+            within = [one for one in networks if gauge.latency(one, CAREFUL).high_ms <= limit_ms]
+            gauge.timed -= len(networks)
+            assert (found and found[0].macs) == (within[-1].macs if within else None)
+            halvings += np.log2(len(WIDTHS))
+    assert gauge.timed < 0.7 * halvings
 
 
 def test_the_latency_that_a_meter_gives_is_filled_too(pattern, gauge):
@@ -124,9 +136,9 @@ def test_where_a_front_is_wanted_the_last_members_fill_shares_of_the_budget():
 
 def test_more_members_are_drawn_where_none_fills_the_budget_but_some_come_near():
     space, drawn = SPACES["fitted"].bind(28, 1, 10), []
-    few = [filling[1] for filling in islice(random_fillings(space, Budgets(macs=LIMIT), {}, 26), ATTEMPTS) if filling]
+    few = [filling[1] for filling in islice(random_fillings(space, Budgets(macs=LIMIT), {}, 14), ATTEMPTS) if filling]
     assert 0.5 < max(few) < 0.9
-    found = filled_members(space, Budgets(macs=LIMIT), {}, 26, 1, lambda what, done, total: drawn.append(done))
+    found = filled_members(space, Budgets(macs=LIMIT), {}, 14, 1, lambda what, done, total: drawn.append(done))
     assert len(found) == 1 and ATTEMPTS < len(drawn) <= 3 * ATTEMPTS
 
 
