@@ -9,6 +9,10 @@ Below the slow spells, the clock of the processor moves by up to 5 % for minutes
 equal proportion: that is divided out, and noted. What remains is the time on a quiet machine at its best clock, in
 milliseconds.
 
+A measurement waits for quiet as long as it may. Where several in a row have seen none, as on a machine whose neighbours
+are busy for minutes, waiting does not help: the next ones are short, and their intervals reach down to the quiet level
+all the same.
+
 The interval has two parts: the spread of blocks of rounds within the measurement, and the drift between measurements
 that no single one can see. Where other processes had the core in between, their traces in caches and predictors slow
 even undisturbed rounds; then the interval reaches further down.
@@ -57,6 +61,8 @@ BUSY = 0.3  # cores that others keep busy meanwhile, from which on it is worth a
 TRACES = 0.05  # by how much of itself a time grows at most when others had the core just before
 LOADED = 0.005  # by how much that grows at most where few rounds are quiet
 NEAR = 1.1  # of the half-width that drift alone makes, where more rounds no longer help
+PATIENCE = 3  # measurements in a row that saw no quiet, after which the next ones no longer wait for it
+IMPATIENT = 2.0  # times the least duration, which they take at most
 CHECK_GROWTH = 1.2  # a running measurement is summarised each time it has grown by a fifth
 
 
@@ -175,7 +181,7 @@ class Bench:
         """
         self._machine_ns = machine_ns
         self._reference, self._core_ns, self._clock_ns = reference, core_ns, clock_ns
-        self._quiet = QuietLevel()
+        self._quiet, self._loud = QuietLevel(), 0
         self._warm_up(reference)
         deadline = self._clock_ns() + CALIBRATION_S * 1e9
         references: list[float] = []
@@ -202,13 +208,16 @@ class Bench:
         rounds, references = Rounds(), [self._reference_ms()]
         begin_machine = self._machine_ns()
         begin, begin_core = self._clock_ns(), self._core()
+        at_most_s = precision.at_most_s
+        if self._loud >= PATIENCE:
+            at_most_s = min(at_most_s, IMPATIENT * precision.at_least_s)
         check_s = min(precision.at_least_s, GLANCE_S if math.isfinite(precision.limit_ms) else math.inf)
         while True:
             burst, lost = self._burst(run, runs, primed=run_ms < 2 * BURST_MS)
             references.append(self._reference_ms())
             rounds.append(burst, max(references[-2:]), lost)
             elapsed_s, core_s = (self._clock_ns() - begin) / 1e9, (self._core() - begin_core) / 1e9
-            if elapsed_s < min(check_s, precision.at_most_s):
+            if elapsed_s < min(check_s, at_most_s):
                 continue
             level = self._quiet.level_ms(references)
             stolen = max(1 - core_s / elapsed_s, 0.0) if self._core_ns is not None else 0.0
@@ -217,10 +226,12 @@ class Bench:
                 found.half_width <= precision.half_width or found.is_final)
             over = found.low_ms * found.clock > precision.limit_ms
             enough = len(found.rounds) >= MINIMUM_ROUNDS and (exact or over)
-            if (enough and found.slowdown == 1) or elapsed_s >= precision.at_most_s:
+            waited = elapsed_s >= at_most_s and len(found.rounds) >= MINIMUM_ROUNDS
+            if (enough and found.slowdown == 1) or waited or elapsed_s >= precision.at_most_s:
                 break
             check_s = CHECK_GROWTH * elapsed_s
         self._quiet.learn(references)
+        self._loud = self._loud + 1 if found.slowdown > 1 else 0
         others_s = (self._machine_ns() - begin_machine) / 1e9 - (core_s if self._core_ns is not None else 0.0)
         times = np.concatenate([rounds.bursts_ms[index] for index in found.rounds])
         asked = dataclasses.replace(precision, half_width=math.inf) if over else precision

@@ -7,7 +7,7 @@ import pytest
 
 from evaluators.latency import Precision, half_width, quiet_value
 from evaluators.timing import protocol
-from evaluators.timing.protocol import MINIMUM_ROUNDS, Bench, Rounds, estimate
+from evaluators.timing.protocol import MINIMUM_ROUNDS, PATIENCE, Bench, Rounds, estimate
 
 REFERENCE_MS, MODEL_MS = 0.03, 0.1
 SLICE_NS = 3_000_000
@@ -141,6 +141,23 @@ def test_a_slow_spell_without_end_is_known_from_earlier_measurements():
     assert latency.load > 0.9
     assert "1.8" in latency.flags[0]
     assert latency.duration_s >= Precision().at_most_s
+
+
+def test_quiet_is_not_waited_for_where_several_measurements_have_seen_none():
+    simulated = machine(0)
+    bench = simulated.bench()
+    bench.measure(simulated.run(MODEL_MS))
+    simulated.slow = True
+    *patient, short, shorter = [bench.measure(simulated.run(MODEL_MS)) for _ in range(PATIENCE + 2)]
+    assert all(one.duration_s >= Precision().at_most_s for one in patient)
+    for one in (short, shorter):
+        assert Precision().at_least_s <= one.duration_s < 3 * Precision().at_least_s
+        assert one.median_ms == pytest.approx(1.8 * MODEL_MS, rel=0.03)
+        assert one.low_ms <= MODEL_MS * 1.02 and "not quiet" in one.flags[0]
+    simulated.slow = False
+    assert bench.measure(simulated.run(MODEL_MS)).flags == ()
+    simulated.slow = True
+    assert bench.measure(simulated.run(MODEL_MS)).duration_s >= Precision().at_most_s
 
 
 def test_a_slow_spell_without_end_is_known_from_what_another_process_has_found():
