@@ -8,8 +8,8 @@ With each seed networks of `experiments.recipes` are trained, and compressed to 
 compressed one together had, alone and taught by the unpruned network as that was. All learn from training and
 validation images. The table has accuracies on test images and latencies; the record names the machine and its load. A
 seed that is in `compression.json` is not done again. A network whose smallest form takes longer is refused, as `tiny`
-is. Expected time: ten minutes for `small` on two cores; expected: less than a
-point is lost, and the shape alone is as good after as many epochs if it is taught.
+is. Expected time: ten minutes for `small` on two cores; expected: less than a point is lost, and the shape alone is as
+good after as many epochs if it is taught.
 """
 
 import argparse

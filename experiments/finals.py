@@ -19,7 +19,7 @@ training that is in the record is not made again. Expected time: 12 s a network 
 import argparse
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +84,17 @@ def places(scores: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(-scores, kind="stable"))
 
 
+def pixels_left(texts: Iterable[str]) -> dict[str, int]:
+    """Returns the pixels of a side that the last image of each network has."""
+    return {text: Architecture.parse(text).block_programs[-2].output_shape[0] for text in texts}
+
+
 def by_last_image(rows: Mapping[str, Any], lengths: list[str], score: str) -> Table:
     """Returns the outcomes of members, and the worth of a score, by the pixels of a side that they leave."""
     place, sign = SCORES[score]
     table = Table("pixels left", "members", f"{score}, {BRIEF_EPOCHS[0]} epochs", f"test (%), {FINAL_EPOCHS} epochs",
                   *(f"tau, {length} epochs" for length in lengths))
-    left = {text: Architecture.parse(text).block_programs[-2].output_shape[0] for text in rows}
+    left = pixels_left(rows)
     for pixels in sorted(set(left.values())):
         texts = [text for text in rows if left[text] == pixels]
         brief, test = (values(rows, texts, epochs, of).mean() for epochs, of in (
@@ -105,7 +110,7 @@ def by_stages(rows: Mapping[str, Any]) -> Table:
     By least squares: a stage of separable convolutions or of inverted bottlenecks in place of another one, and hard
     swish in one, with the standard error of each.
     """
-    left = {text: Architecture.parse(text).block_programs[-2].output_shape[0] for text in rows}
+    left = pixels_left(rows)
     texts = [text for text in rows if left[text] == max(left.values())]
     stages = {text: [block for block in text.split(SEPARATOR)[2:] if "_s2" in block] for text in texts}  # not the stem
     counts = {kind: [sum(mark in f"+{stage}" for stage in stages[text]) for text in texts]

@@ -62,7 +62,7 @@ TRACES = 0.05  # by how much of itself a time grows at most when others had the 
 LOADED = 0.005  # by how much that grows at most where few rounds are quiet
 NEAR = 1.1  # of the half-width that drift alone makes, where more rounds no longer help
 PATIENCE = 3  # measurements in a row that saw no quiet, after which the next ones no longer wait for it
-IMPATIENT = 2.0  # times the least duration, which they take at most
+IMPATIENT = 2.0  # times the least duration, after which they end if it is not quiet then
 CHECK_GROWTH = 1.2  # a running measurement is summarised each time it has grown by a fifth
 
 
@@ -181,7 +181,8 @@ class Bench:
         """
         self._machine_ns = machine_ns
         self._reference, self._core_ns, self._clock_ns = reference, core_ns, clock_ns
-        self._quiet, self._loud = QuietLevel(), 0
+        self._quiet = QuietLevel()
+        self._loud = 0  # measurements in a row, up to the last one, that saw no quiet
         self._warm_up(reference)
         deadline = self._clock_ns() + CALIBRATION_S * 1e9
         references: list[float] = []
@@ -208,16 +209,14 @@ class Bench:
         rounds, references = Rounds(), [self._reference_ms()]
         begin_machine = self._machine_ns()
         begin, begin_core = self._clock_ns(), self._core()
-        at_most_s = precision.at_most_s
-        if self._loud >= PATIENCE:
-            at_most_s = min(at_most_s, IMPATIENT * precision.at_least_s)
+        patient_s = IMPATIENT * precision.at_least_s if self._loud >= PATIENCE else math.inf
         check_s = min(precision.at_least_s, GLANCE_S if math.isfinite(precision.limit_ms) else math.inf)
         while True:
             burst, lost = self._burst(run, runs, primed=run_ms < 2 * BURST_MS)
             references.append(self._reference_ms())
             rounds.append(burst, max(references[-2:]), lost)
             elapsed_s, core_s = (self._clock_ns() - begin) / 1e9, (self._core() - begin_core) / 1e9
-            if elapsed_s < min(check_s, at_most_s):
+            if elapsed_s < min(check_s, precision.at_most_s):
                 continue
             level = self._quiet.level_ms(references)
             stolen = max(1 - core_s / elapsed_s, 0.0) if self._core_ns is not None else 0.0
@@ -226,8 +225,8 @@ class Bench:
                 found.half_width <= precision.half_width or found.is_final)
             over = found.low_ms * found.clock > precision.limit_ms
             enough = len(found.rounds) >= MINIMUM_ROUNDS and (exact or over)
-            waited = elapsed_s >= at_most_s and len(found.rounds) >= MINIMUM_ROUNDS
-            if (enough and found.slowdown == 1) or waited or elapsed_s >= precision.at_most_s:
+            given_up = elapsed_s >= patient_s and len(found.rounds) >= MINIMUM_ROUNDS
+            if (given_up if found.slowdown > 1 else enough) or elapsed_s >= precision.at_most_s:
                 break
             check_s = CHECK_GROWTH * elapsed_s
         self._quiet.learn(references)

@@ -24,7 +24,7 @@ from search_spaces.documents import read_json, refused
 from search_spaces.errors import require
 
 OF, NETWORKS = "of", "networks"  # keys: data and recipe; network -> epochs -> the row of each seed
-MEMBERS = "filling"  # key: budgets and machine -> a name -> what meets them
+MEMBERS = "filling"  # key: budgets and machine -> a name -> the members that meet them
 RESAMPLES = 1000
 
 
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What meets budgets, in a record: the text of its space, how many were asked for, and what was found."""
+    """The members of a space that meet budgets, in a record: its text, how many were asked for, and those found."""
 
     space: str
     asked: int
@@ -155,18 +155,18 @@ def changed(record: Path, dataset: Dataset, recipe: Recipe) -> Iterator[dict[str
 
 def kept_members(record: Path, dataset: Dataset, recipe: Recipe, name: str, space: str, budgets: Budgets, count: int,
                  find: Callable[[], list[Any]]) -> list[Any]:
-    """Returns what meets budgets, as it is in a record or else is found and recorded.
+    """Returns the members that meet budgets, as they are in a record or else are found and recorded.
 
-    It is kept with the processor, since latencies are its own, and found again for another one, another space or more
-    members than were asked for. Of two processes that find at once, the first to record has it for both.
+    They are kept with the processor, since latencies are its own, and found again for another one, another space or
+    more members than were asked for. Of two processes that find at once, the first to record has them for both.
 
     Args:
         record: the file.
         dataset: the images of the record.
         recipe: of its trainings.
-        name: of the members, which no others of the budgets have.
+        name: that tells them from others that meet the same budgets.
         space: the text of their space.
-        budgets: what they meet.
+        budgets: those that they meet.
         count: at most so many are returned.
         find: finds them, as JSON has them.
     """

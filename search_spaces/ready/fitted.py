@@ -2,8 +2,8 @@
 
 The first stages are few, narrow and plain, the last ones wide and of all kinds: so are the best of some hundred random
 members of wider spaces at equal latency (docs/spaces.md). Only the stem and the last stage may have hard swish; between
-them it costs latency in ONNX Runtime and gains nothing. Stages leave 4 to 7 of 28 to 224 pixels, and no fewer: a brief
-training rates networks that do higher than a whole one.
+them it costs latency in ONNX Runtime, and no gain was found. Stages leave 4 to 7 of 28 to 224 pixels, and no fewer: a
+brief training rates networks that do higher than a whole one.
 """
 
 from dataclasses import dataclass
