@@ -38,6 +38,11 @@ def require_devices() -> None:
                 f"`{VARIABLE}` names devices that JAX finds, but got '{named}'{reason and f': {reason}'}")
 
 
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def accelerators() -> int:
     """Returns the number of accelerators that JAX uses, 0 where it computes on CPU.
 

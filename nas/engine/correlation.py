@@ -123,7 +123,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     evaluator = setting.make(context)
     final = as_shipped(EVALUATORS["training"](context), config.targets[0], config.precision)
     try:
-        sample = scored(setting.dataset, evaluator, final, config.recipe, networks, lengths, seeds, record,
+        sample = scored(setting.dataset, [(evaluator, final)], config.recipe, networks, lengths, seeds, record,
                         monitor.progress)
     finally:
         close(evaluator)

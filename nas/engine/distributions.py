@@ -138,7 +138,7 @@ def compare(spaces: Sequence[str], config: SearchConfig, budgets: Budgets, recor
         found = filling(bound, setting.dataset, recipe, budgets, gauges, record, count, monitor)
     training = EVALUATORS["training"](Context(setting.space, setting.dataset, record.parent / "evaluator", recipe))
     networks = [Architecture.parse(text) for text in dict.fromkeys(one.text for of in found.values() for one in of)]
-    sample = scored(setting.dataset, training, training, recipe, networks, (recipe.epochs,), 1, record,
+    sample = scored(setting.dataset, [(training, training)], recipe, networks, (recipe.epochs,), 1, record,
                     monitor.progress)
     by_hand, *others = (
         Distribution(name, members, tuple(sample.scores[one.text][recipe.epochs][0].accuracy for one in members))

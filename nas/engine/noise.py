@@ -1,5 +1,7 @@
 """The noise of the score of a search: how far the accuracies of its trainings differ between seeds."""
 
+from collections.abc import Sequence
+
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Score
 from evaluators.recipe import Recipe
@@ -18,7 +20,8 @@ def noise_of(run: RunDirectory) -> Noise | None:
     return known_noise(run.place(CORRELATION), run.config.recipe.epochs)
 
 
-def measure_noise(run: RunDirectory, dataset: Dataset, evaluate: Evaluator, recipe: Recipe, monitor: Monitor) -> None:
+def measure_noise(run: RunDirectory, dataset: Dataset, evaluators: Sequence[Evaluator], recipe: Recipe,
+                  monitor: Monitor) -> None:
     """Trains the first networks made by hand once more, with another seed, where the noise is not known yet.
 
     The first, since these were not chosen by their accuracies. A search without any has no such trainings. All
@@ -36,7 +39,7 @@ def measure_noise(run: RunDirectory, dataset: Dataset, evaluate: Evaluator, reci
             seconds = (own.ended - own.began).total_seconds() if own.began and own.ended else 0.0
             score = Score(own.accuracy or 0.0, log_loss=own.log_loss)
             record_score(record, dataset, recipe, network.text, recipe.epochs, 0, score, seconds)
-        scored(dataset, evaluate, evaluate, recipe, networks, (recipe.epochs,), SEEDS, record,
-               lambda what, done, total: monitor.progress("trainings with another seed", done, total))
+        scored(dataset, [(evaluate, evaluate) for evaluate in evaluators], recipe, networks, (recipe.epochs,), SEEDS,
+               record, lambda what, done, total: monitor.progress("trainings with another seed", done, total))
     except Exception as error:  # the search is complete without it
         monitor.say(f"the noise between seeds is not known: {type(error).__name__}: {error}")

@@ -12,25 +12,24 @@ from typing import TYPE_CHECKING
 
 from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import METRICS
-from evaluators.evaluator import Context, Evaluator, close
-from evaluators.machine.devices import accelerators, require_devices
+from evaluators.evaluator import Context, Evaluator
+from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
 from evaluators.machine.ownership import temporary_directory
 from evaluators.prediction.timings import Timings
 from evaluators.recipe import Recipe
 from nas.engine.coordinator import Coordinator
-from nas.engine.group import Group, fit_side_by_side
 from nas.engine.history import Histories
+from nas.engine.pool import TRAINING, evaluators, workers_of
 from nas.engine.setting import Setting, require_latencies, require_own_processor, setting_of
 from nas.engine.successive_halving import Rungs, default_rung
 from nas.engine.termination import reference_point
 from nas.engine.trial import Evaluation
 from nas.engine.warm_start import starts
-from nas.engine.workers import Limits, TrainingProcess
+from nas.engine.workers import Limits
 from nas.measuring.filling import FILLING, LESS, SHARES, filled_members, made_by_hand
 from nas.measuring.meters import Gauge, Gauges, file_gauges
 from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
-from nas.measuring.scoring import as_shipped
 from nas.measuring.screening import add_saved, require_fitting_tables, screening
 from nas.measuring.survey import members, percentile_latency_ms, require_feasible
 from nas.problem.budgets import Budgets, as_given
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
 
 PERCENTILE_SAMPLE = 60
 FILLING_TIME = 0.25  # of the time of a search, which members that fill its budgets are sought for at most
-TRAINING = "training"  # the evaluator that trains on the images
 
 
 @dataclass(frozen=True)
@@ -152,9 +150,9 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
             by_strategy=strategy.continues_stopped)
         recipe = dataclasses.replace(config.recipe, epochs=rungs.epochs[-1])
         context = Context(space, dataset, run.place("evaluator"), recipe)
-        evaluators = _evaluators(config, setting, context, stack) if role.trains else [setting.make(context)]
+        made = _evaluators(config, setting, context, stack) if role.trains else [setting.make(context)]
         yield Prepared(
-            config, run, sharing, space, dataset, gauges, recipe, evaluators, starts(config, dataset, run.resolved),
+            config, run, sharing, space, dataset, gauges, recipe, made, starts(config, dataset, run.resolved),
             rungs, sampler_of(strategy, problem),
             in_fresh_processes(run) if gauge is None else functools.partial(decided, gauges), role)
 
@@ -195,24 +193,12 @@ def _require_own_study(run: RunDirectory) -> None:
 
 def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack: contextlib.ExitStack
                 ) -> list[Evaluator]:
-    """Returns the evaluator of each worker, which end with the stack.
-
-    With several or with limits, those that take long are in processes: one for each worker, or for all that share an
-    accelerator, unless limits are to be kept by each candidate.
-    """
-    if not setting.side_by_side or not (config.workers > 1 or config.limited):
-        evaluator = setting.make(context)
-        stack.callback(close, evaluator)
-        return [evaluator] * config.workers
-    if (config.evaluator == TRAINING and not config.limited and fit_side_by_side(context.recipe)
-            and accelerators() == 1):
-        evaluators: list[Evaluator] = [Group(stack.enter_context(TrainingProcess(config.evaluator, context, 0, 1)),
-                                             config.workers)] * config.workers
-    else:
-        limits = Limits(config.trial_time_s, config.trial_memory_bytes)
-        evaluators = [stack.enter_context(TrainingProcess(config.evaluator, context, worker, config.workers, limits))
-                      for worker in range(config.workers)]
-    return [as_shipped(evaluator, config.targets[0], config.precision) for evaluator in evaluators]
+    """Returns the evaluator of each worker, which end with the stack."""
+    if not setting.side_by_side:
+        return [setting.make(context)] * workers_of(config)
+    return stack.enter_context(evaluators(
+        config.evaluator, context, workers_of(config), Limits(config.trial_time_s, config.trial_memory_bytes),
+        config.targets[0], config.precision))
 
 
 def _rungs(config: SearchConfig, setting: Setting) -> Rungs:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.machine.devices import processor
 from evaluators.machine.files import locked, write_whole
 from evaluators.recipe import Recipe
+from nas.engine.pool import each
 from nas.measuring.survey import Progress
 from nas.problem.budgets import Budgets
 from search_spaces.architecture import Architecture
@@ -34,6 +36,14 @@ class Row(NamedTuple):
     accuracy: float
     seconds: float
     log_loss: float | None = None
+
+
+class Job(NamedTuple):
+    """A training: of which network, for how many epochs, and the how manieth of those, from 0."""
+
+    network: Architecture
+    epochs: int
+    seed: int
 
 
 class Kept(NamedTuple):
@@ -84,16 +94,17 @@ class Noise:
     networks: int
 
 
-def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Recipe, networks: Sequence[Architecture],
-           epochs: Sequence[int], seeds: int, record: Path, progress: Progress) -> Sample:
+def scored(dataset: Dataset, evaluators: Sequence[tuple[Evaluator, Evaluator]], recipe: Recipe,
+           networks: Sequence[Architecture], epochs: Sequence[int], seeds: int, record: Path, progress: Progress
+           ) -> Sample:
     """Returns the scores of networks, each recorded as soon as it is known; recorded networks are not trained again.
 
     A network whose training diverges has an accuracy of 0.
 
     Args:
         dataset: the images.
-        evaluator: gives the scores of all numbers of epochs but the last.
-        final: gives the accuracy at the end, after the last number of epochs.
+        evaluators: of each worker the one that gives the scores of all numbers of epochs but the last, and the one that
+            gives those after the last.
         recipe: of the trainings; its seed is the first of those used.
         networks: what to score.
         epochs: the lengths of the trainings, the one to the end last.
@@ -104,23 +115,35 @@ def scored(dataset: Dataset, evaluator: Evaluator, final: Evaluator, recipe: Rec
     Raises:
         InvalidInput: a file that was recorded on other data, or with another recipe.
     """
-    from evaluators.training.train import Diverged  # imports jax
-
     rows = opened(record, dataset, recipe)[NETWORKS]
-    jobs = [(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
-    for done, (network, length, seed) in enumerate(jobs):
-        if len(rows.get(network.text, {}).get(str(length), ())) > seed:
-            continue
+    jobs = [Job(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
+    lacking = [job for job in jobs if len(rows.get(job.network.text, {}).get(str(job.epochs), ())) <= job.seed]
+    progress("trainings", len(jobs) - len(lacking), len(jobs))
+    train = functools.partial(_trained, dataset, recipe, epochs[-1])
+    ended: dict[Job, tuple[Score | float, float]] = {}
+    for done, (job, outcome) in enumerate(each(evaluators, train, lacking), len(jobs) - len(lacking) + 1):
+        ended[job] = outcome
+        for seed in range(seeds):  # the rows of a network are in their order
+            if (next_seed := job._replace(seed=seed)) in ended:
+                rows = record_score(record, dataset, recipe, job.network.text, job.epochs, seed, *ended[next_seed])
         progress("trainings", done, len(jobs))
-        of_length = dataclasses.replace(recipe, epochs=length, seed=recipe.seed + seed)
-        began_s = time.monotonic()
-        try:
-            score = (final if length == epochs[-1] else evaluator)(network, dataset, Fidelity(of_length))
-        except Diverged:
-            score = 0.0
-        rows = record_score(record, dataset, recipe, network.text, length, seed, score, time.monotonic() - began_s)
     return Sample({network.text: {length: rows[network.text][str(length)][:seeds] for length in epochs}
                    for network in networks})
+
+
+def _trained(dataset: Dataset, recipe: Recipe, last: int, evaluators: tuple[Evaluator, Evaluator], job: Job
+             ) -> tuple[Score | float, float]:
+    """Returns the score of a training, and the seconds that it took."""
+    from evaluators.training.train import Diverged  # imports jax
+
+    brief, final = evaluators
+    began_s = time.monotonic()
+    try:
+        score = (final if job.epochs == last else brief)(
+            job.network, dataset, Fidelity(dataclasses.replace(recipe, epochs=job.epochs, seed=recipe.seed + job.seed)))
+    except Diverged:
+        score = 0.0
+    return score, time.monotonic() - began_s
 
 
 def opened(record: Path, dataset: Dataset, recipe: Recipe) -> dict[str, Any]:

@@ -91,5 +91,5 @@ def _judged(search: Prepared, monitor: Monitor, complete: bool) -> list[str]:
     run = search.run
     if complete:
         with search.sharing.ending():
-            measure_noise(run, search.dataset, search.evaluators[0], search.recipe, monitor)
+            measure_noise(run, search.dataset, search.evaluators, search.recipe, monitor)
     return list(worth(run.candidates(), run.resolved.easy_accuracy))

@@ -13,19 +13,20 @@ import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import ACCURACY
-from evaluators.evaluator import Fidelity, Score
+from evaluators.evaluator import Evaluator, Fidelity, Score
 from evaluators.machine.files import write_whole
 from evaluators.recipe import Recipe
 from evaluators.runtimes.target import FLOAT32
+from nas.engine.pool import each
+from nas.engine.trial import CandidateFailed
 from nas.export.trained import training_id
-from nas.measuring.scoring import as_shipped
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, rank, winner
 from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
@@ -37,6 +38,7 @@ FINALISTS = 8  # at most, by default; so many are trained to the end without a r
 FINALS = "finals.json"  # of a run
 OFF = "off"
 FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
+Key = tuple[str, str, str]  # of a training: what tells it from others, the metric, the precision of the file
 APART = 1.96  # standard errors of a difference beyond which two accuracies are told apart
 FEWEST_IMAGES = 100  # for validation: with fewer, a finalist would win by chance
 
@@ -133,7 +135,7 @@ def _best_by_hand(ranked: Sequence[Candidate]) -> list[Candidate]:
 
 
 def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,
-         target: str = "", precision: str = FLOAT32) -> dict[int, Standing]:
+         evaluators: Sequence[Evaluator], precision: str = FLOAT32) -> dict[int, Standing]:
     """Returns the longest training of each finalist by its trial, the winner of the finals first.
 
     Trainings are recorded as they end, and what is recorded is not trained again.
@@ -144,10 +146,11 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         recipe: the final training.
         record: the file that trainings are recorded in.
         monitor: what to report to.
-        target: the first one, whose files are judged where they are not those of float32.
-        precision: of these files.
+        evaluators: that train, one network at a time each, and score the files of the precision.
+        precision: of the files.
     """
-    known = {(standing.training, standing.metric, standing.precision): standing for standing in recorded(record)}
+    known: dict[Key, Standing] = {(standing.training, standing.metric, standing.precision): standing
+                                  for standing in recorded(record)}
     standings: dict[int, Standing] = {}
     left = list(candidates)
     first, kept = recipe.epochs // FIRST_ROUND, max(FINALISTS, math.ceil(len(left) / 2))
@@ -155,27 +158,44 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
     tells_more = first > max(candidate.epochs for candidate in left)
     for epochs in (first, recipe.epochs) if saves_time and tells_more else (recipe.epochs,):
         of_round = dataclasses.replace(recipe, epochs=epochs)
-        for index, candidate in enumerate(left):
-            training = training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, of_round, {})
-            key = training, dataset.metric, precision
-            if key not in known or not known[key].is_comparable:
-                monitor.progress(f"finals of {count_of(epochs, 'epoch')}, trainings", index, len(left))
-                known[key] = _trained(candidate.architecture, training, dataset, of_round, target, precision)
-                write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
-            standings[candidate.trial] = known[key]
+        standings |= _round(left, known, dataset, of_round, record, monitor, evaluators, precision)
         ranked = sorted(left, key=lambda candidate: standings[candidate.trial].rank)
         left = distinct([*ranked[:kept], *_best_by_hand(ranked)])
     order = sorted(standings, key=lambda trial: (-standings[trial].epochs, *standings[trial].rank))
     return {trial: standings[trial] for trial in order}
 
 
-def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe, target: str, precision: str) -> Standing:
-    """Returns the outcome of a training; where it diverges, its accuracy is 0."""
-    from evaluators.training.train import Diverged, evaluate
+def _round(candidates: Sequence[Candidate], known: dict[Key, Standing], dataset: Dataset, recipe: Recipe, record: Path,
+           monitor: Monitor, evaluators: Sequence[Evaluator], precision: str) -> dict[int, Standing]:
+    """Returns the trainings of a round by their trials; adds those that lack to what is known, and to the record."""
+    keys: dict[int, Key] = {candidate.trial: (
+        training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, recipe, {}), dataset.metric,
+        precision) for candidate in candidates}
+    lacking = [candidate for candidate in candidates
+               if keys[candidate.trial] not in known or not known[keys[candidate.trial]].is_comparable]
+
+    def train(evaluate: Evaluator, candidate: Candidate) -> Standing:
+        return _trained(candidate.architecture, keys[candidate.trial][0], dataset, recipe, evaluate, precision,
+                        lambda error: monitor.say(f"trial {candidate.trial} loses the finals: {error}"))
+
+    name, before = f"finals of {count_of(recipe.epochs, 'epoch')}, trainings", len(candidates) - len(lacking)
+    monitor.progress(name, before, len(candidates))
+    for done, (candidate, standing) in enumerate(each(evaluators, train, lacking), before + 1):
+        known[keys[candidate.trial]] = standing
+        write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
+        monitor.progress(name, done, len(candidates))
+    return {trial: known[key] for trial, key in keys.items()}
+
+
+def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe, evaluate: Evaluator, precision: str,
+             lost: Callable[[Exception], None]) -> Standing:
+    """Returns the outcome of a training; where it fails, as when it diverges, that is told and its accuracy is 0."""
+    from evaluators.training.train import Diverged
 
     try:
-        score = as_shipped(evaluate, target, precision)(Architecture.parse(text), dataset, Fidelity(recipe))
-    except Diverged:
+        score = evaluate(Architecture.parse(text), dataset, Fidelity(recipe))
+    except (Diverged, CandidateFailed) as error:
+        lost(error)
         return Standing(training, text, recipe.epochs, 0.0, dataset.metric, precision)
     assert isinstance(score, Score)
     return Standing(training, text, recipe.epochs, score.accuracy, dataset.metric, precision, score.log_loss)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.datasets import Dataset, load_dataset
+from evaluators.evaluator import Context
 from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
@@ -14,6 +15,7 @@ from evaluators.recipe import FINAL_EPOCHS, Recipe
 from evaluators.runtimes import in_precision
 from evaluators.training.teacher import Teacher
 from nas.engine.noise import noise_of
+from nas.engine.pool import TRAINING, evaluators, training_processes
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, digest
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable, trained_arrays
 from nas.export.entries import Finalist, Origin
@@ -29,6 +31,7 @@ from nas.run.monitor import Monitor, Silent
 from nas.run.trust import commands_of, require_trusted
 from search_spaces.architecture import Architecture, identify
 from search_spaces.errors import InvalidInput, require
+from search_spaces.space import Space
 
 
 def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budgets | None = None,
@@ -140,7 +143,8 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
                    out: Path | None = None, files: tuple[str, str] | None = None) -> tuple[Candidate, Origin]:
     """Returns the winner of the finals among the candidates within the budgets, and its entry in a certificate.
 
-    Trainings are recorded in a file of the run, or beside `out`, where the export goes, if that cannot be written.
+    As many are trained at a time as the search has workers, or as `training_processes` says where it did not. They are
+    recorded in a file of the run, or beside `out`, where the export goes, if that cannot be written.
     `files` are the first target and the precision of the files that are judged, by default as the search has them.
 
     Raises:
@@ -157,8 +161,11 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
                 "so they are trained longer")
     candidates = {candidate.trial: candidate for candidate in chosen}
     record = run.place(FINALS) if run.writable or out is None else out.with_name(f"{out.name}.{FINALS}")
-    standings = play(chosen, dataset, recipe, record, monitor,
-                     *(files or (run.config.targets[0], run.config.precision)))
+    target, precision = files or (run.config.targets[0], run.config.precision)
+    context = Context(Space.parse(run.resolved.space), dataset, run.place("evaluator"), recipe)
+    with evaluators(TRAINING, context, min(len(chosen), run.config.workers or training_processes()), target=target,
+                    precision=precision) as trainers:
+        standings = play(chosen, dataset, recipe, record, monitor, trainers, precision)
     table: list[Finalist] = [
         {"trial": trial, "epochs": standing.epochs, "validation_accuracy": standing.accuracy,
          "validation_log_loss": standing.calibrated_log_loss,

@@ -92,7 +92,8 @@ class SearchConfig:
             of a search too.
         seed: of the data split, the strategy and the training.
         workers: candidates that are trained at a time, each in a process with its share of the cores. With more than
-            one, what a search proposes depends on which training ends first.
+            one, what a search proposes depends on which training ends first. By default one, and with a limit of time,
+            by which that depends on the machine anyway, as many as `nas.engine.pool.training_processes` says.
         trial_time_s: seconds that the training of a candidate may take in one trial; it fails after them.
         trial_memory_bytes: of the process that trains it, at its peak, with all that it has loaded.
     """
@@ -128,7 +129,7 @@ class SearchConfig:
     augmentation: str = Recipe.augmentation
     compile: str = Recipe.compile
     seed: int = Recipe.seed
-    workers: int = 1
+    workers: int | None = None
     trial_time_s: int | float | None = None
     trial_memory_bytes: int | None = None
 
@@ -144,8 +145,9 @@ class SearchConfig:
         self.recipe.require_training()
         self._check_early_stopping()
         self._check_numbers()
-        require(not (self.workers > 1 or self.limited) or not of_script(self.evaluator), "other processes find an "
-                f"evaluator in its module, but got '{self.evaluator}' of a script or notebook: put it into a module")
+        require(not of_script(self.evaluator) or (self.workers in (None, 1) and not self.limited),
+                "other processes find an evaluator in its module, but got "
+                f"'{self.evaluator}' of a script or notebook: put it into a module")
         self._check_budgets()
         if self.trials is None and self.time_s is None and self.patience is None:
             object.__setattr__(self, "trials", TRIALS)
@@ -274,6 +276,11 @@ class SearchConfig:
     def limited(self) -> bool:
         """Tells whether trainings have limits, for which they need a process of their own."""
         return self.trial_time_s is not None or self.trial_memory_bytes is not None
+
+    @property
+    def in_turn(self) -> bool:
+        """Tells whether candidates are trained one after the other, so that proposals follow from what is measured."""
+        return self.workers == 1 or (self.workers is None and self.time_s is None)
 
     @property
     def recipe(self) -> Recipe:

@@ -104,12 +104,13 @@ def provenance_section(found: Findings) -> Markup:
         ("images", f"{resolved.resolution} pixels, {count_of(resolved.channels, 'channel')}, "
                    f"{resolved.classes} classes"),
         ("budgets", str(found.budgets)), ("evaluator", found.config.evaluator), ("strategy", found.config.strategy),
-        ("seed", found.config.seed), ("workers", found.config.workers),
+        ("seed", found.config.seed),
+        ("workers", found.config.workers or ("1" if found.config.in_turn else "one on each core")),
         ("space", element("details", element("summary", found.config.space), element("code", resolved.space))),
         ("this report", f"of {found.name}, written by paretonas {now.get('paretonas', '')}, {_moment(now['written'])}")]
     exact = (" Candidates are asked for in the same order given the same measurements; latencies are measured anew, so "
              "that a repetition may part from this run where a timing decides."
-             if found.config.workers == 1 else " With several workers, what is proposed depends on which training ends "
+             if found.config.in_turn else " With several workers, what is proposed depends on which training ends "
              "first.")
     return element("div", element("h3", "Command that repeats the search"),
                    element("pre", element("code", command_of(found.config)), tabindex=0, role="region",

@@ -10,7 +10,7 @@ import pytest
 from evaluators.evaluator import Context, Fidelity
 from evaluators.machine.trouble import MachineTrouble
 from evaluators.recipe import Recipe
-from nas.engine import prepare
+from nas.engine import pool, prepare
 from nas.engine.group import Group, fit_side_by_side
 from nas.engine.search import run_search
 from nas.engine.setting import setting_of
@@ -147,7 +147,7 @@ def test_images_that_skip_branches_and_pieces_to_compile_are_for_one_network_at_
     (1, {}, True), (0, {}, False), (2, {}, False), (1, {"compile": "blocks"}, False),
     (1, {"trial_time_s": 60.0}, False), (1, {"evaluator": "hash"}, False)])
 def test_workers_share_one_process_on_one_accelerator_only(devices, changes, shared, make_config, monkeypatch):
-    monkeypatch.setattr(prepare, "accelerators", lambda: devices)
+    monkeypatch.setattr(pool, "accelerators", lambda: devices)
     config = make_config(**({"evaluator": "training", "workers": 3} | changes))
     setting = setting_of(config)
     with contextlib.ExitStack() as stack:
@@ -161,7 +161,7 @@ def test_workers_share_one_process_on_one_accelerator_only(devices, changes, sha
 @pytest.mark.slow  # it compiles for each group
 def test_a_search_on_one_accelerator_gives_the_accuracies_of_trainings_one_at_a_time(make_config, gauge, tmp_path,
                                                                                     monkeypatch):
-    monkeypatch.setattr(prepare, "accelerators", lambda: 1)
+    monkeypatch.setattr(pool, "accelerators", lambda: 1)
     runs = [run_search(make_config(evaluator="training", workers=workers, trials=6, epochs=2, batch=40,
                                    early_stopping=True), tmp_path / str(workers), None, gauge) for workers in (1, 3)]
     alone, together = ({candidate.architecture: candidate for candidate in distinct(run.candidates())} for run in runs)

@@ -104,7 +104,7 @@ def test_a_training_that_fails_costs_the_noise_and_not_the_search(searched, eval
     def fails(architecture, data, fidelity):
         raise RuntimeError("the loss is nan")
 
-    measure_noise(run, load_dataset(str(inputs / "data.npz")), fails, RECIPE, Listening())
+    measure_noise(run, load_dataset(str(inputs / "data.npz")), [fails], RECIPE, Listening())
     assert said == ["the noise between seeds is not known: RuntimeError: the loss is nan"]
     assert noise_of(run) is None
 

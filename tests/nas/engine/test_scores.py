@@ -41,7 +41,7 @@ def counted(inputs, all_members, tmp_path):
             trained.append((architecture.id, fidelity.recipe.epochs, fidelity.recipe.seed))
             return Score(0.5 + fidelity.recipe.seed / 10, 40)
 
-        found = scored(load_dataset(str(inputs / "data.npz")), evaluate, evaluate, recipe, networks, (1, 2), 2,
+        found = scored(load_dataset(str(inputs / "data.npz")), [(evaluate, evaluate)], recipe, networks, (1, 2), 2,
                        tmp_path / "scores.json", quiet)
         return found, trained
 
@@ -66,7 +66,7 @@ def test_what_another_process_records_during_a_training_is_kept(inputs, all_memb
             record_score(record, data, RECIPE, text, 1, 0, 0.7, 2.0)
         return Score(0.5, 40)
 
-    found = scored(data, evaluate, evaluate, RECIPE, [own], (1,), 1, record, quiet)
+    found = scored(data, [(evaluate, evaluate)], RECIPE, [own], (1,), 1, record, quiet)
     assert found.accuracies(1).tolist() == [[0.7]]
     assert json.loads(record.read_text())["networks"] == {text: {"1": [[0.7, 2.0]]} for text in (own.text, other.text)}
 

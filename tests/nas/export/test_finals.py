@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -8,15 +9,17 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 import evaluators.training.logistic_regression
+import nas.engine.pool as module_of_pool
 import nas.export.certificate
 import nas.export.finals as module
 import nas.export.winner
 from evaluators.datasets import load_dataset
-from evaluators.evaluator import Fidelity
+from evaluators.evaluator import Context, Fidelity
 from evaluators.latency import Latency
 from evaluators.recipe import Recipe
-from evaluators.training.train import Images, train
+from evaluators.training.train import Images, evaluate, train
 from nas.engine.search import run_search
+from nas.engine.trial import CandidateFailed
 from nas.export.finals import finalists, parse_finals, play
 from nas.problem.candidate import Candidate, winner
 from nas.problem.costs import Costs
@@ -24,6 +27,7 @@ from nas.report.certificate import certificate_report
 from nas.run.monitor import Silent
 from nas.testing import random_arrays
 from search_spaces import Architecture, InvalidInput
+from tests.nas.conftest import Lines
 
 IMAGES = 500
 RECIPE = Recipe(epochs=8, batch=16)
@@ -93,7 +97,7 @@ def played(all_members, dataset, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "_trained", made_up)
         monkeypatch.setattr(module, "FINALISTS", 2)
         entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text) for trial, text in enumerate(texts)]
-        return play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent()), trained
+        return play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent(), [evaluate]), trained
 
     return play_of
 
@@ -114,7 +118,7 @@ def test_the_log_loss_decides_whatever_the_accuracies_are(all_members, dataset, 
         training, text, recipe.epochs, (0.9, 0.8)[texts.index(text)],
         calibrated_log_loss=(0.4, 0.3)[texts.index(text)]))
     entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text) for trial, text in enumerate(texts)]
-    assert list(play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent())) == [1, 0]
+    assert list(play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent(), [evaluate])) == [1, 0]
 
 
 def of_costs(trial, log_loss, macs, accuracy=0.8, by_hand=False):
@@ -147,7 +151,8 @@ def test_the_best_made_by_hand_is_trained_to_the_end_however_it_begins(
         training, text, recipe.epochs, correct[texts.index(text), recipe.epochs] / 120))
     entrants = [dataclasses.replace(candidate(trial, 0.8, by_hand=trial > 1), architecture=text)
                 for trial, text in enumerate(texts)]
-    standings = play(entrants, dataset, dataclasses.replace(RECIPE, epochs=16), tmp_path / "finals.json", Silent())
+    standings = play(entrants, dataset, dataclasses.replace(RECIPE, epochs=16), tmp_path / "finals.json", Silent(),
+                     [evaluate])
     assert [(trial, standing.epochs) for trial, standing in standings.items()] == [(3, 16), (0, 16), (1, 16), (2, 4)]
 
 
@@ -157,7 +162,7 @@ def test_a_first_round_is_left_out_where_the_search_has_trained_as_long(all_memb
     monkeypatch.setattr(module, "FINALISTS", 2)
     entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text, epochs=2)
                 for trial, network in zip(range(3), all_members.values(), strict=False)]
-    standings = play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent())
+    standings = play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent(), [evaluate])
     assert [standing.epochs for standing in standings.values()] == [8, 8, 8]
 
 
@@ -175,7 +180,7 @@ def test_trainings_that_another_metric_has_judged_are_made_again(all_members, da
     one = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
     for metric, accuracy in (("accuracy", 0.5), ("macro-f1", 0.25)):
         judged = dataclasses.replace(dataset, metric=metric)
-        assert play([one], judged, RECIPE, tmp_path / "one.json", Silent())[0].accuracy == accuracy
+        assert play([one], judged, RECIPE, tmp_path / "one.json", Silent(), [evaluate])[0].accuracy == accuracy
 
 
 def test_finals_that_earlier_versions_have_recorded_are_read(tmp_path):
@@ -194,7 +199,7 @@ def test_a_training_without_a_log_loss_is_made_again_and_stays_in_the_record_unt
     record.write_text(json.dumps(list(map(vars, made))))
     monkeypatch.setattr(module, "training_id", lambda *arguments: "known")
     entrant = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
-    standing = play([entrant], dataset, dataclasses.replace(RECIPE, epochs=1), record, Silent())[0]
+    standing = play([entrant], dataset, dataclasses.replace(RECIPE, epochs=1), record, Silent(), [evaluate])[0]
     assert standing.calibrated_log_loss is not None
     assert module.recorded(record) == [standing, made[1]]
 
@@ -207,7 +212,7 @@ def test_a_first_round_is_left_out_where_it_saves_no_time(
         training, text, recipe.epochs, 0.5))
     entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text)
                 for trial, network in zip(range(count + 1), all_members.values(), strict=False)]
-    standings = play(entrants, dataset, RECIPE, tmp_path / "some.json", Silent())
+    standings = play(entrants, dataset, RECIPE, tmp_path / "some.json", Silent(), [evaluate])
     assert [standing.epochs for standing in standings.values()] == epochs
 
 
@@ -217,7 +222,7 @@ def test_as_many_finalists_as_there_are_by_default_are_all_trained_to_the_end(al
         training, text, recipe.epochs, 0.5))
     entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text)
                 for trial, network in zip(range(module.FINALISTS), all_members.values(), strict=False)]
-    standings = play(entrants, dataset, RECIPE, tmp_path / "some.json", Silent())
+    standings = play(entrants, dataset, RECIPE, tmp_path / "some.json", Silent(), [evaluate])
     assert [(trial, standing.epochs) for trial, standing in standings.items()] == [
         (entrant.trial, 8) for entrant in entrants]  # a tie: the earlier
 
@@ -226,7 +231,7 @@ def test_a_finalist_is_trained_on_training_images_alone_and_judged_on_validation
     network = next(iter(all_members.values()))
     recipe = dataclasses.replace(RECIPE, epochs=2)
     entrant = dataclasses.replace(candidate(0, 0.8), architecture=network.text)
-    standing = play([entrant], dataset, recipe, tmp_path / "finals.json", Silent())[0]
+    standing = play([entrant], dataset, recipe, tmp_path / "finals.json", Silent(), [evaluate])[0]
     training, validation = (Images.put(part.images, part.labels, dataset)
                             for part in (dataset.train, dataset.validation))
     expected = train(Architecture.parse(network.text), training, validation, Fidelity(recipe))
@@ -238,9 +243,34 @@ def test_a_finalist_that_diverges_comes_last(all_members, dataset, tmp_path, mon
     monkeypatch.setattr(Recipe, "rate", lambda recipe, progress: 1e30)
     recipe = dataclasses.replace(RECIPE, epochs=1)
     entrant = dataclasses.replace(candidate(0, 0.8), architecture=next(iter(all_members.values())).text)
-    standing = play([entrant], dataset, recipe, tmp_path / "finals.json", Silent())[0]
+    standing = play([entrant], dataset, recipe, tmp_path / "finals.json", Silent(), [evaluate])[0]
     assert (standing.accuracy, standing.calibrated_log_loss) == (0, None)
     assert standing.rank > dataclasses.replace(standing, calibrated_log_loss=100.0).rank
+
+
+def test_finalists_train_at_a_time_in_processes_of_their_own(all_members, dataset, tmp_path):
+    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text)
+                for trial, network in zip(range(3), all_members.values(), strict=False)]
+    recipe, record, lines = dataclasses.replace(RECIPE, epochs=1), tmp_path / "finals.json", Lines()
+    with module_of_pool.evaluators("training", Context(None, dataset, tmp_path, recipe), 2) as made:
+        alone = play(entrants[:1], dataset, recipe, record, Silent(), made)
+        standings = play(entrants, dataset, recipe, record, lines, made)
+    assert standings[0] == alone[0], "it is recorded"
+    assert sorted(standings) == [0, 1, 2] and len(module.recorded(record)) == 3
+    assert all(standing.calibrated_log_loss for standing in standings.values())
+    assert lines.lines == []
+
+
+def test_a_finalist_whose_process_fails_comes_last_and_is_told(all_members, dataset, tmp_path):
+    entrant = dataclasses.replace(candidate(7, 0.8), architecture=next(iter(all_members.values())).text)
+    lines = Lines()
+
+    def fails(*arguments):
+        raise CandidateFailed("the training process died of signal 11")
+
+    standing = play([entrant], dataset, RECIPE, tmp_path / "finals.json", lines, [fails])[7]
+    assert standing.rank == (math.inf, 0)
+    assert lines.lines == ["trial 7 loses the finals: the training process died of signal 11"]
 
 
 def test_a_record_of_finals_that_is_damaged_is_named(dataset, tmp_path):
@@ -249,7 +279,7 @@ def test_a_record_of_finals_that_is_damaged_is_named(dataset, tmp_path):
     for content in ("{", '[{"other": 1}]', "[1]", words):
         record.write_text(content)
         with pytest.raises(InvalidInput, match="record of finals"):
-            play([], dataset, RECIPE, record, Silent())
+            play([], dataset, RECIPE, record, Silent(), [evaluate])
 
 
 def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how_many(

@@ -16,6 +16,7 @@ from evaluators.latency import Latency
 from evaluators.networks.checkpoint import load_network
 from evaluators.runtimes import parse_target, runtime_of
 from evaluators.runtimes.target import STORED
+from evaluators.training.train import evaluate
 from nas.api import Run
 from nas.engine.prepare import prepare
 from nas.engine.search import run_search
@@ -23,7 +24,7 @@ from nas.engine.workers import TrainingProcess
 from nas.export.finals import play, recorded
 from nas.export.train import train
 from nas.measuring.inputs import calibration_images
-from nas.measuring.scoring import ScoredAsFile
+from nas.measuring.scoring import ScoredAsFile, as_shipped
 from nas.problem.budgets import Budgets
 from nas.run.config import SearchConfig
 from nas.run.monitor import Silent
@@ -93,7 +94,8 @@ def test_finals_judge_files_of_int8_too(run, inputs, tmp_path):
     record = tmp_path / "finals.json"
     recipe = dataclasses.replace(run.config.recipe, epochs=2)
     for target, precision in ((INT8, "int8"), ("onnxruntime", "float32")):
-        standing = play([entrant], data, recipe, record, Silent(), target, precision)[entrant.trial]
+        standing = play([entrant], data, recipe, record, Silent(), [as_shipped(evaluate, target, precision)],
+                        precision)[entrant.trial]
         assert (standing.precision, standing.accuracy) == (
             precision, entrant.accuracy if precision == "int8" else entrant.float32_accuracy)
     assert [standing.precision for standing in recorded(record)] == ["int8", "float32"], "none takes another's place"
