@@ -30,25 +30,31 @@ import dataclasses
 import importlib.util
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import nas
-from evaluators import Fidelity, evaluate
 from evaluators.datasets import Dataset, load_dataset
+from evaluators.evaluator import Context, Evaluator, Fidelity, Score
+from evaluators.machine.devices import cores
 from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe, brief_epochs
 from evaluators.runtimes import parse_target
+from nas.engine.pool import TRAINING, each, evaluators, training_processes
 from nas.export.finals import FINALISTS
 from nas.export.winner import best_of_finals
 from nas.measuring.filling import filled
@@ -143,9 +149,10 @@ def made_by_hand(setting: Setting, seed: int) -> Choice:
             ways = patterns(family, data.resolution, data.channels, len(data.classes))
             found = (filled(way.scaled, setting.budgets, gauges) for way in ways)
             shapes[family] = sorted((full[0] for full in found if full), key=lambda network: -network.macs)
-    for family, networks in shapes.items():
-        score = best_of(networks, data, seed, setting.choosing_s / len(FAMILIES))
-        chosen[f"{HAND}, {family}"] = score.text if score else None
+    with trainers(data, seed) as made:
+        for family, networks in shapes.items():
+            best = best_of(networks, data, seed, setting.choosing_s / len(FAMILIES), made)
+            chosen[f"{HAND}, {family}"] = best.text if best else None
     return chosen
 
 
@@ -158,7 +165,8 @@ def null_models(setting: Setting, seed: int) -> Choice:
     """Returns the choices that take no thought."""
     data = load_dataset(setting.data, seed=seed)
     within = members_within(setting, data, seed + 1, SAMPLE)
-    best = best_of(within, data, seed, setting.choosing_s)
+    with trainers(data, seed) as made:
+        best = best_of(within, data, seed, setting.choosing_s, made)
     return {RANDOM: within[0].text, MOST: max(within, key=lambda one: one.macs).text, BEST: best.text if best else None}
 
 
@@ -191,15 +199,32 @@ SIDES: dict[str, Callable[[Setting, int], Choice]] = {
     f"{HAND}, {TIGHTER}": tighter_by_hand, "null models": null_models, SCRIPT: scripted}
 
 
-def best_of(networks: Iterable[Architecture], data: Dataset, seed: int, limit_s: float) -> Architecture | None:
+def as_in_a_search(data: Dataset, seed: int) -> Recipe:
+    """Returns the brief training of a search."""
+    return Recipe(brief_epochs(len(data.train), Recipe.batch), seed=seed)
+
+
+def trainers(data: Dataset, seed: int) -> AbstractContextManager[list[Evaluator]]:
+    """Returns the context of evaluators that train as many networks at a time as a search does."""
+    context = Context(SPACE.bind(data.resolution, data.channels, len(data.classes)), data, RUNS,
+                      as_in_a_search(data, seed))
+    return evaluators(TRAINING, context, training_processes())
+
+
+def best_of(networks: Sequence[Architecture], data: Dataset, seed: int, limit_s: float, made: Sequence[Evaluator]
+            ) -> Architecture | None:
     """Returns the network of highest validation accuracy after a brief training, of those that the time allows."""
     end = time.monotonic() + limit_s
-    accuracies: dict[Architecture, float] = {}
-    brief = Fidelity(Recipe(brief_epochs(len(data.train), Recipe.batch), seed=seed))  # as a search trains
-    for network in networks:
-        if time.monotonic() < end:
-            accuracies[network] = evaluate(network, data, brief).accuracy
-    return max(accuracies, key=accuracies.__getitem__, default=None)
+
+    def accuracy(evaluate: Evaluator, network: Architecture) -> float | None:
+        if time.monotonic() >= end:
+            return None
+        score = evaluate(network, data, Fidelity(as_in_a_search(data, seed)))
+        assert isinstance(score, Score)
+        return score.accuracy
+
+    found = {network: of for network, of in each(made, accuracy, networks) if of is not None}
+    return max(found, key=found.__getitem__, default=None)
 
 
 def delivered(setting: Setting, text: str, seed: int) -> dict[str, Any]:
@@ -253,12 +278,23 @@ def compare(record: Record, data: str, target: str, percentile: float, seeds: in
     for seed, side in itertools.product(range(seeds), sides):
         took = record.rows[key].get("chosen", {}).get(str(seed), {}).get(SEARCH, {"seconds": search.choosing_s})
         setting = search if side.startswith(SEARCH) else dataclasses.replace(search, choosing_s=took["seconds"])
-        chosen = record.once((key, "chosen", str(seed), side), partial(_timed, SIDES[side], setting, seed))
-        for (name, text), training in itertools.product(chosen["networks"].items(), range(trainings)):
-            if text:
-                found = record.once((key, "delivered", text, str(training)),
-                                    partial(delivered, setting, text, training))
-                print(key, seed, name, training, found, flush=True)
+        record.once((key, "chosen", str(seed), side), partial(_timed, SIDES[side], setting, seed))
+    deliver(record, key, search, trainings)
+
+
+def deliver(record: Record, key: str, setting: Setting, trainings: int) -> None:
+    """Makes the deliveries of a cell that lack, of as many networks at a time as a search trains."""
+    cell = record.rows[key]
+    lacking = [(text, training) for training, text in itertools.product(
+        range(trainings), dict.fromkeys(text for _, text in _networks(cell)))
+        if str(training) not in cell.get("delivered", {}).get(text, {})]
+    os.environ.setdefault("PJRT_NPROC", str(max(1, cores() // training_processes())))  # for the processes of the pool
+    with ProcessPoolExecutor(training_processes(), get_context("spawn")) as pool:
+        futures = {pool.submit(delivered, setting, text, training): (text, training) for text, training in lacking}
+        for done, future in enumerate(as_completed(futures), 1):
+            text, training = futures[future]
+            found = record.once((key, "delivered", text, str(training)), future.result)
+            print(f"{key}: {done} of {len(lacking)}, {text}, {training}, {found}", flush=True)
 
 
 def _timed(choose: Callable[[Setting, int], Choice], setting: Setting, seed: int) -> dict[str, Any]:
