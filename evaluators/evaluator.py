@@ -91,6 +91,10 @@ class Context:
     recipe: Recipe
 
 
+class Diverged(RuntimeError):
+    """The failure of a training whose loss became infinite or not a number."""
+
+
 Evaluator = Callable[[Architecture, Dataset, Fidelity], "Score | float"]
 Make = Callable[[Context], Evaluator]
 

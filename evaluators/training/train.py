@@ -10,7 +10,7 @@ import numpy as np
 
 from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import ACCURACY, METRICS
-from evaluators.evaluator import Fidelity, Score
+from evaluators.evaluator import Diverged, Fidelity, Score
 from evaluators.machine.locks import training_turn
 from evaluators.machine.memory import give_memory_back, keep_memory
 from evaluators.networks.weights import Weights, initial_weights
@@ -45,10 +45,6 @@ from search_spaces.program import Program
 SIDE_BY_SIDE = "side by side"  # in the place of what was compiled at a time
 EVALUATION_BATCH = 500  # of what is one program; pieces are compiled for the batch of training
 SETTLING_BATCHES = 50  # after which 0.9^50, or 0.5 %, is left of the statistics from before
-
-
-class Diverged(RuntimeError):
-    """The loss of a candidate is not a number."""
 
 
 @dataclass(frozen=True)

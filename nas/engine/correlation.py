@@ -6,6 +6,7 @@ nothing, are to be beaten. The end is the log loss of the validation images, by 
 where a log loss is not known. Intervals are bootstrap percentiles over the networks.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from evaluators.benchmarks.tables import is_table
-from evaluators.evaluator import Context, close
+from evaluators.evaluator import Context, Evaluator
 from evaluators.machine.devices import require_devices
 from evaluators.recipe import FINAL_EPOCHS
-from evaluators.registry import EVALUATORS
+from nas.engine.pool import TRAINING, evaluators, training_processes
 from nas.engine.scores import Sample, kept_members, resamples, scored
 from nas.engine.setting import setting_of
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gauges
-from nas.measuring.scoring import as_shipped
 from nas.measuring.survey import Progress, members
 from nas.problem.budgets import Budgets, is_feasible
 from nas.run.config import SearchConfig
@@ -111,6 +111,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
             f"'{config.data}' has changed since")
     lengths = [*sorted(set(epochs)), to]
     context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)
+    workers = config.workers or (training_processes() if config.evaluator == TRAINING else 1)
     with file_gauges(budgets.measured) as gauges:
         def find() -> list[str]:
             found = within(setting.space, budgets, gauges, config.seed, count, monitor.progress)
@@ -120,16 +121,18 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     networks = [Architecture.parse(text) for text in texts]
     foreign = [network.text for network in networks if setting.space.encode(network) is None]
     require(not foreign, f"recorded members are of the space, but '{record}' has {', '.join(foreign)}")
-    evaluator = setting.make(context)
-    final = as_shipped(EVALUATORS["training"](context), config.targets[0], config.precision)
-    try:
-        sample = scored(setting.dataset, [(evaluator, final)], config.recipe, networks, lengths, seeds, record,
-                        monitor.progress)
-    finally:
-        close(evaluator)
-    final = sample.accuracies(to).mean(axis=1)
-    require(np.ptp(final) > 0, f"networks are ranked that end with different accuracies, but all {len(final)} have "
-            f"{final[0]:.2%} after {to} epochs")
+    with contextlib.ExitStack() as stack:
+        def of_name(name: str) -> list[Evaluator]:
+            return stack.enter_context(evaluators(name, context, workers, target=config.targets[0],
+                                                  precision=config.precision))
+
+        final = of_name(TRAINING)
+        brief = final if config.evaluator == TRAINING else of_name(config.evaluator)
+        sample = scored(setting.dataset, list(zip(brief, final, strict=True)), config.recipe, networks, lengths, seeds,
+                        record, monitor.progress)
+    ends = sample.accuracies(to).mean(axis=1)
+    require(np.ptp(ends) > 0, f"networks are ranked that end with different accuracies, but all {len(ends)} have "
+            f"{ends[0]:.2%} after {to} epochs")
     return rankings(sample, lengths)
 
 

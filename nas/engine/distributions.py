@@ -23,7 +23,7 @@ from evaluators.evaluator import Context
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
 from evaluators.recipe import Recipe
-from evaluators.registry import EVALUATORS
+from nas.engine.pool import TRAINING, evaluators, training_processes
 from nas.engine.scores import kept_members, resamples, scored
 from nas.engine.setting import setting_of
 from nas.measuring.filling import FULL, WIDTH, Filling, filled, random_fillings
@@ -136,10 +136,11 @@ def compare(spaces: Sequence[str], config: SearchConfig, budgets: Budgets, recor
     bound = {name: _bound(name, setting.dataset) for name in spaces}
     with file_gauges(budgets.measured) as gauges:
         found = filling(bound, setting.dataset, recipe, budgets, gauges, record, count, monitor)
-    training = EVALUATORS["training"](Context(setting.space, setting.dataset, record.parent / "evaluator", recipe))
+    context = Context(setting.space, setting.dataset, record.parent / "evaluator", recipe)
     networks = [Architecture.parse(text) for text in dict.fromkeys(one.text for of in found.values() for one in of)]
-    sample = scored(setting.dataset, [(training, training)], recipe, networks, (recipe.epochs,), 1, record,
-                    monitor.progress)
+    with evaluators(TRAINING, context, config.workers or training_processes()) as made:
+        sample = scored(setting.dataset, [(one, one) for one in made], recipe, networks, (recipe.epochs,), 1, record,
+                        monitor.progress)
     by_hand, *others = (
         Distribution(name, members, tuple(sample.scores[one.text][recipe.epochs][0].accuracy for one in members))
         for name, members in found.items())

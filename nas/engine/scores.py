@@ -14,7 +14,7 @@ import numpy as np
 
 from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import ACCURACY
-from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.evaluator import Diverged, Evaluator, Fidelity, Score
 from evaluators.machine.devices import processor
 from evaluators.machine.files import locked, write_whole
 from evaluators.recipe import Recipe
@@ -134,8 +134,6 @@ def scored(dataset: Dataset, evaluators: Sequence[tuple[Evaluator, Evaluator]], 
 def _trained(dataset: Dataset, recipe: Recipe, last: int, evaluators: tuple[Evaluator, Evaluator], job: Job
              ) -> tuple[Score | float, float]:
     """Returns the score of a training, and the seconds that it took."""
-    from evaluators.training.train import Diverged  # imports jax
-
     brief, final = evaluators
     began_s = time.monotonic()
     try:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from evaluators.datasets import Dataset
-from evaluators.evaluator import Context, Evaluator, Fidelity, Score
+from evaluators.evaluator import Context, Diverged, Evaluator, Fidelity, Score
 from evaluators.machine.devices import cores
 from evaluators.machine.locks import training_turn
 from evaluators.machine.ownership import SILENT
@@ -62,7 +62,7 @@ class Limits:
         return None
 
 
-Answer = tuple[Score | float | None, str, bool]  # a score, or an error in words and if it is the machine's trouble
+Answer = tuple[Score | float | None, str, type[RuntimeError]]  # a score, or an error in words and its kind
 
 
 class TrainingProcess:
@@ -90,7 +90,8 @@ class TrainingProcess:
         """Returns the score of a candidate.
 
         Raises:
-            CandidateFailed: the evaluator raised an error, ended its process, or exceeded a limit.
+            Diverged: the training did.
+            CandidateFailed: the evaluator raised another error, ended its process, or exceeded a limit.
             MachineTrouble: the process does not start, was killed, or lacks what it needs of the machine.
             KeyboardInterrupt: the process was closed in the meantime.
         """
@@ -119,8 +120,7 @@ class TrainingProcess:
             if self._closed:
                 raise KeyboardInterrupt from None
             raise (MachineTrouble if how == KILLED else failure)(f"the training process {how}") from None
-        return [(MachineTrouble if trouble else CandidateFailed)(error) if error else result
-                for result, error, trouble in answers]
+        return [kind(error) if error else result for result, error, kind in answers]
 
     def _watch(self, training: object) -> None:
         """Waits for an answer; ends the process and raises `CandidateFailed` where a training exceeds a limit."""
@@ -219,16 +219,18 @@ def _answers(evaluate: Evaluator, candidates: Sequence[tuple[Architecture, Fidel
         from evaluators.training.train import evaluate_side_by_side  # imports jax
 
         with contextlib.suppress(Exception):  # such as too little memory for all of them
-            return [(None, in_words(score), False) if isinstance(score, Exception) else (score, "", False)
+            return [(None, str(score), Diverged) if isinstance(score, Diverged) else (score, "", CandidateFailed)
                     for score in evaluate_side_by_side(candidates, data)]
     return [_answer(evaluate, architecture, data, fidelity) for architecture, fidelity in candidates]
 
 
 def _answer(evaluate: Evaluator, architecture: Architecture, data: Dataset, fidelity: Fidelity) -> Answer:
-    """Returns the score of a candidate, or the error that it ended with in words and if it is the machine's trouble."""
+    """Returns the score of a candidate, or the error that it ended with in words and its kind."""
     try:
         score = evaluate(architecture, data, fidelity)
         pickle.dumps(score)
-        return score, "", False
+        return score, "", CandidateFailed
+    except Diverged as error:
+        return None, str(error), Diverged
     except Exception as error:  # whatever a candidate raises is the answer
-        return None, in_words(error), is_trouble(error)
+        return None, in_words(error), MachineTrouble if is_trouble(error) else CandidateFailed

@@ -20,7 +20,7 @@ from typing import Any
 
 from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import ACCURACY
-from evaluators.evaluator import Evaluator, Fidelity, Score
+from evaluators.evaluator import Diverged, Evaluator, Fidelity, Score
 from evaluators.machine.files import write_whole
 from evaluators.recipe import Recipe
 from evaluators.runtimes.target import FLOAT32
@@ -190,8 +190,6 @@ def _round(candidates: Sequence[Candidate], known: dict[Key, Standing], dataset:
 def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe, evaluate: Evaluator, precision: str,
              lost: Callable[[Exception], None]) -> Standing:
     """Returns the outcome of a training; where it fails, as when it diverges, that is told and its accuracy is 0."""
-    from evaluators.training.train import Diverged
-
     try:
         score = evaluate(Architecture.parse(text), dataset, Fidelity(recipe))
     except (Diverged, CandidateFailed) as error:

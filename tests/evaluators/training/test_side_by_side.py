@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluators.evaluator import Fidelity
+from evaluators.evaluator import Diverged, Fidelity
 from evaluators.networks.weights import initial_weights
 from evaluators.recipe import Optimizer, Recipe
 from evaluators.training import step
 from evaluators.training.adamw import coefficients
 from evaluators.training.partition import cut
 from evaluators.training.side_by_side import aligned, inference, joined, parted, training_step
-from evaluators.training.train import Diverged, evaluate, evaluate_side_by_side
+from evaluators.training.train import evaluate, evaluate_side_by_side
 from nas.testing import two_classes
 from search_spaces import Architecture, InvalidInput, load_space
 from tests.evaluators.training.test_training_of_blocks import TOKENS

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from evaluators.evaluator import Fidelity
+from evaluators.evaluator import Diverged, Fidelity
 from evaluators.machine import locks
 from evaluators.networks.weights import initial_weights
 from evaluators.recipe import Recipe
-from evaluators.training.train import Diverged, Images, evaluate, train
+from evaluators.training.train import Images, evaluate, train
 from nas.testing import ARCHITECTURES, two_classes
 from search_spaces import Architecture, InvalidInput
 

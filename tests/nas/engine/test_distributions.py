@@ -45,7 +45,7 @@ def wide(tmp_path):
 def compared(training, make_config, tmp_path):
     """Compares spaces on the images of the fast search."""
     def call(*spaces, budgets=BUDGETS, count=8, **changes):
-        return compare(spaces, make_config(**changes), budgets, tmp_path / "spaces.json", count=count)
+        return compare(spaces, make_config(workers=1, **changes), budgets, tmp_path / "spaces.json", count=count)
     return call
 
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from evaluators.datasets import load_dataset
-from evaluators.evaluator import Score
+from evaluators.evaluator import Diverged, Score
 from evaluators.recipe import Recipe
-from evaluators.training.train import Diverged
 from nas.engine.scores import (
     changed,
     kept_members,

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from evaluators.benchmarks.tables import load_table
-from evaluators.evaluator import Context, Fidelity
+from evaluators.evaluator import Context, Diverged, Fidelity
 from evaluators.machine.trouble import MachineTrouble
 from evaluators.recipe import Recipe
 from nas.engine.search import run_search
@@ -33,6 +33,8 @@ import os
 import signal
 import time
 from pathlib import Path
+
+from evaluators.evaluator import Diverged
 
 HERE = Path(__file__).parent
 
@@ -72,6 +74,8 @@ def evaluate(architecture, data, fidelity):
         raise MemoryError
     if once("fail"):
         raise ValueError("the loss is\\n  not finite")
+    if once("diverge"):
+        raise Diverged("the loss became infinite")
     if once("exit"):
         raise SystemExit(3)
     if once("hang"):
@@ -161,7 +165,7 @@ def test_of_several_devices_each_process_has_one(search, here, monkeypatch):
 
 @pytest.mark.parametrize(("what", "reason"), [
     ("abort", "the training process died of SIGABRT"), ("exit", "the training process ended with status 3"),
-    ("fail", "ValueError: the loss is not finite")])
+    ("fail", "ValueError: the loss is not finite"), ("diverge", "Diverged: the loss became infinite")])
 def test_a_candidate_that_fails_or_ends_its_process_costs_nothing_else(search, here, what, reason):
     (here / what).touch()
     candidates = search(trials=6).candidates()
@@ -169,7 +173,7 @@ def test_a_candidate_that_fails_or_ends_its_process_costs_nothing_else(search, h
     assert len([candidate for candidate in distinct(candidates) if candidate.trained]) == 6
     pids = [event["pid"] for event in events(here)]
     at = next(index for index, event in enumerate(events(here)) if "asked" in event)
-    assert what == "fail" or pids[at] not in pids[at + 1:]
+    assert what in ("fail", "diverge") or pids[at] not in pids[at + 1:]
 
 
 @pytest.mark.parametrize(("what", "workers", "limit", "reason"), [
@@ -184,6 +188,18 @@ def test_a_training_that_exceeds_its_limit_is_ended_and_fails_with_that_reason(
     failed = [candidate.reason for candidate in candidates if candidate.state == "failed"]
     assert any(re.match(reason, words) for words in failed)
     assert len([candidate for candidate in distinct(candidates) if candidate.trained]) == 4
+
+
+def test_a_training_that_diverges_in_a_process_is_told_apart_from_others_that_fail(here):
+    (here / "fails.py").write_text("from evaluators.evaluator import Diverged\n\n"
+                                   "def evaluate(architecture, *others):\n"
+                                   "    raise (Diverged if architecture.classes == 2 else ValueError)('so')\n")
+    two, three = (Architecture.parse(f"in_r12_c1+head_c8_relu_n{classes}") for classes in (2, 3))
+    with TrainingProcess("fails:evaluate", Context(None, None, here, Recipe()), 0, 1) as process:
+        with pytest.raises(Diverged, match=r"^so$"):
+            process(two, None, Fidelity(Recipe(), 1))
+        with pytest.raises(CandidateFailed, match=r"^ValueError: so$"):
+            process(three, None, Fidelity(Recipe(), 1))
 
 
 def test_the_time_of_a_training_is_that_of_all_its_rungs(here):

@@ -261,6 +261,23 @@ def test_finalists_train_at_a_time_in_processes_of_their_own(all_members, datase
     assert lines.lines == []
 
 
+def test_an_interrupt_of_finals_ends_their_processes(all_members, dataset, tmp_path):
+    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=network.text)
+                for trial, network in zip(range(4), all_members.values(), strict=False)]
+
+    class Interrupting(Silent):
+        def progress(self, what, done, total):
+            if done:
+                raise KeyboardInterrupt
+
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    with (pytest.raises(KeyboardInterrupt),
+          module_of_pool.evaluators("training", Context(None, dataset, tmp_path, recipe), 2) as made):
+        play(entrants, dataset, recipe, tmp_path / "finals.json", Interrupting(), made)
+    assert 1 <= len(module.recorded(tmp_path / "finals.json")) < 4
+    assert all(process._process is None or process._process.poll() is not None for process in made)
+
+
 def test_a_finalist_whose_process_fails_comes_last_and_is_told(all_members, dataset, tmp_path):
     entrant = dataclasses.replace(candidate(7, 0.8), architecture=next(iter(all_members.values())).text)
     lines = Lines()
