@@ -17,12 +17,14 @@ test images. One training says little: between its seeds lies about a point.
 - `random`, `most multiply-adds`, `best of random`: a random member of the space that is searched within the budget, of
   60 that with the most multiply-adds, and the one of highest validation accuracy among as many as the time allows.
 - `pytorch script`: `experiments/benchmarks/pytorch_search.py`, where PyTorch is installed.
-- `search, before`, in the record only: an earlier `search` of half the time, whose candidates were trained for 250
-  steps, could leave two pixels of a side, and were seldom at the budget.
 
 The budget is a percentile of the latencies of 60 members of the space. What is recorded is not done again, so that the
-command goes on where it was interrupted. With 5 minutes to search, at the 30th percentile of photographs, three
-searches and their trainings take 22 minutes on two cores.
+command goes on where it was interrupted. A cell with one search of 5 minutes, all families and two trainings of each
+takes some 20 minutes on two cores.
+
+`results/winners_before.json` (`--results`, `--report`) has searches that trained one candidate at a time, in a space
+with hard swish in every stage, on an AMD EPYC server; `search, before` in it are earlier ones of half the time, whose
+candidates were trained for 250 steps, could leave two pixels of a side, and were seldom at the budget.
 """
 
 import argparse
