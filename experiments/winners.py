@@ -306,26 +306,51 @@ def _timed(choose: Callable[[Setting, int], Choice], setting: Setting, seed: int
 
 
 def report(rows: dict[str, Any]) -> str:
-    """Returns the table of all comparisons in Markdown: the mean accuracy of the files, and how sure it is."""
-    lines = []
+    """Returns in Markdown the search beside the best family made by hand in each cell, then all sides of each."""
+    return "\n".join([*_summary(rows), *(line for key, cell in rows.items() for line in _table(key, cell))])
+
+
+def _summary(rows: dict[str, Any]) -> Iterator[str]:
+    yield "| | at most | search | best by hand | search is better by | latency, search | latency, by hand |"
+    yield "|---|---|---|---|---|---|---|"
     for key, cell in rows.items():
-        accuracies: dict[str, list[float]] = {}
-        latencies: dict[str, list[float]] = {}
-        for name, text in _networks(cell):
-            if found := list(cell.get("delivered", {}).get(text, {}).values()):
-                accuracies.setdefault(name, []).append(100 * np.mean([one["accuracy"] for one in found]))
-                latencies.setdefault(name, []).append(np.mean([one["latency_ms"] for one in found]))
-        lines += [f"**{key}** (at most {cell['budget_ms']} ms)\n",
-                  "| chosen by | test accuracy of the files (%) | of each choice | latency of the budget | "
-                  "search is better by |",
-                  "|---|---|---|---|---|"]
-        ours = accuracies.get(SEARCH)
-        for name, own in sorted(accuracies.items(), key=lambda pair: -float(np.mean(pair[1]))):
-            better = f"{np.mean(ours) - np.mean(own):+.2f}{spread(ours, own)}" if ours and name != SEARCH else ""
-            share, each = f"{np.mean(latencies[name]) / cell['budget_ms']:.0%}", ", ".join(f"{one:.2f}" for one in own)
-            lines.append(f"| {name} | {np.mean(own):.2f} | {each} | {share} | {better} |")
-        lines.append("")
-    return "\n".join(lines)
+        accuracies, latencies = _by_side(cell)
+        by_hand = [name for name in accuracies if name.startswith(f"{HAND}, ") and not name.endswith(TIGHTER)]
+        for side in (SEARCH, f"{SEARCH}, {TIGHTER}"):
+            if side in accuracies and by_hand:
+                best = max(by_hand, key=lambda name: np.mean(accuracies[name]))
+                yield (f"| {key}{side.removeprefix(SEARCH)} | {cell['budget_ms']} ms | "
+                       f"{np.mean(accuracies[side]):.2f} % | {np.mean(accuracies[best]):.2f} %, "
+                       f"{best.removeprefix(f'{HAND}, ')} | {difference(accuracies[side], accuracies[best])} | "
+                       f"{np.mean(latencies[side]):.4f} ms | {np.mean(latencies[best]):.4f} ms |")
+
+
+def _table(key: str, cell: dict[str, Any]) -> Iterator[str]:
+    accuracies, latencies = _by_side(cell)
+    yield f"\n**{key}** (at most {cell['budget_ms']} ms)\n"
+    yield ("| chosen by | test accuracy of the files (%) | of each choice | latency of the budget | "
+           "search is better by |")
+    yield "|---|---|---|---|---|"
+    for name, own in sorted(accuracies.items(), key=lambda pair: -float(np.mean(pair[1]))):
+        better = difference(accuracies[SEARCH], own) if SEARCH in accuracies and name != SEARCH else ""
+        share, each_one = np.mean(latencies[name]) / cell["budget_ms"], ", ".join(f"{one:.2f}" for one in own)
+        yield f"| {name} | {np.mean(own):.2f} | {each_one} | {share:.0%} | {better} |"
+
+
+def difference(ours: list[float], own: list[float]) -> str:
+    """Returns how much larger the first mean is than the second, with its interval."""
+    return f"{np.mean(ours) - np.mean(own):+.2f}{spread(ours, own)}"
+
+
+def _by_side(cell: dict[str, Any]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Returns by the side that chose them the accuracies of networks in %, means of their trainings, and latencies."""
+    accuracies: dict[str, list[float]] = {}
+    latencies: dict[str, list[float]] = {}
+    for name, text in _networks(cell):
+        if found := list(cell.get("delivered", {}).get(text, {}).values()):
+            accuracies.setdefault(name, []).append(100 * float(np.mean([one["accuracy"] for one in found])))
+            latencies.setdefault(name, []).append(float(np.mean([one["latency_ms"] for one in found])))
+    return accuracies, latencies
 
 
 def _networks(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
