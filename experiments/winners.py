@@ -38,7 +38,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -56,6 +56,7 @@ from evaluators.machine.devices import cores
 from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe, brief_epochs
 from evaluators.runtimes import parse_target
+from experiments.winners_report import HAND, SEARCH, TIGHTER, drawn, networks_of, report
 from nas.engine.pool import TRAINING, each, evaluators, training_processes
 from nas.export.finals import FINALISTS
 from nas.export.winner import best_of_finals
@@ -63,6 +64,7 @@ from nas.measuring.filling import filled
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gauges
 from nas.measuring.survey import members, survey
 from nas.problem.budgets import Budgets, is_feasible
+from nas.report.figure import write_figure
 from nas.run.config import FITTED
 from nas.run.directory import RunDirectory
 from nas.run.environment import environment
@@ -74,9 +76,8 @@ RESULTS = Path(__file__).parent / "results" / "winners.json"
 RUNS = Path(__file__).parents[1] / "build" / "winners"
 SPACE = SPACES[FITTED]  # of the search, the budgets and the null models
 SAMPLE = 60
-SEARCH, HAND, RANDOM, MOST, BEST, SCRIPT = ("search", "by hand", "random", "most multiply-adds", "best of random",
-                                            "pytorch script")
-TIGHTER, FASTER = "two thirds", 2 / 3  # of the budget: networks that are 1.5 times as fast
+RANDOM, MOST, BEST, SCRIPT = "random", "most multiply-adds", "best of random", "pytorch script"
+FASTER = 2 / 3  # of the budget: networks that are 1.5 times as fast
 
 
 @dataclass(frozen=True)
@@ -288,7 +289,7 @@ def deliver(record: Record, key: str, setting: Setting, trainings: int) -> None:
     """Makes the deliveries of a cell that lack, of as many networks at a time as a search trains."""
     cell = record.rows[key]
     lacking = [(text, training) for training, text in itertools.product(
-        range(trainings), dict.fromkeys(text for _, text in _networks(cell)))
+        range(trainings), dict.fromkeys(text for _, text in networks_of(cell)))
         if str(training) not in cell.get("delivered", {}).get(text, {})]
     os.environ.setdefault("PJRT_NPROC", str(max(1, cores() // training_processes())))  # for the processes of the pool
     with ProcessPoolExecutor(training_processes(), get_context("spawn")) as pool:
@@ -305,73 +306,6 @@ def _timed(choose: Callable[[Setting, int], Choice], setting: Setting, seed: int
     return {"seconds": round(time.monotonic() - start, 1), "networks": networks}
 
 
-def report(rows: dict[str, Any]) -> str:
-    """Returns in Markdown the search beside the best family made by hand in each cell, then all sides of each."""
-    return "\n".join([*_summary(rows), *(line for key, cell in rows.items() for line in _table(key, cell))])
-
-
-def _summary(rows: dict[str, Any]) -> Iterator[str]:
-    yield "| | at most | search | best by hand | search is better by | latency, search | latency, by hand |"
-    yield "|---|---|---|---|---|---|---|"
-    for key, cell in rows.items():
-        accuracies, latencies = _by_side(cell)
-        by_hand = [name for name in accuracies if name.startswith(f"{HAND}, ") and not name.endswith(TIGHTER)]
-        for side in (SEARCH, f"{SEARCH}, {TIGHTER}"):
-            if side in accuracies and by_hand:
-                best = max(by_hand, key=lambda name: np.mean(accuracies[name]))
-                yield (f"| {key}{side.removeprefix(SEARCH)} | {cell['budget_ms']} ms | "
-                       f"{np.mean(accuracies[side]):.2f} % | {np.mean(accuracies[best]):.2f} %, "
-                       f"{best.removeprefix(f'{HAND}, ')} | {difference(accuracies[side], accuracies[best])} | "
-                       f"{np.mean(latencies[side]):.4f} ms | {np.mean(latencies[best]):.4f} ms |")
-
-
-def _table(key: str, cell: dict[str, Any]) -> Iterator[str]:
-    accuracies, latencies = _by_side(cell)
-    yield f"\n**{key}** (at most {cell['budget_ms']} ms)\n"
-    yield ("| chosen by | test accuracy of the files (%) | of each choice | latency of the budget | "
-           "search is better by |")
-    yield "|---|---|---|---|---|"
-    for name, own in sorted(accuracies.items(), key=lambda pair: -float(np.mean(pair[1]))):
-        better = difference(accuracies[SEARCH], own) if SEARCH in accuracies and name != SEARCH else ""
-        share, each_one = np.mean(latencies[name]) / cell["budget_ms"], ", ".join(f"{one:.2f}" for one in own)
-        yield f"| {name} | {np.mean(own):.2f} | {each_one} | {share:.0%} | {better} |"
-
-
-def difference(ours: list[float], own: list[float]) -> str:
-    """Returns how much larger the first mean is than the second, with its interval."""
-    return f"{np.mean(ours) - np.mean(own):+.2f}{spread(ours, own)}"
-
-
-def _by_side(cell: dict[str, Any]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Returns by the side that chose them the accuracies of networks in %, means of their trainings, and latencies."""
-    accuracies: dict[str, list[float]] = {}
-    latencies: dict[str, list[float]] = {}
-    for name, text in _networks(cell):
-        if found := list(cell.get("delivered", {}).get(text, {}).values()):
-            accuracies.setdefault(name, []).append(100 * float(np.mean([one["accuracy"] for one in found])))
-            latencies.setdefault(name, []).append(float(np.mean([one["latency_ms"] for one in found])))
-    return accuracies, latencies
-
-
-def _networks(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields the name and the text of all that was chosen."""
-    for of_seed in cell.get("chosen", {}).values():
-        for side in of_seed.values():
-            yield from ((name, text) for name, text in side["networks"].items() if text)
-
-
-def spread(ours: list[float], own: list[float]) -> str:
-    """Returns the half width of the 95 % interval of the difference of two means, as a text; none for one seed."""
-    from scipy.stats import t
-
-    if min(len(ours), len(own)) < 2:
-        return ""
-    variances = [np.var(each, ddof=1) / len(each) for each in (ours, own)]
-    freedom = sum(variances)**2 / max(sum(v**2 / (len(e) - 1) for v, e in zip(variances, (ours, own), strict=True)),
-                                      1e-12)
-    return f" ± {t.ppf(0.975, max(freedom, 1)) * np.sqrt(sum(variances)):.2f}"  # Welch
-
-
 def main() -> None:
     """Makes the comparisons that lack in the records, and prints the report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -384,12 +318,15 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--report", action="store_true", help="measure nothing")
+    parser.add_argument("--png", type=Path, help="a picture to draw of all cells")
     arguments = parser.parse_args()
     record = Record(arguments.results)
     if not arguments.report:
         compare(record, arguments.data, arguments.target, arguments.percentile, arguments.seeds, arguments.trainings,
                 arguments.minutes, arguments.sides)
     print(report(record.rows))
+    if arguments.png:
+        write_figure(arguments.png, drawn(record.rows))
 
 
 if __name__ == "__main__":
