@@ -89,7 +89,6 @@ def drawn(rows: dict[str, Any]) -> Figure:
     axes.set_yticks(range(len(cells)), [key.replace(".npz", "") for key, *_ in cells])
     axes.invert_yaxis()
     axes.axvline(0, color=DARK, linewidth=1)
-    axes.set_xlim(left=WORST)
     handles: dict[str, Any] = {}
     for place, (_, accuracies, _) in enumerate(cells):
         best = max(float(np.mean(own)) for name, own in accuracies.items() if is_by_hand(name))
@@ -99,6 +98,7 @@ def drawn(rows: dict[str, Any]) -> Figure:
                 points = np.array(own if label != "made by hand" else [np.mean(own)]) - best
                 handles[label], = axes.plot(points, np.full(len(points), place), marker, color=color, label=label,
                                             markersize=size, markerfacecolor="none" if marker == "s" else color)
+    axes.set_xlim(left=WORST)  # once all is drawn, as it keeps the other end
     figure.subplots_adjust(left=0.3)
     add_legend(figure, list(handles.values()))
     return figure
