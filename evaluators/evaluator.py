@@ -8,7 +8,8 @@ it is worth it. An evaluator that would rather go on than begin anew leaves what
 score, and finds it in the fidelity of the next call; without one there (the file may have been removed) it must give
 the same score from the beginning. To be comparable, scores at equal epochs must come from the same course of training:
 a learning rate that follows a schedule follows that of `fidelity.recipe.epochs`. One that has something open, such as a
-process, may have a `close()`, which ends that and whatever evaluation waits for it, and may be called again.
+process, may have a `close()`, which ends that and whatever evaluation waits for it, and may be called again. One whose
+loss is no longer finite raises `Diverged`.
 """
 
 from collections.abc import Callable, Mapping

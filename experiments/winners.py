@@ -11,16 +11,16 @@ test images. One training says little: between its seeds lies about a point.
 - `search`: `nas.search` as it is by default, the winner of its finals. The others take as long as both have taken.
 - `search, two thirds`: of the same search the winner of finals among what is 1.5 times as fast as the budget allows.
 - `by hand, FAMILY`: each published mobile network, shortened in every way of `search_spaces.zoo.handmade` and widened
-  until it fills the budget; of these the one of highest validation accuracy after a brief training, the time shared by
-  the families. The best of the families on the test images, which nobody could know, is the one to beat. `by hand, two
-  thirds` are likewise made for a budget that is 1.5 times tighter.
+  until it fills the budget; of these the one of highest validation accuracy after a brief training, the time that is
+  left shared by the families that are. The best of the families on the test images, which nobody could know, is the one
+  to beat. `by hand, two thirds` are likewise made for a budget that is 1.5 times tighter.
 - `random`, `most multiply-adds`, `best of random`: a random member of the space that is searched within the budget, of
   60 that with the most multiply-adds, and the one of highest validation accuracy among as many as the time allows.
-- `pytorch script`: `experiments/benchmarks/pytorch_search.py`, where PyTorch is installed.
+- `pytorch script`: `experiments/benchmarks/pytorch_search.py`, where PyTorch is installed; it trains one network at a
+  time, all others as many as a search.
 
 The budget is a percentile of the latencies of 60 members of the space. What is recorded is not done again, so that the
-command goes on where it was interrupted. A cell with one search of 5 minutes, all families and two trainings of each
-takes some 20 minutes on two cores.
+command goes on where it was interrupted.
 
 `results/winners_before.json` (`--results`, `--report`) has searches that trained one candidate at a time, in a space
 with hard swish in every stage, on an AMD EPYC server; `search, before` in it are earlier ones of half the time, whose
@@ -56,7 +56,7 @@ from evaluators.machine.devices import cores
 from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe, brief_epochs
 from evaluators.runtimes import parse_target
-from experiments.winners_report import HAND, SEARCH, TIGHTER, drawn, networks_of, report
+from experiments.winners_report import HAND, SEARCH, TIGHTER, drawn, report
 from nas.engine.pool import TRAINING, each, evaluators, training_processes
 from nas.export.finals import FINALISTS
 from nas.export.winner import best_of_finals
@@ -152,9 +152,10 @@ def made_by_hand(setting: Setting, seed: int) -> Choice:
             ways = patterns(family, data.resolution, data.channels, len(data.classes))
             found = (filled(way.scaled, setting.budgets, gauges) for way in ways)
             shapes[family] = sorted((full[0] for full in found if full), key=lambda network: -network.macs)
+    end = time.monotonic() + setting.choosing_s
     with trainers(data, seed) as made:
-        for family, networks in shapes.items():
-            best = best_of(networks, data, seed, setting.choosing_s / len(FAMILIES), made)
+        for left, (family, networks) in zip(range(len(shapes), 0, -1), shapes.items(), strict=True):
+            best = best_of(networks, data, seed, (end - time.monotonic()) / left, made)
             chosen[f"{HAND}, {family}"] = best.text if best else None
     return chosen
 
@@ -227,7 +228,7 @@ def best_of(networks: Sequence[Architecture], data: Dataset, seed: int, limit_s:
         return score.accuracy
 
     found = {network: of for network, of in each(made, accuracy, networks) if of is not None}
-    return max(found, key=found.__getitem__, default=None)
+    return max((network for network in networks if network in found), key=found.__getitem__, default=None)
 
 
 def delivered(setting: Setting, text: str, seed: int) -> dict[str, Any]:
@@ -278,26 +279,30 @@ def compare(record: Record, data: str, target: str, percentile: float, seeds: in
     limit_ms = record.once((key, "budget_ms"), lambda: budget_ms(data, target, percentile))
     record.once((key, "environment"), environment)
     search = Setting(data, target, limit_ms, 60 * minutes)
+    texts: dict[str, None] = {}
     for seed, side in itertools.product(range(seeds), sides):
         took = record.rows[key].get("chosen", {}).get(str(seed), {}).get(SEARCH, {"seconds": search.choosing_s})
         setting = search if side.startswith(SEARCH) else dataclasses.replace(search, choosing_s=took["seconds"])
-        record.once((key, "chosen", str(seed), side), partial(_timed, SIDES[side], setting, seed))
-    deliver(record, key, search, trainings)
+        chosen = record.once((key, "chosen", str(seed), side), partial(_timed, SIDES[side], setting, seed))
+        texts |= dict.fromkeys(text for text in chosen["networks"].values() if text)
+    known = record.rows[key].get("delivered", {})
+    deliver(record, key, search, [(text, training) for training, text in itertools.product(range(trainings), texts)
+                                  if str(training) not in known.get(text, {})])
 
 
-def deliver(record: Record, key: str, setting: Setting, trainings: int) -> None:
-    """Makes the deliveries of a cell that lack, of as many networks at a time as a search trains."""
-    cell = record.rows[key]
-    lacking = [(text, training) for training, text in itertools.product(
-        range(trainings), dict.fromkeys(text for _, text in networks_of(cell)))
-        if str(training) not in cell.get("delivered", {}).get(text, {})]
+def deliver(record: Record, key: str, setting: Setting, lacking: Sequence[tuple[str, int]]) -> None:
+    """Makes deliveries, networks and the seeds of their trainings, as many at a time as a search trains."""
     os.environ.setdefault("PJRT_NPROC", str(max(1, cores() // training_processes())))  # for the processes of the pool
     with ProcessPoolExecutor(training_processes(), get_context("spawn")) as pool:
         futures = {pool.submit(delivered, setting, text, training): (text, training) for text, training in lacking}
-        for done, future in enumerate(as_completed(futures), 1):
-            text, training = futures[future]
-            found = record.once((key, "delivered", text, str(training)), future.result)
-            print(f"{key}: {done} of {len(lacking)}, {text}, {training}, {found}", flush=True)
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                text, training = futures[future]
+                found = record.once((key, "delivered", text, str(training)), future.result)
+                print(f"{key}: {done} of {len(lacking)}, {text}, {training}, {found}", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _timed(choose: Callable[[Setting, int], Choice], setting: Setting, seed: int) -> dict[str, Any]:

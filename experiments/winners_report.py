@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from nas.report.figure import BLUE, DARK, GREY, ORANGE, add_legend, new_figure
 
 SEARCH, HAND, TIGHTER = "search", "by hand", "two thirds"
-WORST = -8.0  # points against the best made by hand, where the picture ends
+WORST = -8.0  # points against the best made by hand, where the picture ends and has all that is worse
 
 
 def report(rows: dict[str, Any]) -> str:
@@ -18,15 +18,16 @@ def report(rows: dict[str, Any]) -> str:
 
 
 def _summary(rows: dict[str, Any]) -> Iterator[str]:
-    yield "| | at most | search | best by hand | search is better by | latency, search | latency, by hand |"
+    yield ("| | search at most | search | best by hand in the whole budget | search is better by | latency, search | "
+           "latency, by hand |")
     yield "|---|---|---|---|---|---|---|"
     for key, cell in rows.items():
         accuracies, latencies = _by_side(cell)
         by_hand = list(filter(is_by_hand, accuracies))
-        for side in (SEARCH, f"{SEARCH}, {TIGHTER}"):
+        for side, share in ((SEARCH, 1), (f"{SEARCH}, {TIGHTER}", 2 / 3)):
             if side in accuracies and by_hand:
                 best = max(by_hand, key=lambda name: np.mean(accuracies[name]))
-                yield (f"| {key}{side.removeprefix(SEARCH)} | {cell['budget_ms']} ms | "
+                yield (f"| {key}{side.removeprefix(SEARCH)} | {share * cell['budget_ms']:.4g} ms | "
                        f"{np.mean(accuracies[side]):.2f} % | {np.mean(accuracies[best]):.2f} %, "
                        f"{best.removeprefix(f'{HAND}, ')} | {difference(accuracies[side], accuracies[best])} | "
                        f"{np.mean(latencies[side]):.4f} ms | {np.mean(latencies[best]):.4f} ms |")
@@ -82,7 +83,8 @@ def spread(ours: list[float], own: list[float]) -> str:
 def drawn(rows: dict[str, Any]) -> Figure:
     """Returns a picture of what the sides of each cell have, in points against the best family made by hand there."""
     cells = [(key, *_by_side(cell)) for key, cell in rows.items()]
-    cells = [(key, accuracies, latencies) for key, accuracies, latencies in cells if SEARCH in accuracies]
+    cells = [(key, accuracies, latencies) for key, accuracies, latencies in cells if SEARCH in accuracies
+             and any(map(is_by_hand, accuracies))]
     figure, axes = new_figure("The winner of a search and networks made by hand",
                               "test accuracy of delivered files, within one measured latency budget each")
     axes.set_xlabel("points against the best family made by hand", fontsize=10, color=DARK)
@@ -95,7 +97,7 @@ def drawn(rows: dict[str, Any]) -> Figure:
         for name, own in accuracies.items():
             label, marker, color, size = _mark(name)
             if label:
-                points = np.array(own if label != "made by hand" else [np.mean(own)]) - best
+                points = np.maximum(np.array(own if label != "made by hand" else [np.mean(own)]) - best, WORST)
                 handles[label], = axes.plot(points, np.full(len(points), place), marker, color=color, label=label,
                                             markersize=size, markerfacecolor="none" if marker == "s" else color)
     axes.set_xlim(left=WORST)  # once all is drawn, as it keeps the other end

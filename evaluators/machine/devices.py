@@ -46,10 +46,14 @@ def cores() -> int:
 def accelerators() -> int:
     """Returns the number of accelerators that JAX uses, 0 where it computes on CPU.
 
-    A process of its own is asked, and only where there are files of such devices.
+    A process of its own is asked, unless this one has the devices, and only where there are files of such ones.
     """
     if os.environ.get(VARIABLE) == "cpu" or not any(path for pattern in FILES for path in Path("/dev").glob(pattern)):
         return 0
+    if _in_use():
+        import jax
+
+        return jax.local_device_count() if jax.default_backend() != "cpu" else 0
     with training_turn():  # its start would disturb a measurement
         done = _run("import jax; print(jax.default_backend() != 'cpu' and jax.local_device_count() or 0)")
     return int(done.stdout.split()[-1]) if not done.returncode else 0

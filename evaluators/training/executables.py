@@ -26,6 +26,7 @@ import jaxlib
 import numpy as np
 from jax.experimental import serialize_executable
 
+from evaluators.machine.devices import cores
 from evaluators.machine.disk_cache import Storage
 from evaluators.machine.ownership import CACHE, directory_of
 from evaluators.training.data_parallel import Sharing
@@ -172,8 +173,8 @@ def _environment() -> tuple:
     for path in sorted(path for directory in SOURCES for path in directory.rglob("*.py")):
         sources.update(path.read_bytes())
     return (sources.hexdigest(), jax.__version__, jaxlib.__version__, device.client.platform_version,
-            device.device_kind, os.environ.get("XLA_FLAGS"), platform.machine(), _processor(),
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+            device.device_kind, os.environ.get("XLA_FLAGS"), platform.machine(), _processor(), cores(),
+            os.environ.get("PJRT_NPROC"))  # threads, by which work is divided when it is compiled
 
 
 def _device() -> jax.Device:

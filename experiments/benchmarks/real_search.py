@@ -37,7 +37,7 @@ COLOURS = ("#0072B2", "#D55E00")
 def search(way: str, seed: int, directory: Path) -> dict[str, Any]:
     """Returns the front of a search and its duration."""
     config = SearchConfig(space="mobile", data="fashion-mnist", latency_ms=BUDGET_MS, epochs=EPOCHS, time_s=TIME_S,
-                          seed=seed, **WAYS[way])
+                          seed=seed, workers=1, **WAYS[way])
     with Terminal(Console(width=100)) as monitor:
         run = run_search(config, directory / f"{config.strategy}-{seed}", monitor)
     candidates, counts = run.candidates(), tally(run.told())

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
-from evaluators.benchmarks.tables import is_table
 from evaluators.evaluator import Context, Evaluator, close
 from evaluators.machine.devices import accelerators, cores
 from evaluators.runtimes.target import FLOAT32
@@ -34,9 +33,7 @@ def training_processes() -> int:
 
 def workers_of(config: SearchConfig) -> int:
     """Returns how many candidates a search trains at a time, as asked for or as `SearchConfig.workers` says."""
-    if config.workers is not None or config.in_turn or config.evaluator != TRAINING or is_table(config.data):
-        return config.workers or 1
-    return training_processes()
+    return config.workers or (1 if config.in_turn else training_processes())
 
 
 @contextlib.contextmanager
@@ -77,14 +74,19 @@ def each(means: Sequence[Means], work: Callable[[Means, Task], Result], tasks: S
     if len(means) == 1:
         yield from ((task, work(means[0], task)) for task in tasks)
         return
-    idle = queue.SimpleQueue[Means]()
+    idle, failed = queue.SimpleQueue[Means](), list[BaseException]()
     for one in means:
         idle.put(one)
 
     def done(task: Task) -> tuple[Task, Result]:
         one = idle.get()
         try:
+            if failed:
+                raise failed[0]
             return task, work(one, task)
+        except BaseException as error:
+            failed.append(error)
+            raise
         finally:
             idle.put(one)
 

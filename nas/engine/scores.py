@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,9 +96,10 @@ class Noise:
 def scored(dataset: Dataset, evaluators: Sequence[tuple[Evaluator, Evaluator]], recipe: Recipe,
            networks: Sequence[Architecture], epochs: Sequence[int], seeds: int, record: Path, progress: Progress
            ) -> Sample:
-    """Returns the scores of networks, each recorded as soon as it is known; recorded networks are not trained again.
+    """Returns the scores of networks; what is recorded is not trained again.
 
-    A network whose training diverges has an accuracy of 0.
+    A score is recorded as soon as it and those of earlier seeds are known. A network whose training diverges has an
+    accuracy of 0.
 
     Args:
         dataset: the images.
@@ -117,30 +117,39 @@ def scored(dataset: Dataset, evaluators: Sequence[tuple[Evaluator, Evaluator]], 
     """
     rows = opened(record, dataset, recipe)[NETWORKS]
     jobs = [Job(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
-    lacking = [job for job in jobs if len(rows.get(job.network.text, {}).get(str(job.epochs), ())) <= job.seed]
+    ended: dict[Job, tuple[Score | float, float]] = {}  # those that wait for an earlier seed
+
+    def known(job: Job) -> int:
+        return len(rows.get(job.network.text, {}).get(str(job.epochs), ()))
+
+    def train(each_one: tuple[Evaluator, Evaluator], job: Job) -> tuple[Score | float, float] | None:
+        if known(job) > job.seed:  # recorded by another process meanwhile
+            return None
+        return _trained(dataset, recipe, each_one[job.epochs == epochs[-1]], job)
+
+    lacking = [job for job in jobs if known(job) <= job.seed]
     progress("trainings", len(jobs) - len(lacking), len(jobs))
-    train = functools.partial(_trained, dataset, recipe, epochs[-1])
-    ended: dict[Job, tuple[Score | float, float]] = {}
     for done, (job, outcome) in enumerate(each(evaluators, train, lacking), len(jobs) - len(lacking) + 1):
-        ended[job] = outcome
-        for seed in range(seeds):  # the rows of a network are in their order
-            if (next_seed := job._replace(seed=seed)) in ended:
-                rows = record_score(record, dataset, recipe, job.network.text, job.epochs, seed, *ended[next_seed])
+        if outcome is not None:
+            ended[job] = outcome
+        while (next_one := job._replace(seed=known(job))) in ended:
+            rows = record_score(record, dataset, recipe, job.network.text, job.epochs, next_one.seed,
+                                *ended.pop(next_one))
         progress("trainings", done, len(jobs))
     return Sample({network.text: {length: rows[network.text][str(length)][:seeds] for length in epochs}
                    for network in networks})
 
 
-def _trained(dataset: Dataset, recipe: Recipe, last: int, evaluators: tuple[Evaluator, Evaluator], job: Job
-             ) -> tuple[Score | float, float]:
-    """Returns the score of a training, and the seconds that it took."""
-    brief, final = evaluators
+def _trained(dataset: Dataset, recipe: Recipe, evaluate: Evaluator, job: Job) -> tuple[Score | float, float]:
+    """Returns the score of a training without its arrays, and the seconds that it took."""
     began_s = time.monotonic()
+    fidelity = Fidelity(dataclasses.replace(recipe, epochs=job.epochs, seed=recipe.seed + job.seed))
     try:
-        score = (final if job.epochs == last else brief)(
-            job.network, dataset, Fidelity(dataclasses.replace(recipe, epochs=job.epochs, seed=recipe.seed + job.seed)))
+        score = evaluate(job.network, dataset, fidelity)
     except Diverged:
         score = 0.0
+    if isinstance(score, Score):
+        score = dataclasses.replace(score, arrays={}, checkpoint={})
     return score, time.monotonic() - began_s
 
 

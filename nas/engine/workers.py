@@ -62,7 +62,7 @@ class Limits:
         return None
 
 
-Answer = tuple[Score | float | None, str, type[RuntimeError]]  # a score, or an error in words and its kind
+Answer = tuple[Score | float | None, str, type[RuntimeError] | None]  # a score, or an error in words and its kind
 
 
 class TrainingProcess:
@@ -120,7 +120,7 @@ class TrainingProcess:
             if self._closed:
                 raise KeyboardInterrupt from None
             raise (MachineTrouble if how == KILLED else failure)(f"the training process {how}") from None
-        return [kind(error) if error else result for result, error, kind in answers]
+        return [kind(error) if kind else result for result, error, kind in answers]
 
     def _watch(self, training: object) -> None:
         """Waits for an answer; ends the process and raises `CandidateFailed` where a training exceeds a limit."""
@@ -148,6 +148,8 @@ class TrainingProcess:
         ours, theirs = socket.socketpair()
         start = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main({theirs.fileno()})"
         with training_turn():  # until it is ready, as its start would disturb a measurement
+            if self._closed:  # while it waited for the turn
+                raise EOFError
             with theirs:
                 self._process = subprocess.Popen([sys.executable, "-P", "-c", start], pass_fds=[theirs.fileno()],
                                                  stdin=subprocess.DEVNULL, env=self._environment)
@@ -219,7 +221,7 @@ def _answers(evaluate: Evaluator, candidates: Sequence[tuple[Architecture, Fidel
         from evaluators.training.train import evaluate_side_by_side  # imports jax
 
         with contextlib.suppress(Exception):  # such as too little memory for all of them
-            return [(None, str(score), Diverged) if isinstance(score, Diverged) else (score, "", CandidateFailed)
+            return [(None, str(score), Diverged) if isinstance(score, Diverged) else (score, "", None)
                     for score in evaluate_side_by_side(candidates, data)]
     return [_answer(evaluate, architecture, data, fidelity) for architecture, fidelity in candidates]
 
@@ -229,7 +231,7 @@ def _answer(evaluate: Evaluator, architecture: Architecture, data: Dataset, fide
     try:
         score = evaluate(architecture, data, fidelity)
         pickle.dumps(score)
-        return score, "", CandidateFailed
+        return score, "", None
     except Diverged as error:
         return None, str(error), Diverged
     except Exception as error:  # whatever a candidate raises is the answer

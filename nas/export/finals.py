@@ -13,7 +13,7 @@ import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from evaluators.machine.files import write_whole
 from evaluators.recipe import Recipe
 from evaluators.runtimes.target import FLOAT32
 from nas.engine.pool import each
-from nas.engine.trial import CandidateFailed
 from nas.export.trained import training_id
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, rank, winner
 from nas.run.monitor import Monitor
@@ -175,8 +174,7 @@ def _round(candidates: Sequence[Candidate], known: dict[Key, Standing], dataset:
                if keys[candidate.trial] not in known or not known[keys[candidate.trial]].is_comparable]
 
     def train(evaluate: Evaluator, candidate: Candidate) -> Standing:
-        return _trained(candidate.architecture, keys[candidate.trial][0], dataset, recipe, evaluate, precision,
-                        lambda error: monitor.say(f"trial {candidate.trial} loses the finals: {error}"))
+        return _trained(candidate.architecture, keys[candidate.trial][0], dataset, recipe, evaluate, precision)
 
     name, before = f"finals of {count_of(recipe.epochs, 'epoch')}, trainings", len(candidates) - len(lacking)
     monitor.progress(name, before, len(candidates))
@@ -187,13 +185,12 @@ def _round(candidates: Sequence[Candidate], known: dict[Key, Standing], dataset:
     return {trial: known[key] for trial, key in keys.items()}
 
 
-def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe, evaluate: Evaluator, precision: str,
-             lost: Callable[[Exception], None]) -> Standing:
-    """Returns the outcome of a training; where it fails, as when it diverges, that is told and its accuracy is 0."""
+def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe, evaluate: Evaluator, precision: str
+             ) -> Standing:
+    """Returns the outcome of a training; where it diverges, its accuracy is 0."""
     try:
         score = evaluate(Architecture.parse(text), dataset, Fidelity(recipe))
-    except (Diverged, CandidateFailed) as error:
-        lost(error)
+    except Diverged:
         return Standing(training, text, recipe.epochs, 0.0, dataset.metric, precision)
     assert isinstance(score, Score)
     return Standing(training, text, recipe.epochs, score.accuracy, dataset.metric, precision, score.log_loss)

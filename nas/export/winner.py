@@ -143,8 +143,8 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
                    out: Path | None = None, files: tuple[str, str] | None = None) -> tuple[Candidate, Origin]:
     """Returns the winner of the finals among the candidates within the budgets, and its entry in a certificate.
 
-    As many are trained at a time as the search has workers, or as `training_processes` says where it did not. They are
-    recorded in a file of the run, or beside `out`, where the export goes, if that cannot be written.
+    As many finalists are trained at a time as `training_processes` says, one where the search was told so. Trainings
+    are recorded in a file of the run, or beside `out`, where the export goes, if that cannot be written.
     `files` are the first target and the precision of the files that are judged, by default as the search has them.
 
     Raises:
@@ -163,8 +163,8 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
     record = run.place(FINALS) if run.writable or out is None else out.with_name(f"{out.name}.{FINALS}")
     target, precision = files or (run.config.targets[0], run.config.precision)
     context = Context(Space.parse(run.resolved.space), dataset, run.place("evaluator"), recipe)
-    with evaluators(TRAINING, context, min(len(chosen), run.config.workers or training_processes()), target=target,
-                    precision=precision) as trainers:
+    workers = 1 if run.config.workers == 1 else min(len(chosen), training_processes())
+    with evaluators(TRAINING, context, workers, target=target, precision=precision) as trainers:
         standings = play(chosen, dataset, recipe, record, monitor, trainers, precision)
     table: list[Finalist] = [
         {"trial": trial, "epochs": standing.epochs, "validation_accuracy": standing.accuracy,

@@ -92,8 +92,9 @@ class SearchConfig:
             of a search too.
         seed: of the data split, the strategy and the training.
         workers: candidates that are trained at a time, each in a process with its share of the cores. With more than
-            one, what a search proposes depends on which training ends first. By default one, and with a limit of time,
-            by which that depends on the machine anyway, as many as `nas.engine.pool.training_processes` says.
+            one, what a search proposes depends on which training ends first. By default one; with a limit of time, by
+            which that depends on the machine anyway, and the evaluator `training` as many as
+            `nas.engine.pool.training_processes` says.
         trial_time_s: seconds that the training of a candidate may take in one trial; it fails after them.
         trial_memory_bytes: of the process that trains it, at its peak, with all that it has loaded.
     """
@@ -280,7 +281,8 @@ class SearchConfig:
     @property
     def in_turn(self) -> bool:
         """Tells whether candidates are trained one after the other, so that proposals follow from what is measured."""
-        return self.workers == 1 or (self.workers is None and self.time_s is None)
+        by_default = self.time_s is None or self.evaluator != SearchConfig.evaluator or is_table(self.data)
+        return self.workers == 1 or (self.workers is None and by_default)
 
     @property
     def recipe(self) -> Recipe:

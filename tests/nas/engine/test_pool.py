@@ -36,7 +36,7 @@ def test_tasks_that_end_early_are_told_first():
         return task
 
     order = each("ab", work, range(3))
-    assert [next(order)[0], next(order)[0]] == [1, 2]
+    assert {next(order)[0], next(order)[0]} == {1, 2}
     first_may_end.set()
     assert [task for task, _ in order] == [0]
 
@@ -54,8 +54,7 @@ def test_after_an_error_no_task_is_begun(means):
 
     with pytest.raises(RuntimeError, match="of the second"):
         list(each(means, work, range(50)))
-    time.sleep(0.2)
-    assert len(begun) <= 4
+    assert len(begun) <= 3  # the other one may have ended and begun its next
 
 
 @pytest.mark.parametrize(("cores", "accelerators", "count"), [(1, 0, 1), (2, 0, 2), (64, 0, 4), (64, 1, 1)])
