@@ -69,7 +69,7 @@ def search_space(
         help="epochs after which they are compared (1,3)  [a ninth of the training]", hidden=True)] = None,
     brackets: Annotated[int | None, course(
         help="rungs at which candidates may be compared first, as in Hyperband  [1]", hidden=True)] = None,
-    workers: Annotated[int | None, course(help="candidates trained at a time  [1; one a core with --time]")] = None,
+    workers: Annotated[int | None, course(help="candidates trained at a time  [--time: one a core; 1]")] = None,
     trial_time: Annotated[str | None, course(
         help="a candidate whose training takes longer fails (10m)  [no limit]", hidden=True)] = None,
     trial_memory: Annotated[str | None, course(
