@@ -125,6 +125,20 @@ def by_stages(rows: Mapping[str, Any]) -> Table:
     return table
 
 
+def spread(rows: Mapping[str, Any]) -> Table:
+    """Returns how far the test accuracies of members that leave most pixels lie apart, but for the noise of seeds."""
+    left = pixels_left(rows)
+    texts = [text for text in rows if left[text] == max(left.values())]
+    test = 100 * values(rows, texts, FINAL_EPOCHS, TEST)
+    of_seeds = test.var(axis=0, ddof=1).mean()
+    between = max(0.0, test.mean(0).var(ddof=1) - of_seeds / len(test))
+    table = Table("members", "test (%)", "between networks", "between seeds (points)",
+                  "best, mean of seeds (%)")
+    table.add_row(f"{len(texts)}", f"{test.mean():.2f}", f"± {between**0.5:.2f}", f"± {of_seeds**0.5:.2f}",
+                  f"{test.mean(0).max():.2f}")
+    return table
+
+
 def played(rows: Mapping[str, Any], texts: list[str], rule: str, finalists: int) -> float:
     """Returns the mean test accuracy of the winners of finals that go by a rule."""
     score, with_macs = RULES[rule]
@@ -158,7 +172,8 @@ def report(name: str, rows: Mapping[str, Any]) -> list[Table]:
     for rule in (rule for rule, (score, _) in RULES.items() if SCORES[score][0] < known):
         winners.add_row(rule, *(f"{100 * played(rows, texts, rule, count):.2f}" for count in FINALISTS))
     last = max((score for score, (place, _) in SCORES.items() if place < known), key=lambda score: SCORES[score][0])
-    return [ranking, winners, by_last_image(rows, lengths, last), by_stages(rows)]
+    further = [spread(rows)] if seeds > 1 else []
+    return [ranking, winners, by_last_image(rows, lengths, last), by_stages(rows), *further]
 
 
 def main() -> None:
