@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from evaluators.machine import devices
@@ -69,4 +70,16 @@ def test_jax_is_asked_for_accelerators_where_there_are_their_files(files, named,
 def test_the_process_that_is_asked_finds_none_on_a_cpu(monkeypatch):
     monkeypatch.setattr(devices, "FILES", ("null",))
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    assert accelerators() == 0
+
+
+def test_a_process_that_has_the_devices_asks_itself_since_another_one_would_not_get_them(monkeypatch):
+    monkeypatch.setattr(devices, "FILES", ("null",))
+    monkeypatch.setattr(devices, "_in_use", lambda: True)
+    monkeypatch.setattr(devices, "_run", None)
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_device_count", lambda: 3)
+    assert accelerators() == 3
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert accelerators() == 0

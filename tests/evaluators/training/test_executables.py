@@ -64,6 +64,18 @@ def test_what_memory_has_no_room_for_is_found_on_disk():
 
 
 @pytest.mark.usefixtures("one_in_memory")
+def test_machine_code_of_another_number_of_threads_is_not_taken(monkeypatch):
+    traced = []
+    for threads in ("1", "2", "1"):
+        monkeypatch.setenv("PJRT_NPROC", threads)
+        executables._environment.cache_clear()
+        Executable(scaled(2, traced), 2)(jnp.ones(3))
+        Executable(scaled(3, []), 3)(jnp.ones(3))  # which memory has room for alone
+    assert traced == [(3,), (3,)]
+    executables._environment.cache_clear()
+
+
+@pytest.mark.usefixtures("one_in_memory")
 def test_what_was_damaged_or_forgotten_is_compiled_again():
     traced = []
 
