@@ -1,7 +1,7 @@
 """Is the winner of a search better than the network that one would have taken without it?
 
     python -m experiments.winners --data fashion-mnist --target onnxruntime --percentile 30 --minutes 8
-    python -m experiments.winners --report
+    python -m experiments.winners --report --png docs/winners.png
 
 For a data set, a target and a latency budget, each side chooses a network within the budget in the same wall-clock
 time, with several seeds. Every network that was chosen is then trained alike (the final recipe, on training and
