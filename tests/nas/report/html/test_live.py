@@ -103,6 +103,7 @@ def test_the_page_follows_a_search(searching, serve, monkeypatch):
     assert after.count('<tr id="trial-') > before.count('<tr id="trial-')
     monkeypatch.setattr(live, "REST", 1e6)
     go_on(1)
+    until(lambda: version_of(ask(address)[1]) != version_of(after))  # the rest of the page before is over
     shown = ask(address)
     go_on(1)
     assert ask(address) == shown  # it has just been written, and the search is to have its machine
