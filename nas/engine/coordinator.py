@@ -13,12 +13,16 @@ class Coordinator:
     """A lock that a worker holds, in a `with` statement, in all that it does but training.
 
     Among the threads of a process it is a lock in memory, among processes the turn of a search.
+
+    Attributes:
+        held: whether a thread of this process holds it.
     """
 
     def __init__(self, sharing: Sharing) -> None:
         """Takes the agreement of the processes."""
         self._changed = threading.Condition(threading.Lock())
         self._sharing = sharing
+        self.held = False
 
     def __enter__(self) -> None:
         self._changed.acquire()
@@ -27,8 +31,10 @@ class Coordinator:
         except BaseException:
             self._changed.release()
             raise
+        self.held = True
 
     def __exit__(self, *error: object) -> None:
+        self.held = False
         self._sharing.release()
         self._changed.release()
 
@@ -43,11 +49,13 @@ class Coordinator:
 
     def wait(self) -> None:
         """Releases the coordinator until a worker of this process has announced something, or for a moment."""
+        self.held = False
         self._sharing.release()
         try:
             self._changed.wait(POLL_S)
         finally:
             self._sharing.acquire()
+            self.held = True
 
     def announce(self) -> None:
         """Wakes the waiting workers of this process, which look again once the coordinator is free."""

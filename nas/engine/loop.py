@@ -85,7 +85,8 @@ class Loop:
         threading.Thread(target=self._announce, daemon=True).start()  # which waits for a turn itself
         wait(workers, ENDS_WITHIN_S)
         with contextlib.suppress(Exception):  # else the next search finds them running
-            fail_own(self.study, self.evaluation.run, self.evaluation.sharing)
+            evaluation = self.evaluation
+            fail_own(self.study, evaluation.run, evaluation.sharing, evaluation.coordinator.held)
 
     def _announce(self) -> None:
         with self.evaluation.coordinator:
