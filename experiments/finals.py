@@ -89,6 +89,12 @@ def pixels_left(texts: Iterable[str]) -> dict[str, int]:
     return {text: Architecture.parse(text).block_programs[-2].output_shape[0] for text in texts}
 
 
+def with_most_pixels(texts: Iterable[str]) -> list[str]:
+    """Returns the networks that leave the most pixels, as all do that the space still has."""
+    left = pixels_left(texts)
+    return [text for text in left if left[text] == max(left.values())]
+
+
 def by_last_image(rows: Mapping[str, Any], lengths: list[str], score: str) -> Table:
     """Returns the outcomes of members, and the worth of a score, by the pixels of a side that they leave."""
     place, sign = SCORES[score]
@@ -110,8 +116,7 @@ def by_stages(rows: Mapping[str, Any]) -> Table:
     By least squares: a stage of separable convolutions or of inverted bottlenecks in place of another one, and hard
     swish in one, with the standard error of each.
     """
-    left = pixels_left(rows)
-    texts = [text for text in rows if left[text] == max(left.values())]
+    texts = with_most_pixels(rows)
     stages = {text: [block for block in text.split(SEPARATOR)[2:] if "_s2" in block] for text in texts}  # not the stem
     counts = {kind: [sum(mark in f"+{stage}" for stage in stages[text]) for text in texts]
               for kind, mark in (("separable", "+sep"), ("inverted", "+mb"), ("hard swish", "hswish"))}
@@ -127,8 +132,7 @@ def by_stages(rows: Mapping[str, Any]) -> Table:
 
 def spread(rows: Mapping[str, Any]) -> Table:
     """Returns how far the test accuracies of members that leave most pixels lie apart, but for the noise of seeds."""
-    left = pixels_left(rows)
-    texts = [text for text in rows if left[text] == max(left.values())]
+    texts = with_most_pixels(rows)
     test = 100 * values(rows, texts, FINAL_EPOCHS, TEST)
     of_seeds = test.var(axis=0, ddof=1).mean()
     between = max(0.0, test.mean(0).var(ddof=1) - of_seeds / len(test))

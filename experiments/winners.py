@@ -56,7 +56,7 @@ from evaluators.machine.devices import cores
 from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe, brief_epochs
 from evaluators.runtimes import parse_target
-from experiments.winners_report import HAND, SEARCH, TIGHTER, drawn, report
+from experiments.winners_report import FASTER, HAND, SEARCH, TIGHTER, drawn, report
 from nas.engine.pool import TRAINING, each, evaluators, training_processes
 from nas.export.finals import FINALISTS
 from nas.export.winner import best_of_finals
@@ -77,7 +77,6 @@ RUNS = Path(__file__).parents[1] / "build" / "winners"
 SPACE = SPACES[FITTED]  # of the search, the budgets and the null models
 SAMPLE = 60
 RANDOM, MOST, BEST, SCRIPT = "random", "most multiply-adds", "best of random", "pytorch script"
-FASTER = 2 / 3  # of the budget: networks that are 1.5 times as fast
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEATHS = 2  # of its workers, after which a candidate is not tried again
 
 
-def fail_own(study: "optuna.Study", run: RunDirectory, sharing: Sharing, held: bool = False) -> None:
+def fail_own(study: "optuna.Study", run: RunDirectory, sharing: Sharing, held: bool) -> None:
     """Ends the trials of this process as lost, with a nameless one that it proposes as it has the turn."""
     own = (sharing.worker, None) if held else (sharing.worker,)  # nobody else proposes meanwhile
     fail(study, [candidate for candidate in run.told() if candidate.outcome is Outcome.RUNNING
