@@ -87,6 +87,10 @@ class Latency:
         """The upper end of the 95 % interval of `raw_ms`, which budgets are compared with."""
         return self.high_ms * self.clock
 
+    def may_be(self, raw_ms: float) -> bool:
+        """Tells whether a time on the clock lies within the interval."""
+        return self.low_ms * self.clock <= raw_ms <= self.raw_high_ms
+
     @classmethod
     def exact(cls, median_ms: float) -> "Latency":
         """Returns a latency that is known without a measurement, as from a table."""

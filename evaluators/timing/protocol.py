@@ -10,8 +10,8 @@ equal proportion: that is divided out, and noted. What remains is the time on a 
 milliseconds.
 
 A measurement waits for quiet as long as it may. Where several in a row have seen none, as on a machine whose neighbours
-are busy for minutes, waiting does not help: the next ones are short, and their intervals reach down to the quiet level
-all the same.
+are busy for minutes, waiting does not help: the next ones end after their least duration if it is not quiet then, and their
+intervals reach down to the quiet level all the same.
 
 The interval has two parts: the spread of blocks of rounds within the measurement, and the drift between measurements
 that no single one can see. Where other processes had the core in between, their traces in caches and predictors slow
@@ -62,7 +62,6 @@ TRACES = 0.05  # by how much of itself a time grows at most when others had the 
 LOADED = 0.005  # by how much that grows at most where few rounds are quiet
 NEAR = 1.1  # of the half-width that drift alone makes, where more rounds no longer help
 PATIENCE = 3  # measurements in a row that saw no quiet, after which the next ones no longer wait for it
-IMPATIENT = 2.0  # times the least duration, after which they end if it is not quiet then
 CHECK_GROWTH = 1.2  # a running measurement is summarised each time it has grown by a fifth
 
 
@@ -209,7 +208,7 @@ class Bench:
         rounds, references = Rounds(), [self._reference_ms()]
         begin_machine = self._machine_ns()
         begin, begin_core = self._clock_ns(), self._core()
-        patient_s = IMPATIENT * precision.at_least_s if self._loud >= PATIENCE else math.inf
+        patient_s = precision.at_least_s if self._loud >= PATIENCE else math.inf
         check_s = min(precision.at_least_s, GLANCE_S if math.isfinite(precision.limit_ms) else math.inf)
         while True:
             burst, lost = self._burst(run, runs, primed=run_ms < 2 * BURST_MS)

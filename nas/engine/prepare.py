@@ -28,7 +28,7 @@ from nas.engine.trial import Evaluation
 from nas.engine.warm_start import starts
 from nas.engine.workers import Limits
 from nas.measuring.filling import FILLING, LESS, SHARES, filled_members, made_by_hand
-from nas.measuring.meters import Gauge, Gauges, file_gauges
+from nas.measuring.meters import Gauge, Gauges, RememberingGauge, file_gauges
 from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
 from nas.measuring.screening import add_saved, require_fitting_tables, screening
 from nas.measuring.survey import members, percentile_latency_ms, require_feasible
@@ -133,6 +133,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
             gauges = stack.enter_context(file_gauges(timed, run.quiet_ms() if run.exists else None))
         else:
             gauges = gauge if isinstance(gauge, Mapping) else dict.fromkeys(config.targets, gauge)
+        gauges = {target: RememberingGauge(own) for target, own in gauges.items()}
         if goes_on := run.exists:
             stack.enter_context(run.locked())
             run.begin_trials(config)

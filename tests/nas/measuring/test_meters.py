@@ -1,9 +1,13 @@
+import dataclasses
+import math
+
 import pytest
 
+from evaluators.latency import Latency, Precision
 from evaluators.networks.weights import initial_arrays
 from evaluators.runtimes import RUNTIMES, parse_target
 from evaluators.timing.meter import LatencyMeter
-from nas.measuring.meters import costs_within, counted, file_gauge
+from nas.measuring.meters import RememberingGauge, costs_within, counted, file_gauge
 from nas.problem.budgets import Budgets
 from nas.problem.costs import Costs
 from search_spaces import Architecture
@@ -72,3 +76,26 @@ def test_the_meter_of_a_gauge_is_that_of_the_target():
     with file_gauge(parse_target("onnxruntime:batch=2")) as gauge:
         assert isinstance(gauge.meter, LatencyMeter)
         assert gauge.meter.target.options.batch == 2
+
+
+class NumberedGauge:
+    """A gauge whose timings tell how many there were before, all between 1.0 and 1.2 ms on the clock."""
+
+    def __init__(self):
+        self.count = 0
+
+    def latency(self, architecture, precision):
+        self.count += 1
+        return dataclasses.replace(Latency.exact(0.55), low_ms=0.5, high_ms=0.6, clock=2.0, runs=self.count)
+
+
+@pytest.mark.parametrize(("limit_ms", "remembers"), [
+    (0.99, True), (1.21, True), (1.0, False), (1.1, False), (1.2, False), (math.inf, False)])
+def test_what_a_timing_has_told_of_a_limit_is_not_timed_again(limit_ms, remembers):
+    """A limit is compared with the time on the clock; one within the interval, or none, is not decided."""
+    gauge = RememberingGauge(NumberedGauge())
+    asked = Precision(limit_ms=limit_ms)
+    assert gauge.latency(ARCHITECTURE, Precision()).runs == 1
+    assert gauge.latency(OTHER, asked).runs == 2
+    assert gauge.latency(ARCHITECTURE, asked).runs == (1 if remembers else 3)
+    assert gauge.latency(ARCHITECTURE, asked).runs == (3 if remembers else 4), "a memory answers once"
