@@ -10,8 +10,8 @@ equal proportion: that is divided out, and noted. What remains is the time on a 
 milliseconds.
 
 A measurement waits for quiet as long as it may. Where several in a row have seen none, as on a machine whose neighbours
-are busy for minutes, waiting does not help: the next ones end after their least duration if it is not quiet then, and their
-intervals reach down to the quiet level all the same.
+are busy for minutes, waiting does not help: if it is not quiet then, the next ones end after their least duration, and
+their intervals reach down to the quiet level all the same.
 
 The interval has two parts: the spread of blocks of rounds within the measurement, and the drift between measurements
 that no single one can see. Where other processes had the core in between, their traces in caches and predictors slow
