@@ -52,7 +52,7 @@ import numpy as np
 import nas
 from evaluators.datasets import Dataset, load_dataset
 from evaluators.evaluator import Context, Evaluator, Fidelity, Score
-from evaluators.machine.devices import cores
+from evaluators.machine.devices import whole_cores
 from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe, brief_epochs
 from evaluators.runtimes import parse_target
@@ -291,7 +291,7 @@ def compare(record: Record, data: str, target: str, percentile: float, seeds: in
 
 def deliver(record: Record, key: str, setting: Setting, lacking: Sequence[tuple[str, int]]) -> None:
     """Makes deliveries, networks and the seeds of their trainings, as many at a time as a search trains."""
-    os.environ.setdefault("PJRT_NPROC", str(max(1, cores() // training_processes())))  # for the processes of the pool
+    os.environ.setdefault("PJRT_NPROC", str(max(1, whole_cores() // training_processes())))  # of the pool
     with ProcessPoolExecutor(training_processes(), get_context("spawn")) as pool:
         futures = {pool.submit(delivered, setting, text, training): (text, training) for text, training in lacking}
         try:

@@ -14,6 +14,8 @@ from search_spaces.errors import require
 VARIABLE = "JAX_PLATFORMS"
 FILES = "nvidia[0-9]*", "kfd", "accel*", "vfio/[0-9]*"  # in /dev: of GPUs by NVIDIA and by AMD, and of TPUs
 
+MEMBERSHIP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
 
 @cache
 def processor() -> str:
@@ -39,8 +41,24 @@ def require_devices() -> None:
 
 
 def cores() -> int:
-    """Returns the number of cores that this process may use."""
+    """Returns the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def whole_cores() -> int:
+    """Returns the number of cores that this process may keep busy, one at least: a container may have a share of them.
+
+    The share is the least quota of its control group (version 2) and of those around it.
+    """
+    shares = [float(cores())]
+    with contextlib.suppress(OSError, ValueError):
+        own = next((line for line in MEMBERSHIP.read_text().splitlines() if line.startswith("0::")), "")
+        group = GROUPS / own.removeprefix("0::").strip("/")
+        for limits in (place / "cpu.max" for place in (group, *group.parents)):
+            if limits.is_file():
+                quota, period = limits.read_text().split()
+                shares += [float(quota) / float(period)] if quota != "max" else []
+    return max(int(min(shares)), 1)
 
 
 def accelerators() -> int:

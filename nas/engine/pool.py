@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 from evaluators.evaluator import Context, Evaluator, close
-from evaluators.machine.devices import accelerators, cores
+from evaluators.machine.devices import accelerators, whole_cores
 from evaluators.runtimes.target import FLOAT32
 from nas.engine.group import Group, fit_side_by_side
 from nas.engine.workers import Limits, TrainingProcess
@@ -28,7 +28,7 @@ def training_processes() -> int:
 
     A small network trains hardly faster on two cores than on one (docs/decisions/0005-workers.md).
     """
-    return 1 if accelerators() else min(cores(), MOST)
+    return 1 if accelerators() else min(whole_cores(), MOST)
 
 
 def workers_of(config: SearchConfig) -> int:

@@ -20,7 +20,7 @@ from typing import Self
 
 from evaluators.datasets import Dataset
 from evaluators.evaluator import Context, Diverged, Evaluator, Fidelity, Score
-from evaluators.machine.devices import cores
+from evaluators.machine.devices import whole_cores
 from evaluators.machine.locks import training_turn
 from evaluators.machine.ownership import SILENT
 from evaluators.machine.processes import KILLED, death, end_with_parent, leave_ending_to_parent
@@ -186,7 +186,7 @@ def _share(worker: int, workers: int) -> dict[str, str]:
     """
     devices = _devices()
     per_device = math.ceil(workers / max(1, len(devices)))
-    environment = {"PJRT_NPROC": str(max(1, cores() // workers)),
+    environment = {"PJRT_NPROC": str(max(1, whole_cores() // workers)),
                    "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / per_device:.2f}", **os.environ}  # unless they are set
     if worker:
         environment[SILENT] = "1"  # the first one says what concerns all

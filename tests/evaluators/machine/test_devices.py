@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -5,7 +6,7 @@ import jax
 import pytest
 
 from evaluators.machine import devices
-from evaluators.machine.devices import accelerators, require_devices
+from evaluators.machine.devices import accelerators, cores, require_devices, whole_cores
 from search_spaces import InvalidInput
 
 
@@ -83,3 +84,28 @@ def test_a_process_that_has_the_devices_asks_itself_since_another_one_would_not_
     assert accelerators() == 3
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert accelerators() == 0
+
+
+@pytest.mark.parametrize(("membership", "quotas", "kept_busy"), [
+    ("0::/\n", {"": "250000 100000"}, 2),
+    ("0::/\n", {"": "max 100000"}, 8),
+    ("0::/\n", {"": "50000 100000"}, 1),
+    ("0::/\n", {}, 8),
+    ("0::/jobs/ours\n", {"jobs": "300000 100000", "jobs/ours": "max 100000"}, 3),
+    ("0::/jobs/ours\n", {"jobs": "600000 100000", "jobs/ours": "400000 100000"}, 4),
+    ("1:cpu:/\n", {"jobs": "300000 100000"}, 8),
+    ("0::/\n", {"": "of another form"}, 8),
+    (None, {"": "250000 100000"}, 8),
+])
+def test_no_more_cores_are_kept_busy_than_a_container_has_a_share_of(membership, quotas, kept_busy, tmp_path,
+                                                                     monkeypatch):
+    """`cpu.max` has microseconds of each period, as the kernel's documentation of control groups (version 2) says."""
+    for group, quota in quotas.items():
+        (tmp_path / "groups" / group).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "groups" / group / "cpu.max").write_text(f"{quota}\n")
+    if membership is not None:
+        (tmp_path / "membership").write_text(membership)
+    monkeypatch.setattr(devices, "MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(devices, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    assert (whole_cores(), cores()) == (kept_busy, 8)
