@@ -1,10 +1,10 @@
 """Surrogate search: models of the results of training and timing, and the candidate of largest expected gain.
 
 Each quantity that is not known from the architecture's text (the loss, a measured latency, the excess over a limit of
-one) has a Gaussian process of its own on its logarithm; the loss may follow a trend in the logarithm of the
-multiply-adds, which among networks of one latency tell as much of it as a brief training. Proposed is what adds most,
-in expectation, to the hypervolume of the feasible front, times the probability that its measured costs are within the
-budgets; exact costs that are not rule a candidate out.
+one) has a Gaussian process of its own on its logarithm, which may follow a trend in the logarithm of the multiply-adds:
+among networks of one latency these tell as much of the loss as a brief training, and a latency is about a power of
+them. Proposed is what adds most, in expectation, to the hypervolume of the feasible front, times the probability that
+its measured costs are within the budgets; exact costs that are not rule a candidate out.
 
 A candidate whose training was stopped is proposed again, to continue, where that promises more for each epoch that is
 left than a new one does for each of all its epochs (in the spirit of Swersky et al. 2014, "Freeze-thaw Bayesian
@@ -196,12 +196,12 @@ class Surrogate:
             values: the quantity `[N]`.
             queries: the features of what it is asked for `[M, D]`.
             of_losses: what else is known of it if it is the loss: how sure it is, and what it was when hyperparameters
-                were fitted. Other quantities are sure, and follow no trend.
+                were fitted. Other quantities are sure.
         """
         known = np.flatnonzero(~np.isnan(values))
         if len(known) < 2:
             return np.zeros(len(queries)), np.ones(len(queries))
-        sure, trend = np.zeros(len(values)), self._members.macs if of_losses else None
+        sure = np.zeros(len(values))
         past, deviations, past_deviations = ((of_losses.past, of_losses.deviations, of_losses.past_deviations)
                                              if of_losses else (np.full(len(values), np.nan), sure, sure))
         if np.isnan(past).all():
@@ -211,16 +211,15 @@ class Surrogate:
         known = known[_informative(values[known])]
         points, learned_from = (self._members.features([members[index] for index in indices])
                                 for indices in (known, learned))
-        hyperparameters = self._fitted(name, learned_from, np.log(past[learned]), trend, past_deviations[learned])
+        hyperparameters = self._fitted(name, learned_from, np.log(past[learned]), past_deviations[learned])
         return GaussianProcess(points, np.log(values[known]), self._members.groups, hyperparameters,
-                               deviations[known], trend).predict(queries)
+                               deviations[known], self._members.macs).predict(queries)
 
-    def _fitted(self, name: str, points: Matrix, values: Matrix, trend: int | None, deviations: Matrix
-                ) -> Hyperparameters:
+    def _fitted(self, name: str, points: Matrix, values: Matrix, deviations: Matrix) -> Hyperparameters:
         """Returns the hyperparameters of a quantity; fitted only where points or values are others than before."""
         last = self._fits.get(name)
         if last is None or not (np.array_equal(last.points, points) and np.array_equal(last.values, values)):
-            found = fit(points, values, self._members.groups, trend, deviations)
+            found = fit(points, values, self._members.groups, self._members.macs, deviations)
             last = self._fits[name] = Fit(points, values, found)
         return last.hyperparameters
 

@@ -59,7 +59,7 @@ def test_after_an_error_no_task_is_begun(means):
 
 @pytest.mark.parametrize(("cores", "accelerators", "count"), [(1, 0, 1), (2, 0, 2), (64, 0, 4), (64, 1, 1)])
 def test_a_network_is_trained_on_each_core_and_not_on_more_than_four(cores, accelerators, count, monkeypatch):
-    monkeypatch.setattr(module, "cores", lambda: cores)
+    monkeypatch.setattr(module, "whole_cores", lambda: cores)
     monkeypatch.setattr(module, "accelerators", lambda: accelerators)
     assert training_processes() == count
 
