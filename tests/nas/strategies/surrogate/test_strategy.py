@@ -81,6 +81,17 @@ def test_a_measured_budget_is_learned_from_what_broke_it():
     assert sum(network.params <= limit for network in found[30:]) > 10  # of 30; by chance 3: the best lie at the edge
 
 
+def test_a_latency_is_foretold_along_the_multiply_adds_where_no_network_of_so_many_was_timed():
+    """The twenty smallest of 200 are known, the twenty largest take up to eight times as long."""
+    strategy = Surrogate(Problem(LARGE, budgets=Budgets(latency_ms=1.0)))
+    members = sorted(strategy._members.drawn(200), key=lambda member: member.costs["macs"])
+    ratios = np.array([(member.costs["macs"] / 1e6) ** 0.8 for member in members])
+    means, _ = strategy._predicted("limit of latency", members[:20], ratios[:20],
+                                   strategy._members.features(members[-20:]))
+    assert ratios[-1] > 8 * ratios[19]
+    np.testing.assert_allclose(means, np.log(ratios[-20:]), rtol=0, atol=0.25 * np.log(ratios[-1] / ratios[19]))
+
+
 def test_the_front_is_sought_within_the_budget_however_slow_a_rejected_candidate_was(monkeypatch):
     limit_ms, corners = 1.0, []
     monkeypatch.setattr(module, "expected_gain",
