@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseGASampler, BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -55,9 +55,14 @@ class ReseededSampler(BaseSampler):
         self._inner: dict[int, BaseSampler] = {}  # of trials that are running
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Makes the inner sampler of the trial."""
-        self._inner[trial.number] = self._make(self._seeds(study, trial), self._problem)
-        self._inner[trial.number].before_trial(self._seen(study), trial)
+        """Makes the inner sampler of the trial, of which a genetic one notes the generation.
+
+        Left to itself it does so where it is asked for a proposal, which a trial with given choices is not.
+        """
+        inner = self._inner[trial.number] = self._make(self._seeds(study, trial), self._problem)
+        inner.before_trial(self._seen(study), trial)
+        if isinstance(inner, BaseGASampler) and OUTSIDE not in trial.user_attrs:
+            inner.get_trial_generation(self._seen(study), trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of the space."""

@@ -55,6 +55,22 @@ def test_each_trial_has_a_sampler_of_its_own_that_sees_neither_lost_trials_nor_t
     assert len(seeds) == 7 and len(set(seeds)) == 4  # each lost trial and the one in its place have the same
 
 
+def test_trials_with_given_choices_are_parents_too():
+    """Such are what a search begins with and what is proposed again after a crash; what is outside of the space is none."""
+    problem = Problem(SPACE)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler_of(
+        Reseeded(lambda seed, problem: optuna.samplers.NSGAIISampler(population_size=4, seed=seed)), problem))
+    members = list(SPACE.enumerated(10**6))
+    for number in range(6):
+        if number < 4:
+            study.enqueue_trial(dict(members[number]), user_attrs={OUTSIDE: True} if number == 3 else {})
+        trial = study.ask()
+        SPACE.suggest(trial)
+        study.tell(trial, [number / 10, 1.0])
+    generations = [trial.system_attrs.get("NSGAIISampler:generation") for trial in study.get_trials(deepcopy=False)]
+    assert generations == [0, 0, 0, None, 0, 1]
+
+
 def test_samplers_see_what_rejected_candidates_cost_and_not_that_their_trials_were_told_infinity():
     seen = []
 
