@@ -56,7 +56,7 @@ def test_each_trial_has_a_sampler_of_its_own_that_sees_neither_lost_trials_nor_t
 
 
 def test_trials_with_given_choices_are_parents_too():
-    """Such are what a search begins with and what is proposed again after a crash; what is outside of the space is none."""
+    """Such are those that a search begins with, or proposes again after a crash; who is outside of the space is none."""
     problem = Problem(SPACE)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler_of(
         Reseeded(lambda seed, problem: optuna.samplers.NSGAIISampler(population_size=4, seed=seed)), problem))
