@@ -56,10 +56,10 @@ def test_each_trial_has_a_sampler_of_its_own_that_sees_neither_lost_trials_nor_t
 
 
 def test_trials_with_given_choices_are_parents_too():
-    """Such are those that a search begins with, or proposes again after a crash; who is outside of the space is none."""
+    """A search begins with such ones, or proposes them again after a crash; who is outside of the space is no parent."""
     problem = Problem(SPACE)
-    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler_of(
-        Reseeded(lambda seed, problem: optuna.samplers.NSGAIISampler(population_size=4, seed=seed)), problem))
+    genetic = Reseeded(lambda seed, problem: optuna.samplers.NSGAIISampler(population_size=4, seed=seed))
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler_of(genetic, problem))
     members = list(SPACE.enumerated(10**6))
     for number in range(6):
         if number < 4:
