@@ -56,7 +56,7 @@ def test_each_trial_has_a_sampler_of_its_own_that_sees_neither_lost_trials_nor_t
 
 
 def test_trials_with_given_choices_are_parents_too():
-    """A search begins with such ones, or proposes them again after a crash; who is outside of the space is no parent."""
+    """A search begins with such ones, or proposes them again; who is outside of the space is none."""
     problem = Problem(SPACE)
     genetic = Reseeded(lambda seed, problem: optuna.samplers.NSGAIISampler(population_size=4, seed=seed))
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler_of(genetic, problem))
