@@ -84,6 +84,9 @@ class NumberedGauge:
     def __init__(self):
         self.count = 0
 
+    def size_bytes(self, architecture):
+        return 1
+
     def latency(self, architecture, precision):
         self.count += 1
         return dataclasses.replace(Latency.exact(0.55), low_ms=0.5, high_ms=0.6, clock=2.0, runs=self.count)
@@ -99,3 +102,9 @@ def test_what_a_timing_has_told_of_a_limit_is_not_timed_again(limit_ms, remember
     assert gauge.latency(OTHER, asked).runs == 2
     assert gauge.latency(ARCHITECTURE, asked).runs == (1 if remembers else 3)
     assert gauge.latency(ARCHITECTURE, asked).runs == (3 if remembers else 4), "a memory answers once"
+
+
+def test_a_limit_beside_that_of_the_median_still_gets_its_closer_timing():
+    gauge = RememberingGauge(NumberedGauge())
+    costs = costs_within(OTHER, Budgets(latency_ms=2.0, latency_p95_ms=0.57), {TARGET: gauge}, timed=[TARGET])
+    assert costs.latencies[TARGET].runs == 2
