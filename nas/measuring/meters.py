@@ -70,7 +70,7 @@ class RememberingGauge:
     """A gauge that does not time a network again which was timed before, to find out whether it meets the same limit.
 
     A search times networks to see which fill its budget, and begins with these: a second timing would take as long, and
-    a neighbour that has come in between would rule them out. A third question is answered by a timing again, and so is
+    a neighbour that has come in between might rule them out. A third question is answered by a timing again, and so is
     one about the network that was timed last, which is to be known more exactly.
     """
 

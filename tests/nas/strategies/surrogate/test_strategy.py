@@ -82,7 +82,7 @@ def test_a_measured_budget_is_learned_from_what_broke_it():
 
 
 def test_a_latency_is_foretold_along_the_multiply_adds_where_no_network_of_so_many_was_timed():
-    """The twenty smallest of 200 are known, the twenty largest take up to eight times as long."""
+    """The twenty smallest of 200 are known, the largest takes more than eight times as long."""
     strategy = Surrogate(Problem(LARGE, budgets=Budgets(latency_ms=1.0)))
     members = sorted(strategy._members.drawn(200), key=lambda member: member.costs["macs"])
     ratios = np.array([(member.costs["macs"] / 1e6) ** 0.8 for member in members])
