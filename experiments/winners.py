@@ -56,7 +56,7 @@ from evaluators.machine.devices import whole_cores
 from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe, brief_epochs
 from evaluators.runtimes import parse_target
-from experiments.winners_report import FASTER, HAND, SEARCH, TIGHTER, drawn, report
+from experiments.winners_report import BEST, FASTER, HAND, MOST, SEARCH, TIGHTER, drawn, report
 from nas.engine.pool import TRAINING, each, evaluators, training_processes
 from nas.export.finals import FINALISTS
 from nas.export.winner import best_of_finals
@@ -76,7 +76,7 @@ RESULTS = Path(__file__).parent / "results" / "winners.json"
 RUNS = Path(__file__).parents[1] / "build" / "winners"
 SPACE = SPACES[FITTED]  # of the search, the budgets and the null models
 SAMPLE = 60
-RANDOM, MOST, BEST, SCRIPT = "random", "most multiply-adds", "best of random", "pytorch script"
+RANDOM, SCRIPT = "random", "pytorch script"
 
 
 @dataclass(frozen=True)

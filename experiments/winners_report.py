@@ -1,5 +1,6 @@
 """The tables and the picture of what `python -m experiments.winners` has recorded."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,13 +10,15 @@ from matplotlib.figure import Figure
 from nas.report.figure import BLUE, DARK, GREY, ORANGE, add_legend, new_figure
 
 SEARCH, HAND = "search", "by hand"
+MOST, BEST = "most multiply-adds", "best of random"
 TIGHTER, FASTER = "two thirds", 2 / 3  # of the budget: networks that are 1.5 times as fast
 WORST = -8.0  # points against the best made by hand, where the picture ends and has all that is worse
 
 
 def report(rows: dict[str, Any]) -> str:
-    """Returns in Markdown the search beside the best family made by hand in each cell, then all sides of each."""
-    return "\n".join([*_summary(rows), *(line for key, cell in rows.items() for line in _table(key, cell))])
+    """Returns in Markdown the search beside the best family made by hand in each cell, the means, then all sides."""
+    return "\n".join([*_summary(rows), "", *_means(rows),
+                      *(line for key, cell in rows.items() for line in _table(key, cell))])
 
 
 def _summary(rows: dict[str, Any]) -> Iterator[str]:
@@ -32,6 +35,48 @@ def _summary(rows: dict[str, Any]) -> Iterator[str]:
                        f"{np.mean(accuracies[side]):.2f} % | {np.mean(accuracies[best]):.2f} %, "
                        f"{best.removeprefix(f'{HAND}, ')} | {difference(accuracies[side], accuracies[best])} | "
                        f"{np.mean(latencies[side]):.4f} ms | {np.mean(latencies[best]):.4f} ms |")
+
+
+def _means(rows: dict[str, Any]) -> Iterator[str]:
+    """Yields what the searches of a data set and a target are worth in the mean over budgets and seeds.
+
+    A difference is that of one search and the choice of the same seed, so that the interval has the spread of both and
+    that between the budgets.
+    """
+    yield "| in the mean over budgets | against | searches | search is better by | search is faster by |"
+    yield "|---|---|---|---|---|"
+    cells: dict[str, list[dict[str, Any]]] = {}
+    for key, cell in rows.items():
+        cells.setdefault(key.rpartition(", ")[0], []).append(cell)
+    for (key, own), side, other in itertools.product(cells.items(), (SEARCH, f"{SEARCH}, {TIGHTER}"),
+                                                     (HAND, MOST, BEST)):
+        if pairs := [pair for cell in own for pair in _pairs(cell, side, other)]:
+            points, ratios = np.transpose(pairs)
+            yield (f"| {key}{side.removeprefix(SEARCH)} | {other} | {len(pairs)} | {np.mean(points):+.2f}"
+                   f"{_half_width(points)} | {np.exp(np.mean(np.log(ratios))):.2f} times |")
+
+
+def _pairs(cell: dict[str, Any], side: str, other: str) -> list[tuple[float, float]]:
+    """Returns by how many points each choice of a side is better than that of another, and how many times as fast.
+
+    `by hand` stands for the family whose choices are the best of the cell.
+    """
+    accuracies, latencies = _by_side(cell)
+    if other == HAND:
+        other = max(filter(is_by_hand, accuracies), key=lambda name: np.mean(accuracies[name]), default=HAND)
+    if side not in accuracies or other not in accuracies:
+        return []
+    return [(ours - theirs, slow / fast) for ours, theirs, fast, slow in
+            zip(accuracies[side], accuracies[other], latencies[side], latencies[other], strict=False)]
+
+
+def _half_width(values: np.ndarray) -> str:
+    """Returns the half width of the 95 % interval of a mean, as a text; none for one value."""
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return ""
+    return f" ± {t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values)**0.5:.2f}"
 
 
 def _table(key: str, cell: dict[str, Any]) -> Iterator[str]:
