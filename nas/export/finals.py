@@ -6,7 +6,8 @@ optimization", figure 2); its trainings are whole ones of a quarter of the epoch
 since accuracies on the way say less. The images are those of the search: trained on training images, compared on
 validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md). The
 best network made by hand is trained to the end in any case: what one would have taken without a search is not ruled out
-by a brief training.
+by a brief training. So is the best of those that are much faster than the winner, unless it is clearly worse: after
+whole trainings such a network is often as good (docs/spaces.md), and one may want to know.
 """
 
 import dataclasses
@@ -39,6 +40,7 @@ OFF = "off"
 FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
 Key = tuple[str, str, str]  # of a training: what tells it from others, the metric, the precision of the file
 APART = 1.96  # standard errors of a difference beyond which two accuracies are told apart
+MUCH_FASTER = 2 / 3  # of the latency of another network, at most
 FEWEST_IMAGES = 100  # for validation: with fewer, a finalist would win by chance
 
 
@@ -91,9 +93,10 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
               objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
     """Returns the candidates that cannot be told apart from the winner, and the best made by hand, the best first.
 
-    The best are those of the least sum of their places by log loss and by multiply-adds, or by the objectives where
-    that is not known of all. They are told apart by the standard error of the difference of two shares of images; an
-    evaluator that counts no images has no known error, and its winner stands alone.
+    One of them is much faster than the winner, where there is one and more than two are asked for. The best are those
+    of the least sum of their places by log loss and by multiply-adds, or by the objectives where that is not known of
+    all. They are told apart by the standard error of the difference of two shares of images; an evaluator that counts
+    no images has no known error, and its winner stands alone.
 
     Args:
         candidates: of the search, as its budgets judge them.
@@ -107,8 +110,15 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
     ranked = _ranked([candidate for candidate in distinct(candidates) if candidate.eligible], objectives)
     by_hand = _best_by_hand(ranked)
     others = [candidate for candidate in ranked if candidate not in by_hand and not _apart(best, candidate, noise)]
-    found = [*others[:count - len(by_hand)], *by_hand]
+    faster = [candidate for candidate in others if is_much_faster(candidate.latency_ms, best.latency_ms)]
+    kept = [*by_hand, *faster[:1]][:count - 1]
+    found = [*kept, *[candidate for candidate in others if candidate not in kept][:count - len(kept)]]
     return [candidate for candidate in ranked if candidate in found]
+
+
+def is_much_faster(latency_ms: float | None, than_ms: float | None) -> bool:
+    """Tells whether one latency is so much less than another that it may be worth some accuracy; both must be known."""
+    return latency_ms is not None and than_ms is not None and latency_ms <= MUCH_FASTER * than_ms
 
 
 def _ranked(candidates: list[Candidate], objectives: Sequence[str]) -> list[Candidate]:

@@ -14,6 +14,7 @@ from evaluators.runtimes.target import INT8
 from nas.export.certificate import DIFFERS, LOSES, assessed, latencies_of, lost_points, metric_of, moment, score_of
 from nas.export.certificate import VERDICTS as SEVERITY
 from nas.export.entries import Accuracy, BudgetEntry, Certificate, File, Finalist, OnTest
+from nas.export.finals import is_much_faster
 from nas.problem.quantities import QUANTITIES, format_bytes
 from nas.report.measured import accuracy_text, latency_text
 from search_spaces.numbers import count_of
@@ -115,7 +116,7 @@ def score_text(entry: File) -> str:
 
 
 def _finals_lines(certificate: Certificate) -> list[Text]:
-    """Returns the lines on the finals: the number of finalists, and the results of the network and the best by hand."""
+    """Returns the lines on the finals: their number, and how the network, the best by hand and a faster one did."""
     finals = certificate.get("finals", [])
     if not finals:
         return []
@@ -127,6 +128,12 @@ def _finals_lines(certificate: Certificate) -> list[Text]:
     if won["by_hand"]:
         lines.append(Text("the winner is a published network made by hand: the search found nothing better",
                           style="yellow"))
+    faster = [finalist for finalist in finals if finalist["epochs"] == won["epochs"]
+              and is_much_faster(finalist.get("latency_ms"), won.get("latency_ms"))]
+    if faster:
+        times = (won.get("latency_ms") or 0) / (faster[0].get("latency_ms") or 1)
+        lines.append(Text(f"{times:.1f} times as fast: trial {faster[0]['trial']}, {_standing(faster[0], title)}; "
+                          f"`--trial {faster[0]['trial']}` exports it"))
     return lines
 
 

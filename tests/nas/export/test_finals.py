@@ -67,6 +67,25 @@ def test_the_first_finalist_is_the_winner_by_the_objectives_of_the_search():
     assert [one.trial for one in finalists(candidates, 3, objectives=("accuracy", "macs"))] == [1, 2, 0]
 
 
+def timed(trial, accuracy, latency_ms, by_hand=False):
+    return dataclasses.replace(candidate(trial, accuracy, by_hand), costs=Costs(latencies={
+        "onnxruntime": Latency.exact(latency_ms)}))
+
+
+@given(st.lists(st.tuples(st.sampled_from((0.5, 0.78, 0.8)), st.floats(0.1, 2), st.booleans()), min_size=1,
+                max_size=9), st.integers(3, 6))
+def test_a_finalist_takes_two_thirds_of_the_winners_time_where_there_is_one_that_is_not_clearly_worse(drawn, count):
+    candidates = [timed(trial, *of_one) for trial, of_one in enumerate(drawn)]
+    found = finalists(candidates, count)
+    limit_ms = 2 / 3 * found[0].latency_ms
+    fast = [one.accuracy for one in candidates if one.latency_ms <= limit_ms and not one.by_hand and
+            found[0].accuracy - one.accuracy < 0.1]
+    assert max(fast, default=None) == max(
+        (one.accuracy for one in found if one.latency_ms <= limit_ms and not one.by_hand), default=None)
+    assert found[0] == winner(candidates)
+    assert len(found) == len({one.trial for one in found}) <= count
+
+
 @pytest.fixture
 def dataset(tmp_path):
     """12x12 images of two classes, dark and bright ones, enough of them to tell networks apart."""
@@ -324,6 +343,11 @@ def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how
                          (of_loss, "by log loss on validation images: 0.250 (accuracy 83.33 %) after 16 epochs")):
         said = map(str, certificate_report(stated, run.path / "export").renderables)
         assert f"chosen among 3 finalists {text}" in "".join(said)
+    for one, latency_ms in zip(certificate["finals"], (0.9, 0.7, 0.6), strict=True):
+        one["latency_ms"] = latency_ms
+    said = list(map(str, certificate_report(certificate, run.path / "export").renderables))
+    trial = entrants[2].trial
+    assert f"1.5 times as fast: trial {trial}, 75.00 % after 16 epochs; `--trial {trial}` exports it" in said
     without = nas.export.winner.export_winner(run, finals=1, epochs=16, out=tmp_path / "without").certificate
     assert without["trial"] == entrants[0].trial
     assert "finals" not in without
