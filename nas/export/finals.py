@@ -4,9 +4,10 @@ Finalists are trained to the end. Where it saves time, a round before leaves the
 (successive halving: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
 optimization", figure 2); its trainings are whole ones of a quarter of the epochs, with a learning rate that ends at 0,
 since accuracies on the way say less. The images are those of the search: trained on training images, compared on
-validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md). The
-best network made by hand is trained to the end in any case: what one would have taken without a search is not ruled out
-by a brief training. So is the best of those that are much faster than the winner, unless it is clearly worse: after
+validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md).
+
+The best network made by hand is trained to the end in any case: what one would have taken without a search is not ruled
+out by a brief training. So is the best of those that are much faster than the winner, unless it is clearly worse: after
 whole trainings such a network is often as good (docs/spaces.md), and one may want to know.
 """
 
@@ -93,10 +94,10 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
               objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
     """Returns the candidates that cannot be told apart from the winner, and the best made by hand, the best first.
 
-    One of them is much faster than the winner, where there is one and more than two are asked for. The best are those
-    of the least sum of their places by log loss and by multiply-adds, or by the objectives where that is not known of
-    all. They are told apart by the standard error of the difference of two shares of images; an evaluator that counts
-    no images has no known error, and its winner stands alone.
+    One of three or more is much faster than the winner, if there is such a one. The best are those of the least sum of
+    their places by log loss and by multiply-adds, or by the objectives where that is not known of all. They are told
+    apart by the standard error of the difference of two shares of images; an evaluator that counts no images has no
+    known error, and its winner stands alone.
 
     Args:
         candidates: of the search, as its budgets judge them.
@@ -108,11 +109,9 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
     if best is None or count == 1 or not best.total:
         return [best] if best else []
     ranked = _ranked([candidate for candidate in distinct(candidates) if candidate.eligible], objectives)
-    by_hand = _best_by_hand(ranked)
-    others = [candidate for candidate in ranked if candidate not in by_hand and not _apart(best, candidate, noise)]
-    faster = [candidate for candidate in others if is_much_faster(candidate.latency_ms, best.latency_ms)]
-    kept = [*by_hand, *faster[:1]][:count - 1]
-    found = [*kept, *[candidate for candidate in others if candidate not in kept][:count - len(kept)]]
+    alike = [candidate for candidate in ranked if not _apart(best, candidate, noise)]
+    faster = [one for one in alike if count > 2 and is_much_faster(one.latency_ms, best.latency_ms)]
+    found = distinct([*_best_by_hand(ranked), *faster[:1], *alike])[:count]
     return [candidate for candidate in ranked if candidate in found]
 
 
