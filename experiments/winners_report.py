@@ -38,36 +38,42 @@ def _summary(rows: dict[str, Any]) -> Iterator[str]:
 
 
 def _means(rows: dict[str, Any]) -> Iterator[str]:
-    """Yields what the searches of a data set and a target are worth in the mean over budgets and seeds.
-
-    A difference is that of one search and the choice of the same seed, so that the interval has the spread of both and
-    that between the budgets.
-    """
-    yield "| in the mean over budgets | against | searches | search is better by | search is faster by |"
+    """Yields what searches are worth in the mean over the budgets of a data set and a target, and over their seeds."""
+    yield "| in the mean over budgets | against | budgets | search is better by | times as fast |"
     yield "|---|---|---|---|---|"
     cells: dict[str, list[dict[str, Any]]] = {}
     for key, cell in rows.items():
         cells.setdefault(key.rpartition(", ")[0], []).append(cell)
     for (key, own), side, other in itertools.product(cells.items(), (SEARCH, f"{SEARCH}, {TIGHTER}"),
                                                      (HAND, MOST, BEST)):
-        if pairs := [pair for cell in own for pair in _pairs(cell, side, other)]:
-            points, ratios = np.transpose(pairs)
-            yield (f"| {key}{side.removeprefix(SEARCH)} | {other} | {len(pairs)} | {np.mean(points):+.2f}"
-                   f"{_half_width(points)} | {np.exp(np.mean(np.log(ratios))):.2f} times |")
+        if means := [np.mean(pairs, axis=0) for cell in own if (pairs := _pairs(cell, side, other))]:
+            points, ratios = np.transpose(means)
+            yield (f"| {key}{side.removeprefix(SEARCH)} | {other} | {len(means)} | {np.mean(points):+.2f}"
+                   f"{_half_width(points)} | {np.exp(np.mean(ratios)):.2f} |")
 
 
 def _pairs(cell: dict[str, Any], side: str, other: str) -> list[tuple[float, float]]:
-    """Returns by how many points each choice of a side is better than that of another, and how many times as fast.
+    """Returns for each seed by how many points a side is better than another, and the logarithm of how much faster.
 
     `by hand` stands for the family whose choices are the best of the cell.
     """
-    accuracies, latencies = _by_side(cell)
     if other == HAND:
+        accuracies, _ = _by_side(cell)
         other = max(filter(is_by_hand, accuracies), key=lambda name: np.mean(accuracies[name]), default=HAND)
-    if side not in accuracies or other not in accuracies:
-        return []
-    return [(ours - theirs, slow / fast) for ours, theirs, fast, slow in
-            zip(accuracies[side], accuracies[other], latencies[side], latencies[other], strict=False)]
+    pairs = []
+    for of_seed in cell.get("chosen", {}).values():
+        networks = dict(_networks_of(of_seed))
+        ours, theirs = (_delivered(cell, networks.get(name)) for name in (side, other))
+        if ours and theirs:
+            pairs.append((ours[0] - theirs[0], float(np.log(theirs[1] / ours[1]))))
+    return pairs
+
+
+def _delivered(cell: dict[str, Any], text: str | None) -> tuple[float, float] | None:
+    """Returns the accuracy of a network in % and its latency, means of its trainings; None where it has none."""
+    found = list(cell.get("delivered", {}).get(text, {}).values())
+    return (100 * float(np.mean([one["accuracy"] for one in found])),
+            float(np.mean([one["latency_ms"] for one in found]))) if found else None
 
 
 def _half_width(values: np.ndarray) -> str:
@@ -100,18 +106,18 @@ def _by_side(cell: dict[str, Any]) -> tuple[dict[str, list[float]], dict[str, li
     """Returns by the side that chose them the accuracies of networks in %, means of their trainings, and latencies."""
     accuracies: dict[str, list[float]] = {}
     latencies: dict[str, list[float]] = {}
-    for name, text in networks_of(cell):
-        if found := list(cell.get("delivered", {}).get(text, {}).values()):
-            accuracies.setdefault(name, []).append(100 * float(np.mean([one["accuracy"] for one in found])))
-            latencies.setdefault(name, []).append(float(np.mean([one["latency_ms"] for one in found])))
+    for of_seed in cell.get("chosen", {}).values():
+        for name, text in _networks_of(of_seed):
+            if found := _delivered(cell, text):
+                accuracies.setdefault(name, []).append(found[0])
+                latencies.setdefault(name, []).append(found[1])
     return accuracies, latencies
 
 
-def networks_of(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields the name and the text of all that was chosen."""
-    for of_seed in cell.get("chosen", {}).values():
-        for side in of_seed.values():
-            yield from ((name, text) for name, text in side["networks"].items() if text)
+def _networks_of(of_seed: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the name and the text of all that was chosen with a seed."""
+    for side in of_seed.values():
+        yield from ((name, text) for name, text in side["networks"].items() if text)
 
 
 def spread(ours: list[float], own: list[float]) -> str:

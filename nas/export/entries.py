@@ -129,7 +129,7 @@ class Finalist(TypedDict):
     validation_accuracy: float
     validation_log_loss: NotRequired[float | None]  # by which the best of the longest trained was chosen
     by_hand: bool  # whether it is a published network that was made to fill the budget or a share of it
-    latency_ms: NotRequired[float | None]  # as the search measured it on its first target
+    latency_ms: NotRequired[float | None]  # on the first target of the search, as it was last timed before
 
 
 class Origin(TypedDict, total=False):

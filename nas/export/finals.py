@@ -7,8 +7,8 @@ since accuracies on the way say less. The images are those of the search: traine
 validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md).
 
 The best network made by hand is trained to the end in any case: what one would have taken without a search is not ruled
-out by a brief training. So is the best of those that are much faster than the winner, unless it is clearly worse: after
-whole trainings such a network is often as good (docs/spaces.md), and one may want to know.
+out by a brief training. So is the best of those that are much faster than the winner, unless it is clearly worse: such
+a network may be as good in the end (docs/spaces.md), and one wants to know.
 """
 
 import dataclasses
@@ -110,8 +110,8 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
         return [best] if best else []
     ranked = _ranked([candidate for candidate in distinct(candidates) if candidate.eligible], objectives)
     alike = [candidate for candidate in ranked if not _apart(best, candidate, noise)]
-    faster = [one for one in alike if count > 2 and is_much_faster(one.latency_ms, best.latency_ms)]
-    found = distinct([*_best_by_hand(ranked), *faster[:1], *alike])[:count]
+    faster = _best_much_faster(alike, best) if count > 2 else []
+    found = distinct([*_best_by_hand(ranked), *faster, *alike])[:count]
     return [candidate for candidate in ranked if candidate in found]
 
 
@@ -142,6 +142,11 @@ def _best_by_hand(ranked: Sequence[Candidate]) -> list[Candidate]:
     return [candidate for candidate in ranked if candidate.by_hand][:1]
 
 
+def _best_much_faster(ranked: Sequence[Candidate], than: Candidate) -> list[Candidate]:
+    """Returns the first network that is much faster than a candidate, if there is one."""
+    return [candidate for candidate in ranked if is_much_faster(candidate.latency_ms, than.latency_ms)][:1]
+
+
 def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,
          evaluators: Sequence[Evaluator], precision: str = FLOAT32) -> dict[int, Standing]:
     """Returns the longest training of each finalist by its trial, the winner of the finals first.
@@ -168,7 +173,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         of_round = dataclasses.replace(recipe, epochs=epochs)
         standings |= _round(left, known, dataset, of_round, record, monitor, evaluators, precision)
         ranked = sorted(left, key=lambda candidate: standings[candidate.trial].rank)
-        left = distinct([*ranked[:kept], *_best_by_hand(ranked)])
+        left = distinct([*ranked[:kept], *_best_by_hand(ranked), *_best_much_faster(ranked, ranked[0])])
     order = sorted(standings, key=lambda trial: (-standings[trial].epochs, *standings[trial].rank))
     return {trial: standings[trial] for trial in order}
 

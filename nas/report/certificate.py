@@ -128,12 +128,12 @@ def _finals_lines(certificate: Certificate) -> list[Text]:
     if won["by_hand"]:
         lines.append(Text("the winner is a published network made by hand: the search found nothing better",
                           style="yellow"))
-    faster = [finalist for finalist in finals if finalist["epochs"] == won["epochs"]
+    faster = [finalist for finalist in finals if finalist["epochs"] == won["epochs"] and finalist["validation_accuracy"]
               and is_much_faster(finalist.get("latency_ms"), won.get("latency_ms"))]
     if faster:
-        times = (won.get("latency_ms") or 0) / (faster[0].get("latency_ms") or 1)
-        lines.append(Text(f"{times:.1f} times as fast: trial {faster[0]['trial']}, {_standing(faster[0], title)}; "
-                          f"`--trial {faster[0]['trial']}` exports it"))
+        times, trial = (won.get("latency_ms") or 0) / (faster[0].get("latency_ms") or 1), faster[0]["trial"]
+        lines.append(Text(f"{times:.1f} times as fast in the search: trial {trial}, {_standing(faster[0], title)}; "
+                          f"`--trial {trial}` exports it"))
     return lines
 
 

@@ -72,6 +72,14 @@ def timed(trial, accuracy, latency_ms, by_hand=False):
         "onnxruntime": Latency.exact(latency_ms)}))
 
 
+def test_the_last_finalist_makes_place_for_the_best_that_is_much_faster():
+    candidates = [timed(trial, accuracy, latency_ms) for trial, (accuracy, latency_ms) in enumerate(
+        ((0.8, 1.0), (0.79, 0.9), (0.78, 0.7), (0.77, 0.6), (0.765, 0.1), (0.5, 0.05)))]
+    assert [one.trial for one in finalists(candidates, 3)] == [0, 1, 3]
+    assert [one.trial for one in finalists(candidates, 2)] == [0, 1], "too few places"
+    assert [one.trial for one in finalists(candidates[:3], 3)] == [0, 1, 2]
+
+
 @given(st.lists(st.tuples(st.sampled_from((0.5, 0.78, 0.8)), st.floats(0.1, 2), st.booleans()), min_size=1,
                 max_size=9), st.integers(3, 6))
 def test_a_finalist_takes_two_thirds_of_the_winners_time_where_there_is_one_that_is_not_clearly_worse(drawn, count):
@@ -170,6 +178,19 @@ def test_the_best_made_by_hand_is_trained_to_the_end_however_it_begins(
     standings = play(entrants, dataset, dataclasses.replace(RECIPE, epochs=16), tmp_path / "finals.json", Silent(),
                      [evaluate])
     assert [(trial, standing.epochs) for trial, standing in standings.items()] == [(3, 16), (0, 16), (1, 16), (2, 4)]
+
+
+def test_the_best_that_is_much_faster_is_trained_to_the_end_though_a_first_round_leaves_it_behind(
+        all_members, dataset, tmp_path, monkeypatch):
+    texts = [network.text for network in all_members.values()][:4]
+    monkeypatch.setattr(module, "FINALISTS", 2)
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
+        training, text, recipe.epochs, (90 - 10 * texts.index(text)) / 120))
+    entrants = [dataclasses.replace(timed(trial, 0.8, (1.0, 0.9, 0.6, 0.5)[trial]), architecture=text)
+                for trial, text in enumerate(texts)]
+    standings = play(entrants, dataset, dataclasses.replace(RECIPE, epochs=16), tmp_path / "finals.json", Silent(),
+                     [evaluate])
+    assert [(trial, standing.epochs) for trial, standing in standings.items()] == [(0, 16), (1, 16), (2, 16), (3, 4)]
 
 
 def test_a_first_round_is_left_out_where_the_search_has_trained_as_long(all_members, dataset, tmp_path, monkeypatch):
@@ -342,11 +363,14 @@ def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how
                          (of_loss, "by log loss on validation images: 0.250 (accuracy 83.33 %) after 16 epochs")):
         said = map(str, certificate_report(stated, run.path / "export").renderables)
         assert f"chosen among 3 finalists {text}" in "".join(said)
-    for one, latency_ms in zip(certificate["finals"], (0.9, 0.7, 0.6), strict=True):
+    latencies_ms = {candidate.trial: candidate.latency_ms for candidate in run.candidates()}
+    assert [one["latency_ms"] for one in certificate["finals"]] == [
+        latencies_ms[one["trial"]] for one in certificate["finals"]]
+    for one, latency_ms in zip(certificate["finals"], (0.9, 0.7, 0.59), strict=True):
         one["latency_ms"] = latency_ms
-    said = list(map(str, certificate_report(certificate, run.path / "export").renderables))
-    trial = entrants[2].trial
-    assert f"1.5 times as fast: trial {trial}, 75.00 % after 16 epochs; `--trial {trial}` exports it" in said
+    said, trial = list(map(str, certificate_report(certificate, run.path / "export").renderables)), entrants[2].trial
+    assert (f"1.5 times as fast in the search: trial {trial}, 75.00 % after 16 epochs; `--trial {trial}` exports it"
+            ) in said
     without = nas.export.winner.export_winner(run, finals=1, epochs=16, out=tmp_path / "without").certificate
     assert without["trial"] == entrants[0].trial
     assert "finals" not in without
