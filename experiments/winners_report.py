@@ -44,9 +44,10 @@ def _means(rows: dict[str, Any]) -> Iterator[str]:
     cells: dict[str, list[dict[str, Any]]] = {}
     for key, cell in rows.items():
         cells.setdefault(key.rpartition(", ")[0], []).append(cell)
-    for (key, own), side, other in itertools.product(cells.items(), (SEARCH, f"{SEARCH}, {TIGHTER}"),
-                                                     (HAND, MOST, BEST)):
-        if means := [np.mean(pairs, axis=0) for cell in own if (pairs := _pairs(cell, side, other))]:
+    compared = (SEARCH, HAND), (f"{SEARCH}, {TIGHTER}", HAND), (SEARCH, MOST), (SEARCH, BEST)
+    for (key, own), (side, other) in itertools.product(cells.items(), compared):
+        means = [np.mean(pairs, axis=0) for cell in own if (pairs := _pairs(cell, side, other))]
+        if len(means) > 1:
             points, ratios = np.transpose(means)
             yield (f"| {key}{side.removeprefix(SEARCH)} | {other} | {len(means)} | {np.mean(points):+.2f}"
                    f"{_half_width(points)} | {np.exp(np.mean(ratios)):.2f} |")
@@ -77,11 +78,9 @@ def _delivered(cell: dict[str, Any], text: str | None) -> tuple[float, float] | 
 
 
 def _half_width(values: np.ndarray) -> str:
-    """Returns the half width of the 95 % interval of a mean, as a text; none for one value."""
+    """Returns the half width of the 95 % interval of the mean of two values or more, as a text."""
     from scipy.stats import t
 
-    if len(values) < 2:
-        return ""
     return f" ± {t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values)**0.5:.2f}"
 
 
