@@ -41,7 +41,7 @@ OFF = "off"
 FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
 Key = tuple[str, str, str]  # of a training: what tells it from others, the metric, the precision of the file
 APART = 1.96  # standard errors of a difference beyond which two accuracies are told apart
-MUCH_FASTER = 2 / 3  # of the latency of another network, at most
+MUCH_FASTER = 1.5  # times as fast as another network, at least
 FEWEST_IMAGES = 100  # for validation: with fewer, a finalist would win by chance
 
 
@@ -115,9 +115,9 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
     return [candidate for candidate in ranked if candidate in found]
 
 
-def is_much_faster(latency_ms: float | None, than_ms: float | None) -> bool:
-    """Tells whether one latency is so much less than another that it may be worth some accuracy; both must be known."""
-    return latency_ms is not None and than_ms is not None and latency_ms <= MUCH_FASTER * than_ms
+def speed_up(latency_ms: float | None, than_ms: float | None) -> float:
+    """Returns how many times as fast a latency is as another, 0 where one is not known."""
+    return than_ms / latency_ms if latency_ms and than_ms else 0.0
 
 
 def _ranked(candidates: list[Candidate], objectives: Sequence[str]) -> list[Candidate]:
@@ -144,7 +144,7 @@ def _best_by_hand(ranked: Sequence[Candidate]) -> list[Candidate]:
 
 def _best_much_faster(ranked: Sequence[Candidate], than: Candidate) -> list[Candidate]:
     """Returns the first network that is much faster than a candidate, if there is one."""
-    return [candidate for candidate in ranked if is_much_faster(candidate.latency_ms, than.latency_ms)][:1]
+    return [candidate for candidate in ranked if speed_up(candidate.latency_ms, than.latency_ms) >= MUCH_FASTER][:1]
 
 
 def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,

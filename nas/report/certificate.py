@@ -14,7 +14,7 @@ from evaluators.runtimes.target import INT8
 from nas.export.certificate import DIFFERS, LOSES, assessed, latencies_of, lost_points, metric_of, moment, score_of
 from nas.export.certificate import VERDICTS as SEVERITY
 from nas.export.entries import Accuracy, BudgetEntry, Certificate, File, Finalist, OnTest
-from nas.export.finals import is_much_faster
+from nas.export.finals import MUCH_FASTER, speed_up
 from nas.problem.quantities import QUANTITIES, format_bytes
 from nas.report.measured import accuracy_text, latency_text
 from search_spaces.numbers import count_of
@@ -128,12 +128,12 @@ def _finals_lines(certificate: Certificate) -> list[Text]:
     if won["by_hand"]:
         lines.append(Text("the winner is a published network made by hand: the search found nothing better",
                           style="yellow"))
-    faster = [finalist for finalist in finals if finalist["epochs"] == won["epochs"] and finalist["validation_accuracy"]
-              and is_much_faster(finalist.get("latency_ms"), won.get("latency_ms"))]
-    if faster:
-        times, trial = (won.get("latency_ms") or 0) / (faster[0].get("latency_ms") or 1), faster[0]["trial"]
-        lines.append(Text(f"{times:.1f} times as fast in the search: trial {trial}, {_standing(faster[0], title)}; "
-                          f"`--trial {trial}` exports it"))
+    for finalist in finals:
+        times = speed_up(finalist.get("latency_ms"), won.get("latency_ms"))
+        if times >= MUCH_FASTER and finalist["epochs"] == won["epochs"] and finalist["validation_accuracy"]:
+            lines.append(Text(f"{times:.1f} times as fast in the search: trial {finalist['trial']}, "
+                              f"{_standing(finalist, title)}; `--trial {finalist['trial']}` exports it"))
+            break
     return lines
 
 

@@ -60,9 +60,10 @@ class ReseededSampler(BaseSampler):
         Left to itself it does so where it is asked for a proposal, which a trial with given choices is not.
         """
         inner = self._inner[trial.number] = self._make(self._seeds(study, trial), self._problem)
-        inner.before_trial(self._seen(study), trial)
+        seen = self._seen(study)
+        inner.before_trial(seen, trial)
         if isinstance(inner, BaseGASampler) and OUTSIDE not in trial.user_attrs:
-            inner.get_trial_generation(self._seen(study), trial)
+            inner.get_trial_generation(seen, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of the space."""
