@@ -22,9 +22,8 @@ from evaluators.datasets.metrics import ACCURACY, METRICS, Metric
 from evaluators.evaluator import Context
 from evaluators.machine.devices import require_devices
 from evaluators.machine.files import require_writable
-from evaluators.recipe import Recipe
 from nas.engine.pool import TRAINING, evaluators, training_processes
-from nas.engine.scores import kept_members, resamples, scored
+from nas.engine.scores import ScoreRecord, resamples
 from nas.engine.setting import setting_of
 from nas.measuring.filling import FULL, WIDTH, Filling, filled, random_fillings
 from nas.measuring.meters import Gauges, file_gauges
@@ -134,21 +133,21 @@ def compare(spaces: Sequence[str], config: SearchConfig, budgets: Budgets, recor
     require_devices()
     setting, recipe = setting_of(dataclasses.replace(config, space=spaces[0])), config.recipe
     bound = {name: _bound(name, setting.dataset) for name in spaces}
+    scores = ScoreRecord(record, setting.dataset, recipe)
     with file_gauges(budgets.measured) as gauges:
-        found = filling(bound, setting.dataset, recipe, budgets, gauges, record, count, monitor)
+        found = filling(bound, scores, budgets, gauges, count, monitor)
     context = Context(setting.space, setting.dataset, record.parent / "evaluator", recipe)
     networks = [Architecture.parse(text) for text in dict.fromkeys(one.text for of in found.values() for one in of)]
     with evaluators(TRAINING, context, config.workers or training_processes()) as made:
-        sample = scored(setting.dataset, [(one, one) for one in made], recipe, networks, (recipe.epochs,), 1, record,
-                        monitor.progress)
+        sample = scores.sample([(one, one) for one in made], networks, (recipe.epochs,), 1, monitor.progress)
     by_hand, *others = (
         Distribution(name, members, tuple(sample.scores[one.text][recipe.epochs][0].accuracy for one in members))
         for name, members in found.items())
     return Comparison(by_hand, tuple(others), METRICS[config.metric])
 
 
-def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe, budgets: Budgets, gauges: Gauges,
-            record: Path, count: int, monitor: Monitor) -> dict[str, tuple[Member, ...]]:
+def filling(spaces: Mapping[str, SearchSpace], record: ScoreRecord, budgets: Budgets, gauges: Gauges, count: int,
+            monitor: Monitor) -> dict[str, tuple[Member, ...]]:
     """Returns the networks made by hand that fill the budgets and the random members of each space that do.
 
     Those of each are recorded once they are found, under the machine, whose latencies are no other one's.
@@ -156,6 +155,7 @@ def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe,
     Raises:
         InvalidInput: a budget that no network made by hand fills, or that too few members of a space do.
     """
+    dataset, seed = record.dataset, record.recipe.seed
     by_hand = [pattern for family in FAMILIES
                for pattern in patterns(family, dataset.resolution, dataset.channels, len(dataset.classes))]
     found = {}
@@ -163,11 +163,10 @@ def filling(spaces: Mapping[str, SearchSpace], dataset: Dataset, recipe: Recipe,
         space = spaces.get(name)
         what, text, wanted, fewest = ((f"members of '{name}'", space.text, count, FEWEST) if space else
                                       ("published networks made by hand", "", len(by_hand), 1))
-        ways = (zip(repeat(""), islice(random_fillings(space, budgets, gauges, recipe.seed), ATTEMPTS * count))
+        ways = (zip(repeat(""), islice(random_fillings(space, budgets, gauges, seed), ATTEMPTS * count))
                 if space else ((pattern.name, filled(pattern.scaled, budgets, gauges)) for pattern in by_hand))
         find = partial(_full, ways, what, wanted, fewest, budgets, monitor.progress)
-        found[name] = tuple(Member(**row) for row in kept_members(
-            record, dataset, recipe, name, text, budgets, wanted, find))
+        found[name] = tuple(Member(**row) for row in record.members(name, text, budgets, wanted, find))
         if space and len(found[name]) < count:
             monitor.say(f"{name}: {len(found[name])} of {ATTEMPTS * count} random members fill the budget")
     return found

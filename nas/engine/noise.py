@@ -6,7 +6,7 @@ from evaluators.datasets import Dataset
 from evaluators.evaluator import Evaluator, Score
 from evaluators.recipe import Recipe
 from nas.engine.correlation import CORRELATION
-from nas.engine.scores import Noise, known_noise, record_score, scored
+from nas.engine.scores import Noise, ScoreRecord, known_noise
 from nas.run.directory import RunDirectory
 from nas.run.monitor import Monitor
 from search_spaces.architecture import Architecture
@@ -30,7 +30,7 @@ def measure_noise(run: RunDirectory, dataset: Dataset, evaluators: Sequence[Eval
     first = {candidate.architecture: candidate for candidate in run.candidates() if candidate.by_hand
              and candidate.trained and candidate.taken_from is None}  # what was taken over has another search's seed
     networks = [Architecture.parse(text) for text in list(first)[:NETWORKS_TRAINED_AGAIN]]
-    record = run.place(CORRELATION)
+    record = ScoreRecord(run.place(CORRELATION), dataset, recipe, run.config.evaluator)
     try:
         if not networks or noise_of(run) is not None:
             return
@@ -38,8 +38,8 @@ def measure_noise(run: RunDirectory, dataset: Dataset, evaluators: Sequence[Eval
             own = first[network.text]
             seconds = (own.ended - own.began).total_seconds() if own.began and own.ended else 0.0
             score = Score(own.accuracy or 0.0, log_loss=own.log_loss)
-            record_score(record, dataset, recipe, network.text, recipe.epochs, 0, score, seconds)
-        scored(dataset, [(evaluate, evaluate) for evaluate in evaluators], recipe, networks, (recipe.epochs,), SEEDS,
-               record, lambda what, done, total: monitor.progress("trainings with another seed", done, total))
+            record.add(network.text, recipe.epochs, 0, score, seconds)
+        record.sample([(evaluate, evaluate) for evaluate in evaluators], networks, (recipe.epochs,), SEEDS,
+                      lambda what, done, total: monitor.progress("trainings with another seed", done, total))
     except Exception as error:  # the search is complete without it
         monitor.say(f"the noise between seeds is not known: {type(error).__name__}: {error}")

@@ -17,7 +17,7 @@ from evaluators.evaluator import Diverged, Evaluator, Fidelity, Score
 from evaluators.machine.devices import processor
 from evaluators.machine.files import locked, write_whole
 from evaluators.recipe import Recipe
-from nas.engine.pool import each
+from nas.engine.pool import TRAINING, each
 from nas.measuring.survey import Progress
 from nas.problem.budgets import Budgets
 from search_spaces.architecture import Architecture
@@ -93,51 +93,128 @@ class Noise:
     networks: int
 
 
-def scored(dataset: Dataset, evaluators: Sequence[tuple[Evaluator, Evaluator]], recipe: Recipe,
-           networks: Sequence[Architecture], epochs: Sequence[int], seeds: int, record: Path, progress: Progress
-           ) -> Sample:
-    """Returns the scores of networks; what is recorded is not trained again.
+@dataclass(frozen=True)
+class ScoreRecord:
+    """The file of the scores of networks, which several processes may go on with.
 
-    A score is recorded as soon as it and those of earlier seeds are known. A network whose training diverges has an
-    accuracy of 0.
-
-    Args:
+    Attributes:
+        path: the file.
         dataset: the images.
-        evaluators: of each worker the one that gives the scores of all numbers of epochs but the last, and the one that
-            gives those after the last.
         recipe: of the trainings; its seed is the first of those used.
-        networks: what to score.
-        epochs: the lengths of the trainings, the one to the end last.
-        seeds: trainings of each length.
-        record: the file of the scores.
-        progress: is told how far it has come.
-
-    Raises:
-        InvalidInput: a file that was recorded on other data, or with another recipe.
+        evaluator: what gives the scores but those after the training to the end.
     """
-    rows = opened(record, dataset, recipe)[NETWORKS]
-    jobs = [Job(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
-    ended: dict[Job, tuple[Score | float, float]] = {}  # those that wait for an earlier seed
 
-    def known(job: Job) -> int:
-        return len(rows.get(job.network.text, {}).get(str(job.epochs), ()))
+    path: Path
+    dataset: Dataset
+    recipe: Recipe
+    evaluator: str = TRAINING
 
-    def train(each_one: tuple[Evaluator, Evaluator], job: Job) -> tuple[Score | float, float] | None:
-        if known(job) > job.seed:  # recorded by another process meanwhile
-            return None
-        return _trained(dataset, recipe, each_one[job.epochs == epochs[-1]], job)
+    def content(self) -> dict[str, Any]:
+        """Returns what the file holds, no scores where there is none yet.
 
-    lacking = [job for job in jobs if known(job) <= job.seed]
-    progress("trainings", len(jobs) - len(lacking), len(jobs))
-    for done, (job, outcome) in enumerate(each(evaluators, train, lacking), len(jobs) - len(lacking) + 1):
-        if outcome is not None:
-            ended[job] = outcome
-        while (next_one := job._replace(seed=known(job))) in ended:
-            rows = record_score(record, dataset, recipe, job.network.text, job.epochs, next_one.seed,
-                                *ended.pop(next_one))
-        progress("trainings", done, len(jobs))
-    return Sample({network.text: {length: rows[network.text][str(length)][:seeds] for length in epochs}
-                   for network in networks})
+        Raises:
+            InvalidInput: it was recorded on other data, by another metric or evaluator, or with another recipe.
+        """
+        recipe = self.recipe
+        of: dict[str, Any] = {"data": self.dataset.fingerprint, "batch": recipe.batch,
+                              "augmentation": recipe.augmentation, "seed": recipe.seed, **recipe.changed}
+        if self.dataset.metric != ACCURACY:
+            of["metric"] = self.dataset.metric
+        if self.evaluator != TRAINING:
+            of["evaluator"] = self.evaluator
+        content = {OF: of, NETWORKS: {}, **read_scores(self.path)}
+        require(content[OF] == of, "a record of scores goes on with its own data, evaluator and recipe, but "
+                f"'{self.path}' is of {content[OF]}; `--record FILE` begins another one")
+        return content
+
+    @contextlib.contextmanager
+    def changed(self) -> Iterator[dict[str, Any]]:
+        """Yields the content to be changed, and writes it; other processes that change it wait meanwhile.
+
+        Raises:
+            InvalidInput: as `content` does.
+        """
+        with locked(self.path.parent, waits=True):
+            content = self.content()
+            yield content
+            networks = _each_row(content[NETWORKS], lambda row: [value for value in row if value is not None])
+            write_whole(self.path, (json.dumps({**content, NETWORKS: networks}, indent=1) + "\n").encode())
+
+    def members(self, name: str, space: str, budgets: Budgets, count: int, find: Callable[[], list[Any]]) -> list[Any]:
+        """Returns the members that meet budgets, as they are in the record or else are found and recorded.
+
+        They are kept with the processor, since latencies are its own, and found again for another one, another space or
+        more members than were asked for. Of two processes that find at once, the first to record has them for both.
+
+        Args:
+            name: that tells them from others that meet the same budgets.
+            space: the text of their space.
+            budgets: those that they meet.
+            count: at most so many are returned.
+            find: finds them, as JSON has them.
+        """
+        where = ", ".join((str(budgets), *budgets.targets, processor()))
+
+        def known(content: Mapping[str, Any]) -> Kept | None:
+            of = content.get(MEMBERS, {}).get(where, {}).get(name)
+            return Kept(**of) if of and of["space"] == space and of["asked"] >= count else None
+
+        if (kept := known(self.content())) is None:
+            found = Kept(space, count, find())
+            with self.changed() as content:
+                kept = known(content) or found
+                content.setdefault(MEMBERS, {}).setdefault(where, {})[name] = kept._asdict()
+        return kept.members[:count]
+
+    def add(self, text: str, epochs: int, seed: int, score: Score | float, seconds: float) -> dict[str, Any]:
+        """Records the score of a network with a seed, if none is known; returns all rows of the record."""
+        accuracy, log_loss = (score.accuracy, score.log_loss) if isinstance(score, Score) else (score, None)
+        with self.changed() as content:
+            kept = content[NETWORKS].setdefault(text, {}).setdefault(str(epochs), [])
+            if len(kept) == seed:
+                kept.append(Row(accuracy, round(seconds, 2), log_loss))
+            return content[NETWORKS]
+
+    def sample(self, evaluators: Sequence[tuple[Evaluator, Evaluator]], networks: Sequence[Architecture],
+               epochs: Sequence[int], seeds: int, progress: Progress) -> Sample:
+        """Returns the scores of networks; what is recorded is not trained again.
+
+        A score is recorded as soon as it and those of earlier seeds are known. A network whose training diverges has an
+        accuracy of 0.
+
+        Args:
+            evaluators: of each worker the one that gives the scores of all numbers of epochs but the last, and the one
+                that gives those after the last.
+            networks: what to score.
+            epochs: the lengths of the trainings, the one to the end last.
+            seeds: trainings of each length.
+            progress: is told how far it has come.
+
+        Raises:
+            InvalidInput: as `content` does.
+        """
+        rows = self.content()[NETWORKS]
+        jobs = [Job(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
+        ended: dict[Job, tuple[Score | float, float]] = {}  # those that wait for an earlier seed
+
+        def known(job: Job) -> int:
+            return len(rows.get(job.network.text, {}).get(str(job.epochs), ()))
+
+        def train(each_one: tuple[Evaluator, Evaluator], job: Job) -> tuple[Score | float, float] | None:
+            if known(job) > job.seed:  # recorded by another process meanwhile
+                return None
+            return _trained(self.dataset, self.recipe, each_one[job.epochs == epochs[-1]], job)
+
+        lacking = [job for job in jobs if known(job) <= job.seed]
+        progress("trainings", len(jobs) - len(lacking), len(jobs))
+        for done, (job, outcome) in enumerate(each(evaluators, train, lacking), len(jobs) - len(lacking) + 1):
+            if outcome is not None:
+                ended[job] = outcome
+            while (next_one := job._replace(seed=known(job))) in ended:
+                rows = self.add(job.network.text, job.epochs, next_one.seed, *ended.pop(next_one))
+            progress("trainings", done, len(jobs))
+        return Sample({network.text: {length: rows[network.text][str(length)][:seeds] for length in epochs}
+                       for network in networks})
 
 
 def _trained(dataset: Dataset, recipe: Recipe, evaluate: Evaluator, job: Job) -> tuple[Score | float, float]:
@@ -151,78 +228,6 @@ def _trained(dataset: Dataset, recipe: Recipe, evaluate: Evaluator, job: Job) ->
     if isinstance(score, Score):
         score = dataclasses.replace(score, arrays={}, checkpoint={})
     return score, time.monotonic() - began_s
-
-
-def opened(record: Path, dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
-    """Returns the content of a record of scores, without any where there is no file yet.
-
-    Raises:
-        InvalidInput: it was recorded on other data, by another metric, or with another recipe.
-    """
-    of: dict[str, Any] = {"data": dataset.fingerprint, "batch": recipe.batch, "augmentation": recipe.augmentation,
-          "seed": recipe.seed, **recipe.changed}
-    if dataset.metric != ACCURACY:
-        of["metric"] = dataset.metric
-    content = {OF: of, NETWORKS: {}, **read_scores(record)}
-    require(content[OF] == of, "a record of scores goes on with its own data and recipe, but "
-            f"'{record}' is of {content[OF]}; `--record FILE` begins another one")
-    return content
-
-
-@contextlib.contextmanager
-def changed(record: Path, dataset: Dataset, recipe: Recipe) -> Iterator[dict[str, Any]]:
-    """Yields the content of a record to be changed, and writes it; other processes that change it wait meanwhile.
-
-    Raises:
-        InvalidInput: it was recorded on other data, or with another recipe.
-    """
-    with locked(record.parent, waits=True):
-        content = opened(record, dataset, recipe)
-        yield content
-        networks = _each_row(content[NETWORKS], lambda row: [value for value in row if value is not None])
-        write_whole(record, (json.dumps({**content, NETWORKS: networks}, indent=1) + "\n").encode())
-
-
-def kept_members(record: Path, dataset: Dataset, recipe: Recipe, name: str, space: str, budgets: Budgets, count: int,
-                 find: Callable[[], list[Any]]) -> list[Any]:
-    """Returns the members that meet budgets, as they are in a record or else are found and recorded.
-
-    They are kept with the processor, since latencies are its own, and found again for another one, another space or
-    more members than were asked for. Of two processes that find at once, the first to record has them for both.
-
-    Args:
-        record: the file.
-        dataset: the images of the record.
-        recipe: of its trainings.
-        name: that tells them from others that meet the same budgets.
-        space: the text of their space.
-        budgets: those that they meet.
-        count: at most so many are returned.
-        find: finds them, as JSON has them.
-    """
-    where = ", ".join((str(budgets), *budgets.targets, processor()))
-
-    def known(content: Mapping[str, Any]) -> Kept | None:
-        of = content.get(MEMBERS, {}).get(where, {}).get(name)
-        return Kept(**of) if of and of["space"] == space and of["asked"] >= count else None
-
-    if (kept := known(opened(record, dataset, recipe))) is None:
-        found = Kept(space, count, find())
-        with changed(record, dataset, recipe) as content:
-            kept = known(content) or found
-            content.setdefault(MEMBERS, {}).setdefault(where, {})[name] = kept._asdict()
-    return kept.members[:count]
-
-
-def record_score(record: Path, dataset: Dataset, recipe: Recipe, text: str, epochs: int, seed: int,
-                 score: Score | float, seconds: float) -> dict[str, Any]:
-    """Records the score of a network with a seed, if none is known; returns all rows of the record."""
-    accuracy, log_loss = (score.accuracy, score.log_loss) if isinstance(score, Score) else (score, None)
-    with changed(record, dataset, recipe) as content:
-        kept = content[NETWORKS].setdefault(text, {}).setdefault(str(epochs), [])
-        if len(kept) == seed:
-            kept.append(Row(accuracy, round(seconds, 2), log_loss))
-        return content[NETWORKS]
 
 
 def known_noise(record: Path, epochs: int) -> Noise | None:

@@ -180,7 +180,7 @@ def test_the_command_prints_a_table_and_draws_a_picture(nas, inputs, wide, tmp_p
     assert (tmp_path / "spaces.png").read_bytes().startswith(b"\x89PNG")
     status, out, err = nas(*arguments[:-1], "--metric", "macro-f1")
     assert (status, out.count("\n"), err.count("\n")) == (2, 0, 1)
-    assert "goes on with its own data and recipe" in err
+    assert "goes on with its own data, evaluator and recipe" in err
     status, out, err = nas(*arguments[:-3], "--record", tmp_path / "other.json", "--metric", "macro-f1")
     assert status == 0, err
     assert "validation macro F1 (%) after" in " ".join(out.split())

@@ -6,16 +6,7 @@ import pytest
 from evaluators.datasets import load_dataset
 from evaluators.evaluator import Diverged, Score
 from evaluators.recipe import Recipe
-from nas.engine.scores import (
-    changed,
-    kept_members,
-    known_noise,
-    known_sample,
-    opened,
-    read_scores,
-    record_score,
-    scored,
-)
+from nas.engine.scores import ScoreRecord, known_noise, known_sample, read_scores
 from nas.problem.budgets import Budgets
 from search_spaces import InvalidInput
 
@@ -27,11 +18,16 @@ def quiet(what, done, total):
 
 
 @pytest.fixture
+def record(inputs, tmp_path):
+    return ScoreRecord(tmp_path / "scores.json", load_dataset(str(inputs / "data.npz")), RECIPE)
+
+
+@pytest.fixture
 def counted(inputs, all_members, tmp_path):
     """Scores four networks with two seeds and one of two epochs, up to a training that fails."""
     networks = list(all_members.values())[:4]
 
-    def run(fails_at=None, recipe=RECIPE, error=KeyboardInterrupt):
+    def run(fails_at=None, recipe=RECIPE, error=KeyboardInterrupt, evaluator="training"):
         trained = []
 
         def evaluate(architecture, data, fidelity):
@@ -40,9 +36,8 @@ def counted(inputs, all_members, tmp_path):
             trained.append((architecture.id, fidelity.recipe.epochs, fidelity.recipe.seed))
             return Score(0.5 + fidelity.recipe.seed / 10, 40)
 
-        found = scored(load_dataset(str(inputs / "data.npz")), [(evaluate, evaluate)], recipe, networks, (1, 2), 2,
-                       tmp_path / "scores.json", quiet)
-        return found, trained
+        record = ScoreRecord(tmp_path / "scores.json", load_dataset(str(inputs / "data.npz")), recipe, evaluator)
+        return record.sample([(evaluate, evaluate)], networks, (1, 2), 2, quiet), trained
 
     return run
 
@@ -56,35 +51,35 @@ def test_scores_that_are_recorded_are_not_made_again(counted):
     assert counted()[1] == []
 
 
-def test_what_another_process_records_during_a_training_is_kept(inputs, all_members, tmp_path):
-    record, data = tmp_path / "scores.json", load_dataset(str(inputs / "data.npz"))
+def test_what_another_process_records_during_a_training_is_kept(record, all_members):
     own, other = list(all_members.values())[:2]
 
     def evaluate(architecture, data, fidelity):
         for text in (own.text, other.text):  # the same training there is as good as this one, and counts
-            record_score(record, data, RECIPE, text, 1, 0, 0.7, 2.0)
+            record.add(text, 1, 0, 0.7, 2.0)
         return Score(0.5, 40)
 
-    found = scored(data, [(evaluate, evaluate)], RECIPE, [own], (1,), 1, record, quiet)
+    found = record.sample([(evaluate, evaluate)], [own], (1,), 1, quiet)
     assert found.accuracies(1).tolist() == [[0.7]]
-    assert json.loads(record.read_text())["networks"] == {text: {"1": [[0.7, 2.0]]} for text in (own.text, other.text)}
+    known = json.loads(record.path.read_text())["networks"]
+    assert known == {text: {"1": [[0.7, 2.0]]} for text in (own.text, other.text)}
 
 
-def test_a_row_has_a_log_loss_where_that_is_known_and_stays_in_the_record_as_it_was(inputs, tmp_path):
-    record, data = tmp_path / "scores.json", load_dataset(str(inputs / "data.npz"))
-    of, networks = opened(record, data, RECIPE)["of"], {"net": {"1": [[0.5, 2.0]], "3": [[0.7, 3.0, 0.25]]}}
-    record.write_text(json.dumps({"of": of, "networks": networks}))
-    with changed(record, data, RECIPE):
+def test_a_row_has_a_log_loss_where_that_is_known_and_stays_in_the_record_as_it_was(record):
+    of, networks = record.content()["of"], {"net": {"1": [[0.5, 2.0]], "3": [[0.7, 3.0, 0.25]]}}
+    record.path.write_text(json.dumps({"of": of, "networks": networks}))
+    with record.changed():
         pass
-    assert json.loads(record.read_text()) == {"of": of, "networks": networks}
-    sample = known_sample(record, 1)
+    assert json.loads(record.path.read_text()) == {"of": of, "networks": networks}
+    sample = known_sample(record.path, 1)
     assert (sample.log_losses(1), sample.log_losses(3).tolist()) == (None, [[0.25]])
 
 
-def test_a_record_of_other_trainings_is_not_mixed_with_these(counted, tmp_path):
+@pytest.mark.parametrize("other", [{"recipe": Recipe(epochs=3, batch=7)}, {"evaluator": "score:evaluate"}])
+def test_a_record_of_other_scores_is_not_mixed_with_these(other, counted):
     counted()
-    with pytest.raises(InvalidInput, match=r"its own data and recipe, .*'batch': 32.*; `--record FILE` begins another"):
-        counted(recipe=Recipe(epochs=3, batch=7))
+    with pytest.raises(InvalidInput, match=r"own data, evaluator and recipe, .*'batch': 32.*; `--record FILE` begins"):
+        counted(**other)
 
 
 @pytest.mark.parametrize("content", [
@@ -106,21 +101,20 @@ def test_a_network_whose_training_diverges_has_no_accuracy_and_is_no_noise(count
     assert known_noise(tmp_path / "scores.json", 2).deviation == pytest.approx(0.1 / 2**0.5)
 
 
-def test_what_else_a_record_holds_is_kept(counted, inputs, tmp_path):
-    record, data = tmp_path / "scores.json", load_dataset(str(inputs / "data.npz"))
-    with changed(record, data, RECIPE) as content:
+def test_what_else_a_record_holds_is_kept(counted, record):
+    with record.changed() as content:
         content["other"] = {"fitted": 3}
     counted()
-    content = opened(record, data, RECIPE)
+    content = record.content()
     assert content["other"] == {"fitted": 3}
     assert len(content["networks"]) == 4
 
 
-def test_what_meets_budgets_is_found_once_and_by_the_first_of_two_processes(inputs, tmp_path):
-    record, data, budgets = tmp_path / "scores.json", load_dataset(str(inputs / "data.npz")), Budgets(macs=10)
+def test_what_meets_budgets_is_found_once_and_by_the_first_of_two_processes(record):
+    budgets = Budgets(macs=10)
 
     def kept(count, found, space="space"):
-        return kept_members(record, data, RECIPE, "name", space, budgets, count, lambda: found)
+        return record.members("name", space, budgets, count, lambda: found)
 
     assert kept(3, ["a", "b", "c"]) == kept(3, ["other"]) == ["a", "b", "c"]
     assert kept(2, ["other"]) == ["a", "b"]
@@ -131,7 +125,7 @@ def test_what_meets_budgets_is_found_once_and_by_the_first_of_two_processes(inpu
         kept(5, ["faster"])
         return ["slower"]
 
-    assert kept_members(record, data, RECIPE, "name", "space", budgets, 5, slower) == ["faster"]
+    assert record.members("name", "space", budgets, 5, slower) == ["faster"]
 
 
 @pytest.mark.parametrize("filling", [["x"], {"where": ["x"]}, {"where": {"name": {"space": ""}}},
