@@ -44,7 +44,8 @@ def show_front(run: RunArgument, json: Json = False, csv: Csv = None, png: Png =
     def draw() -> "Figure":
         from nas.report.plot import draw_front
 
-        return draw_front(candidates, found.budgets, found.config.objectives)
+        return draw_front(candidates, found.budgets, found.config.objectives,
+                          easy_accuracy=found.directory.resolved.easy_accuracy)
 
     output.write(rows(candidates, found.config.objectives), COLUMNS, draw)
     if (png or svg) and candidates and not any(candidate.latency_ms for candidate in candidates):
@@ -167,7 +168,8 @@ def correlate_scores(
         hidden=True)] = None,
     epochs: Annotated[str | None, typer.Option(help="lengths of brief trainings, such as 1,3,9  [that of searches]",
                                                show_default=False)] = None,
-    to: Annotated[int, typer.Option(help="length of the training to the end")] = FINAL_EPOCHS,
+    to: Annotated[int | None, typer.Option(help="length of the training to the end  [20, or twice the longest brief "
+                                           "one]", show_default=False)] = None,
     members: Annotated[int, typer.Option(help="random members of the space within the budgets")] = 20,
     seeds: Annotated[int, typer.Option(help="trainings of each length")] = 2,
     record: Annotated[Path | None, typer.Option(help="file of the scores, to go on with  [DIR/correlation.json, or "
@@ -202,6 +204,7 @@ def correlate_scores(
         config, fingerprint = SearchConfig(space=what, **own), None
         budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")
     lengths = parse_rungs(epochs) if epochs is not None else (setting_of(config).epochs,)
+    to = max(FINAL_EPOCHS, 2 * max(lengths)) if to is None else to
     with Terminal(output.console) as monitor:
         found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds,
                           fingerprint=fingerprint, monitor=monitor)

@@ -19,7 +19,7 @@ from evaluators.evaluator import Context, Evaluator
 from evaluators.machine.devices import require_devices
 from evaluators.recipe import FINAL_EPOCHS
 from nas.engine.pool import TRAINING, evaluators, training_processes
-from nas.engine.scores import Sample, kept_members, resamples, scored
+from nas.engine.scores import Sample, ScoreRecord, resamples
 from nas.engine.setting import setting_of
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gauges
 from nas.measuring.survey import Progress, members
@@ -53,7 +53,7 @@ class Ranking:
         networks: how many were ranked.
         tau: Kendall's rank correlation tau-b, with its 95 % interval.
         rho: Spearman's, likewise.
-        overlap: the share of the best tenth by the score that is of the best tenth at the end.
+        overlap: the share of the best tenth by the score that is of the best tenth at the end, likewise.
         seconds: the median cost of the score for a network; 0 for what follows from its text.
         noise: the standard deviation of the score between seeds, as a share of the images; None for one seed.
         by_log_loss: whether the end is the log loss, or else the accuracy.
@@ -66,6 +66,7 @@ class Ranking:
     rho: float
     rho_ci: Interval
     overlap: float
+    overlap_ci: Interval
     seconds: float
     noise: float | None = None
     by_log_loss: bool = False
@@ -101,7 +102,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     """
     monitor = monitor or Silent()
     require(len(epochs) > 0 and min(epochs) >= 1 and max(epochs) < to, "brief trainings have at least one epoch and "
-            f"fewer than the training to the end, but got {','.join(map(str, epochs))} of {to}")
+            f"fewer than the training to the end (`--to`), but got {','.join(map(str, epochs))} of {to}")
     require(seeds >= 1, f"`seeds` must be at least 1, but got {seeds}")
     require(count >= FEWEST, f"a rank correlation takes at least {FEWEST} networks, but got {count}")
     require(not is_table(config.data), f"scores are compared with trainings, but the data are '{config.data}'")
@@ -112,12 +113,13 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     lengths = [*sorted(set(epochs)), to]
     context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)
     workers = config.workers or (training_processes() if config.evaluator == TRAINING else 1)
+    scores = ScoreRecord(record, setting.dataset, config.recipe, config.evaluator)
     with file_gauges(budgets.measured) as gauges:
         def find() -> list[str]:
             found = within(setting.space, budgets, gauges, config.seed, count, monitor.progress)
             return [network.text for network in found]
 
-        texts = kept_members(record, setting.dataset, config.recipe, WITHIN, setting.space.text, budgets, count, find)
+        texts = scores.members(WITHIN, setting.space.text, budgets, count, find)
     networks = [Architecture.parse(text) for text in texts]
     foreign = [network.text for network in networks if setting.space.encode(network) is None]
     require(not foreign, f"recorded members are of the space, but '{record}' has {', '.join(foreign)}")
@@ -128,8 +130,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
 
         final = of_name(TRAINING)
         brief = final if config.evaluator == TRAINING else of_name(config.evaluator)
-        sample = scored(setting.dataset, list(zip(brief, final, strict=True)), config.recipe, networks, lengths, seeds,
-                        record, monitor.progress)
+        sample = scores.sample(list(zip(brief, final, strict=True)), networks, lengths, seeds, monitor.progress)
     ends = sample.accuracies(to).mean(axis=1)
     require(np.ptp(ends) > 0, f"networks are ranked that end with different accuracies, but all {len(ends)} have "
             f"{ends[0]:.2%} after {to} epochs")
@@ -202,15 +203,13 @@ def _ranking(name: str, scores: np.ndarray, final: np.ndarray, seconds: float = 
              ) -> Ranking:
     everyone, drawn = np.arange(len(final))[None], resamples(len(final))
     values, intervals = [], []
-    for measure in (kendall, spearman):
+    for measure in (kendall, spearman, overlap):
         whole, parts = (np.nan_to_num(measure(scores, final, of)) for of in (everyone, drawn))  # equal values rank none
         values.append(float(whole[0]))
         low, high = np.percentile(parts, (2.5, 97.5))
         intervals.append((float(low), float(high)))
-    count = max(1, len(final) // BEST)
-    best, found = set(np.argsort(-final)[:count].tolist()), set(np.argsort(-scores)[:count].tolist())
-    return Ranking(name, len(final), values[0], intervals[0], values[1], intervals[1], len(best & found) / count,
-                   seconds, noise)
+    (tau, rho, shared), (tau_ci, rho_ci, shared_ci) = values, intervals
+    return Ranking(name, len(final), tau, tau_ci, rho, rho_ci, shared, shared_ci, seconds, noise)
 
 
 def kendall(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -229,3 +228,10 @@ def spearman(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     ranks_x, ranks_y = (rankdata(values[drawn], axis=1) - (drawn.shape[1] + 1) / 2 for values in (x, y))
     with np.errstate(invalid="ignore"):
         return np.sum(ranks_x * ranks_y, 1) / np.sqrt(np.sum(ranks_x**2, 1) * np.sum(ranks_y**2, 1))
+
+
+def overlap(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Returns the share `[R]` of the best tenth by one value that is of the best tenth by the other; as `kendall`."""
+    count = max(1, drawn.shape[1] // BEST)
+    best_x, best_y = (np.argsort(-values[drawn], axis=1, kind="stable")[:, :count] for values in (x, y))
+    return (best_x[:, :, None] == best_y[:, None]).any(axis=2).mean(axis=1)

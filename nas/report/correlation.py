@@ -25,7 +25,8 @@ def ranking_table(rankings: Sequence[Ranking], epochs: int, metric: Metric) -> T
     table.add_column("")
     for one in rankings:
         table.add_row(one.score, _correlation(one.tau, one.tau_ci), _correlation(one.rho, one.rho_ci),
-                      f"{one.overlap:.0%}", "–" if one.noise is None else f"± {100 * one.noise:.2f}",
+                      share_text(one.overlap, one.overlap_ci),
+                      "–" if one.noise is None else f"± {100 * one.noise:.2f}",
                       f"{one.seconds:.1f}" if one.seconds else "–", one.use)
     return table
 
@@ -53,6 +54,15 @@ def noise_text(noise: Noise | None, epochs: int, run: Path) -> str:
     networks = f"{count_of(noise.networks, 'network')} trained again"
     better = f"; {command} tells it better" if noise.networks < FEWEST else ""
     return f"noise: ± {100 * noise.deviation:.2f} points between seeds of {length} ({networks}{better})"
+
+
+def share_text(share: float, interval: Interval) -> str:
+    """Returns a share with its interval in per cent.
+
+    >>> share_text(0.5, (0.1667, 1.0))
+    '50% [17, 100]'
+    """
+    return f"{share:.0%} [{', '.join(f'{100 * end:.0f}' for end in interval)}]"
 
 
 def _correlation(value: float, interval: Interval) -> str:

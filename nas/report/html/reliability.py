@@ -8,7 +8,7 @@ from evaluators.benchmarks.tables import is_table
 from nas.engine.correlation import recommendation
 from nas.measuring.calibration import Check
 from nas.problem.candidate import Candidate
-from nas.report.correlation import noise_text, ranked_text
+from nas.report.correlation import noise_text, ranked_text, share_text
 from nas.report.html.findings import Findings
 from nas.report.html.markup import Content, Markup, element, table
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
@@ -28,8 +28,9 @@ def _score(found: Findings) -> Content:
     noise = noise_text(found.noise, found.config.recipe.epochs, Path(found.name)).replace("`", "")
     parts: list[Content] = [element("p", f"{noise[:1].upper()}{noise[1:]}.")]
     if found.rankings:
-        rows = [[one.score, _interval(one.tau, one.tau_ci), _interval(one.rho, one.rho_ci), f"{one.overlap:.0%}",
-                 f"{one.seconds:.1f}" if one.seconds else UNKNOWN, one.use] for one in found.rankings]
+        rows = [[one.score, _interval(one.tau, one.tau_ci), _interval(one.rho, one.rho_ci),
+                 share_text(one.overlap, one.overlap_ci), f"{one.seconds:.1f}" if one.seconds else UNKNOWN, one.use]
+                for one in found.rankings]
         parts += [table(("score", "Kendall's tau", "Spearman's rho", "best tenth found", "s each", "use"), rows,
                         f"{ranked_text(found.rankings, found.final_epochs, found.metric)}, 95 % intervals over the "
                         "networks"),

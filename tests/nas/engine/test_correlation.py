@@ -99,11 +99,11 @@ def test_a_score_that_is_the_end_ranks_all_and_one_of_chance_is_of_no_use(all_me
     final = generator.permutation(16) / 16
     exact = rankings(sample(all_members, final / 2, final), (3, 20))[-1]
     assert (exact.tau, exact.rho, exact.overlap, exact.use) == (1, 1, 1, "of use")
-    assert exact.tau_ci == pytest.approx((1, 1))
+    assert exact.tau_ci == pytest.approx((1, 1)) and exact.overlap_ci == (1, 1)
     reversed_ = rankings(sample(all_members, 1 - final, final), (3, 20))[-1]
-    assert (reversed_.tau, reversed_.overlap, reversed_.use) == (-1, 0, "of no use")
+    assert (reversed_.tau, reversed_.overlap, reversed_.overlap_ci, reversed_.use) == (-1, 0, (0, 0), "of no use")
     chance = rankings(sample(all_members, generator.permutation(16) / 16, final), (3, 20))[-1]
-    assert chance.tau_ci[0] < 0 < chance.tau_ci[1]
+    assert chance.tau_ci[0] < 0 < chance.tau_ci[1] and chance.overlap_ci == (0, 1), "of two networks at most"
     assert chance.use == "of no use"
 
 
@@ -121,7 +121,7 @@ def test_noise_is_what_seeds_differ_by(all_members):
     ({"multiply-adds": 0.4, "1 epoch": 0.2, "3 epochs": 0.5}, "no score ranks well enough: the best is 3 epochs"),
 ])
 def test_the_cheapest_score_of_use_is_recommended(taus, expected):
-    found = [Ranking(name, 20, tau, (tau - 0.2, tau + 0.2), tau, (0, 1), 1.0,
+    found = [Ranking(name, 20, tau, (tau - 0.2, tau + 0.2), tau, (0, 1), 1.0, (0, 1),
                      0.0 if name == MULTIPLY_ADDS else float(name.split()[0])) for name, tau in taus.items()]
     assert expected in recommendation(found)
 
@@ -232,6 +232,20 @@ def test_a_run_is_asked_by_the_command_and_keeps_the_answer(
     assert [sorted(of) for of in kept.values()] == [["1", "2"]] * 8
     status, _, err = nas("correlate", tmp_path / "run", "--macs", "1M")
     assert (status, err) == (2, "nas: a run has its own space, data, budgets and recipe, but got macs\n")
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    ((), 60), (("--epochs", "3"), 20), (("--epochs", "9,40"), 80), (("--epochs", "9,40", "--to", 50), 50)])
+def test_whole_trainings_are_at_least_twice_as_long_as_brief_ones(
+        arguments, expected, make_config, gauge, nas, monkeypatch, tmp_path):
+    from nas.engine.search import run_search
+
+    def asked(*given, to, **others):
+        raise InvalidInput(f"{to} epochs")
+
+    run_search(make_config(trials=1, epochs=30), tmp_path / "run", gauge=gauge)
+    monkeypatch.setattr(correlation, "correlate", asked)
+    assert nas("correlate", tmp_path / "run", *arguments)[2] == f"nas: {expected} epochs\n"
 
 
 def test_a_run_whose_data_have_changed_is_refused(make_config, gauge, nas, trained_by_hash, inputs, tmp_path):

@@ -120,8 +120,8 @@ def test_the_quality_of_the_predictor_is_told_from_what_and_against_what(found):
 
 
 def test_the_quality_of_the_score_is_told_from_what_and_against_what(found):
-    rankings = [Ranking("parameters", 20, 0.4, (0.1, 0.6), 0.5, (0.2, 0.7), 0.5, 0.0),
-                Ranking("3 epochs", 20, 0.7, (0.5, 0.8), 0.8, (0.6, 0.9), 1.0, 4.2, 0.01)]
+    rankings = [Ranking("parameters", 20, 0.4, (0.1, 0.6), 0.5, (0.2, 0.7), 0.5, (0, 1), 0.0),
+                Ranking("3 epochs", 20, 0.7, (0.5, 0.8), 0.8, (0.6, 0.9), 1.0, (0.5, 1), 4.2, 0.01)]
     read = parsed(report(dataclasses.replace(found, rankings=rankings, final_epochs=20)))
     words = " ".join(read.find("body").itertext())
     assert "20 networks, against the accuracy after 20 epochs, 95 % intervals over the networks" in words
