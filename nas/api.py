@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from evaluators.machine.files import at_home
 from evaluators.recipe import FINAL_EPOCHS
 from nas.export.certificate import ACCURACY_LOSS_POINTS, Exported
-from nas.export.finals import FINALISTS
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import Candidate, distinct, front, winner
 from nas.problem.representation import Front
@@ -86,7 +85,7 @@ class Run:
         return winner(judged(self.directory, budgets or self.budgets), self.config.objectives)
 
     def export(self, *, trial: int | None = None, budgets: Budgets | None = None, formats: Sequence[str] = (),
-               out: str | Path | None = None, epochs: int = FINAL_EPOCHS, finals: int = FINALISTS,
+               out: str | Path | None = None, epochs: int = FINAL_EPOCHS, finals: int | None = None,
                accuracy_loss: float = ACCURACY_LOSS_POINTS, preprocess_inside: bool = False,
                data: str | None = None, trust: bool = False, teacher: str | Sequence[str] = (),
                precision: str | None = None, seeds: int = 1, monitor: Monitor | None = None, **settings: Any

@@ -23,7 +23,7 @@ from typing import Any
 from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import ACCURACY
 from evaluators.evaluator import Diverged, Evaluator, Fidelity, Score
-from evaluators.machine.files import write_whole
+from evaluators.machine.files import locked, write_whole
 from evaluators.recipe import Recipe
 from evaluators.runtimes.target import FLOAT32
 from nas.engine.pool import each
@@ -162,8 +162,6 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
         evaluators: that train, one network at a time each, and score the files of the precision.
         precision: of the files.
     """
-    known: dict[Key, Standing] = {(standing.training, standing.metric, standing.precision): standing
-                                  for standing in recorded(record)}
     standings: dict[int, Standing] = {}
     left = list(candidates)
     first, kept = recipe.epochs // FIRST_ROUND, max(FINALISTS, math.ceil(len(left) / 2))
@@ -171,16 +169,17 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
     tells_more = first > max(candidate.epochs for candidate in left)
     for epochs in (first, recipe.epochs) if saves_time and tells_more else (recipe.epochs,):
         of_round = dataclasses.replace(recipe, epochs=epochs)
-        standings |= _round(left, known, dataset, of_round, record, monitor, evaluators, precision)
+        standings |= _round(left, dataset, of_round, record, monitor, evaluators, precision)
         ranked = sorted(left, key=lambda candidate: standings[candidate.trial].rank)
         left = distinct([*ranked[:kept], *_best_by_hand(ranked), *_best_much_faster(ranked, ranked[0])])
     order = sorted(standings, key=lambda trial: (-standings[trial].epochs, *standings[trial].rank))
     return {trial: standings[trial] for trial in order}
 
 
-def _round(candidates: Sequence[Candidate], known: dict[Key, Standing], dataset: Dataset, recipe: Recipe, record: Path,
-           monitor: Monitor, evaluators: Sequence[Evaluator], precision: str) -> dict[int, Standing]:
-    """Returns the trainings of a round by their trials; adds those that lack to what is known, and to the record."""
+def _round(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,
+           evaluators: Sequence[Evaluator], precision: str) -> dict[int, Standing]:
+    """Returns the trainings of a round by their trials; those that lack are added to the record."""
+    known = _by_key(record)
     keys: dict[int, Key] = {candidate.trial: (
         training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, recipe, {}), dataset.metric,
         precision) for candidate in candidates}
@@ -193,10 +192,15 @@ def _round(candidates: Sequence[Candidate], known: dict[Key, Standing], dataset:
     name, before = f"finals of {count_of(recipe.epochs, 'epoch')}, trainings", len(candidates) - len(lacking)
     monitor.progress(name, before, len(candidates))
     for done, (candidate, standing) in enumerate(each(evaluators, train, lacking), before + 1):
-        known[keys[candidate.trial]] = standing
-        write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
+        with locked(record.parent, waits=True):  # another export of the run may have trained meanwhile
+            known = _by_key(record) | {keys[candidate.trial]: standing}
+            write_whole(record, (json.dumps([vars(one) for one in known.values()], indent=2) + "\n").encode())
         monitor.progress(name, done, len(candidates))
     return {trial: known[key] for trial, key in keys.items()}
+
+
+def _by_key(record: Path) -> dict[Key, Standing]:
+    return {(standing.training, standing.metric, standing.precision): standing for standing in recorded(record)}
 
 
 def _trained(text: str, training: str, dataset: Dataset, recipe: Recipe, evaluate: Evaluator, precision: str

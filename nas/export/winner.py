@@ -36,7 +36,7 @@ from search_spaces.space import Space
 
 def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budgets | None = None,
                   formats: Sequence[str] = (), out: Path | None = None, epochs: int = FINAL_EPOCHS,
-                  finals: int = FINALISTS, accuracy_loss: float = ACCURACY_LOSS_POINTS,
+                  finals: int | None = None, accuracy_loss: float = ACCURACY_LOSS_POINTS,
                   preprocess_inside: bool = False, data: str | None = None, trust: bool = False,
                   teacher: str | Sequence[str] = (), precision: str | None = None, seeds: int = 1,
                   monitor: Monitor | None = None, **settings: Any) -> Exported:
@@ -49,7 +49,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         formats: names of `FORMATS`; those of the targets are always written.
         out: where to; by default `export` in the run directory, named after the budgets if they are not the run's.
         epochs: the length of the final training.
-        finals: the most candidates that are trained longer, see `nas.export.finals`; 1 takes the search's winner.
+        finals: the most candidates that are trained longer, see `nas.export.finals`, 8 by default; 1 takes the search's
+            winner.
         accuracy_loss: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         data: where the data of the search are now, if they have moved; their content tells.
@@ -67,7 +68,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     """
     monitor, config, judged_by = monitor or Silent(), run.config, budgets or run.budgets
     recipe = dataclasses.replace(config.recipe, epochs=epochs, **settings)
-    _require_exportable(run, recipe, finals, seeds, out, trust)
+    _require_exportable(run, trial, recipe, finals, seeds, out, trust)
     targets = tuple(in_precision(target, precision) for target in config.targets) if precision else config.targets
     precision = precision or config.precision
     named = _of_trial(run, trial) if trial is not None else None
@@ -87,20 +88,21 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
 
     if named is not None:
         return deliver(*ordered(named, {}), monitor)
-    finals = _of_enough_images(finals, dataset, monitor)
+    count = _of_enough_images(FINALISTS if finals is None else finals, dataset, monitor)
     while True:
-        chosen, origin = best_of_finals(run, judged_by, dataset, recipe.untaught, finals, monitor, out,
+        chosen, origin = best_of_finals(run, judged_by, dataset, recipe.untaught, count, monitor, out,
                                         (targets[0], precision))
         order = ordered(chosen, origin)
         if is_trained(*order) or confirmed(run, chosen, judged_by, monitor).feasible:
             return deliver(*order, monitor)
 
 
-def _require_exportable(run: RunDirectory, recipe: Recipe, finals: int, seeds: int, out: Path | None, trust: bool
-                        ) -> None:
+def _require_exportable(run: RunDirectory, trial: int | None, recipe: Recipe, finals: int | None, seeds: int,
+                        out: Path | None, trust: bool) -> None:
     """Raises `InvalidInput` for what is wrong with an export and can be told before any work."""
     recipe.require_training()
-    require(finals >= 1, f"`finals` must be at least 1, but got {finals}")
+    require(finals is None or finals >= 1, f"`finals` must be at least 1, but got {finals}")
+    require(finals is None or trial is None, f"finals choose the winner, but trial {trial} is chosen already")
     require_seeds(recipe, seeds)
     require_trusted(run.path, run.identity, commands_of(run.config.targets), trust)
     if out is None:
@@ -157,8 +159,8 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
         raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
     if len(chosen) == 1:
         return chosen[0], {}
-    monitor.say(f"finals: trials {', '.join(str(candidate.trial) for candidate in chosen)} cannot be told apart yet, "
-                "so they are trained longer")
+    monitor.say(f"finals: trials {', '.join(str(candidate.trial) for candidate in chosen)} are trained longer: the "
+                "candidates that cannot be told apart yet, and the best made by hand")
     candidates = {candidate.trial: candidate for candidate in chosen}
     record = run.place(FINALS) if run.writable or out is None else out.with_name(f"{out.name}.{FINALS}")
     target, precision = files or (run.config.targets[0], run.config.precision)

@@ -210,6 +210,21 @@ def test_trainings_that_finals_have_behind_them_are_not_repeated(played):
     assert next(iter(standings)) == 2
 
 
+def test_what_another_export_records_during_the_finals_is_kept(played, tmp_path, monkeypatch):
+    record, write = tmp_path / "finals.json", module.write_whole
+    other = module.Standing("other", "another network", 8, 0.5, calibrated_log_loss=0.7)
+
+    def write_and_be_joined(path, content):
+        write(path, content)
+        write(path, json.dumps([*json.loads(record.read_text()), vars(other)]).encode())
+        monkeypatch.setattr(module, "write_whole", write)
+
+    monkeypatch.setattr(module, "write_whole", write_and_be_joined)
+    played(CORRECT)
+    assert other in module.recorded(record)
+    assert len(module.recorded(record)) == len(CORRECT) + 1
+
+
 def test_trainings_that_another_metric_has_judged_are_made_again(all_members, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
         training, text, recipe.epochs, 0.5 if dataset.metric == "accuracy" else 0.25, dataset.metric))
@@ -324,13 +339,14 @@ def test_a_finalist_whose_process_fails_is_not_recorded(all_members, dataset, tm
     assert module.recorded(tmp_path / "finals.json") == []
 
 
-def test_a_record_of_finals_that_is_damaged_is_named(dataset, tmp_path):
-    record = tmp_path / "finals.json"
+def test_a_record_of_finals_that_is_damaged_is_named_before_any_training(all_members, dataset, tmp_path):
+    record, network = tmp_path / "finals.json", next(iter(all_members.values()))
+    entrants = [dataclasses.replace(candidate(0, 0.8), architecture=network.text)]
     words = '[{"training": "1", "architecture": "a", "epochs": 5, "accuracy": "0.9"}]'
     for content in ("{", '[{"other": 1}]', "[1]", words):
         record.write_text(content)
         with pytest.raises(InvalidInput, match="record of finals"):
-            play([], dataset, RECIPE, record, Silent(), [evaluate])
+            play(entrants, dataset, RECIPE, record, Silent(), [])
 
 
 def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how_many(

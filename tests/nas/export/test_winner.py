@@ -325,7 +325,8 @@ def test_data_that_have_moved_are_known_by_their_content(run, inputs, tmp_path, 
 
 @pytest.mark.parametrize(("arguments", "rule"), [
     ({"trial": 99}, "has no trial 99"), ({"formats": ["tflite"]}, "unknown format 'tflite'"),
-    ({"seeds": 0}, "`seeds` must be at least 1, but got 0"),
+    ({"seeds": 0}, "`seeds` must be at least 1, but got 0"), ({"trial": 0, "finals": 4}, "trial 0 is chosen already"),
+    ({"finals": 0}, "`finals` must be at least 1, but got 0"),
     ({"accuracy_loss": -1}, "`accuracy_loss` must not be negative, but got -1")])
 def test_what_cannot_be_exported_is_refused_before_any_training(arguments, rule, run, monkeypatch):
     monkeypatch.setattr(nas.export.delivery, "_train_to_the_end", None)
