@@ -67,9 +67,9 @@ def print_front(run: "Run", console: Console) -> None:
     from nas.engine.noise import noise_of
     from nas.report.correlation import noise_text
 
-    candidates, objectives = run.candidates(), run.config.objectives
-    console.print(plot_front(candidates, run.budgets, objectives, width=min(console.width, 100)))
-    console.print(front_report(candidates, run.budgets, objectives))
+    candidates, objectives, easy = run.candidates(), run.config.objectives, run.directory.resolved.easy_accuracy
+    console.print(plot_front(candidates, run.budgets, objectives, width=min(console.width, 100), easy_accuracy=easy))
+    console.print(front_report(candidates, run.budgets, objectives, easy))
     if not is_table(run.config.data):
         console.print(noise_text(noise_of(run.directory), run.config.recipe.epochs, run.path), highlight=False,
                       markup=False, soft_wrap=True)

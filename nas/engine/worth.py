@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from evaluators.datasets.metrics import ACCURACY
-from nas.problem.candidate import Candidate, metric_of, winner
+from nas.problem.candidate import Candidate, best_by_hand, metric_of, winner
 
 
 def worth(candidates: Sequence[Candidate], easy_accuracy: float | None) -> Iterator[str]:
@@ -14,14 +14,18 @@ def worth(candidates: Sequence[Candidate], easy_accuracy: float | None) -> Itera
         easy_accuracy: the validation accuracy of logistic regression, where that is known.
     """
     best = winner(candidates)
-    by_hand = winner(candidate for candidate in candidates if candidate.by_hand)
-    others = {}
+    if not best or best.accuracy is None:
+        return
+    if all(candidate.start for candidate in candidates if candidate.trained):
+        yield ("only networks that a search begins with were trained, none that the strategy proposes: more candidates "
+               "(--trials, --time) search")
+    by_hand, others = best_by_hand(candidates), {}
     if by_hand and by_hand.accuracy is not None:
         others[f"the best published network made by hand {by_hand.accuracy:.2%} (trial {by_hand.trial})"] = (
             by_hand.accuracy)
     if easy_accuracy is not None:
         others[f"logistic regression {easy_accuracy:.2%}"] = easy_accuracy
-    if not best or best.accuracy is None or not others:
+    if not others:
         return
     by = f"{metric_of([best]).title} " if best.metric != ACCURACY else ""
     yield f"{by}on the same validation images: {', '.join(others)}, the winner {best.accuracy:.2%}"

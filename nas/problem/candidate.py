@@ -241,6 +241,11 @@ def winner(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_
                key=lambda candidate: rank(candidate, objectives), default=None)
 
 
+def best_by_hand(candidates: Iterable[Candidate]) -> Candidate | None:
+    """Returns the `winner` among the networks that were made by hand; None if there is none."""
+    return winner(candidate for candidate in candidates if candidate.by_hand)
+
+
 def front(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
     """Returns the eligible candidates that no other eligible one dominates, fastest first, then by trial.
 

@@ -32,9 +32,12 @@ _LABEL_OFFSETS = tuple((side * right, up) for up in (3, -3, 8, -8) for side in (
 
 
 def draw_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-               title: str = "") -> Figure:
-    """Returns the figure: all candidates of known latency, the front with 95 % intervals, the budget, the winner."""
-    scene = build_scene(candidates, budgets, objectives)
+               title: str = "", easy_accuracy: float | None = None) -> Figure:
+    """Returns the figure: all candidates of known latency, the front with 95 % intervals, the budget, the winner.
+
+    Where the accuracy of logistic regression on the same images is given, that is a line.
+    """
+    scene = build_scene(candidates, budgets, objectives, easy_accuracy)
     figure, axes = new_figure(title or f"{scene.metric.heading} against latency", _subtitle(scene))
     _draw_axes(axes, scene)
     budget_label = _draw_budget(axes, scene)
@@ -107,10 +110,14 @@ def _draw_rest(axes: Axes, scene: Scene) -> list[Any]:
                                  label=words, **common)
             axes.plot([latency_of(c) for c in below], [0.045] * len(below), marker="v", transform=edge, **common)
     by_hand = [c for c in scene.by_hand if accuracy_of(c) >= floor]
-    if by_hand:
+    if scene.by_hand:
+        lower = len(scene.by_hand) - len(by_hand)
         handles += axes.plot([latency_of(c) for c in by_hand], [accuracy_of(c) for c in by_hand], "s", color=DARK,
                              markerfacecolor="none", markersize=11, markeredgewidth=1.0, zorder=6, linestyle="none",
-                             label=f"made by hand ({len(by_hand)})")
+                             label=f"made by hand ({len(scene.by_hand)}{f', {lower} below the axis' if lower else ''})")
+    if scene.easy_accuracy is not None:
+        handles.append(axes.axhline(scene.easy_accuracy, color=GREY, linewidth=1.1, linestyle=":", zorder=1,
+                                    label=scene.easy_text))
     if scene.untrained:
         beyond = sum(latency_of(c) > scene.latency_limits_ms[1] for c in scene.untrained)
         words = f"{len(scene.untrained)}{f', {beyond} beyond the axis' if beyond else ''}"

@@ -15,7 +15,7 @@ Row = dict[str, Any]
 COLUMNS = ("trial", "architecture", "accuracy", "accuracy_ci", "epochs", "trained", "latency_ms", "latency_ci_ms",
            *(quantity.field for quantity in QUANTITIES.values() if not quantity.of_target), "feasible", "on_front",
            "latencies", "state", "reason", "duplicate_of", "accuracies", "continues", "taken_from", "compiled",
-           "float32_accuracy", "log_loss")
+           "float32_accuracy", "log_loss", "by_hand")
 
 
 def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Row]:
@@ -26,8 +26,9 @@ def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OB
     `accuracies` has the epochs and the accuracy at each rung of early stopping, and after the whole training;
     `continues` is the trial whose training was taken up again, `taken_from` the other run that a training was of;
     `compiled` is what was compiled at a time for it; `float32_accuracy` is that of the network where `accuracy` is that
-    of its file of another precision; `log_loss` is that of the validation images, as `Metric.log_loss` says.
-    `latency_ms` and `latency_ci_ms` are those on the first target; `latencies` has all that was measured, by target.
+    of its file of another precision; `log_loss` is that of the validation images, as `Metric.log_loss` says; `by_hand`
+    tells the published networks that fill a budget. `latency_ms` and `latency_ci_ms` are those on the first target;
+    `latencies` has all that was measured, by target.
     """
     ordered = sorted(candidates, key=lambda candidate: candidate.trial)
     on_front = {candidate.trial for candidate in distinct(front(ordered, objectives))}

@@ -11,6 +11,7 @@ import numpy as np
 from evaluators.datasets.metrics import Metric
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, Interval, distinct, front, metric_of, winner
+from nas.report.measured import accuracy_text
 
 LOGARITHMIC_FROM = 10.0  # the ratio of latencies from which their axis is logarithmic
 FARTHEST = 1.5  # budgets at which the axis ends, where nothing but rejected candidates is farther off
@@ -34,6 +35,7 @@ class Scene:
         logarithmic: whether the horizontal axis is.
         total: the candidates there are, with those that cannot be shown.
         metric: what stands for the accuracy.
+        easy_accuracy: that of logistic regression on the same images, where it is known.
     """
 
     front: tuple[Candidate, ...]
@@ -48,6 +50,15 @@ class Scene:
     logarithmic: bool
     total: int
     metric: Metric
+    easy_accuracy: float | None
+
+    @property
+    def easy_text(self) -> str:
+        """Logistic regression and its accuracy, in words that tell where it is below the axis; empty if not known."""
+        if self.easy_accuracy is None:
+            return ""
+        below = ", below the axis" if self.easy_accuracy < self.accuracy_limits[0] else ""
+        return f"logistic regression {accuracy_text(self.easy_accuracy)} %{below}"
 
     def stairs(self) -> tuple[list[float], list[float]]:
         """Returns the latencies at which the best accuracy of the front rises, and that accuracy, to the last limit."""
@@ -75,9 +86,9 @@ class Scene:
         return max(0.0, (accuracy - low) / (high - low))
 
 
-def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
-                objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> Scene:
-    """Returns the scene of the complete candidates of known latency."""
+def build_scene(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+                easy_accuracy: float | None = None) -> Scene:
+    """Returns the scene of the complete candidates of known latency, and of logistic regression."""
     shown = [c for c in candidates if c.state == "complete" and c.latency_ms]
     members = distinct(candidate for candidate in front(candidates, objectives) if candidate.latency_ms)
     best = winner(candidates, objectives)
@@ -97,8 +108,8 @@ def build_scene(candidates: Sequence[Candidate], budgets: Budgets,
         others=tuple(others), partial=tuple(partial), untrained=tuple(untrained),
         by_hand=tuple(c for c in distinct(shown) if c.by_hand and c.eligible),
         budget_ms=budget_ms, latency_limits_ms=latency_limits_ms, logarithmic=logarithmic,
-        accuracy_limits=accuracy_limits(members, others, partial), total=len(distinct(candidates)),
-        metric=metric_of(candidates))
+        accuracy_limits=accuracy_limits(members, others, partial, easy_accuracy or 0.0),
+        total=len(distinct(candidates)), metric=metric_of(candidates), easy_accuracy=easy_accuracy)
 
 
 def latency_of(candidate: Candidate) -> float:
@@ -123,15 +134,18 @@ def axis_limits(values: Sequence[float]) -> tuple[Interval, bool]:
     return (max(low - margin, low / 2), high + margin), False
 
 
-def accuracy_limits(members: Sequence[Candidate], others: Sequence[Candidate],
-                    partial: Sequence[Candidate]) -> Interval:
-    """Returns limits that show the front in detail: candidates far below it do not squeeze it to a line."""
+def accuracy_limits(members: Sequence[Candidate], others: Sequence[Candidate], partial: Sequence[Candidate],
+                    easy_accuracy: float = 0.0) -> Interval:
+    """Returns limits that show the front in detail: candidates far below it do not squeeze it to a line.
+
+    Nor does logistic regression, which they show where it is better.
+    """
     ends = [end for c in members for end in (c.accuracy_ci or (accuracy_of(c),))]
     below = sorted(map(accuracy_of, others or partial))
     everything = [*ends, *map(accuracy_of, [*others, *partial])]
     if not everything:
         return 0.0, 1.0
-    high = max(everything)
+    high = max(*everything, easy_accuracy)
     near = min([*ends, *below[len(below) // 4:][:1]])  # a quarter of the dominated ones may be far off
     low = min(value for value in everything if value >= near - 0.5 * (high - near))
     margin = _MARGIN * (high - low) or 0.01

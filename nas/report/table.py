@@ -9,7 +9,7 @@ from rich.text import Text
 
 from nas.engine.successive_halving import stopped
 from nas.problem.budgets import Budgets, Limit
-from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, distinct, front, metric_of, winner
+from nas.problem.candidate import DEFAULT_OBJECTIVES, Candidate, best_by_hand, distinct, front, metric_of, winner
 from nas.problem.quantities import QUANTITIES, limitable
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 from search_spaces.architecture import SEPARATOR
@@ -19,28 +19,31 @@ ELLIPSIS = "…"
 MOST_OF_ARCHITECTURE = 92  # columns, beside those of the trial
 
 
-def front_report(candidates: Sequence[Candidate], budgets: Budgets,
-                 objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> Group:
-    """Returns a heading, the table of the front and, below it, the architectures."""
+def front_report(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+                 easy_accuracy: float | None = None) -> Group:
+    """Returns a heading, the table of the front and, below it, the architectures; arguments as `front_table` has."""
     members = distinct(front(candidates, objectives))
     title = Text(heading(candidates, members), style="bold")
     if not members:
         return Group(title)
-    return Group(title, front_table(candidates, budgets, objectives), "", architecture_table(members))
+    return Group(title, front_table(candidates, budgets, objectives, easy_accuracy), "", architecture_table(members))
 
 
-def front_table(candidates: Sequence[Candidate], budgets: Budgets,
-                objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> Table:
+def front_table(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,
+                easy_accuracy: float | None = None) -> Table:
     """Returns lines for each architecture of the front, fastest first, 95 % intervals in brackets.
 
     The winner is bold and has a star; limits are under the names of what they limit. A candidate has a line for each
-    target and each statistic that is limited there, so that it fits into 100 columns.
+    target and each statistic that is limited there, so that it fits into 100 columns. Below stand the best network made
+    by hand, and logistic regression where its accuracy on the validation images is given.
     """
     best = winner(candidates, objectives)
     members = distinct(front(candidates, objectives))
     caption = "* winner; brackets are 95 % intervals"
     if any(latency.is_predicted for member in members for latency in member.costs.latencies.values()):
         caption += "; ≈ is predicted, not measured"
+    if easy := easy_text(candidates, easy_accuracy):
+        caption += f"\non the same images: {easy}"
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column(f"{metric_of(candidates).title} (%)", justify="right", no_wrap=True)
@@ -60,6 +63,14 @@ def front_table(candidates: Sequence[Candidate], budgets: Budgets,
                  *(_format(name, candidate.costs.value(name)) for name in own)]
         table.add_row(*map(Text, cells), style="bold" if wins else None)
     return table
+
+
+def easy_text(candidates: Sequence[Candidate], easy_accuracy: float | None) -> str:
+    """Returns the accuracies of the easy alternatives to a search in words, as far as they are known."""
+    by_hand = best_by_hand(candidates)
+    return ", ".join([
+        *([f"best made by hand {accuracy_text(by_hand.accuracy)} % (trial {by_hand.trial})"] if by_hand else []),
+        *([f"logistic regression {accuracy_text(easy_accuracy)} %"] if easy_accuracy is not None else [])])
 
 
 def architecture_table(candidates: Sequence[Candidate]) -> Table:

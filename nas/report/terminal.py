@@ -10,14 +10,14 @@ from nas.problem.quantities import format_latency_ms
 from nas.report.scene import Scene, accuracy_of, build_scene, latency_of
 
 _STYLES = {"★": "bold yellow", "●": "bold blue", "─": "blue", "┆": "red", "o": "", "□": "magenta", "·": "dim",
-           "'": "dim"}
+           "'": "dim", "╌": "dim"}
 _GUTTER = 7  # the columns of an accuracy and the axis
 
 
 def plot_front(candidates: Sequence[Candidate], budgets: Budgets, objectives: Sequence[str] = DEFAULT_OBJECTIVES,
-               width: int = 80, height: int = 18) -> Text:
+               width: int = 80, height: int = 18, easy_accuracy: float | None = None) -> Text:
     """Returns `height` lines of at most `width` columns, and the legend: the drawing of `plot.draw_front`, coarsely."""
-    scene = build_scene(candidates, budgets, objectives)
+    scene = build_scene(candidates, budgets, objectives, easy_accuracy)
     columns, lines = max(width - _GUTTER, 20), max(height - 2, 5)
     grid = _draw(scene, columns, lines)
     low, high = scene.accuracy_limits
@@ -47,6 +47,8 @@ def _draw(scene: Scene, columns: int, lines: int) -> list[list[str]]:
             line, column = cell(latency_of(candidate), accuracy_of(candidate))
             grid[line][column] = sign
 
+    if scene.easy_accuracy is not None and scene.vertical(scene.easy_accuracy) > 0:
+        grid[cell(scene.latency_limits_ms[0], scene.easy_accuracy)[0]] = ["╌"] * columns
     if scene.budget_ms is not None:
         for own in grid:
             own[cell(scene.budget_ms, 0)[1]] = "┆"
@@ -84,6 +86,8 @@ def _legend(scene: Scene, width: int) -> Text:
         if group]
     if scene.budget_ms is not None:
         entries.append(("┆", f"budget {format_latency_ms(scene.budget_ms)}"))
+    if scene.easy_text:
+        entries.append(("╌", scene.easy_text))
     if not entries:
         return Text("no candidate has a measured latency")
     text, used = Text(), 0

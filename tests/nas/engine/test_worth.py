@@ -5,7 +5,7 @@ from nas.problem.candidate import Candidate
 
 def candidate(trial, accuracy, by_hand=False):
     return Candidate(trial, f"network {trial}", accuracy, 1000, 3, trained=True, state="complete", by_hand=by_hand,
-                     costs=Costs(1, 1, 1, 1), violations={"macs": -0.1})
+                     start=f"network {trial}" if by_hand else None, costs=Costs(1, 1, 1, 1), violations={"macs": -0.1})
 
 
 def test_a_winner_above_the_alternatives_is_compared_with_them():
@@ -18,6 +18,12 @@ def test_a_search_that_found_nothing_better_says_what_to_do():
     for candidates, easy in (([candidate(0, 0.8, by_hand=True), candidate(1, 0.79)], 0.5),
                              ([candidate(1, 0.79)], 0.8)):
         assert "--epochs" in list(worth(candidates, easy))[1]
+
+
+def test_a_search_that_had_no_time_for_proposals_says_so():
+    found = list(worth([candidate(0, 0.8, by_hand=True)], None))
+    assert "none that the strategy proposes: more candidates (--trials, --time)" in found[0]
+    assert "on the same validation images" in found[1]
 
 
 def test_there_is_nothing_to_say_without_a_winner_or_an_alternative():

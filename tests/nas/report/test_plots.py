@@ -160,6 +160,30 @@ def test_plots_of_few_candidates_are_drawn_all_the_same(tmp_path, candidates, bu
         assert plot_front(few, limits).plain.count("\n") >= 17
 
 
+@pytest.mark.parametrize(("easy", "words", "drawn"), [
+    (0.88, "logistic regression 88.00 %", True), (0.31, "logistic regression 31.00 %, below the axis", False),
+    (0.97, "logistic regression 97.00 %", True)])
+def test_logistic_regression_is_a_line_of_both_plots_where_the_axis_reaches_it(easy, words, drawn, candidates, budgets):
+    scene = build_scene(candidates, budgets, easy_accuracy=easy)
+    assert (scene.accuracy_limits[0] < easy < scene.accuracy_limits[1]) == drawn
+    figure = draw_front(candidates, budgets, easy_accuracy=easy)
+    (line,) = [one for one in figure.axes[0].lines if str(one.get_label()).startswith("logistic")]
+    assert (line.get_ydata(), line.get_label()) == ([easy, easy], words)
+    assert figure.axes[0].get_ylim() == scene.accuracy_limits
+    text = plot_front(candidates, budgets, easy_accuracy=easy).plain
+    assert text.count("╌") > 40 if drawn else text.count("╌") == 1
+    assert f"╌ {words}" in text
+    assert "logistic" not in plot_front(candidates, budgets).plain
+
+
+def test_networks_made_by_hand_that_lie_below_the_axis_are_counted(candidates, budgets):
+    by_hand = [dataclasses.replace(one, by_hand=one.trial in (0, 5)) for one in candidates]
+    low = dataclasses.replace(candidates[5], trial=11, architecture="low", accuracy=0.2, by_hand=True)
+    near = [dataclasses.replace(candidates[5], trial=trial, architecture=f"near {trial}") for trial in (12, 13)]
+    (squares,) = marks(draw_front([*by_hand, low, *near], budgets), "s")
+    assert (squares.get_label(), len(squares.get_xdata())) == ("made by hand (3, 1 below the axis)", 2)
+
+
 def test_the_terminal_plot_shows_the_same_scene(candidates, budgets):
     lines = plot_front(candidates, budgets, width=60, height=20).plain.splitlines()
     plot, legend = lines[:18], " ".join(lines[20:])

@@ -7,7 +7,7 @@ from nas.report.records import COLUMNS, rows, to_csv, to_json
 EXPECTED = ["trial", "architecture", "accuracy", "accuracy_ci", "epochs", "trained", "latency_ms", "latency_ci_ms",
             "macs", "params", "memory_bytes", "size_bytes", "feasible", "on_front", "latencies",
             "state", "reason", "duplicate_of", "accuracies", "continues", "taken_from",
-            "compiled", "float32_accuracy", "log_loss"]
+            "compiled", "float32_accuracy", "log_loss", "by_hand"]
 
 
 def test_there_is_a_row_for_every_candidate_by_trial_whatever_the_order(candidates):

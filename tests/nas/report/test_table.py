@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import pytest
@@ -31,6 +32,15 @@ def test_limits_stand_under_what_they_limit(candidates, budgets):
     header = printed(front_table(candidates, budgets)).splitlines()[:3]
     assert any("≤ 0.09 ms" in line and "≤ 20M" in line for line in header)
     assert "≤" not in printed(front_table(candidates, Budgets()))
+
+
+def test_what_one_has_without_a_search_stands_below(candidates, budgets):
+    by_hand = [dataclasses.replace(one, by_hand=one.trial in (0, 4)) for one in candidates]
+    text = printed(front_report(by_hand, budgets, easy_accuracy=0.844))
+    assert "on the same images: best made by hand 88.00 % (trial 0), logistic regression 84.40 %" in text
+    assert "on the same images: logistic regression 84.40 %" in printed(front_table(candidates, budgets,
+                                                                                    easy_accuracy=0.844))
+    assert "on the same images" not in printed(front_table(candidates, budgets))
 
 
 def test_a_hundred_columns_are_enough_for_the_report(candidates, budgets):
