@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluators.benchmarks.tables import is_table
 from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import METRICS
 from evaluators.evaluator import Context, Evaluator
@@ -27,7 +28,7 @@ from nas.engine.termination import reference_point
 from nas.engine.trial import Evaluation
 from nas.engine.warm_start import starts
 from nas.engine.workers import Limits
-from nas.measuring.filling import FILLING, LESS, SHARES, filled_members, made_by_hand
+from nas.measuring.filling import FILLING, FULL, LESS, SHARES, filled_members, made_by_hand
 from nas.measuring.meters import Gauge, Gauges, RememberingGauge, file_gauges
 from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
 from nas.measuring.screening import add_saved, require_fitting_tables, screening
@@ -244,7 +245,7 @@ def _resolve(config: SearchConfig, setting: Setting, gauges: Gauges, monitor: Mo
 
 def _easy_accuracy(config: SearchConfig, dataset: Dataset) -> float | None:
     """Returns the validation accuracy of logistic regression, None where nothing is compared with it."""
-    if config.evaluator != TRAINING or BY_HAND not in config.start:
+    if config.evaluator != TRAINING or is_table(config.data):
         return None
     from evaluators.training.logistic_regression import easy_accuracy
 
@@ -258,10 +259,12 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
     if budgets.limits and BY_HAND in config.start:
         found = made_by_hand(dataset.resolution, dataset.channels, len(dataset.classes), budgets, gauges,
                              monitor.progress, SHARES if fronts else ())
-        by_hand = [network.text for network in found.values()]
+        by_hand = [network.text for network, _ in found.values()]
         families = ", ".join(name for name in found if " " not in name)  # others are further forms of these
         forms = count_of(len(found), "form")
-        monitor.say(f"first: {families} in {forms}, made by hand to fill the budget" if found else "no published "
+        full = max((used for _, used in found.values()), default=0.0)
+        use = "fill" if full >= FULL else f"use {full:.0%} of"
+        monitor.say(f"first: {families} in {forms}, made by hand to {use} the budget" if found else "no published "
                     "network keeps the budget, however narrow: it may want smaller images (`--resolution`)")
     if budgets.limits and FILLED in config.start:
         filling = [network.text for network in filled_members(space, budgets, gauges, config.seed, FILLING,
@@ -271,6 +274,9 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
         monitor.say(f"then: {members} the budget{' or a share of it' if fronts else ''}" if filling else
                     "no member of the space was found that fills the budget: another space (`--space`) may use it "
                     f"better{', or a longer `--time` find some' if config.time_s else ''}")
+    if not budgets.limits and {BY_HAND, FILLED} & {*config.start}:
+        monitor.say("there is no budget for published networks and members of the space to fill, which a search "
+                    "begins with: `--latency p30` is one")
     return tuple(by_hand), tuple(filling)
 
 

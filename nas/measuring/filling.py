@@ -99,24 +99,24 @@ def _macs_within(known: Sequence[tuple[float, float]], share: float) -> float:
 
 
 def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets, gauges: Gauges, progress: Progress,
-                 shares: Sequence[float] = ()) -> dict[str, Architecture]:
+                 shares: Sequence[float] = ()) -> dict[str, Filling]:
     """Returns published networks by name, put to the images of a search and widened until they fill its budgets.
 
     Of the patterns of each the one of most multiply-adds within the budgets has its name and comes first; the others
     come last, in case fewer multiply-adds do better. The first network comes again at its shortest for each of `shares`
-    of the budgets, where it can be as narrow.
+    of the budgets, where it can be as narrow. Of a budget that none fills they use what the widest can.
     """
-    found, others = dict[str, Architecture](), dict[str, Architecture]()
+    found, others = dict[str, Filling](), dict[str, Filling]()
     wanted = [*((family, family, SHORTENED, 1.0) for family in BY_HAND),
               *((f"{BY_HAND[0]} at {share:.0%}", BY_HAND[0], (SHORTEST,), share) for share in shares)]
     for done, (name, family, ways, share) in enumerate(wanted):
         progress("filling the budget with published networks", done, len(wanted))
         fillings = {pattern.name: filled(pattern.scaled, budgets, gauges, share=share)
                     for pattern in patterns(family, resolution, channels, classes) if pattern.name.endswith(ways)}
-        networks = {pattern: filling[0] for pattern, filling in fillings.items() if filling}
-        if networks:
-            found[name] = max(networks.values(), key=lambda network: network.macs)
-            others |= {pattern: network for pattern, network in networks.items() if network != found[name]}
+        forms = {pattern: filling for pattern, filling in fillings.items() if filling}
+        if forms:
+            found[name] = max(forms.values(), key=lambda filling: filling[0].macs)
+            others |= {pattern: filling for pattern, filling in forms.items() if filling != found[name]}
     return found | others
 
 
@@ -142,8 +142,8 @@ def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: i
             progress("filling the budget with members of the space", done, max(done, attempts))
             if time.monotonic() >= end_s or (done >= attempts and not NEAR <= most < FULL):
                 break
-        if most >= FULL:
-            found |= dict.fromkeys(sorted(drawn, key=lambda network: -network.macs)[:wanted])
+        full = [network for network, used in drawn.items() if used >= FULL * share]
+        found |= dict.fromkeys(sorted(full, key=lambda network: -network.macs)[:wanted])
     return list(found)
 
 

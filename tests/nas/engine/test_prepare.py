@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import tomllib
 from collections import Counter
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 
 from evaluators.benchmarks.networks import nas_bench_macro
+from nas.engine.prepare import prepare
 from nas.engine.search import Silent, run_search
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import front, winner
 from nas.run.config import SearchConfig
 from nas.run.directory import RunDirectory
 from search_spaces import InvalidInput
+from tests.nas.conftest import Lines
 
 
 @pytest.fixture
@@ -52,6 +55,27 @@ def test_a_search_reads_its_directory_at_most_twice_and_makes_budgets_no_more_of
     assert made["tomllib"] == 2  # to compare with the configuration, and to add to it
     assert made["SearchConfig"] == 1
     assert made["Budgets"] <= 10
+
+
+def test_a_search_without_a_budget_says_that_nothing_can_fill_it(make_config, gauge, tmp_path):
+    monitor = Lines()
+    run_search(make_config(space="fitted", trials=1), tmp_path / "run", gauge=gauge, monitor=monitor)
+    assert any("no budget for published networks" in line and "`--latency p30`" in line for line in monitor.lines)
+
+
+@pytest.mark.parametrize(("limit", "words"), [(500_000, "made by hand to fill the budget"),
+                                              (10**9, r"made by hand to use \d% of the budget")])
+def test_how_much_of_a_budget_networks_made_by_hand_use_is_said(limit, words, make_config, gauge, tmp_path):
+    monitor = Lines()
+    run_search(make_config(space="fitted", trials=1, macs=limit), tmp_path / "run", gauge=gauge, monitor=monitor)
+    assert any(re.search(words, line) for line in monitor.lines), monitor.lines
+
+
+@pytest.mark.parametrize("space", ["fitted", "mobile"])
+def test_logistic_regression_is_known_of_every_search_by_trainings(space, make_config, gauge, tmp_path):
+    config = make_config(space=space, trials=1, macs=10**9, evaluator="training", epochs=1)
+    with prepare(config, tmp_path / "run", Silent(), gauge) as search:
+        assert 0 < search.run.resolved.easy_accuracy <= 1
 
 
 @pytest.mark.parametrize(("budgets", "least"), [

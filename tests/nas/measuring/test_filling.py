@@ -7,6 +7,7 @@ from evaluators.latency import Latency
 from nas.measuring.filling import (
     ATTEMPTS,
     BY_HAND,
+    FULL,
     LESS,
     SHARES,
     WIDTHS,
@@ -84,7 +85,8 @@ def test_the_latency_that_a_meter_gives_is_filled_too(pattern, gauge):
 def test_every_family_that_fits_the_budget_is_made_by_hand():
     found = made_by_hand(28, 1, 10, Budgets(macs=LIMIT), {}, silent)
     assert list(found)[:3] == list(BY_HAND)
-    assert all(0.5 * LIMIT < network.macs <= LIMIT for network in found.values())
+    assert all(0.5 * LIMIT < network.macs <= LIMIT for network, _ in found.values())
+    assert all(used == network.macs / LIMIT for network, used in found.values())
     assert made_by_hand(28, 1, 10, Budgets(macs=1000), {}, silent) == {}
 
 
@@ -95,8 +97,8 @@ def test_of_the_patterns_of_a_family_the_one_of_most_multiply_adds_comes_first_a
     full = {name.partition(", ")[2]: filling[0] for name, filling in ways.items() if filling}
     less, most = sorted((full["1 layer a stage, no tail"], full["2 layers a stage, no tail"]), key=lambda one: one.macs)
     found = made_by_hand(28, 1, 10, budgets, gauges, silent)
-    assert found["mobilenet_v1"] == most
-    last = [network for name, network in found.items() if name.startswith("mobilenet_v1, ")]
+    assert found["mobilenet_v1"][0] == most
+    last = [network for name, (network, _) in found.items() if name.startswith("mobilenet_v1, ")]
     assert last == [less] and set(list(found)[:3]) == set(BY_HAND)
 
 
@@ -104,7 +106,8 @@ def test_the_first_family_is_made_for_shares_of_the_budget_too_where_it_can_be_a
     whole, half, quarter = (BY_HAND[0], *(f"{BY_HAND[0]} at {share:.0%}" for share in SHARES))
     found = made_by_hand(28, 1, 10, Budgets(macs=LIMIT, params=10**9), {}, silent, SHARES)
     assert set(list(found)[:5]) == {*BY_HAND, half, quarter}
-    assert LIMIT / 8 < found[quarter].macs <= LIMIT / 4 < found[half].macs <= LIMIT / 2 < found[whole].macs <= LIMIT
+    macs = {name: network.macs for name, (network, _) in found.items()}
+    assert LIMIT / 8 < macs[quarter] <= LIMIT / 4 < macs[half] <= LIMIT / 2 < macs[whole] <= LIMIT
     least = next(iter(patterns(BY_HAND[0], 28, 1, 10))).scaled(WIDTHS[0]).macs
     assert half not in made_by_hand(28, 1, 10, Budgets(macs=least), {}, silent, SHARES)
 
@@ -120,9 +123,11 @@ def test_members_fill_the_budget_and_are_those_of_the_seed():
 
 def test_of_the_members_that_fill_a_budget_those_of_most_multiply_adds_are_kept():
     space, budgets = SPACES["fitted"].bind(28, 1, 10), Budgets(memory_bytes=60_000)
-    drawn = [filling[0] for filling in islice(random_fillings(space, budgets, {}, 0), 5 * ATTEMPTS) if filling]
+    drawn = dict(filter(None, islice(random_fillings(space, budgets, {}, 0), 5 * ATTEMPTS)))
+    full = {network for network, used in drawn.items() if used >= FULL}
     found = filled_members(space, budgets, {}, seed=0, count=5, progress=silent)
-    assert min(network.macs for network in found) > max(network.macs for network in set(drawn) - set(found))
+    assert set(found) < full < set(drawn)
+    assert min(network.macs for network in found) > max(network.macs for network in full - set(found))
 
 
 def test_where_a_front_is_wanted_the_last_members_fill_shares_of_the_budget():
