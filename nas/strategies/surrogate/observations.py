@@ -103,8 +103,7 @@ def observed(members: Sequence[Member], told: Sequence[Told], past: Sequence[Tol
     images = np.array([own.images or np.inf for own in told], float)
     chance, past_chance = (by_chance(each, images) for each in (errors, past_errors))
     losses, past_losses = errors, past_errors
-    whole = [own.log_loss for own in told if epochs in own.curve]
-    if whole and None not in whole:
+    if _tell_log_losses(told, epochs):
         (losses, deviations), (past_losses, _) = (
             final_errors([_losses(own, epochs) for own in each], epochs) for each in (told, past))
     costs = [[member.costs.get(name, own.costs[index]) for member, own in zip(members, told, strict=True)]
@@ -115,6 +114,17 @@ def observed(members: Sequence[Member], told: Sequence[Told], past: Sequence[Tol
         np.array([epochs - max(curve, default=epochs) for curve in curves], np.int64),
         {name: np.array([own.ratios.get(name, np.nan) for own in told]) for name in measured},
         np.array([own.feasible for own in told], bool))
+
+
+def _tell_log_losses(told: Sequence[Told], end: int) -> bool:
+    """Tells whether log losses are known of all whole trainings, and to be expected of all that were stopped.
+
+    What has stopped at a rung is comparable with them by those that were whole after that rung.
+    """
+    whole = [own for own in told if end in own.curve]
+    rungs = {max(own.curve) for own in told if own.curve and end not in own.curve}
+    return bool(whole) and all(own.log_loss is not None for own in whole) and all(
+        any(rung in own.curve for own in whole) for rung in rungs)
 
 
 def _losses(told: Told | None, end: int) -> Mapping[int, float]:

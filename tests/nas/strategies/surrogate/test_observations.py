@@ -57,6 +57,14 @@ def test_the_loss_is_the_error_where_one_whole_training_has_no_log_loss():
     assert found.objectives[:, 0] == pytest.approx([0.2, 0.5])
 
 
+def test_losses_are_errors_as_long_as_no_whole_training_tells_what_stopped_ones_are_worth():
+    whole, stopped = [trained(0.8, 0.6), trained(0.7, 0.9)], trained(0.5, None, epochs=1)
+    assert losses_of(whole).objectives[:, 0].tolist() == [0.6, 0.9]
+    assert losses_of([*whole, stopped]).objectives[:2, 0] == pytest.approx([0.2, 0.3])
+    went_on = trained(0.6, 1.2, rungs=((1, 0.5),))
+    assert losses_of([*whole, stopped, went_on]).objectives[[0, 1, 3], 0] == pytest.approx([0.6, 0.9, 1.2])
+
+
 def test_the_log_loss_of_a_stopped_training_is_expected_from_those_that_went_on():
     went_on = [trained(1 - error, 3 * error, rungs=((1, 1 - 2 * error),)) for error in (0.1, 0.2, 0.3, 0.4)] * 20
     stopped = trained(1 - 0.5, None, epochs=1)
