@@ -61,7 +61,7 @@ from evaluators.runtimes import parse_target
 from experiments.winners_report import BEST, FASTER, HAND, MOST, SEARCH, TIGHTER, drawn, report
 from nas.engine.pool import TRAINING, each, evaluators, training_processes
 from nas.export.finals import FINALISTS
-from nas.export.winner import best_of_finals
+from nas.export.winner import best_of_finals, confirmed
 from nas.measuring.filling import filled
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gauges
 from nas.measuring.survey import members, survey
@@ -139,7 +139,10 @@ def winner_within(setting: Setting, budgets: Budgets, seed: int) -> str | None:
     """Returns the winner of the finals of a search within budgets; None where no candidate is."""
     run, data = RunDirectory.existing(run_of(setting, seed)), load_dataset(setting.data, seed=seed)
     try:
-        return best_of_finals(run, budgets, data, Recipe(FINAL_EPOCHS, seed=seed), FINALISTS, Silent())[0].architecture
+        while True:  # as an export does
+            winner, _ = best_of_finals(run, budgets, data, Recipe(FINAL_EPOCHS, seed=seed), FINALISTS, Silent())
+            if confirmed(run, winner, budgets, Silent()).feasible:
+                return winner.architecture
     except InvalidInput:
         return None
 
