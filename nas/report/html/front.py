@@ -80,7 +80,8 @@ def _picture(found: Findings, costs: Sequence[Cost]) -> Markup:
     known = {role: [one for one in of_role if one.accuracy is not None] for role, of_role in by_role.items()}
     accuracy = Axis(f"{found.metric.title} on validation images (%)", *accuracy_limits(
         known["on the front"] + known["winner"], known["dominated"] + known["made by hand"],
-        known["stopped"] + known["over a budget"]), format=lambda value: f"{100 * value:.4g}")
+        known["stopped"] + known["over a budget"], found.resolved.easy_accuracy or 0.0),
+        format=lambda value: f"{100 * value:.4g}")
     strip = AREA.floor + STRIP / 2
     frames = [horizontal_frame(
         AREA, cost.axis, _budget(cost), _stairs(found, cost, accuracy), display="none" if index else None,
@@ -92,7 +93,17 @@ def _picture(found: Findings, costs: Sequence[Cost]) -> Markup:
                         width=number(AREA.end - AREA.left), height=STRIP),
                 text(AREA.left - 5, strip + 4, "untrained", "tick end")]
     return drawing(AREA, "front", label, shapes, strip_of if by_role["rejected"] + by_role["failed"] else None,
-                   vertical_frame(AREA, accuracy), frames, element("g", marks), marks=True)
+                   vertical_frame(AREA, accuracy), _easy(found, accuracy), frames, element("g", marks), marks=True)
+
+
+def _easy(found: Findings, accuracy: Axis) -> Content:
+    """Returns the line of logistic regression; None where the axis does not reach it, or it is not known."""
+    easy = found.resolved.easy_accuracy
+    if easy is None or easy < accuracy.low:
+        return None
+    y = AREA.y(accuracy, easy)
+    return [element("path", class_="easy", d=f"M{number(AREA.left)} {number(y)}H{number(AREA.end)}"),
+            text(AREA.left + 4, y - 4, f"logistic regression {accuracy_text(easy)} %", "tick")]
 
 
 def _budget(cost: Cost) -> Content:

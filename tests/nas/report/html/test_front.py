@@ -49,6 +49,18 @@ def test_the_front_is_joined_up_to_the_budget_whose_line_is_named(found):
     assert across == pytest.approx(expected, abs=0.06)
 
 
+def test_logistic_regression_is_a_line_where_the_axis_reaches_it(found):
+    def with_easy(accuracy):
+        return dataclasses.replace(found, resolved=dataclasses.replace(found.resolved, easy_accuracy=accuracy))
+
+    for easy, reached in ((0.88, True), (0.99, True), (0.3, False)):
+        text = front_section(with_easy(easy)).text
+        assert (f">logistic regression {100 * easy:.2f} %</text>" in text) == ('class="easy"' in text) == reached
+    as_good = with_easy(found.winner.accuracy)
+    line = re.search(r'class="easy" d="M[\d.]+ ([\d.]+)H', front_section(as_good).text)
+    assert float(line[1]) == pytest.approx(marks(as_good)[7][2], abs=0.06)
+
+
 def test_a_label_tells_what_a_network_is(found):
     assert label_of(found, found.winner) == (
         "trial 7, winner, on the front, finalist, 91.25 [89.93, 92.41] %, 0.0850 [0.0833, 0.0867] ms")
