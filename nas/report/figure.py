@@ -1,6 +1,7 @@
 """The form that all pictures have in common: size, colours, axes, and how they are written."""
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from search_spaces.errors import require
 
 DPI = 200  # twice the usual 100
 SIZE_INCHES = (8.0, 5.2)
+BOTTOM, LEGEND_ROW = 0.23, 0.037  # of the height: below the axes, and a row of the legend
 WITHOUT_DATE: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}}  # kinds of pictures
 
 # the palette of Okabe and Ito, which colour-blind readers can tell apart
@@ -46,7 +48,7 @@ def new_figure(title: str, subtitle: str) -> tuple[Figure, Axes]:
     """Returns a figure with a title above its axes and room for a legend below them."""
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI)
     FigureCanvasAgg(figure)
-    figure.subplots_adjust(left=0.09, right=0.97, bottom=0.23, top=0.845)
+    figure.subplots_adjust(left=0.09, right=0.97, bottom=BOTTOM, top=0.845)
     axes = figure.add_subplot()
     axes.tick_params(which="both", color="#999999", labelcolor="#555555", labelsize=9)
     axes.grid(color="#EBEBEB", linewidth=0.8)
@@ -62,6 +64,8 @@ def new_figure(title: str, subtitle: str) -> tuple[Figure, Axes]:
 
 
 def add_legend(figure: Figure, handles: Sequence[Any]) -> None:
-    """Puts a legend of two columns below the axes."""
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.53, 0.135), ncols=2, frameon=False,
+    """Puts a legend of two columns below the axes, which make room for more than three rows."""
+    more = LEGEND_ROW * max(0, math.ceil(len(handles) / 2) - 3)
+    figure.subplots_adjust(bottom=BOTTOM + more)
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.53, 0.135 + more), ncols=2, frameon=False,
                   fontsize=8.5, handletextpad=0.5, columnspacing=3.0)

@@ -176,6 +176,15 @@ def test_logistic_regression_is_a_line_of_both_plots_where_the_axis_reaches_it(e
     assert "logistic" not in plot_front(candidates, budgets).plain
 
 
+def test_the_legend_has_room_below_the_axes_whatever_there_is(candidates, budgets):
+    figure = draw_front([dataclasses.replace(one, by_hand=one.trial == 0) for one in candidates], budgets,
+                        easy_accuracy=0.88)
+    (legend,), renderer = figure.legends, figure.canvas.get_renderer()
+    box, axes = legend.get_window_extent(renderer), figure.axes[0].get_tightbbox(renderer)
+    assert len(legend.get_texts()) == 7
+    assert box.y0 >= 0 and box.y1 <= axes.y0
+
+
 def test_networks_made_by_hand_that_lie_below_the_axis_are_counted(candidates, budgets):
     by_hand = [dataclasses.replace(one, by_hand=one.trial in (0, 5)) for one in candidates]
     low = dataclasses.replace(candidates[5], trial=11, architecture="low", accuracy=0.2, by_hand=True)
