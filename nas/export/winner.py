@@ -49,8 +49,7 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         formats: names of `FORMATS`; those of the targets are always written.
         out: where to; by default `export` in the run directory, named after the budgets if they are not the run's.
         epochs: the length of the final training.
-        finals: the most candidates that are trained longer, see `nas.export.finals`, 8 by default; 1 takes the search's
-            winner.
+        finals: the most candidates that are trained longer, see `nas.export.finals`, by default 8; 1 for no finals.
         accuracy_loss: percentage points that a file may be less accurate than the network.
         preprocess_inside: whether the files of runtimes take bytes and normalise them themselves.
         data: where the data of the search are now, if they have moved; their content tells.
