@@ -92,12 +92,13 @@ def parse_finals(text: str) -> int:
 
 def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
               objectives: Sequence[str] = DEFAULT_OBJECTIVES) -> list[Candidate]:
-    """Returns the candidates that cannot be told apart from the winner, and the best made by hand, the best first.
+    """Returns the winner, the candidates that cannot be told apart from it, and the best made by hand, the best first.
 
     One of three or more is much faster than the winner, if there is such a one. The best are those of the least sum of
-    their places by log loss and by multiply-adds, or by the objectives where that is not known of all. They are told
-    apart by the standard error of the difference of two shares of images; an evaluator that counts no images has no
-    known error, and its winner stands alone.
+    their places by log loss and by multiply-adds, or by the objectives where that is not known of all. The winner is
+    among them wherever it stands, as that is what the search has shown. They are told apart by the standard error of
+    the difference of two shares of images; an evaluator that counts no images has no known error, and its winner
+    stands alone.
 
     Args:
         candidates: of the search, as its budgets judge them.
@@ -111,7 +112,7 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
     ranked = _ranked([candidate for candidate in distinct(candidates) if candidate.eligible], objectives)
     alike = [candidate for candidate in ranked if not _apart(best, candidate, noise)]
     faster = _best_much_faster(alike, best) if count > 2 else []
-    found = distinct([*_best_by_hand(ranked), *faster, *alike])[:count]
+    found = distinct([*_best_by_hand(ranked), best, *faster, *alike])[:count]
     return [candidate for candidate in ranked if candidate in found]
 
 
