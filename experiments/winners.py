@@ -58,7 +58,7 @@ from evaluators.machine.devices import whole_cores
 from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe, brief_epochs
 from evaluators.runtimes import parse_target
-from experiments.winners_report import BEST, FASTER, HAND, MOST, SEARCH, TIGHTER, drawn, report
+from experiments.winners_report import BEST, FASTER, HAND, MOST, RANDOM, SEARCH, TIGHTER, drawn, report
 from nas.engine.pool import TRAINING, each, evaluators, training_processes
 from nas.export.finals import FINALISTS
 from nas.export.winner import best_of_finals, confirmed
@@ -78,7 +78,7 @@ RESULTS = Path(__file__).parent / "results" / "winners.json"
 RUNS = Path(__file__).parents[1] / "build" / "winners"
 SPACE = SPACES[FITTED]  # of the search, the budgets and the null models
 SAMPLE = 60
-RANDOM, SCRIPT = "random", "pytorch script"
+SCRIPT = "pytorch script"
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def within(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, coun
 def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
     """Returns the agreement of each score with the end, the mean over its seeds, cheapest first.
 
-    It is 0 where all networks have the score alike, or end alike.
+    Correlations are 0 where all networks have the score alike, or end alike.
     """
     losses = sample.log_losses(epochs[-1])
     final = (sample.accuracies(epochs[-1]) if losses is None else -losses).mean(axis=1)

@@ -263,8 +263,9 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
         families = ", ".join(name for name in found if " " not in name)  # others are further forms of these
         forms = count_of(len(found), "form")
         full = max((used for _, used in found.values()), default=0.0)
-        use = "fill" if full >= FULL else f"use {full:.0%} of"
-        monitor.say(f"first: {families} in {forms}, made by hand to {use} the budget" if found else "no published "
+        use = "fill the budget" if full >= FULL else f"use {full:.0%} of the budget"
+        use += " or a share of it" if fronts else ""
+        monitor.say(f"first: {families} in {forms}, made by hand to {use}" if found else "no published "
                     "network keeps the budget, however narrow: it may want smaller images (`--resolution`)")
     if budgets.limits and FILLED in config.start:
         filling = [network.text for network in filled_members(space, budgets, gauges, config.seed, FILLING,

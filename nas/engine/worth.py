@@ -16,7 +16,7 @@ def worth(candidates: Sequence[Candidate], easy_accuracy: float | None) -> Itera
     best = winner(candidates)
     if not best or best.accuracy is None:
         return
-    if all(candidate.start for candidate in candidates if candidate.trained):
+    if all(one.start for one in candidates if one.epochs and one.continues is None):
         yield ("only networks that a search begins with were trained, none that the strategy proposes: more candidates "
                "(--trials, --time) search")
     by_hand, others = best_by_hand(candidates), {}

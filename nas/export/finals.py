@@ -106,7 +106,7 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
         noise: the standard deviation of an accuracy between seeds of the training, beside that of the images.
         objectives: of the search, by which equal accuracies are ordered.
     """
-    best = winner(candidates, objectives)
+    best = winner(distinct(candidates), objectives)
     if best is None or count == 1 or not best.total:
         return [best] if best else []
     ranked = _ranked([candidate for candidate in distinct(candidates) if candidate.eligible], objectives)
@@ -180,6 +180,7 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
 def _round(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,
            evaluators: Sequence[Evaluator], precision: str) -> dict[int, Standing]:
     """Returns the trainings of a round by their trials; those that lack are added to the record."""
+    record.parent.mkdir(parents=True, exist_ok=True)
     known = _by_key(record)
     keys: dict[int, Key] = {candidate.trial: (
         training_id(Architecture.parse(candidate.architecture), dataset.fingerprint, recipe, {}), dataset.metric,

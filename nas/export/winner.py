@@ -158,8 +158,9 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
         raise InvalidInput(f"an export needs a trained candidate within {budgets}, but '{run.path}' has none")
     if len(chosen) == 1:
         return chosen[0], {}
+    by_hand = ", and the best made by hand" if any(candidate.by_hand for candidate in chosen) else ""
     monitor.say(f"finals: trials {', '.join(str(candidate.trial) for candidate in chosen)} are trained longer: the "
-                "candidates that cannot be told apart yet, and the best made by hand")
+                f"candidates that cannot be told apart yet{by_hand}")
     candidates = {candidate.trial: candidate for candidate in chosen}
     record = run.place(FINALS) if run.writable or out is None else out.with_name(f"{out.name}.{FINALS}")
     target, precision = files or (run.config.targets[0], run.config.precision)

@@ -116,7 +116,7 @@ def made_by_hand(resolution: int, channels: int, classes: int, budgets: Budgets,
         forms = {pattern: filling for pattern, filling in fillings.items() if filling}
         if forms:
             found[name] = max(forms.values(), key=lambda filling: filling[0].macs)
-            others |= {pattern: filling for pattern, filling in forms.items() if filling != found[name]}
+            others |= {pattern: filling for pattern, filling in forms.items() if filling[0] != found[name][0]}
     return found | others
 
 

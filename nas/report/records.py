@@ -27,8 +27,8 @@ def rows(candidates: Iterable[Candidate], objectives: Sequence[str] = DEFAULT_OB
     `continues` is the trial whose training was taken up again, `taken_from` the other run that a training was of;
     `compiled` is what was compiled at a time for it; `float32_accuracy` is that of the network where `accuracy` is that
     of its file of another precision; `log_loss` is that of the validation images, as `Metric.log_loss` says; `by_hand`
-    tells the published networks that fill a budget. `latency_ms` and `latency_ci_ms` are those on the first target;
-    `latencies` has all that was measured, by target.
+    tells the published networks that fill a budget or a share of it. `latency_ms` and `latency_ci_ms` are those on the
+    first target; `latencies` has all that was measured, by target.
     """
     ordered = sorted(candidates, key=lambda candidate: candidate.trial)
     on_front = {candidate.trial for candidate in distinct(front(ordered, objectives))}

@@ -35,7 +35,7 @@ class Scene:
         logarithmic: whether the horizontal axis is.
         total: the candidates there are, with those that cannot be shown.
         metric: what stands for the accuracy.
-        easy_accuracy: that of logistic regression on the same images, where it is known.
+        easy_accuracy: that of logistic regression on the same images, where it is known and there is any other.
     """
 
     front: tuple[Candidate, ...]
@@ -109,7 +109,8 @@ def build_scene(candidates: Sequence[Candidate], budgets: Budgets, objectives: S
         by_hand=tuple(c for c in distinct(shown) if c.by_hand and c.eligible),
         budget_ms=budget_ms, latency_limits_ms=latency_limits_ms, logarithmic=logarithmic,
         accuracy_limits=accuracy_limits(members, others, partial, easy_accuracy or 0.0),
-        total=len(distinct(candidates)), metric=metric_of(candidates), easy_accuracy=easy_accuracy)
+        total=len(distinct(candidates)), metric=metric_of(candidates),
+        easy_accuracy=easy_accuracy if members or others or partial else None)
 
 
 def latency_of(candidate: Candidate) -> float:

@@ -103,7 +103,8 @@ def observed(members: Sequence[Member], told: Sequence[Told], past: Sequence[Tol
     images = np.array([own.images or np.inf for own in told], float)
     chance, past_chance = (by_chance(each, images) for each in (errors, past_errors))
     losses, past_losses = errors, past_errors
-    if _tell_log_losses(told, epochs):
+    before = [own for own in past if own]
+    if _tell_log_losses(told, epochs) and (not before or _tell_log_losses(before, epochs)):
         (losses, deviations), (past_losses, _) = (
             final_errors([_losses(own, epochs) for own in each], epochs) for each in (told, past))
     costs = [[member.costs.get(name, own.costs[index]) for member, own in zip(members, told, strict=True)]

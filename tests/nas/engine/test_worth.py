@@ -1,3 +1,5 @@
+import dataclasses
+
 from nas.engine.worth import worth
 from nas.problem.budgets import Costs
 from nas.problem.candidate import Candidate
@@ -24,6 +26,10 @@ def test_a_search_that_had_no_time_for_proposals_says_so():
     found = list(worth([candidate(0, 0.8, by_hand=True)], None))
     assert "none that the strategy proposes: more candidates (--trials, --time)" in found[0]
     assert "on the same validation images" in found[1]
+    stopped = dataclasses.replace(candidate(1, 0.5), trained=False)
+    assert len(list(worth([candidate(0, 0.8, by_hand=True), stopped], None))) == len(found) - 1
+    continued = dataclasses.replace(candidate(2, 0.8), continues=0)
+    assert next(worth([candidate(0, 0.8, by_hand=True), continued], None)) == found[0]
 
 
 def test_there_is_nothing_to_say_without_a_winner_or_an_alternative():

@@ -61,6 +61,12 @@ def test_a_winner_stands_alone_without_finals_and_where_no_images_were_counted()
     assert [one.trial for one in finalists([*candidates, candidate(2, 0.7)], 4)] == [0, 1]
 
 
+def test_a_network_that_was_trained_twice_is_one_finalist_by_its_first_training():
+    twice = dataclasses.replace(candidate(2, 0.81), architecture="network 0")
+    assert [one.trial for one in finalists([candidate(0, 0.8), candidate(1, 0.79), twice], 4)] == [0, 1]
+    assert [one.trial for one in finalists([candidate(0, 0.8), twice], 4)] == [0]
+
+
 def test_the_first_finalist_is_the_winner_by_the_objectives_of_the_search():
     candidates = [dataclasses.replace(candidate(trial, 0.8), costs=Costs(macs=macs))
                   for trial, macs in enumerate((9, 7, 8))]

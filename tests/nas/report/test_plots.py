@@ -174,6 +174,7 @@ def test_logistic_regression_is_a_line_of_both_plots_where_the_axis_reaches_it(e
     assert text.count("╌") > 40 if drawn else text.count("╌") == 1
     assert f"╌ {words}" in text
     assert "logistic" not in plot_front(candidates, budgets).plain
+    assert plot_front([], Budgets(), easy_accuracy=easy).plain.endswith("no candidate has a measured latency")
 
 
 def test_the_legend_has_room_below_the_axes_whatever_there_is(candidates, budgets):
