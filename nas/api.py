@@ -105,7 +105,7 @@ class Run:
         from nas.report.plot import draw_front
 
         write_figure(at_home(path), draw_front(self.candidates(), self.budgets, self.config.objectives,
-                                             easy_accuracy=self.directory.resolved.easy_accuracy))
+                                               easy_accuracy=self.directory.resolved.easy_accuracy))
 
 
 def search(config: SearchConfig, run: str | Path | None = None, *, trust: bool = False, **options: Any) -> Run:

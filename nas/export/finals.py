@@ -106,10 +106,11 @@ def finalists(candidates: Sequence[Candidate], count: int, noise: float = 0.0,
         noise: the standard deviation of an accuracy between seeds of the training, beside that of the images.
         objectives: of the search, by which equal accuracies are ordered.
     """
-    best = winner(distinct(candidates), objectives)
+    networks = distinct(candidates)
+    best = winner(networks, objectives)
     if best is None or count == 1 or not best.total:
         return [best] if best else []
-    ranked = _ranked([candidate for candidate in distinct(candidates) if candidate.eligible], objectives)
+    ranked = _ranked([candidate for candidate in networks if candidate.eligible], objectives)
     alike = [candidate for candidate in ranked if not _apart(best, candidate, noise)]
     faster = _best_much_faster(alike, best) if count > 2 else []
     found = distinct([*_best_by_hand(ranked), best, *faster, *alike])[:count]

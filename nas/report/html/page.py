@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from nas.export.entries import Certificate
-from nas.problem.candidate import Outcome
+from nas.problem.candidate import Outcome, best_by_hand
 from nas.report.html.candidates import blocks_data, candidate_section
 from nas.report.html.choices import importance_section, importances_of
 from nas.report.html.document import document
@@ -80,13 +80,13 @@ def _summary(found: Findings) -> Markup:
     easy, open_trials = found.resolved.easy_accuracy, sum(
         one.outcome in (Outcome.RUNNING, Outcome.WAITING) for one in found.told)
     eligible = sum(one.eligible for one in found.networks)
-    by_hand = [one.accuracy or 0.0 for one in found.networks if one.by_hand and one.eligible]
+    by_hand = best_by_hand(found.networks)
     figures = [*_winner(found),
                ("front", len(found.front), f"of {count_of(len(found.networks), 'network')}, of which {eligible} are "
                 "within the budgets and fully trained")]
     if by_hand:
-        figures.append(("best made by hand", f"{accuracy_text(max(by_hand))} %", "a published network that fills the "
-                        "budget, on the same images"))
+        figures.append(("best made by hand", f"{accuracy_text(by_hand.accuracy)} %", "a published network that fills "
+                        "the budget, on the same images"))
     if easy is not None:
         figures.append(("logistic regression", f"{accuracy_text(easy)} %", "on the same images"))
     figures += [_verdict(name, exported.certificate) for name, exported in found.exports.items()] or [
