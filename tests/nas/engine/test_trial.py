@@ -192,11 +192,11 @@ def test_what_the_surrogate_proposes_again_goes_on_and_the_best_third_has_gone_o
     continued = [one.continues for one in candidates if one.continues is not None]
     assert len(continued) == len(set(continued))
     by_trial = {one.trial: one for one in candidates}
+    whole = min(one.ended for one in candidates if one.trained)  # from then on the strategy chooses who goes on
     for one in candidates:
         before = by_trial[one.continues].epochs if one.continues is not None else 0
-        # each rung is chosen, once enough trials have ended: several workers begin more of them before that
-        begun = 2 * workers if workers > 1 else 1
-        assert one.epochs == min(rung for rung in RUNGS if rung > before) or one.trial < begun
+        assert one.epochs == min(rung for rung in RUNGS if rung > before) or one.began < whole
+    assert workers > 1 or sum(one.began < whole for one in candidates) == 1
     assert Rungs(RUNGS, objectives=config.objectives, reference=(-0.1, None)).promotable(candidates) is None
     first = next(one.trial for one in candidates if one.trained)
     assert any(one.continues is None for one in candidates[first:])  # it does not begin all and then train the best
