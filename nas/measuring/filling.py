@@ -126,8 +126,8 @@ def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: i
 
     Among networks of one latency, multiply-adds tell as much of the accuracy as a brief training does. In place of the
     last ones is one member for each of `shares` of the budgets. There may be fewer than `count`, and none where the
-    widths of the space do not reach `FULL` of the budget. Where none of the members does, but some come near, more are
-    drawn. After `limit_s` seconds no more are.
+    widths of the space do not reach `FULL` of the budget. Where none of the members does, but some come near, or none
+    is narrow enough, more are drawn. After `limit_s` seconds no more are.
     """
     found: dict[Architecture, None] = {}
     end_s = time.monotonic()
@@ -140,7 +140,8 @@ def filled_members(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: i
             drawn.update([filling] if filling else [])
             most = max(drawn.values(), default=0.0) / share
             progress("filling the budget with members of the space", done, max(done, attempts))
-            if time.monotonic() >= end_s or (done >= attempts and not NEAR <= most < FULL):
+            near = NEAR <= most < FULL or not drawn
+            if time.monotonic() >= end_s or (done >= attempts and not near):
                 break
         full = [network for network, used in drawn.items() if used >= FULL * share]
         found |= dict.fromkeys(sorted(full, key=lambda network: -network.macs)[:wanted])

@@ -132,8 +132,8 @@ def test_of_the_members_that_fill_a_budget_those_of_most_multiply_adds_are_kept(
 
 def test_where_a_front_is_wanted_the_last_members_fill_shares_of_the_budget():
     space = SPACES["fitted"].bind(28, 1, 10)
-    found = filled_members(space, Budgets(macs=LIMIT), {}, seed=0, count=5, progress=silent, shares=LESS)
-    assert found[:2] == filled_members(space, Budgets(macs=LIMIT), {}, seed=0, count=2, progress=silent)
+    found = filled_members(space, Budgets(macs=LIMIT), {}, seed=1, count=5, progress=silent, shares=LESS)
+    assert found[:2] == filled_members(space, Budgets(macs=LIMIT), {}, seed=1, count=2, progress=silent)
     assert len({network.text for network in found}) == 5
     for network, share in zip(found[2:], LESS, strict=True):
         assert 0.9 * share * LIMIT <= network.macs <= share * LIMIT
@@ -141,9 +141,16 @@ def test_where_a_front_is_wanted_the_last_members_fill_shares_of_the_budget():
 
 def test_more_members_are_drawn_where_none_fills_the_budget_but_some_come_near():
     space, drawn = SPACES["fitted"].bind(28, 1, 10), []
-    few = [filling[1] for filling in islice(random_fillings(space, Budgets(macs=LIMIT), {}, 14), ATTEMPTS) if filling]
+    few = [filling[1] for filling in islice(random_fillings(space, Budgets(macs=LIMIT), {}, 13), ATTEMPTS) if filling]
     assert 0.5 < max(few) < 0.9
-    found = filled_members(space, Budgets(macs=LIMIT), {}, 14, 1, lambda what, done, total: drawn.append(done))
+    found = filled_members(space, Budgets(macs=LIMIT), {}, 13, 1, lambda what, done, total: drawn.append(done))
+    assert len(found) == 1 and ATTEMPTS < len(drawn) <= 3 * ATTEMPTS
+
+
+def test_more_members_are_drawn_where_none_is_narrow_enough():
+    space, drawn, tight = SPACES["fitted"].bind(28, 1, 10), [], Budgets(macs=LIMIT // 4)
+    assert not any(islice(random_fillings(space, tight, {}, 9), ATTEMPTS))
+    found = filled_members(space, tight, {}, 9, 1, lambda what, done, total: drawn.append(done))
     assert len(found) == 1 and ATTEMPTS < len(drawn) <= 3 * ATTEMPTS
 
 

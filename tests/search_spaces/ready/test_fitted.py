@@ -33,6 +33,12 @@ def test_mobilenets_v1_made_by_hand_are_members(width):
         assert found[shortened].scaled(width) in SPACES["fitted"].bind(28, 1, 10)
 
 
+def test_sandglass_blocks_may_halve_images_as_those_of_a_mobilenext_do():
+    text = ("in_r28_c1+conv_k3_c32_s2_relu+sand_k3_r2_c96_s2_relu6+sand_k3_r2_c96_s1_relu6+sand_k3_r6_c192_s2_relu6"
+            "+sand_k3_r6_c192_s1_relu6+sand_k3_r6_c256_s1_relu6+fc_n10")
+    assert Architecture.parse(text) in SPACES["fitted"].bind(28, 1, 10)
+
+
 def test_widths_span_budgets_two_orders_of_magnitude_apart():
     space = SPACES["fitted"].bind(32, 3, 10)
     first = {name: values[0] for name, values in space.parameters.items()}
