@@ -1,5 +1,6 @@
 """The commands that show runs, architectures and spaces, and compare spaces and scores."""
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -191,31 +192,31 @@ def correlate_scores(
     from search_spaces.errors import require
 
     output = Output(json, csv)
-    own = {**parse_limits(limits), **recipe, **given(data=data, skip_broken=skip_broken, resolution=resolution,
-                                                     target=target, metric=metric, evaluator=evaluator)}
+    own = {**parse_limits(limits), **recipe, **given(skip_broken=skip_broken, resolution=resolution, target=target,
+                                                     metric=metric, evaluator=evaluator)}
     run = RunDirectory(Path(what))
     if run.exists:
         require(not own, f"a run has its own space, data, budgets and recipe, but got {', '.join(own)}")
         config, budgets, place = run.config, run.budgets, run.place(CORRELATION)
-        fingerprint = run.resolved.data_fingerprint
+        config, resolved = dataclasses.replace(config, data=data or config.data), run.resolved
         run.require_there(config, *PLACES)
         require_trusted(run.path, run.identity, (*evaluator_of(config), *commands_of(budgets.measured)), trust)
     else:
-        config, fingerprint = SearchConfig(space=what, **own), None
+        config, resolved = SearchConfig(space=what, **own, **given(data=data)), None
         budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")
     lengths = parse_rungs(epochs) if epochs is not None else (setting_of(config).epochs,)
     to = max(FINAL_EPOCHS, 2 * max(lengths)) if to is None else to
     with Terminal(output.console) as monitor:
         found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds,
-                          fingerprint=fingerprint, monitor=monitor)
+                          resolved=resolved, monitor=monitor)
         monitor.show(ranking_table(found, to, METRICS[config.metric]))
         monitor.say(recommendation(found))
     output.write(ranking_rows(found))
 
 
 @with_options(limits=budget_options(), recipe=recipe_options(
-    Recipe(), epochs="of each training", batch="images in a training step", augmentation=AUGMENTATION,
-    seed="of members, data split and trainings"))
+    Recipe(), epochs="of each training; more where images are few", batch="images in a training step",
+    augmentation=AUGMENTATION, seed="of members, data split and trainings"))
 def compare_spaces(
     spaces: Annotated[list[str], typer.Argument(metavar="NAME|FILE.toml...", help="the spaces")],
     *,
@@ -230,13 +231,15 @@ def compare_spaces(
     """Compare spaces by random members that fill a budget. Published networks that do stand beside them."""
     from nas.cli.terminal import Terminal
     from nas.engine.distributions import compare
+    from nas.engine.setting import setting_of
     from nas.problem.budgets import parse_limits
     from nas.report.distributions import distribution_rows, distribution_table, draw_distributions, verdict
     from nas.run.config import SearchConfig
 
     output = Output(json, csv, png, svg)
-    config = SearchConfig(space=spaces[0], **parse_limits(limits), **{"epochs": Recipe.epochs, **recipe}, **given(
+    config = SearchConfig(space=spaces[0], **parse_limits(limits), **recipe, **given(
         data=data, skip_broken=skip_broken, resolution=resolution, target=target, metric=metric))
+    config = dataclasses.replace(config, epochs=setting_of(config).epochs)
     budgets = config.budgets(config.latency_ms)
     with Terminal(output.console) as monitor:
         found = compare(spaces, config, budgets, record, count=members, monitor=monitor)

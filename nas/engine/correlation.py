@@ -8,6 +8,7 @@ where a log loss is not known. Intervals are bootstrap percentiles over the netw
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +18,22 @@ import numpy as np
 from evaluators.benchmarks.tables import is_table
 from evaluators.evaluator import Context, Evaluator
 from evaluators.machine.devices import require_devices
+from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS
 from nas.engine.pool import TRAINING, evaluators, training_processes
-from nas.engine.scores import Sample, ScoreRecord, resamples
+from nas.engine.scores import Sample, ScoreRecord, noise_among, resamples
 from nas.engine.setting import setting_of
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gauges
 from nas.measuring.survey import Progress, members
 from nas.problem.budgets import Budgets, is_feasible
 from nas.run.config import SearchConfig
+from nas.run.directory import Resolved
 from nas.run.monitor import Monitor, Silent
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
 from search_spaces.numbers import count_of
 from search_spaces.search_space import SearchSpace
+from search_spaces.space import Space
 
 CORRELATION = "correlation.json"  # of a run
 MEMBERS, SEEDS = 20, 2
@@ -57,6 +61,7 @@ class Ranking:
         seconds: the median cost of the score for a network; 0 for what follows from its text.
         noise: the standard deviation of the score between seeds, as a share of the images; None for one seed.
         by_log_loss: whether the end is the log loss, or else the accuracy.
+        steps_per_epoch: of the trainings, 0 where it is not known.
     """
 
     score: str
@@ -70,6 +75,7 @@ class Ranking:
     seconds: float
     noise: float | None = None
     by_log_loss: bool = False
+    steps_per_epoch: int = 0
 
     @property
     def use(self) -> str:
@@ -80,8 +86,8 @@ class Ranking:
 
 
 def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequence[int], *, to: int = FINAL_EPOCHS,
-              count: int = MEMBERS, seeds: int = SEEDS, fingerprint: str | None = None, monitor: Monitor | None = None
-              ) -> list[Ranking]:
+              count: int = MEMBERS, seeds: int = SEEDS, resolved: Resolved | None = None,
+              monitor: Monitor | None = None) -> list[Ranking]:
     """Returns the rank correlations of scores with the end, over random members of a space within budgets.
 
     A record keeps the members too, since another timing would find others near a limit; more of them are found anew.
@@ -94,7 +100,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
         to: the length of the training to the end, which the evaluator `training` always makes.
         count: members.
         seeds: trainings of each length.
-        fingerprint: that the data must have, as those of a run; None for any.
+        resolved: of a run, in whose space members are and whose data must be the same; None for any.
         monitor: what to report to.
 
     Raises:
@@ -107,21 +113,23 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     require(count >= FEWEST, f"a rank correlation takes at least {FEWEST} networks, but got {count}")
     require(not is_table(config.data), f"scores are compared with trainings, but the data are '{config.data}'")
     require_devices()
+    require_writable(record.parent, "the place of a record")
     setting = setting_of(config)
-    require(fingerprint in (None, setting.dataset.fingerprint), "a score is compared on the data of its search, but "
-            f"'{config.data}' has changed since")
+    space, dataset = Space.parse(resolved.space) if resolved else setting.space, setting.dataset
+    require(resolved is None or resolved.data_fingerprint == dataset.fingerprint, "a score is compared on the data of "
+            f"its search, but '{config.data}' has others now; `--data` takes another path")
     lengths = [*sorted(set(epochs)), to]
-    context = Context(setting.space, setting.dataset, record.parent / "evaluator", config.recipe)
+    context = Context(space, dataset, record.parent / "evaluator", config.recipe)
     workers = config.workers or (training_processes() if config.evaluator == TRAINING else 1)
-    scores = ScoreRecord(record, setting.dataset, config.recipe, config.evaluator)
+    scores = ScoreRecord(record, dataset, config.recipe, config.evaluator)
     with file_gauges(budgets.measured) as gauges:
         def find() -> list[str]:
-            found = within(setting.space, budgets, gauges, config.seed, count, monitor.progress)
+            found = within(space, budgets, gauges, config.seed, count, monitor.progress)
             return [network.text for network in found]
 
-        texts = scores.members(WITHIN, setting.space.text, budgets, count, find)
+        texts = scores.members(WITHIN, space.text, budgets, count, find)
     networks = [Architecture.parse(text) for text in texts]
-    foreign = [network.text for network in networks if setting.space.encode(network) is None]
+    foreign = [network.text for network in networks if space.encode(network) is None]
     require(not foreign, f"recorded members are of the space, but '{record}' has {', '.join(foreign)}")
     with contextlib.ExitStack() as stack:
         def of_name(name: str) -> list[Evaluator]:
@@ -134,7 +142,8 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     ends = sample.accuracies(to).mean(axis=1)
     require(np.ptp(ends) > 0, f"networks are ranked that end with different accuracies, but all {len(ends)} have "
             f"{ends[0]:.2%} after {to} epochs")
-    return rankings(sample, lengths)
+    steps = math.ceil(len(dataset.train) / config.recipe.batch)
+    return [dataclasses.replace(one, steps_per_epoch=steps) for one in rankings(sample, lengths)]
 
 
 def within(space: SearchSpace, budgets: Budgets, gauges: Gauges, seed: int, count: int, progress: Progress
@@ -169,7 +178,8 @@ def rankings(sample: Sample, epochs: Sequence[int]) -> list[Ranking]:
              _ranking(PARAMETERS, np.array([network.params for network in networks]), final)]
     for length in epochs[:-1]:
         accuracies, brief, name = sample.accuracies(length), sample.log_losses(length), count_of(length, "epoch")
-        found.append(_ranking(name, accuracies[:, 0], final, sample.seconds(length), _noise(accuracies)))
+        noise, seconds = noise_among(accuracies), sample.seconds(length)
+        found.append(_ranking(name, accuracies[:, 0], final, seconds, noise.deviation if noise else None))
         if brief is not None:
             found.append(_ranking(f"{name}, {LOG_LOSS}", -brief[:, 0], final, sample.seconds(length)))
     return [dataclasses.replace(one, by_log_loss=losses is not None) for one in found]
@@ -189,14 +199,12 @@ def recommendation(rankings: Sequence[Ranking]) -> str:
         return (f"{best.score}: networks are ranked as the whole training ranks them (tau {best.tau:.2f}): "
                 f"--epochs {best.score.split()[0].replace(',', '')}")
     best = max(trained, key=lambda ranking: ranking.tau)
+    if free >= best.tau:
+        return (f"no brief training ranks better than what costs nothing: multiply-adds or parameters have tau "
+                f"{free:.2f}, {best.score} {best.tau:.2f}; longer trainings (--epochs) may, or more finalists in an "
+                "export (--finals) make up for it")
     return (f"no score ranks well enough: the best is {best.score} (tau {best.tau:.2f}), multiply-adds and parameters "
             f"have {free:.2f}; longer trainings (--epochs), or more finalists in an export (--finals), make up for it")
-
-
-def _noise(accuracies: np.ndarray) -> float | None:
-    if accuracies.shape[1] < 2:
-        return None
-    return float(np.sqrt(np.var(accuracies, axis=1, ddof=1).mean()))
 
 
 def _ranking(name: str, scores: np.ndarray, final: np.ndarray, seconds: float = 0.0, noise: float | None = None

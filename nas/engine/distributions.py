@@ -180,7 +180,7 @@ def _full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, fe
     for name, filling in ways:
         if filling is None:  # too slow at the least width
             over += 1
-        elif filling[1] < FULL:
+        elif filling[1] < FULL:  # at the largest width, or at the last before one that is too slow
             below += 1
         else:
             network, used = filling
@@ -188,10 +188,11 @@ def _full(ways: Iterable[tuple[str, Filling | None]], what: str, wanted: int, fe
         progress(f"filling the budget with {what}", len(found), wanted)
         if len(found) == wanted:
             break
-    advice = ("" if over == below == 0 else
-              f": a {'larger budget or smaller images' if over >= below else 'smaller budget'} may help")
+    advice = ("" if over == below == 0 else ": a larger budget or smaller images may help" if over >= below else
+              ": a smaller budget or more widths may help")
     require(len(found) >= fewest, f"a comparison takes {what} that use {RANGE} of {budgets}, at least {fewest}, but "
-            f"{len(found)} do, {over} exceed it at their least width, {below} use less at their largest{advice}")
+            f"{len(found)} do, {over} exceed it at their least width, {below} use less at the largest width that "
+            f"keeps it{advice}")
     return [vars(one) for one in found.values()]
 
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,6 +134,7 @@ class ScoreRecord:
         Raises:
             InvalidInput: as `content` does.
         """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.path.parent, waits=True):
             content = self.content()
             yield content
@@ -166,13 +167,17 @@ class ScoreRecord:
                 content.setdefault(MEMBERS, {}).setdefault(where, {})[name] = kept._asdict()
         return kept.members[:count]
 
-    def add(self, text: str, epochs: int, seed: int, score: Score | float, seconds: float) -> dict[str, Any]:
-        """Records the score of a network with a seed, if none is known; returns all rows of the record."""
+    def add(self, text: str, length: int | str, seed: int, score: Score | float, seconds: float) -> dict[str, Any]:
+        """Records the score of a network with a seed, if none is known; returns all rows of the record.
+
+        The length is a number of epochs, or for a training beside scores of another evaluator as `_whole` has it.
+        """
         accuracy, log_loss = (score.accuracy, score.log_loss) if isinstance(score, Score) else (score, None)
+        row = Row(float(accuracy), round(seconds, 2), None if log_loss is None else float(log_loss))  # not NumPy's
         with self.changed() as content:
-            kept = content[NETWORKS].setdefault(text, {}).setdefault(str(epochs), [])
+            kept = content[NETWORKS].setdefault(text, {}).setdefault(str(length), [])
             if len(kept) == seed:
-                kept.append(Row(accuracy, round(seconds, 2), log_loss))
+                kept.append(row)
             return content[NETWORKS]
 
     def sample(self, evaluators: Sequence[tuple[Evaluator, Evaluator]], networks: Sequence[Architecture],
@@ -195,10 +200,12 @@ class ScoreRecord:
         """
         rows = self.content()[NETWORKS]
         jobs = [Job(network, length, seed) for network in networks for length in epochs for seed in range(seeds)]
+        trains = self.evaluator == TRAINING or all(brief is final for brief, final in evaluators)
+        keys = {length: str(length) if trains or length < epochs[-1] else _whole(length) for length in epochs}
         ended: dict[Job, tuple[Score | float, float]] = {}  # those that wait for an earlier seed
 
         def known(job: Job) -> int:
-            return len(rows.get(job.network.text, {}).get(str(job.epochs), ()))
+            return len(rows.get(job.network.text, {}).get(keys[job.epochs], ()))
 
         def train(each_one: tuple[Evaluator, Evaluator], job: Job) -> tuple[Score | float, float] | None:
             if known(job) > job.seed:  # recorded by another process meanwhile
@@ -211,9 +218,9 @@ class ScoreRecord:
             if outcome is not None:
                 ended[job] = outcome
             while (next_one := job._replace(seed=known(job))) in ended:
-                rows = self.add(job.network.text, job.epochs, next_one.seed, *ended.pop(next_one))
+                rows = self.add(job.network.text, keys[job.epochs], next_one.seed, *ended.pop(next_one))
             progress("trainings", done, len(jobs))
-        return Sample({network.text: {length: rows[network.text][str(length)][:seeds] for length in epochs}
+        return Sample({network.text: {length: rows[network.text][keys[length]][:seeds] for length in epochs}
                        for network in networks})
 
 
@@ -236,8 +243,12 @@ def known_noise(record: Path, epochs: int) -> Noise | None:
     Networks that lost a training, with an accuracy of 0, do not count: that is no noise.
     """
     rows = read_scores(record).get(NETWORKS, {}).values()
-    repeated = [[row.accuracy for row in of[str(epochs)]] for of in rows if len(of.get(str(epochs), ())) > 1]
-    variances = [np.var(each, ddof=1) for each in repeated if all(each)]
+    return noise_among([[row.accuracy for row in of.get(str(epochs), ())] for of in rows])
+
+
+def noise_among(accuracies: Iterable[Sequence[float]]) -> Noise | None:
+    """Returns the noise between the accuracies of each network; None where none has two that were not lost."""
+    variances = [np.var(own, ddof=1) for own in accuracies if len(own) > 1 and all(own)]
     return Noise(float(np.sqrt(np.mean(variances))), len(variances)) if variances else None
 
 
@@ -246,8 +257,7 @@ def known_sample(record: Path, fewest: int) -> Sample | None:
 
     None unless there are at least `fewest`, with two lengths in common. Of each length as many seeds count as all have.
     """
-    rows = {text: {int(epochs): row for epochs, row in of.items() if row}
-            for text, of in read_scores(record).get(NETWORKS, {}).items()}
+    rows = {text: _by_length(of) for text, of in read_scores(record).get(NETWORKS, {}).items()}
     longest = max((length for of in rows.values() for length in of), default=0)
     whole = Sample({text: of for text, of in rows.items() if longest in of})
     if len(whole.scores) < fewest or len(whole.lengths) < 2:
@@ -255,6 +265,20 @@ def known_sample(record: Path, fewest: int) -> Sample | None:
     seeds = {length: min(len(of[length]) for of in whole.scores.values()) for length in whole.lengths}
     return Sample({text: {length: of[length][:count] for length, count in seeds.items()}
                    for text, of in whole.scores.items()})
+
+
+def _whole(epochs: int) -> str:
+    """Returns the length of a training to the end as a record has it whose evaluator is another one."""
+    return f"{epochs} {TRAINING}"
+
+
+def _by_length(of: Mapping[str, Sequence[Row]]) -> dict[int, Sequence[Row]]:
+    """Returns the rows of a network by epochs; the longest training to the end, if there is any, ends them."""
+    rows = {int(length): own for length, own in of.items() if length.isdecimal() and own}
+    longest = max((int(length.split()[0]) for length, own in of.items() if not length.isdecimal() and own), default=0)
+    if not longest:
+        return rows
+    return {length: own for length, own in rows.items() if length < longest} | {longest: of[_whole(longest)]}
 
 
 def resamples(count: int) -> np.ndarray:

@@ -34,7 +34,8 @@ def ranking_table(rankings: Sequence[Ranking], epochs: int, metric: Metric) -> T
 def ranked_text(rankings: Sequence[Ranking], epochs: int, metric: Metric) -> str:
     """Returns the number of networks and the end that scores of them are compared with."""
     end = LOG_LOSS if rankings[0].by_log_loss else metric.title
-    return f"{rankings[0].networks} networks, against the {end} after {count_of(epochs, 'epoch')}"
+    steps = f" of {rankings[0].steps_per_epoch} steps" if rankings[0].steps_per_epoch else ""
+    return f"{rankings[0].networks} networks, against the {end} after {count_of(epochs, 'epoch')}{steps}"
 
 
 def ranking_rows(rankings: Sequence[Ranking]) -> list[Row]:

@@ -30,6 +30,7 @@ from nas.engine.correlation import (
 from nas.engine.scores import Row, Sample
 from nas.problem.budgets import Budgets
 from search_spaces import Architecture, InvalidInput
+from search_spaces.space import Space
 
 
 def quiet(what, done, total):
@@ -113,11 +114,14 @@ def test_noise_is_what_seeds_differ_by(all_members):
     scores = {text: {3: [Row(value, 5.0) for value in of], 20: [Row(index / 10, 60.0)]}
               for index, (text, of) in enumerate(zip(texts, draws, strict=True))}
     assert rankings(Sample(scores), (3, 20))[-1].noise == pytest.approx(0.02, rel=0.05)
+    scores[texts[0]][3][0] = Row(0.0, 5.0)  # it diverged, which is no noise
+    assert rankings(Sample(scores), (3, 20))[-1].noise == pytest.approx(0.02, rel=0.05)
 
 
 @pytest.mark.parametrize(("taus", "expected"), [
     ({"multiply-adds": 0.4, "1 epoch": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 3"),
     ({"multiply-adds": 0.75, "1 epoch": 0.5, "3 epochs": 0.7, "9 epochs": 0.8}, "--epochs 9"),
+    ({"multiply-adds": 0.65, "1 epoch": 0.5, "3 epochs": 0.62}, "no brief training ranks better"),
     ({"multiply-adds": 0.4, "1 epoch": 0.2, "3 epochs": 0.5}, "no score ranks well enough: the best is 3 epochs"),
 ])
 def test_the_cheapest_score_of_use_is_recommended(taus, expected):
@@ -256,5 +260,23 @@ def test_a_run_whose_data_have_changed_is_refused(make_config, gauge, nas, train
     run_search(make_config(trials=1, data=str(data)), tmp_path / "run", gauge=gauge)
     np.savez(data, **arrays | {"y_train": 1 - arrays["y_train"]})
     assert nas("correlate", tmp_path / "run") == (
-        2, "", f"nas: a score is compared on the data of its search, but '{data}' has changed since\n")
+        2, "", f"nas: a score is compared on the data of its search, but '{data}' has others now; `--data` takes "
+        "another path\n")
     assert not (tmp_path / "run/correlation.json").exists()
+
+
+def test_members_are_of_the_space_of_the_run_and_its_data_may_have_moved(
+        make_config, gauge, nas, trained_by_hash, inputs, tmp_path):
+    from nas.engine.search import run_search
+
+    data, space = tmp_path / "data.npz", tmp_path / "space.toml"
+    data.write_bytes((inputs / "data.npz").read_bytes())
+    space.write_bytes((inputs / "space.toml").read_bytes())
+    run = run_search(make_config(trials=1, data=str(data), space=str(space)), tmp_path / "run", gauge=gauge)
+    space.write_text(space.read_text().replace("_c8/16", "_c8/24"))
+    moved = data.rename(tmp_path / "moved.npz")
+    status, _, err = nas("correlate", tmp_path / "run", "--members", 8, "--to", 2, "--epochs", 1, "--data", moved)
+    assert status == 0, err
+    texts = json.loads((tmp_path / "run/correlation.json").read_text())["networks"]
+    bound = Space.parse(run.resolved.space)
+    assert len(texts) == 8 and all(Architecture.parse(text) in bound for text in texts)

@@ -101,6 +101,23 @@ def test_a_network_whose_training_diverges_has_no_accuracy_and_is_no_noise(count
     assert known_noise(tmp_path / "scores.json", 2).deviation == pytest.approx(0.1 / 2**0.5)
 
 
+def test_whole_trainings_beside_scores_of_another_evaluator_are_told_from_these(inputs, all_members, tmp_path):
+    def brief(architecture, data, fidelity):
+        return Score(np.float32(0.25), 40, log_loss=np.float32(0.5))  # as an evaluator may return them
+
+    def whole(architecture, data, fidelity):
+        return Score(0.75, 40)
+
+    networks, path = list(all_members.values())[:2], tmp_path / "new/scores.json"
+    record = ScoreRecord(path, load_dataset(str(inputs / "data.npz")), RECIPE, "module:function")
+    assert record.sample([(brief, whole)], networks, (1, 2), 1, quiet).accuracies(2).tolist() == [[0.75]] * 2
+    found = record.sample([(brief, whole)], networks, (1, 2, 4), 1, quiet)
+    assert [found.accuracies(length).tolist() for length in (1, 2, 4)] == [[[0.25]] * 2, [[0.25]] * 2, [[0.75]] * 2]
+    assert known_noise(path, 2) is None
+    known = known_sample(path, fewest=2)
+    assert known.lengths == [1, 2, 4] and known.accuracies(4).tolist() == [[0.75]] * 2
+
+
 def test_what_else_a_record_holds_is_kept(counted, record):
     with record.changed() as content:
         content["other"] = {"fitted": 3}
