@@ -62,17 +62,20 @@ class _Escaping(RenderHook):
 
 
 def print_front(run: "Run", console: Console) -> None:
-    """Prints the front of a run as a plot and a table, and how far its accuracies differ by chance."""
+    """Prints the front of a run as a plot and a table, what it is worth, and how far accuracies differ by chance."""
     from evaluators.benchmarks.tables import is_table
     from nas.engine.noise import noise_of
+    from nas.engine.worth import worth
     from nas.report.correlation import noise_text
 
     candidates, objectives, easy = run.candidates(), run.config.objectives, run.directory.resolved.easy_accuracy
     console.print(plot_front(candidates, run.budgets, objectives, width=min(console.width, 100), easy_accuracy=easy))
     console.print(front_report(candidates, run.budgets, objectives, easy))
+    lines = [*worth(candidates, easy)]
     if not is_table(run.config.data):
-        console.print(noise_text(noise_of(run.directory), run.config.recipe.epochs, run.path), highlight=False,
-                      markup=False, soft_wrap=True)
+        lines.append(noise_text(noise_of(run.directory), run.config.recipe.epochs, run.path))
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class Terminal:

@@ -9,7 +9,6 @@ from nas.engine.loop import Loop
 from nas.engine.noise import measure_noise
 from nas.engine.prepare import Prepared, prepare
 from nas.engine.termination import Termination, seconds_spent
-from nas.engine.worth import worth
 from nas.measuring.meters import Gauge, Gauges
 from nas.measuring.remeasuring import retime_front, wanted_trials
 from nas.measuring.screening import calibrate
@@ -60,8 +59,8 @@ def run_search(config: SearchConfig, path: str | Path, monitor: Monitor | None =
             loop = dataclasses.replace(loop, termination=dataclasses.replace(loop.termination, trials=wanted))
         if reason:
             monitor.say(reason)
-        for line in run.outlasting(monitor.say, lambda: _judged(search, monitor, complete)):
-            monitor.say(line)
+        if complete:
+            run.outlasting(monitor.say, lambda: _noise_measured(search, monitor))
     return run
 
 
@@ -86,10 +85,7 @@ def _timed_again(search: Prepared, monitor: Monitor) -> int | None:
     return wanted_trials(search.config.trials, search.run.candidates())
 
 
-def _judged(search: Prepared, monitor: Monitor, complete: bool) -> list[str]:
-    """Measures the noise of a search that is this process's own, and returns the lines on what the search is worth."""
-    run = search.run
-    if complete:
-        with search.sharing.ending():
-            measure_noise(run, search.dataset, search.evaluators, search.recipe, monitor)
-    return list(worth(run.candidates(), run.resolved.easy_accuracy))
+def _noise_measured(search: Prepared, monitor: Monitor) -> None:
+    """Measures the noise of the scores of a search that is this process's own."""
+    with search.sharing.ending():
+        measure_noise(search.run, search.dataset, search.evaluators, search.recipe, monitor)

@@ -20,7 +20,7 @@ from evaluators.runtimes import Place, parse_target, runtime_of
 from nas.engine.noise import noise_of
 from nas.engine.scores import Noise
 from nas.engine.termination import reference_point
-from nas.problem.candidate import OBJECTIVES, Candidate, distinct, front, winner
+from nas.problem.candidate import OBJECTIVES, Candidate, best_by_hand, distinct, front, winner
 from nas.run.config import SearchConfig
 from nas.run.directory import Resolved, RunDirectory
 from search_spaces.errors import InvalidInput, require
@@ -60,6 +60,7 @@ class ComparedRun:
         networks: how many distinct ones there are.
         front: of accuracy and the cost of the comparison, the cheapest first.
         winner: the most accurate within its own budgets.
+        by_hand: the most accurate of those made by hand, if there are any.
         noise: between seeds, if it is known.
         volume: of the front, as a share of the box from the accuracy of guessing to 1 and from the reference to 0.
         gain: by how much the volume is larger than that of the first run.
@@ -74,6 +75,7 @@ class ComparedRun:
     networks: int
     front: Sequence[Candidate]
     winner: Candidate | None
+    by_hand: Candidate | None
     noise: Noise | None
     volume: Estimate | None = None
     gain: Estimate | None = None
@@ -172,7 +174,7 @@ def _read(run: RunDirectory, cost: str, machine: tuple[str, ...]) -> ComparedRun
     candidates = [one for one in run.candidates() if not one.eligible or np.isfinite(OBJECTIVES[cost](one))]
     members = sorted(distinct(front(candidates, (ACCURACY, cost))), key=OBJECTIVES[cost])
     return ComparedRun(str(run.path), run.config, run.resolved, machine, len(distinct(candidates)), members,
-                       winner(candidates, run.config.objectives), noise_of(run))
+                       winner(candidates, run.config.objectives), best_by_hand(candidates), noise_of(run))
 
 
 def _estimated(runs: Sequence[ComparedRun], cost: str, reference: float) -> list[ComparedRun]:

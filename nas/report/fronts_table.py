@@ -12,6 +12,7 @@ from nas.problem.quantities import QUANTITIES
 from nas.report.fronts import LATENCY, ComparedRun, Comparison, Estimate
 from nas.report.measured import UNKNOWN, accuracy_text, latency_text
 from nas.report.records import Row
+from nas.report.table import easy_text
 
 CAPTION = ("volume: the share of the box from guessing to all correct, and from no {cost} to {end}, that the front "
            "covers; brackets are 95 % intervals")
@@ -30,14 +31,18 @@ def comparison_rows(comparison: Comparison) -> list[Row]:
              "accuracy_ci": list(run.winner.accuracy_ci or ()) or None if run.winner else None,
              "winner_cost": OBJECTIVES[comparison.cost](run.winner) if run.winner else None,
              "architecture": run.winner.architecture if run.winner else None,
+             "by_hand_accuracy": run.by_hand.accuracy if run.by_hand else None,
+             "logistic_regression_accuracy": run.resolved.easy_accuracy,
              "remarks": list(comparison.remarks)} for run in comparison.runs]
 
 
 def comparison_table(comparison: Comparison) -> Table:
     """Returns two lines for each run, its own values and how they differ from those of the first."""
     cost = comparison.cost
-    table = Table(box=box.SIMPLE_HEAD, caption_justify="left", caption=CAPTION.format(
-        cost=cost, end=cost_text(cost, comparison.reference)))
+    table = Table(box=box.SIMPLE_HEAD, caption_justify="left", caption="\n".join([
+        CAPTION.format(cost=cost, end=cost_text(cost, comparison.reference)),
+        *(f"{sign} on the same images: {easy}" for sign, run in zip(SIGNS, comparison.runs, strict=False)
+          if (easy := easy_text(run.by_hand, run.resolved.easy_accuracy)))]))
     table.add_column("")
     for name in ("front", "volume (%)", f"winner's {comparison.metric.title} (%)", f"its {title_of(cost)}"):
         table.add_column(name, justify="right", no_wrap=True)

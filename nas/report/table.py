@@ -42,7 +42,7 @@ def front_table(candidates: Sequence[Candidate], budgets: Budgets, objectives: S
     caption = "* winner; brackets are 95 % intervals"
     if any(latency.is_predicted for member in members for latency in member.costs.latencies.values()):
         caption += "; ≈ is predicted, not measured"
-    if easy := easy_text(candidates, easy_accuracy):
+    if easy := easy_text(best_by_hand(candidates), easy_accuracy):
         caption += f"\non the same images: {easy}"
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("trial", justify="right", no_wrap=True)
@@ -65,9 +65,8 @@ def front_table(candidates: Sequence[Candidate], budgets: Budgets, objectives: S
     return table
 
 
-def easy_text(candidates: Sequence[Candidate], easy_accuracy: float | None) -> str:
+def easy_text(by_hand: Candidate | None, easy_accuracy: float | None) -> str:
     """Returns the accuracies of the easy alternatives to a search in words, as far as they are known."""
-    by_hand = best_by_hand(candidates)
     return ", ".join([
         *([f"best made by hand {accuracy_text(by_hand.accuracy)} % (trial {by_hand.trial})"] if by_hand else []),
         *([f"logistic regression {accuracy_text(easy_accuracy)} %"] if easy_accuracy is not None else [])])

@@ -131,7 +131,7 @@ class Findings:
         found = []
         if self.winner and candidate.architecture == self.winner.architecture:
             found.append("winner")
-        if candidate.by_hand:
+        if candidate.by_hand and candidate.eligible:
             found.append("made by hand")
         if candidate.architecture in self._on_front:
             found.append("on the front")

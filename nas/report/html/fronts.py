@@ -9,6 +9,7 @@ from nas.report.html.axes import Area, Axis, drawing, horizontal_frame, path, ve
 from nas.report.html.document import document
 from nas.report.html.markup import Content, Markup, element, number, table
 from nas.report.measured import accuracy_text
+from nas.report.table import easy_text
 
 AREA = Area(width=640, height=380, left=66)
 SHAPES = ("M-3.6 0a3.6 3.6 0 1 0 7.2 0 3.6 3.6 0 1 0-7.2 0z", "M-4.2 3.4h8.4L0-4.2z", "M-3.4-3.4h6.8v6.8h-6.8z",
@@ -19,7 +20,8 @@ SHAPES = ("M-3.6 0a3.6 3.6 0 1 0 7.2 0 3.6 3.6 0 1 0-7.2 0z", "M-4.2 3.4h8.4L0-4
 def comparison_page(comparison: Comparison) -> bytes:
     """Returns a page of compared runs as an HTML file in UTF-8."""
     cost = comparison.cost
-    rows = [[_named(index, run), f"{len(run.front)} of {run.networks}",
+    rows = [[[_named(index, run), element("br"), element("small", easy_text(run.by_hand, run.resolved.easy_accuracy))],
+             f"{len(run.front)} of {run.networks}",
              *([[value], element("br"), element("small", more)] for value, more in
                zip(values_of(run, cost), [*gains_of(run), "", "", ""], strict=False))]
             for index, run in enumerate(comparison.runs)]

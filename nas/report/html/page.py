@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
+from nas.engine.worth import worth
 from nas.export.entries import Certificate
 from nas.problem.candidate import Outcome, best_by_hand
 from nas.report.html.candidates import blocks_data, candidate_section
@@ -85,8 +86,8 @@ def _summary(found: Findings) -> Markup:
                ("front", len(found.front), f"of {count_of(len(found.networks), 'network')}, of which {eligible} are "
                 "within the budgets and fully trained")]
     if by_hand:
-        figures.append(("best made by hand", f"{accuracy_text(by_hand.accuracy)} %", "a published network that fills "
-                        "the budget, on the same images"))
+        figures.append(("best made by hand", f"{accuracy_text(by_hand.accuracy)} %", "a published network that "
+                        "fills the budget or a share of it, on the same images"))
     if easy is not None:
         figures.append(("logistic regression", f"{accuracy_text(easy)} %", "on the same images"))
     figures += [_verdict(name, exported.certificate) for name, exported in found.exports.items()] or [
@@ -96,7 +97,7 @@ def _summary(found: Findings) -> Markup:
     return element("div", element("dl", entries, class_="figures"), element(
         "p", f"The search had not ended when this was written: "
         f"{count_of(open_trials, 'trial is open', 'trials are open')}.", class_="note")
-        if open_trials else None)
+        if open_trials else None, [element("p", f"{line}.", class_="note") for line in worth(found.networks, easy)])
 
 
 def _winner(found: Findings) -> Iterator[Figure]:

@@ -10,22 +10,23 @@ def candidate(trial, accuracy, by_hand=False):
                      start=f"network {trial}" if by_hand else None, costs=Costs(1, 1, 1, 1), violations={"macs": -0.1})
 
 
-def test_a_winner_above_the_alternatives_is_compared_with_them():
-    found = list(worth([candidate(0, 0.8, by_hand=True), candidate(1, 0.7, by_hand=True), candidate(2, 0.83)], 0.75))
-    assert found == ["on the same validation images: the best published network made by hand 80.00% (trial 0), "
-                     "logistic regression 75.00%, the winner 83.00%"]
+def test_there_is_nothing_to_say_of_a_winner_above_the_alternatives():
+    assert not list(worth([candidate(0, 0.8, by_hand=True), candidate(1, 0.7, by_hand=True), candidate(2, 0.83)], 0.75))
 
 
-def test_a_search_that_found_nothing_better_says_what_to_do():
-    for candidates, easy in (([candidate(0, 0.8, by_hand=True), candidate(1, 0.79)], 0.5),
-                             ([candidate(1, 0.79)], 0.8)):
-        assert "--epochs" in list(worth(candidates, easy))[1]
+def test_a_search_that_found_nothing_better_says_than_what_and_what_to_do():
+    for candidates, easy, names in (
+            ([candidate(0, 0.8, by_hand=True), candidate(1, 0.79)], 0.5, "the best network made by hand"),
+            ([candidate(1, 0.79)], 0.8, "logistic regression"),
+            ([candidate(0, 0.7, by_hand=True), candidate(1, 0.6)], 0.7,
+             "the best network made by hand and logistic regression")):
+        line, = worth(candidates, easy)
+        assert line.startswith(f"the winner is no better than {names}: longer trainings (--epochs)")
 
 
 def test_a_search_that_had_no_time_for_proposals_says_so():
     found = list(worth([candidate(0, 0.8, by_hand=True)], None))
     assert "none that the strategy proposes: more candidates (--trials, --time)" in found[0]
-    assert "on the same validation images" in found[1]
     stopped = dataclasses.replace(candidate(1, 0.5), trained=False)
     assert len(list(worth([candidate(0, 0.8, by_hand=True), stopped], None))) == len(found) - 1
     continued = dataclasses.replace(candidate(2, 0.8), continues=0)

@@ -19,6 +19,8 @@ def test_each_network_has_its_roles(exported):
     assert told[0] == ("made by hand", "dominated")
     assert [told[trial] for trial in (2, 3, 5, 8, 10)] == [
         ("rejected",), ("stopped",), ("dominated",), ("failed",), ("over a budget",)]
+    untrained = dataclasses.replace(exported.candidates[2], by_hand=True)
+    assert exported.roles(untrained) == ("rejected",), "what was not trained is nothing to compare with"
     assert 9 not in told  # it has the architecture of trial 1
     assert exported.exported.trial == 1
 
