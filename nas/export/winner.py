@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         trial: another candidate than the winner.
         budgets: other budgets than the run's; they may pick another winner.
         formats: names of `FORMATS`; those of the targets are always written.
-        out: where to; by default `export` in the run directory, named after the budgets if they are not the run's.
+        out: where to; by default `export` in the run directory, named after the budgets if they are not the run's, and
+            after the architecture if it is that of `trial`.
         epochs: the length of the final training.
         finals: the most candidates that are trained longer, see `nas.export.finals`, by default 8; 1 for no finals.
         accuracy_loss: percentage points that a file may be less accurate than the network.
@@ -71,29 +73,28 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
     targets = tuple(in_precision(target, precision) for target in config.targets) if precision else config.targets
     precision = precision or config.precision
     named = _of_trial(run, trial) if trial is not None else None
-    place = functools.partial(_place, run, "" if targets == config.targets else f"-{precision}")
-    known = out or (place(named) if budgets is None or named else None)  # else it is named after the winner of finals
-    require_deliverable(formats, known, accuracy_loss, files_among(as_names(teacher)))
+    place = out or _place(run, named, judged_by, "" if targets == config.targets else precision)
+    require_deliverable(formats, place, accuracy_loss, files_among(as_names(teacher)))
     dataset = data_of(run, data)
     teachers = teachers_named(as_names(teacher), dataset, recipe, functools.partial(
         best_trained, run, dataset, recipe.untaught, monitor, out))
 
-    def ordered(chosen: Candidate, origin: Origin) -> tuple[Order, Path]:
+    def ordered(chosen: Candidate, origin: Origin) -> Order:
         return Order(f"trial {chosen.trial}", Architecture.parse(chosen.architecture), dataset, targets,
                      dataclasses.replace(judged_by, targets=targets), recipe, formats, teachers=teachers,
                      origin={"trial": chosen.trial, "validation_accuracy_in_search": chosen.accuracy, **origin},
                      quiet_ms=run.quiet_ms(), accuracy_loss_points=accuracy_loss,
-                     preprocess_inside=preprocess_inside, seeds=seeds), known or place(chosen)
+                     preprocess_inside=preprocess_inside, seeds=seeds)
 
     if named is not None:
-        return deliver(*ordered(named, {}), monitor)
+        return deliver(ordered(named, {}), place, monitor)
     count = _of_enough_images(FINALISTS if finals is None else finals, dataset, monitor)
     while True:
         chosen, origin = best_of_finals(run, judged_by, dataset, recipe.untaught, count, monitor, out,
                                         (targets[0], precision))
         order = ordered(chosen, origin)
-        if is_trained(*order) or confirmed(run, chosen, judged_by, monitor).feasible:
-            return deliver(*order, monitor)
+        if is_trained(order, place) or confirmed(run, chosen, judged_by, monitor).feasible:
+            return deliver(order, place, monitor)
 
 
 def _require_exportable(run: RunDirectory, trial: int | None, recipe: Recipe, finals: int | None, seeds: int,
@@ -118,9 +119,14 @@ def _of_enough_images(finals: int, dataset: Dataset, monitor: Monitor) -> int:
     return 1
 
 
-def _place(run: RunDirectory, suffix: str, candidate: Candidate | None) -> Path:
-    """Returns the directory of an export in its run: of a candidate, or of the winner by the budgets of the run."""
-    return place_in(run, EXPORT + (f"-{identify(candidate.architecture)}" if candidate else "") + suffix)
+def _place(run: RunDirectory, candidate: Candidate | None, budgets: Budgets, precision: str) -> Path:
+    """Returns the directory of an export in its run, named after what is not as the run has it.
+
+    Of budgets the characters that file names have are taken; `precision` is empty where it is that of the run.
+    """
+    of_budgets = "" if budgets == run.budgets else re.sub(r"[^0-9A-Za-z.]+", "-", str(budgets))
+    return place_in(run, "-".join(filter(None, (
+        EXPORT, identify(candidate.architecture) if candidate else of_budgets, precision))))
 
 
 def place_in(run: RunDirectory, name: str) -> Path:
@@ -144,8 +150,8 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
                    out: Path | None = None, files: tuple[str, str] | None = None) -> tuple[Candidate, Origin]:
     """Returns the winner of the finals among the candidates within the budgets, and its entry in a certificate.
 
-    As many finalists are trained at a time as `training_processes` says, one where the search was told so. Trainings
-    are recorded in a file of the run, or beside `out`, where the export goes, if that cannot be written.
+    As many finalists are trained at a time as the search was told (`workers`), or else as `training_processes` says.
+    Trainings are recorded in a file of the run, or beside `out`, where the export goes, if that cannot be written.
     `files` are the first target and the precision of the files that are judged, by default as the search has them.
 
     Raises:
@@ -165,7 +171,7 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
     record = run.place(FINALS) if run.writable or out is None else out.with_name(f"{out.name}.{FINALS}")
     target, precision = files or (run.config.targets[0], run.config.precision)
     context = Context(Space.parse(run.resolved.space), dataset, run.place("evaluator"), recipe)
-    workers = 1 if run.config.workers == 1 else min(len(chosen), training_processes())
+    workers = min(len(chosen), run.config.workers or training_processes())
     with evaluators(TRAINING, context, workers, target=target, precision=precision) as trainers:
         standings = play(chosen, dataset, recipe, record, monitor, trainers, precision)
     table: list[Finalist] = [

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 
@@ -302,6 +303,55 @@ def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how
     without = nas.export.winner.export_winner(run, finals=1, epochs=16, out=tmp_path / "without").certificate
     assert without["trial"] == entrants[0].trial
     assert "finals" not in without
+
+
+def test_finals_are_of_networks_trained_to_the_end_though_the_search_stopped_others(
+        make_config, dataset, gauge, tmp_path, monkeypatch):
+    run = run_search(make_config(trials=9, epochs=9, early_stopping=True, data=str(tmp_path / "enough.npz")),
+                     tmp_path / "run", gauge=gauge)
+    monkeypatch.setattr(module, "APART", 1000)
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
+        training, text, recipe.epochs, 0.5))
+    _, origin = nas.export.winner.best_of_finals(run, run.budgets, dataset, RECIPE, 3, Silent())
+    told = {candidate.trial: candidate for candidate in run.candidates()}
+    assert any(not candidate.trained for candidate in told.values())
+    assert len(origin["finals"]) == 3
+    assert all(told[one["trial"]].trained for one in origin["finals"])
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(1, 1), (2, 2), (5, 3)])
+def test_as_many_finalists_train_at_a_time_as_the_search_was_told(
+        workers, expected, make_config, dataset, gauge, tmp_path, monkeypatch):
+    run = run_search(make_config(trials=6, data=str(tmp_path / "enough.npz")), tmp_path / "run", gauge=gauge)
+    monkeypatch.setitem(vars(run), "config", dataclasses.replace(run.config, workers=workers))
+    monkeypatch.setattr(module, "APART", 1000)
+    asked = []
+
+    @contextlib.contextmanager
+    def counted(name, context, workers, **files):
+        asked.append(workers)
+        yield [evaluate]
+
+    monkeypatch.setattr(nas.export.winner, "evaluators", counted)
+    monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
+        training, text, recipe.epochs, 0.5))
+    nas.export.winner.best_of_finals(run, run.budgets, dataset, RECIPE, 3, Silent())
+    assert asked == [expected]
+
+
+def test_too_few_validation_images_are_no_ground_for_finals(dataset):
+    said = []
+
+    class Saying(Silent):
+        def say(self, text):
+            said.append(text)
+
+    few = dataclasses.replace(dataset, validation=dataclasses.replace(
+        dataset.validation, images=dataset.validation.images[:99], labels=dataset.validation.labels[:99]))
+    assert nas.export.winner._of_enough_images(8, dataset, Saying()) == 8
+    assert said == []
+    assert nas.export.winner._of_enough_images(8, few, Saying()) == 1
+    assert said == ["no finals: 99 validation images cannot tell networks apart, 100 can; more images help"]
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "", "1.5"])

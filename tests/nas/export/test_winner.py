@@ -203,7 +203,7 @@ def test_other_budgets_pick_another_winner_and_another_directory(run, made_up):
     exported = run.export(budgets=budgets)
     expected = winner([candidate for candidate in run.candidates() if candidate.costs.macs < best.costs.macs])
     assert exported.certificate["trial"] == expected.trial != best.trial
-    assert exported.directory == run.path / f"export-{identify(expected.architecture)}"
+    assert exported.directory == run.path / f"export-macs-{(best.costs.macs - 1) / 1000:g}k"
     assert exported.certificate["budgets"]["macs"]["measured"] == expected.costs.macs
     assert not (run.path / "export").exists()
     with pytest.raises(InvalidInput, match="a trained candidate within macs 1"):
