@@ -28,7 +28,7 @@ from nas.engine.termination import reference_point
 from nas.engine.trial import Evaluation
 from nas.engine.warm_start import starts
 from nas.engine.workers import Limits
-from nas.measuring.filling import FILLING, FULL, LESS, SHARES, filled_members, made_by_hand
+from nas.measuring.filling import FILLING, FULL, LESS, SHARES, WIDTH, filled_members, made_by_hand
 from nas.measuring.meters import Gauge, Gauges, RememberingGauge, file_gauges
 from nas.measuring.remeasuring import Retime, decided, in_fresh_processes
 from nas.measuring.screening import add_saved, require_fitting_tables, screening
@@ -272,9 +272,11 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
                                                               monitor.progress, LESS if fronts else (),
                                                               FILLING_TIME * (config.time_s or math.inf))]
         members = count_of(len(filling), "member that fills", "members that fill")
+        other = ("it has no choice of width, such as `scale_w0.5/1`" if WIDTH not in space.parameters else
+                 "another space (`--space`) may use it better"
+                 + (", or a longer `--time` find some" if config.time_s else ""))
         monitor.say(f"then: {members} the budget{' or a share of it' if fronts else ''}" if filling else
-                    "no member of the space was found that fills the budget: another space (`--space`) may use it "
-                    f"better{', or a longer `--time` find some' if config.time_s else ''}")
+                    f"no member of the space was found that fills the budget: {other}")
     if not budgets.limits and {BY_HAND, FILLED} & {*config.start}:
         monitor.say("there is no budget for published networks and members of the space to fill, which a search "
                     "begins with: `--latency p30` is one")

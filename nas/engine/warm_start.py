@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 from evaluators.datasets import Dataset
+from evaluators.recipe import UNTAUGHT
 from evaluators.runtimes.target import FLOAT32
 from nas.run.artefacts import SUFFIX, WEIGHTS
 from nas.run.config import BY_HAND, FILLED, SearchConfig, is_run
@@ -15,8 +16,8 @@ from search_spaces.errors import InvalidInput, require
 from search_spaces.numbers import count_of
 from search_spaces.zoo import load_network
 
-TRAINED_ALIKE = ("evaluator", "metric", "precision", "epochs",
-                 "batch", "augmentation")  # what makes accuracies of two runs comparable
+TRAINED_ALIKE = ("evaluator", "metric", "precision", "epochs", "batch", "augmentation",
+                 *UNTAUGHT)  # what makes accuracies of two runs comparable
 
 
 def starts(config: SearchConfig, dataset: Dataset, resolved: Resolved | None = None) -> list[Start]:

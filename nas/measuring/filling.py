@@ -64,14 +64,15 @@ def filled(scaled: Callable[[float], Architecture], budgets: Budgets, gauges: Ga
         place = (low + high) // 2
         if 0 < len(known) <= GUESSES:
             place = max(low, bisect_right(range(high), _macs_within(known, share), low, key=macs) - 1)
-        if (tried := network(place)) is None:
-            low = place + 1
+        at = next((one for one in range(place, high) if network(one)), None)  # groups may not divide some widths
+        if at is None or (tried := network(at)) is None:
+            high = place
             continue
         violations = budgets.violations(costs_within(tried, budgets, gauges, budgets.timed, precisions))
         used = 1 + max(violations.values())
         known.append((tried.macs, used))
         if used <= share:
-            best, low = (tried, used), place + 1
+            best, low = (tried, used), at + 1
         else:
             high = place
     return best

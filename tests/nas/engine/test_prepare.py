@@ -71,6 +71,19 @@ def test_how_much_of_a_budget_networks_made_by_hand_use_is_said(limit, words, ma
     assert any(re.search(words, line) for line in monitor.lines), monitor.lines
 
 
+def test_a_budget_that_nothing_fills_is_said_to_be_so_with_what_to_do(make_config, gauge, tmp_path):
+    space = tmp_path / "space.toml"
+    space.write_text('scale = "scale_w0.5/1"\nstages = ["conv_k1_c8_s2_relu/relu6", "fc"]\n')
+    for limit, path, expected in ((10**9, "large", "no member of the space was found that fills the budget: another "
+                                   "space (`--space`) may use it better"),
+                                  (1_000, "small", "no published network keeps the budget, however narrow: it may want "
+                                   "smaller images (`--resolution`)")):
+        monitor = Lines()
+        run_search(make_config(space=str(space), start=("by-hand", "filled"), trials=1, macs=limit), tmp_path / path,
+                   gauge=gauge, monitor=monitor)
+        assert expected in monitor.lines, monitor.lines
+
+
 @pytest.mark.parametrize("space", ["fitted", "mobile"])
 def test_logistic_regression_is_known_of_every_search_by_trainings(space, make_config, gauge, tmp_path):
     config = make_config(space=space, trials=1, macs=10**9, evaluator="training", epochs=1)

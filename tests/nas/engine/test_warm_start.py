@@ -87,6 +87,7 @@ def test_a_run_to_start_from_is_found_from_anywhere_and_needed_only_once(
 @pytest.mark.parametrize(("changes", "difference"), [
     ({"epochs": 5}, "epochs is 3 there, 5 here"),
     ({"augmentation": "none"}, "augmentation is 'shift' there, 'none' here"),
+    ({"mixup": 0.2}, "mixup is 0.0 there, 0.2 here"),
     ({"evaluator": "training"}, "evaluator is 'hash' there, 'training' here"),
 ])
 def test_accuracies_of_other_trainings_are_not_taken_over(changes, difference, earlier, make_config, gauge, tmp_path):

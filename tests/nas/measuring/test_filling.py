@@ -18,7 +18,7 @@ from nas.measuring.filling import (
 )
 from nas.measuring.meters import CAREFUL
 from nas.problem.budgets import Budgets
-from search_spaces import SPACES
+from search_spaces import SPACES, Architecture
 from search_spaces.zoo.handmade import patterns
 
 LIMIT = 1_234_567
@@ -40,6 +40,18 @@ def test_the_widest_network_within_the_budget_is_found_among_all(pattern, limit)
     network, share = filled(pattern.scaled, Budgets(macs=limit), {})
     assert network == expected
     assert share == pytest.approx(expected.macs / limit)
+
+
+@pytest.mark.parametrize("limit", range(20_000, 400_000, 20_000))
+def test_widths_that_groups_do_not_divide_are_passed_over(limit):
+    widths, text = [0.5, 0.75, 1, 1.25, 1.5, 2], "in_r28_c1+conv_k3_c{}_s2_relu+conv_k3_c{}_s2_relu_g32+fc_n10"
+
+    def scaled(width):
+        return Architecture.parse(text.format(int(64 * width), int(64 * width)))
+
+    fitting = [network for width in (0.5, 1, 1.5, 2) if (network := scaled(width)).macs <= limit]
+    found = filled(scaled, Budgets(macs=limit), {}, widths)
+    assert (found and found[0]) == (fitting[-1] if fitting else None)
 
 
 def test_there_is_none_where_the_narrowest_network_exceeds_the_budget(pattern):
