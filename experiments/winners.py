@@ -3,9 +3,9 @@
     python -m experiments.winners --data fashion-mnist --target onnxruntime --percentile 30 --minutes 8
     python -m experiments.winners --report --png docs/winners.png
 
-For a data set, a target and a latency budget, each side chooses a network within the budget in the same wall-clock
-time, with several seeds. Every network that was chosen is then trained alike (the final recipe, on training and
-validation images), also with several seeds, and delivered as a file; what counts is the accuracy of the file on all
+For a data set, a target and a latency budget, each side chooses a network within the budget in at most the same
+wall-clock time, with several seeds. Every network that was chosen is then trained alike (the final recipe, on training
+and validation images), also with several seeds, and delivered as a file; what counts is the accuracy of the file on all
 test images. One training says little: between its seeds lies about a point.
 
 - `search`: `nas.search` as it is by default, the winner of its finals. The others take as long as both have taken.
@@ -53,7 +53,7 @@ import numpy as np
 
 import nas
 from evaluators.datasets import Dataset, load_dataset
-from evaluators.evaluator import Context, Evaluator, Fidelity, Score
+from evaluators.evaluator import Context, Diverged, Evaluator, Fidelity, Score
 from evaluators.machine.devices import whole_cores
 from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe, brief_epochs
@@ -227,7 +227,10 @@ def best_of(networks: Sequence[Architecture], data: Dataset, seed: int, limit_s:
     def accuracy(evaluate: Evaluator, network: Architecture) -> float | None:
         if time.monotonic() >= end:
             return None
-        score = evaluate(network, data, Fidelity(as_in_a_search(data, seed)))
+        try:
+            score = evaluate(network, data, Fidelity(as_in_a_search(data, seed)))
+        except Diverged:
+            return 0.0
         assert isinstance(score, Score)
         return score.accuracy
 

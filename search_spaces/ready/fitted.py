@@ -1,10 +1,10 @@
 """`fitted`: networks for images of any size, with a width that makes each of them fill its budget.
 
 The first stages are few, narrow and plain, the last ones wide and of all kinds: so are the best of some hundred random
-members of wider spaces at equal latency (docs/spaces.md). SandGlass blocks may come earlier than other bottlenecks: they
-have their depthwise convolutions where channels are many. Only the stem and the last stage may have hard swish; between
-them it costs latency in ONNX Runtime, and no gain was found. Stages leave 4 to 7 of 28 to 224 pixels, and no fewer: a
-brief training rates networks that do higher than a whole one.
+members of wider spaces at equal latency (docs/spaces.md). SandGlass blocks may come earlier than other bottlenecks, as
+they have their depthwise convolutions where channels are many. Only the stem and the last stage may have hard swish;
+between them it costs latency in ONNX Runtime, and no gain was found. Stages leave 4 to 7 of 28 to 224 pixels, and no
+fewer: a brief training rates networks that do higher than a whole one.
 """
 
 from dataclasses import dataclass
