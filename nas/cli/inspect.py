@@ -182,11 +182,11 @@ def correlate_scores(
     from evaluators.datasets.metrics import METRICS
     from nas.cli.terminal import Terminal
     from nas.engine.correlation import CORRELATION, correlate, recommendation
-    from nas.engine.setting import setting_of
+    from nas.engine.setting import setting_of, setting_of_run
     from nas.engine.successive_halving import parse_rungs
     from nas.problem.budgets import parse_limits
     from nas.report.correlation import ranking_rows, ranking_table
-    from nas.run.config import PLACES, SearchConfig
+    from nas.run.config import SearchConfig
     from nas.run.directory import RunDirectory
     from nas.run.trust import commands_of, evaluator_of, require_trusted
     from search_spaces.errors import require
@@ -198,17 +198,17 @@ def correlate_scores(
     if run.exists:
         require(not own, f"a run has its own space, data, budgets and recipe, but got {', '.join(own)}")
         config, budgets, place = run.config, run.budgets, run.place(CORRELATION)
-        config, resolved = dataclasses.replace(config, data=data or config.data), run.resolved
-        run.require_there(config, *PLACES)
         require_trusted(run.path, run.identity, (*evaluator_of(config), *commands_of(budgets.measured)), trust)
+        setting = setting_of_run(run, data)
     else:
-        config, resolved = SearchConfig(space=what, **own, **given(data=data)), None
+        config = SearchConfig(space=what, **own, **given(data=data))
+        setting = setting_of(config)
         budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")
-    lengths = parse_rungs(epochs) if epochs is not None else (setting_of(config).epochs,)
+    lengths = parse_rungs(epochs) if epochs is not None else (setting.epochs,)
     to = max(FINAL_EPOCHS, 2 * max(lengths)) if to is None else to
     with Terminal(output.console) as monitor:
         found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds,
-                          resolved=resolved, monitor=monitor)
+                          setting=setting, monitor=monitor)
         monitor.show(ranking_table(found, to, METRICS[config.metric]))
         monitor.say(recommendation(found))
     output.write(ranking_rows(found))

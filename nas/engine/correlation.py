@@ -8,7 +8,6 @@ where a log loss is not known. Intervals are bootstrap percentiles over the netw
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,22 +17,19 @@ import numpy as np
 from evaluators.benchmarks.tables import is_table
 from evaluators.evaluator import Context, Evaluator
 from evaluators.machine.devices import require_devices
-from evaluators.machine.files import require_writable
 from evaluators.recipe import FINAL_EPOCHS
 from nas.engine.pool import TRAINING, evaluators, training_processes
 from nas.engine.scores import Sample, ScoreRecord, noise_among, resamples
-from nas.engine.setting import setting_of
+from nas.engine.setting import Setting, setting_of
 from nas.measuring.meters import CAREFUL, ROUGH, Gauges, costs_within, file_gauges
 from nas.measuring.survey import Progress, members
 from nas.problem.budgets import Budgets, is_feasible
 from nas.run.config import SearchConfig
-from nas.run.directory import Resolved
 from nas.run.monitor import Monitor, Silent
 from search_spaces.architecture import Architecture
 from search_spaces.errors import require
 from search_spaces.numbers import count_of
 from search_spaces.search_space import SearchSpace
-from search_spaces.space import Space
 
 CORRELATION = "correlation.json"  # of a run
 MEMBERS, SEEDS = 20, 2
@@ -59,7 +55,7 @@ class Ranking:
         rho: Spearman's, likewise.
         overlap: the share of the best tenth by the score that is of the best tenth at the end, likewise.
         seconds: the median cost of the score for a network; 0 for what follows from its text.
-        noise: the standard deviation of the score between seeds, as a share of the images; None for one seed.
+        noise: the standard deviation of the score between seeds, as a share of the images; None where no two are known.
         by_log_loss: whether the end is the log loss, or else the accuracy.
         steps_per_epoch: of the trainings, 0 where it is not known.
     """
@@ -86,7 +82,7 @@ class Ranking:
 
 
 def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequence[int], *, to: int = FINAL_EPOCHS,
-              count: int = MEMBERS, seeds: int = SEEDS, resolved: Resolved | None = None,
+              count: int = MEMBERS, seeds: int = SEEDS, setting: Setting | None = None,
               monitor: Monitor | None = None) -> list[Ranking]:
     """Returns the rank correlations of scores with the end, over random members of a space within budgets.
 
@@ -100,7 +96,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
         to: the length of the training to the end, which the evaluator `training` always makes.
         count: members.
         seeds: trainings of each length.
-        resolved: of a run, in whose space members are and whose data must be the same; None for any.
+        setting: the space and data, if they are not as the configuration has them.
         monitor: what to report to.
 
     Raises:
@@ -113,11 +109,8 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     require(count >= FEWEST, f"a rank correlation takes at least {FEWEST} networks, but got {count}")
     require(not is_table(config.data), f"scores are compared with trainings, but the data are '{config.data}'")
     require_devices()
-    require_writable(record.parent, "the place of a record")
-    setting = setting_of(config)
-    space, dataset = Space.parse(resolved.space) if resolved else setting.space, setting.dataset
-    require(resolved is None or resolved.data_fingerprint == dataset.fingerprint, "a score is compared on the data of "
-            f"its search, but '{config.data}' has others now; `--data` takes another path")
+    setting = setting or setting_of(config)
+    space, dataset = setting.space, setting.dataset
     lengths = [*sorted(set(epochs)), to]
     context = Context(space, dataset, record.parent / "evaluator", config.recipe)
     workers = config.workers or (training_processes() if config.evaluator == TRAINING else 1)
@@ -142,7 +135,7 @@ def correlate(config: SearchConfig, budgets: Budgets, record: Path, epochs: Sequ
     ends = sample.accuracies(to).mean(axis=1)
     require(np.ptp(ends) > 0, f"networks are ranked that end with different accuracies, but all {len(ends)} have "
             f"{ends[0]:.2%} after {to} epochs")
-    steps = math.ceil(len(dataset.train) / config.recipe.batch)
+    steps = len(dataset.train) // min(len(dataset.train), config.recipe.batch)  # what is left of an epoch is none
     return [dataclasses.replace(one, steps_per_epoch=steps) for one in rankings(sample, lengths)]
 
 
@@ -198,11 +191,12 @@ def recommendation(rankings: Sequence[Ranking]) -> str:
         best = min(good, key=lambda ranking: ranking.seconds)
         return (f"{best.score}: networks are ranked as the whole training ranks them (tau {best.tau:.2f}): "
                 f"--epochs {best.score.split()[0].replace(',', '')}")
-    best = max(trained, key=lambda ranking: ranking.tau)
+    best = max((ranking for ranking in rankings if ranking.score not in FREE), key=lambda ranking: ranking.tau)
     if free >= best.tau:
         return (f"no brief training ranks better than what costs nothing: multiply-adds or parameters have tau "
                 f"{free:.2f}, {best.score} {best.tau:.2f}; longer trainings (--epochs) may, or more finalists in an "
                 "export (--finals) make up for it")
+    best = max(trained, key=lambda ranking: ranking.tau)
     return (f"no score ranks well enough: the best is {best.score} (tau {best.tau:.2f}), multiply-adds and parameters "
             f"have {free:.2f}; longer trainings (--epochs), or more finalists in an export (--finals), make up for it")
 

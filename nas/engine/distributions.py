@@ -21,7 +21,6 @@ from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import ACCURACY, METRICS, Metric
 from evaluators.evaluator import Context
 from evaluators.machine.devices import require_devices
-from evaluators.machine.files import require_writable
 from nas.engine.pool import TRAINING, evaluators, training_processes
 from nas.engine.scores import ScoreRecord, resamples
 from nas.engine.setting import setting_of
@@ -129,7 +128,6 @@ def compare(spaces: Sequence[str], config: SearchConfig, budgets: Budgets, recor
     require(bool(budgets.limits), "spaces are compared at equal cost, but got no budget: `--latency 0.1ms` is one")
     require(count >= FEWEST, f"a distribution takes at least {FEWEST} members, but got {count}")
     require(not is_table(config.data), f"spaces are compared by trainings, but the data are '{config.data}'")
-    require_writable(record.parent, "the place of a record")
     require_devices()
     setting, recipe = setting_of(dataclasses.replace(config, space=spaces[0])), config.recipe
     bound = {name: _bound(name, setting.dataset) for name in spaces}

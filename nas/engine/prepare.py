@@ -272,7 +272,7 @@ def _filling(config: SearchConfig, space: SearchSpace, dataset: Dataset, budgets
                                                               monitor.progress, LESS if fronts else (),
                                                               FILLING_TIME * (config.time_s or math.inf))]
         members = count_of(len(filling), "member that fills", "members that fill")
-        other = ("it has no choice of width, such as `scale_w0.5/1`" if WIDTH not in space.parameters else
+        other = ("the space has no choice of width, such as `scale_w0.5/1`" if WIDTH not in space.parameters else
                  "another space (`--space`) may use it better"
                  + (", or a longer `--time` find some" if config.time_s else ""))
         monitor.say(f"then: {members} the budget{' or a share of it' if fronts else ''}" if filling else

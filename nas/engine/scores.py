@@ -15,7 +15,7 @@ from evaluators.datasets import Dataset
 from evaluators.datasets.metrics import ACCURACY
 from evaluators.evaluator import Diverged, Evaluator, Fidelity, Score
 from evaluators.machine.devices import processor
-from evaluators.machine.files import locked, write_whole
+from evaluators.machine.files import locked, require_writable, write_whole
 from evaluators.recipe import Recipe
 from nas.engine.pool import TRAINING, each
 from nas.measuring.survey import Progress
@@ -24,7 +24,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.documents import read_json, refused
 from search_spaces.errors import require
 
-OF, NETWORKS = "of", "networks"  # keys: data and recipe; network -> epochs -> the row of each seed
+OF, NETWORKS = "of", "networks"  # keys: data and recipe; network -> epochs, or `_whole` -> the row of each seed
 MEMBERS = "filling"  # key: budgets and machine -> a name -> the members that meet them
 RESAMPLES = 1000
 
@@ -121,7 +121,7 @@ class ScoreRecord:
         if self.dataset.metric != ACCURACY:
             of["metric"] = self.dataset.metric
         if self.evaluator != TRAINING:
-            of["evaluator"] = self.evaluator
+            of |= {"evaluator": self.evaluator, "whole trainings": "apart"}  # they were not in earlier versions
         content = {OF: of, NETWORKS: {}, **read_scores(self.path)}
         require(content[OF] == of, "a record of scores goes on with its own data, evaluator and recipe, but "
                 f"'{self.path}' is of {content[OF]}; `--record FILE` begins another one")
@@ -161,11 +161,15 @@ class ScoreRecord:
             return Kept(**of) if of and of["space"] == space and of["asked"] >= count else None
 
         if (kept := known(self.content())) is None:
+            self._require_writable()
             found = Kept(space, count, find())
             with self.changed() as content:
                 kept = known(content) or found
                 content.setdefault(MEMBERS, {}).setdefault(where, {})[name] = kept._asdict()
         return kept.members[:count]
+
+    def _require_writable(self) -> None:
+        require_writable(self.path.parent, "the place of a record")
 
     def add(self, text: str, length: int | str, seed: int, score: Score | float, seconds: float) -> dict[str, Any]:
         """Records the score of a network with a seed, if none is known; returns all rows of the record.
@@ -213,6 +217,8 @@ class ScoreRecord:
             return _trained(self.dataset, self.recipe, each_one[job.epochs == epochs[-1]], job)
 
         lacking = [job for job in jobs if known(job) <= job.seed]
+        if lacking:
+            self._require_writable()
         progress("trainings", len(jobs) - len(lacking), len(jobs))
         for done, (job, outcome) in enumerate(each(evaluators, train, lacking), len(jobs) - len(lacking) + 1):
             if outcome is not None:

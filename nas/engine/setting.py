@@ -1,5 +1,6 @@
 """The setting of a search: where its networks, their images, scores and costs come from."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from evaluators.benchmarks.tables import is_table, load_table
@@ -15,6 +16,7 @@ from nas.run.directory import RunDirectory
 from search_spaces import load_space
 from search_spaces.errors import require
 from search_spaces.search_space import SearchSpace
+from search_spaces.space import Space
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,30 @@ def setting_of(config: SearchConfig) -> Setting:
     return _of_table(config) if is_table(config.data) else _of_images(config)
 
 
+def setting_of_run(run: RunDirectory, place: str | None = None) -> Setting:
+    """Returns the setting of a search that was begun, whatever became of its files; raises as `data_of` does.
+
+    Args:
+        run: the run directory.
+        place: where its data are now, if they have moved.
+    """
+    if is_table(run.config.data):
+        return _of_table(run.config)
+    return _of(run.config, Space.parse(run.resolved.space), data_of(run, place))
+
+
+def data_of(run: RunDirectory, place: str | None) -> Dataset:
+    """Returns the data of a search from where they are now; raises `InvalidInput` for others, or none."""
+    config = dataclasses.replace(run.config, data=place or run.config.data)
+    run.require_there(config, "data")
+    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken, metric=config.metric,
+                           resolution=run.resolved.resolution)
+    require(dataset.fingerprint == run.resolved.data_fingerprint, "an export or a comparison of scores needs the data "
+            f"of the search, but '{config.data}' has {'others' if place else 'changed since'}; `--data` takes another "
+            "path")
+    return dataset
+
+
 def require_latencies(setting: Setting, config: SearchConfig) -> None:
     """Raises `InvalidInput` if a configuration asks for latencies where the setting has none."""
     timed = config.budgets(config.latency_ms).timed or config.latency_percentile is not None
@@ -77,13 +103,17 @@ def _of_table(config: SearchConfig) -> Setting:
 
 
 def _of_images(config: SearchConfig) -> Setting:
-    named = evaluator_named(config.evaluator)
     space = load_space(config.space)
     stated = dict(space.input).get("resolution")
     require(stated is None or config.resolution is None,
             f"`resolution` is for spaces that leave it open, but '{config.space}' states {stated}")
     dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken, metric=config.metric,
                            resolution=max(stated) if stated else config.resolution)
-    return Setting(config.space, space.bind(dataset.resolution, dataset.channels, len(dataset.classes)), dataset,
+    return _of(config, space.bind(dataset.resolution, dataset.channels, len(dataset.classes)), dataset)
+
+
+def _of(config: SearchConfig, space: SearchSpace, dataset: Dataset) -> Setting:
+    named = evaluator_named(config.evaluator)
+    return Setting(config.space, space, dataset,
                    lambda context: as_shipped(named(context), config.targets[0], config.precision),
                    brief_epochs(len(dataset.train), config.batch) if config.epochs is None else config.epochs)

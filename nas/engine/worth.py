@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 
-from nas.problem.candidate import Candidate, best_by_hand, winner
+from nas.problem.candidate import Candidate, Outcome, best_by_hand, winner
+
+OPEN = (Outcome.RUNNING, Outcome.WAITING)
 
 
 def worth(candidates: Sequence[Candidate], easy_accuracy: float | None) -> Iterator[str]:
-    """Yields lines on what the winner lacks, with what to do; none where it is better than the easy alternatives.
+    """Yields lines on what the winner lacks, with what to do; none while trials are open.
 
     Args:
         candidates: of the search; those made by hand are marked so.
         easy_accuracy: the validation accuracy of logistic regression, where that is known.
     """
     best = winner(candidates)
-    if not best or best.accuracy is None:
+    if not best or best.accuracy is None or any(one.outcome in OPEN for one in candidates):
         return
     if all(one.start for one in candidates if one.epochs and one.continues is None):
         yield ("only networks that a search begins with were trained, none that the strategy proposes: more candidates "

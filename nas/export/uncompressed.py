@@ -11,12 +11,13 @@ from evaluators.machine.files import at_home
 from evaluators.networks.checkpoint import load_arrays
 from evaluators.recipe import Recipe
 from evaluators.training.teacher import Teacher
+from nas.engine.setting import data_of
 from nas.export.certificate import CERTIFICATE, budgets_of, metric_name, read_export
 from nas.export.entries import Certificate
 from nas.export.named_network import EXPORT, WEIGHTS, WEIGHTS_SUFFIX, name_of
 from nas.export.teachers import teacher_in_file
 from nas.export.train import DATA
-from nas.export.winner import data_of, place_in, trained_candidate
+from nas.export.winner import place_in, trained_candidate
 from nas.problem.budgets import Budgets
 from nas.problem.candidate import winner
 from nas.run.directory import RunDirectory

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluators.datasets import Dataset, load_dataset
+from evaluators.datasets import Dataset
 from evaluators.evaluator import Context
 from evaluators.latency import NoTurn
 from evaluators.machine.devices import require_devices
@@ -17,6 +17,7 @@ from evaluators.runtimes import in_precision
 from evaluators.training.teacher import Teacher
 from nas.engine.noise import noise_of
 from nas.engine.pool import TRAINING, evaluators, training_processes
+from nas.engine.setting import data_of
 from nas.export.certificate import ACCURACY_LOSS_POINTS, WAIT_S, Exported, digest
 from nas.export.delivery import Order, deliver, is_trained, require_deliverable, trained_arrays
 from nas.export.entries import Finalist, Origin
@@ -48,8 +49,8 @@ def export_winner(run: RunDirectory, *, trial: int | None = None, budgets: Budge
         trial: another candidate than the winner.
         budgets: other budgets than the run's; they may pick another winner.
         formats: names of `FORMATS`; those of the targets are always written.
-        out: where to; by default `export` in the run directory, named after the budgets if they are not the run's, and
-            after the architecture if it is that of `trial`.
+        out: where to; by default `export` in the run directory, with the architecture of `trial`, the budgets and the
+            precision in its name, as far as they are not the run's.
         epochs: the length of the final training.
         finals: the most candidates that are trained longer, see `nas.export.finals`, by default 8; 1 for no finals.
         accuracy_loss: percentage points that a file may be less accurate than the network.
@@ -122,28 +123,19 @@ def _of_enough_images(finals: int, dataset: Dataset, monitor: Monitor) -> int:
 def _place(run: RunDirectory, candidate: Candidate | None, budgets: Budgets, precision: str) -> Path:
     """Returns the directory of an export in its run, named after what is not as the run has it.
 
-    Of budgets the characters that file names have are taken; `precision` is empty where it is that of the run.
+    Budgets are named in words where these make a short file name; `precision` is empty where it is that of the run.
     """
-    of_budgets = "" if budgets == run.budgets else re.sub(r"[^0-9A-Za-z.]+", "-", str(budgets))
-    return place_in(run, "-".join(filter(None, (
-        EXPORT, identify(candidate.architecture) if candidate else of_budgets, precision))))
+    words = str(budgets)
+    short = re.fullmatch(r"[0-9A-Za-z., ]{,80}", words)
+    of_budgets = re.sub("[, ]+", "-", words) if short else identify(words)
+    special = identify(candidate.architecture) if candidate else "" if budgets == run.budgets else of_budgets
+    return place_in(run, "-".join(filter(None, (EXPORT, special, precision))))
 
 
 def place_in(run: RunDirectory, name: str) -> Path:
     """Returns the directory of an export in its run; raises `InvalidInput` where a link leads out of that."""
     run.place(weights_beside(run.path / name).name)
     return run.place(name)
-
-
-def data_of(run: RunDirectory, place: str | None) -> Dataset:
-    """Returns the data of a search from where they are now; raises `InvalidInput` for others, or none."""
-    config = dataclasses.replace(run.config, data=place or run.config.data)
-    run.require_there(config, "data")
-    dataset = load_dataset(config.data, seed=config.seed, skip_broken=config.skip_broken, metric=config.metric,
-                           resolution=run.resolved.resolution)
-    require(dataset.fingerprint == run.resolved.data_fingerprint, "an export needs the data of the search, but "
-            f"'{config.data}' has {'others' if place else 'changed since'}; `--data` takes another path")
-    return dataset
 
 
 def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe: Recipe, finals: int, monitor: Monitor,

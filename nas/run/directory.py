@@ -156,7 +156,8 @@ class RunDirectory:
         """
         for name in names:
             (_, before), (_, now) = (head_and_path(getattr(one, name)) for one in (self.config, config))
-            were, commands = ("were", "`nas search` or `nas export`") if name == "data" else ("was", "`nas search`")
+            were, commands = (("were", "`nas search`, `nas export` or `nas correlate`") if name == "data" else
+                              ("was", "`nas search`"))
             require(not now or now in PLACES[name] or not before.startswith(os.sep) or exists(now),
                     f"the {name} of this run {were} at '{before}', but '{now}' is missing; `--{name}` of {commands} "
                     "takes another path")

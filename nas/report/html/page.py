@@ -97,7 +97,7 @@ def _summary(found: Findings) -> Markup:
     return element("div", element("dl", entries, class_="figures"), element(
         "p", f"The search had not ended when this was written: "
         f"{count_of(open_trials, 'trial is open', 'trials are open')}.", class_="note")
-        if open_trials else None, [element("p", f"{line}.", class_="note") for line in worth(found.networks, easy)])
+        if open_trials else None, [element("p", f"{line}.", class_="note") for line in worth(found.candidates, easy)])
 
 
 def _winner(found: Findings) -> Iterator[Figure]:

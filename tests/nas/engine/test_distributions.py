@@ -117,8 +117,10 @@ def test_latencies_are_of_a_machine_and_members_of_what_a_space_is(compared, gau
 
 @pytest.mark.parametrize(("limit_ms", "words"), [
     (1e-5, "published networks made by hand that use 90 to 100 % of latency 0.00001 ms, at least 1, but 0 do, 8 "
-     "exceed it at their least width, 0 use less at their largest: a larger budget or smaller images may help"),
-    (1e5, "but 0 do, 0 exceed it at their least width, 8 use less at their largest: a smaller budget may help")])
+     "exceed it at their least width, 0 use less at the largest width that keeps it: a larger budget or smaller images "
+     "may help"),
+    (1e5, "but 0 do, 0 exceed it at their least width, 8 use less at the largest width that keeps it: a smaller budget "
+     "or more widths may help")])
 def test_a_budget_that_no_network_made_by_hand_fills_is_refused(limit_ms, words, compared, training):
     with pytest.raises(InvalidInput, match=words):
         compared("fitted", budgets=Budgets(latency_ms=limit_ms))
@@ -135,7 +137,7 @@ def test_a_space_that_cannot_fill_the_budget_is_refused_before_anything_is_train
 def test_a_space_of_too_few_members_is_refused_without_advice_on_its_budget(compared, wide):
     Path(wide).write_text('scale = "scale_w0.9/1"\nstages = ["conv_k3_c16_s2_relu", "conv_k3_c32_s1_relu", "fc"]\n')
     macs = load_space(wide).bind(12, 1, 2).decode({"width": 1.0}).macs
-    with pytest.raises(InvalidInput, match=r"but 1 do, 0 exceed .*, 0 use less at their largest$"):
+    with pytest.raises(InvalidInput, match=r"but 1 do, 0 exceed .*, 0 use less at the largest width that keeps it$"):
         compared(wide, budgets=Budgets(macs=macs))
 
 
@@ -176,6 +178,7 @@ def test_the_command_prints_a_table_and_draws_a_picture(nas, inputs, wide, tmp_p
     status, out, err = nas(*arguments, tmp_path / "spaces.png")
     assert status == 0, err
     assert BY_HAND in out
+    assert "after 10 epochs" in " ".join(out.split()), "few images take as many as in a search"
     assert "best by hand: mobilenet_v" in out
     assert (tmp_path / "spaces.png").read_bytes().startswith(b"\x89PNG")
     status, out, err = nas(*arguments[:-1], "--metric", "macro-f1")

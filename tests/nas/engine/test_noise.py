@@ -109,6 +109,14 @@ def test_a_training_that_fails_costs_the_noise_and_not_the_search(searched, eval
     assert noise_of(run) is None
 
 
+def test_a_front_that_nothing_has_beaten_is_printed_with_what_to_do(searched, capsys):
+    run = searched()  # where all have the same accuracy
+    print_front(Run(run), Console(width=100))
+    told = capsys.readouterr().out
+    assert "the winner is no better than the best network made by hand: longer trainings (--epochs)" in told
+    assert told.count("made by hand 80.00 %") == 1
+
+
 def test_the_front_is_printed_with_its_noise(searched, capsys):
     run = searched()
     print_front(Run(run), Console(width=100))

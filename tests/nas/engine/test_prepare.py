@@ -84,6 +84,15 @@ def test_a_budget_that_nothing_fills_is_said_to_be_so_with_what_to_do(make_confi
         assert expected in monitor.lines, monitor.lines
 
 
+def test_a_space_without_a_choice_of_width_is_said_to_fill_no_budget(make_config, gauge, tmp_path):
+    monitor, space = Lines(), tmp_path / "space.toml"
+    space.write_text('stages = ["conv_k1_c8_s2_relu/relu6", "fc"]\n')
+    run_search(make_config(space=str(space), start=("filled",), trials=1, macs=10**6), tmp_path / "run", gauge=gauge,
+               monitor=monitor)
+    assert ("no member of the space was found that fills the budget: the space has no choice of width, such as "
+            "`scale_w0.5/1`") in monitor.lines
+
+
 @pytest.mark.parametrize("space", ["fitted", "mobile"])
 def test_logistic_regression_is_known_of_every_search_by_trainings(space, make_config, gauge, tmp_path):
     config = make_config(space=space, trials=1, macs=10**9, evaluator="training", epochs=1)

@@ -29,6 +29,8 @@ def test_a_search_that_had_no_time_for_proposals_says_so():
     assert "none that the strategy proposes: more candidates (--trials, --time)" in found[0]
     stopped = dataclasses.replace(candidate(1, 0.5), trained=False)
     assert len(list(worth([candidate(0, 0.8, by_hand=True), stopped], None))) == len(found) - 1
+    open_trial = dataclasses.replace(candidate(1, 0.5), trained=False, state="running")
+    assert not list(worth([candidate(0, 0.8, by_hand=True), open_trial], None))
     continued = dataclasses.replace(candidate(2, 0.8), continues=0)
     assert next(worth([candidate(0, 0.8, by_hand=True), continued], None)) == found[0]
 

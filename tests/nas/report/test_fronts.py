@@ -213,6 +213,18 @@ def test_everywhere_the_same_numbers_are_shown(runs):
     assert all(volume in shown for shown in (text, words, labels[1]))
 
 
+def test_each_run_has_the_easy_alternatives_below_it(runs):
+    runs[0].found[0] = dataclasses.replace(runs[0].found[0], by_hand=True)
+    runs[0].resolved = dataclasses.replace(runs[0].resolved, easy_accuracy=0.75)
+    found = compare_runs(runs)
+    text, (first, second) = printed(comparison_table(found)), comparison_rows(found)
+    assert "● on the same images: best made by hand 80.00 % (trial 0), logistic regression 75.00 %" in text
+    assert "▲ on the same images" not in text
+    assert (first["by_hand_accuracy"], first["logistic_regression_accuracy"]) == (0.8, 0.75)
+    assert second["by_hand_accuracy"] is second["logistic_regression_accuracy"] is None
+    assert "best made by hand 80.00 % (trial 0), logistic regression 75.00 %" in comparison_page(found).decode()
+
+
 def test_texts_of_users_stay_texts_in_the_page_and_the_picture(runs, tmp_path):
     runs[1].name = "<script>alert(1)</script> $a$ $"
     found = compare_runs(runs)
