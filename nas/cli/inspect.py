@@ -239,7 +239,8 @@ def compare_spaces(
     output = Output(json, csv, png, svg)
     config = SearchConfig(space=spaces[0], **parse_limits(limits), **recipe, **given(
         data=data, skip_broken=skip_broken, resolution=resolution, target=target, metric=metric))
-    config = dataclasses.replace(config, epochs=setting_of(config).epochs)
+    if config.epochs is None:
+        config = dataclasses.replace(config, epochs=setting_of(config).epochs)
     budgets = config.budgets(config.latency_ms)
     with Terminal(output.console) as monitor:
         found = compare(spaces, config, budgets, record, count=members, monitor=monitor)
