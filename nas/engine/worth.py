@@ -25,5 +25,5 @@ def worth(candidates: Sequence[Candidate], easy_accuracy: float | None) -> Itera
                     "logistic regression": easy_accuracy}
     equals = [name for name, accuracy in alternatives.items() if accuracy is not None and accuracy >= best.accuracy]
     if equals:
-        yield (f"the winner is no better than {' and '.join(equals)}: longer trainings (--epochs), more candidates "
+        yield (f"nothing better than {' and '.join(equals)} was found: longer trainings (--epochs), more candidates "
                "(--trials, --time), another space (--space) or a larger budget may help")

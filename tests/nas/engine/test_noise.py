@@ -113,7 +113,7 @@ def test_a_front_that_nothing_has_beaten_is_printed_with_what_to_do(searched, ca
     run = searched()  # where all have the same accuracy
     print_front(Run(run), Console(width=100))
     told = capsys.readouterr().out
-    assert "the winner is no better than the best network made by hand: longer trainings (--epochs)" in told
+    assert "nothing better than the best network made by hand was found: longer trainings (--epochs)" in told
     assert told.count("made by hand 80.00 %") == 1
 
 

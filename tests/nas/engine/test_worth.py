@@ -21,7 +21,7 @@ def test_a_search_that_found_nothing_better_says_than_what_and_what_to_do():
             ([candidate(0, 0.7, by_hand=True), candidate(1, 0.6)], 0.7,
              "the best network made by hand and logistic regression")):
         line, = worth(candidates, easy)
-        assert line.startswith(f"the winner is no better than {names}: longer trainings (--epochs)")
+        assert line.startswith(f"nothing better than {names} was found: longer trainings (--epochs)")
 
 
 def test_a_search_that_had_no_time_for_proposals_says_so():
