@@ -22,12 +22,12 @@ test images. One training says little: between its seeds lies about a point.
 The budget is a percentile of the latencies of 60 members of the space. What is recorded is not done again, so that the
 command goes on where it was interrupted.
 
-The budgets of `results/winners.json` are percentiles of the space as it was when SandGlass blocks came in its last stage
-only; `results/winners_late_sandglass.json` (`--results`, `--report`) has searches of that. `results/winners_xeon.json`
-has searches whose models did not know that latencies follow the multiply-adds, on an Intel Xeon server whose neighbours
-slowed it. `results/winners_before.json` has searches that trained one candidate at a time, in a space with hard swish in
-every stage, on an AMD EPYC server; `search, before` in it are earlier ones of half the time, whose candidates were
-trained for 250 steps, could leave two pixels of a side, and were seldom at the budget.
+The budgets of `results/winners.json` are percentiles of the space as it was when SandGlass blocks came in its last
+stage only; `results/winners_late_sandglass.json` (`--results`, `--report`) has searches of that.
+`results/winners_xeon.json` has searches whose models did not know that latencies follow the multiply-adds, on an Intel
+Xeon server whose neighbours slowed it. `results/winners_before.json` has searches that trained one candidate at a
+time, in a space with hard swish in every stage, on an AMD EPYC server; `search, before` in it are earlier ones of half
+the time, whose candidates were trained for 250 steps, could leave two pixels of a side, and were seldom at the budget.
 """
 
 import argparse
