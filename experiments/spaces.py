@@ -11,9 +11,9 @@ hand, that of `mobile` points below.
 `fitted` as it was: with hard swish in every stage, and SandGlass blocks in the last one only.
 
 How far brief trainings of such members rank them is recorded in an hour by `nas correlate fitted --data fashion-mnist
---latency 0.0267ms --epochs 5 --members 60 --seeds 2 --record experiments/results/correlation.json`; of the space before,
-with SandGlass blocks in its last stage only, in `results/correlation_late_sandglass.json`, and of that at 0.0416 ms on an
-Intel Xeon server in `results/correlation_xeon.json`.
+--latency 0.0267ms --epochs 5 --members 60 --seeds 2 --record experiments/results/correlation.json`; of the space
+before, with SandGlass blocks in its last stage only, in `results/correlation_late_sandglass.json`, and of that at
+0.0416 ms on an Intel Xeon server in `results/correlation_xeon.json`.
 """
 
 import argparse
