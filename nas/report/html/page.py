@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Iterator
 
-from nas.engine.worth import worth
+from nas.engine.worth import OPEN, worth
 from nas.export.entries import Certificate
-from nas.problem.candidate import Outcome, best_by_hand
+from nas.problem.candidate import best_by_hand
 from nas.report.html.candidates import blocks_data, candidate_section
 from nas.report.html.choices import importance_section, importances_of
 from nas.report.html.document import document
@@ -79,7 +79,7 @@ def _sections(found: Findings) -> Iterator[tuple[str, str, Markup]]:
 def _summary(found: Findings) -> Markup:
     """Returns the figures that a decision begins with."""
     easy, open_trials = found.resolved.easy_accuracy, sum(
-        one.outcome in (Outcome.RUNNING, Outcome.WAITING) for one in found.told)
+        one.outcome in OPEN for one in found.told)
     eligible = sum(one.eligible for one in found.networks)
     by_hand = best_by_hand(found.networks)
     figures = [*_winner(found),
