@@ -10,6 +10,7 @@ test images. One training says little: between its seeds lies about a point.
 
 - `search`: `nas.search` as it is by default, the winner of its finals. The others take as long as both have taken.
 - `search, two thirds`: of the same search the winner of finals among what is 1.5 times as fast as the budget allows.
+- `search, none stopped`: one that trains each candidate to the end, for half the epochs (`--no-early-stopping`).
 - `by hand, FAMILY`: each published mobile network, shortened in every way of `search_spaces.zoo.handmade` and widened
   until it fills the budget; of these the one of highest validation accuracy after a brief training, the time that is
   left shared by the families that are. The best of the families on the test images, which nobody could know, is the one
@@ -59,7 +60,7 @@ from evaluators.machine.devices import whole_cores
 from evaluators.machine.files import write_whole
 from evaluators.recipe import FINAL_EPOCHS, Recipe, brief_epochs
 from evaluators.runtimes import parse_target
-from experiments.winners_report import BEST, FASTER, HAND, MOST, RANDOM, SEARCH, TIGHTER, drawn, report
+from experiments.winners_report import BEST, FASTER, HAND, MOST, RANDOM, SEARCH, TIGHTER, WHOLE, drawn, report
 from nas.engine.pool import TRAINING, each, evaluators, training_processes
 from nas.export.finals import FINALISTS
 from nas.export.winner import best_of_finals, confirmed
@@ -117,28 +118,30 @@ class Setting:
 Choice = dict[str, Any]  # name -> text of the architecture
 
 
-def searched(setting: Setting, seed: int) -> Choice:
+def searched(setting: Setting, seed: int, side: str = SEARCH, early_stopping: bool | None = None) -> Choice:
     """Returns the winner of a search, whose run is kept in build/winners for the tighter budget."""
-    shutil.rmtree(run_of(setting, seed), ignore_errors=True)  # an interrupted one: its time is taken as a whole
+    place = run_of(setting, seed, side)
+    shutil.rmtree(place, ignore_errors=True)  # an interrupted one: its time is taken as a whole
     config = nas.SearchConfig(data=setting.data, target=setting.target, latency_ms=setting.budget_ms,
-                              time_s=setting.choosing_s, seed=seed)
-    nas.search(config, run_of(setting, seed))
-    return {SEARCH: winner_within(setting, setting.budgets, seed)}
+                              time_s=setting.choosing_s, early_stopping=early_stopping, seed=seed)
+    nas.search(config, place)
+    return {side: winner_within(place, setting, setting.budgets, seed)}
 
 
 def searched_tighter(setting: Setting, seed: int) -> Choice:
     """Returns the winner of the search that was made, within the tighter budget."""
-    return {f"{SEARCH}, {TIGHTER}": winner_within(setting, setting.tighter.budgets, seed)}
+    place = run_of(setting, seed, SEARCH)
+    return {f"{SEARCH}, {TIGHTER}": winner_within(place, setting, setting.tighter.budgets, seed)}
 
 
-def run_of(setting: Setting, seed: int) -> Path:
+def run_of(setting: Setting, seed: int, side: str) -> Path:
     """Returns the directory of a search."""
-    return RUNS / f"{Path(setting.data).stem}-{setting.target}-{setting.budget_ms:g}-{seed}".replace(":", "-")
+    return RUNS / f"{side}-{Path(setting.data).stem}-{setting.target}-{setting.budget_ms:g}-{seed}".replace(":", "-")
 
 
-def winner_within(setting: Setting, budgets: Budgets, seed: int) -> str | None:
+def winner_within(place: Path, setting: Setting, budgets: Budgets, seed: int) -> str | None:
     """Returns the winner of the finals of a search within budgets; None where no candidate is."""
-    run, data = RunDirectory.existing(run_of(setting, seed)), load_dataset(setting.data, seed=seed)
+    run, data = RunDirectory.existing(place), load_dataset(setting.data, seed=seed)
     try:
         while True:  # as an export does
             winner, _ = best_of_finals(run, budgets, data, Recipe(FINAL_EPOCHS, seed=seed), FINALISTS, Silent())
@@ -204,12 +207,13 @@ def scripted(setting: Setting, seed: int) -> Choice:
 
 
 SIDES: dict[str, Callable[[Setting, int], Choice]] = {
-    SEARCH: searched, f"{SEARCH}, {TIGHTER}": searched_tighter, HAND: made_by_hand,
+    SEARCH: searched, f"{SEARCH}, {TIGHTER}": searched_tighter,
+    WHOLE: partial(searched, side=WHOLE, early_stopping=False), HAND: made_by_hand,
     f"{HAND}, {TIGHTER}": tighter_by_hand, "null models": null_models, SCRIPT: scripted}
 
 
 def as_in_a_search(data: Dataset, seed: int) -> Recipe:
-    """Returns the brief training of a search."""
+    """Returns the brief training of a search that stops none."""
     return Recipe(brief_epochs(len(data.train), Recipe.batch), seed=seed)
 
 

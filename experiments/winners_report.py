@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from nas.export.finals import MUCH_FASTER
 from nas.report.figure import BLUE, DARK, GREY, ORANGE, add_legend, new_figure
 
-SEARCH, HAND = "search", "by hand"
+SEARCH, HAND, WHOLE = "search", "by hand", "search, none stopped"
 RANDOM, MOST, BEST = "random", "most multiply-adds", "best of random"
 TIGHTER, FASTER = "two thirds", 1 / MUCH_FASTER  # of the budget
 WORST = -8.0  # points against the best made by hand, where the picture ends and has all that is worse
@@ -56,7 +56,8 @@ def _means(rows: dict[str, Any]) -> Iterator[str]:
         cells.setdefault(key.rpartition(", ")[0], []).append(cell)
     if len(cells) > 1:
         cells["all"] = list(rows.values())
-    compared = (SEARCH, HAND), (f"{SEARCH}, {TIGHTER}", HAND), (SEARCH, RANDOM), (SEARCH, MOST), (SEARCH, BEST)
+    compared = ((SEARCH, HAND), (f"{SEARCH}, {TIGHTER}", HAND), (SEARCH, RANDOM), (SEARCH, MOST), (SEARCH, BEST),
+                (SEARCH, WHOLE))
     for (key, own), (side, other) in itertools.product(cells.items(), compared):
         means = [np.mean(pairs, axis=0) for cell in own if (pairs := _pairs(cell, side, other))]
         if len(means) > 1:

@@ -49,6 +49,7 @@ class Page(typer.core.TyperCommand):
         for declared in self.get_params(ctx):
             parameter: Any = copy.copy(declared)
             parameter.hidden = ALL not in ctx.meta and getattr(parameter, "hidden", False)
+            parameter.secondary_opts = []  # a text says of which option there is a `--no-`
             record = parameter.get_help_record(ctx)
             if record is not None:
                 usual = "Arguments" if parameter.param_type_name == "argument" else "Options"

@@ -64,7 +64,8 @@ def search_space(
     patience: Annotated[int | None, course(help="end when the front has not moved for so many candidates")] = None,
     recipe: dict[str, Any],
     early_stopping: Annotated[bool | None, course(
-        "--early-stopping", help="compare candidates on the way, let the best go on")] = None,
+        "--early-stopping/--no-early-stopping",
+        help="compare candidates on the way, let the best go on  [with --time, unless --no-early-stopping]")] = None,
     rungs: Annotated[str | None, course(
         help="epochs after which they are compared (1,3)  [a ninth of the training]", hidden=True)] = None,
     brackets: Annotated[int | None, course(

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evaluators.benchmarks.tables import is_table
 from evaluators.datasets import Dataset
@@ -112,9 +112,10 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     if run.exists:
         run.require_there(config, *PLACES)
         require_trusted(run.path, run.identity, code_of(config), trust)
+    if run.exists:
+        config = _filled(config, run.config.epochs, run.config.early_stopping)
     setting = setting_of(config)
-    if config.epochs is None:
-        config = dataclasses.replace(config, epochs=run.config.epochs if run.exists else setting.epochs)
+    config = _filled(config, setting.epochs, config.stops_early)
     require_latencies(setting, config)
     if config.evaluator == TRAINING and setting.side_by_side and role.trains:
         require_devices()
@@ -203,10 +204,17 @@ def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack:
         config.targets[0], config.precision))
 
 
+def _filled(config: SearchConfig, epochs: int | None, early_stopping: bool | None) -> SearchConfig:
+    """Returns a configuration with these where it leaves them open."""
+    values: dict[str, Any] = {"epochs": epochs, "early_stopping": early_stopping}
+    open_ones = {name: value for name, value in values.items() if getattr(config, name) is None}
+    return dataclasses.replace(config, **open_ones) if open_ones else config
+
+
 def _rungs(config: SearchConfig, setting: Setting) -> Rungs:
     """Returns the rungs at which candidates are compared; only the end of their training without early stopping."""
     epochs = setting.epochs
-    if not config.early_stopping:
+    if not config.stops_early:
         return Rungs((epochs,))
     require(epochs > 1, f"early stopping needs trainings of more than one epoch, but got {epochs}"
             + (f", since {setting.name} has no others" if epochs != config.epochs else ""))

@@ -9,6 +9,7 @@ from evaluators.evaluator import Make
 from evaluators.machine.devices import processor
 from evaluators.recipe import brief_epochs
 from evaluators.runtimes import Place, parse_target, runtime_of
+from nas.engine.successive_halving import longer
 from nas.measuring.meters import Gauges
 from nas.measuring.scoring import as_shipped
 from nas.run.config import SearchConfig, evaluator_named
@@ -113,7 +114,9 @@ def _of_images(config: SearchConfig) -> Setting:
 
 
 def _of(config: SearchConfig, space: SearchSpace, dataset: Dataset) -> Setting:
-    named = evaluator_named(config.evaluator)
+    named, epochs = evaluator_named(config.evaluator), config.epochs
+    if epochs is None:
+        brief = brief_epochs(len(dataset.train), config.batch)
+        epochs = longer(brief) if config.stops_early else brief
     return Setting(config.space, space, dataset,
-                   lambda context: as_shipped(named(context), config.targets[0], config.precision),
-                   brief_epochs(len(dataset.train), config.batch) if config.epochs is None else config.epochs)
+                   lambda context: as_shipped(named(context), config.targets[0], config.precision), epochs)

@@ -28,6 +28,8 @@ def command_of(config: SearchConfig) -> str:
         value, by_default = getattr(config, field.name), getattr(SearchConfig(), field.name)
         if field.name == "start":
             by_default = like.start
+        if field.name == "early_stopping":
+            by_default = config.stops_early_by_default
         if field.name == "trials" and value == like.trials and config.time_s is None and config.patience is None:
             continue
         if field.name == "latency_ms":
@@ -59,8 +61,8 @@ def _option(name: str, value: Any, targets: int) -> Iterator[str]:
     elif name in SEVERAL:
         for one in (value,) if isinstance(value, str) else value:
             yield from (f"--{name.replace('_', '-')}", one)
-    elif value is True:
-        yield f"--{name.replace('_', '-')}"
+    elif isinstance(value, bool):
+        yield f"--{'' if value else 'no-'}{name.replace('_', '-')}"
     else:
         yield from (f"--{name.replace('_', '-')}", str(value))
 

@@ -28,8 +28,9 @@ from search_spaces.blocks.conventions import MOST_PIXELS
 from search_spaces.errors import require, unknown
 from search_spaces.numbers import make_plain
 
-KINDS: dict[Any, str] = {str: "a text", bool: "True or False", int: "a whole number",
-                         int | None: "a whole number or None", int | float | None: "a number or None"}
+KINDS: dict[Any, str] = {str: "a text", bool: "True or False", bool | None: "True, False or None",
+                         int: "a whole number", int | None: "a whole number or None",
+                         int | float | None: "a number or None"}
 CHANGEABLE = ("trials", "time_s", "patience", "workers", "trial_time_s", "trial_memory_bytes",
               "compile")  # what a search may be resumed with other values of
 PLACES: dict[str, Collection[str]] = {"space": SPACES, "data": DATASETS}  # what may be a path, and the names it may be
@@ -83,9 +84,10 @@ class SearchConfig:
             quarter of them no more members are drawn that fill the budgets.
         patience: trained candidates after which the search ends, if the front has not moved; see
             `nas.engine.termination`.
-        epochs: epochs that each is trained for; None for as many as `evaluators.recipe.brief_epochs` says.
+        epochs: epochs that each is trained for; None for as many as `evaluators.recipe.brief_epochs`
+            says, with early stopping `nas.engine.successive_halving.longer`.
         early_stopping: whether candidates are compared on the way, and only the best go on; see
-            `nas.engine.successive_halving`.
+            `nas.engine.successive_halving`. By default with a limit of time, where the evaluator is `training`.
         rungs: the epochs after which they are; by default a ninth of the training.
         brackets: at how many rungs, counted from the first, candidates may be judged first; above 1 as in Hyperband.
         batch, augmentation, compile: of the training, see `evaluators.recipe.Recipe`, whose further fields are those
@@ -123,7 +125,7 @@ class SearchConfig:
     time_s: int | float | None = None
     patience: int | None = None
     epochs: int | None = None
-    early_stopping: bool = False
+    early_stopping: bool | None = None
     rungs: tuple[int, ...] = ()
     brackets: int = 1
     batch: int = Recipe.batch
@@ -217,7 +219,7 @@ class SearchConfig:
             if field.type in KINDS:
                 kind: Any = field.type
                 value = getattr(self, field.name)
-                require(isinstance(value, kind) and isinstance(value, bool) == (kind is bool),
+                require(isinstance(value, kind) and (not isinstance(value, bool) or kind in (bool, bool | None)),
                         f"`{field.name}` must be {KINDS[kind]}, but got {value!r}")
 
     def _check_plugins(self) -> None:
@@ -247,7 +249,7 @@ class SearchConfig:
     def _check_early_stopping(self) -> None:
         require(all(type(rung) is int for rung in self.rungs),
                 f"`rungs` are whole numbers of epochs, but got {', '.join(map(str, self.rungs))}")
-        require(self.early_stopping or (not self.rungs and self.brackets == 1),
+        require(self.stops_early or (not self.rungs and self.brackets == 1),
                 "`rungs` and `brackets` are of early stopping, but got them without it")
 
     def _check_numbers(self) -> None:
@@ -281,8 +283,22 @@ class SearchConfig:
     @property
     def in_turn(self) -> bool:
         """Tells whether candidates are trained one after the other, so that proposals follow from what is measured."""
-        by_default = self.time_s is None or self.evaluator != SearchConfig.evaluator or is_table(self.data)
-        return self.workers == 1 or (self.workers is None and by_default)
+        return self.workers == 1 or (self.workers is None and not self._trains_by_time)
+
+    @property
+    def stops_early(self) -> bool:
+        """Tells whether candidates are compared on the way."""
+        return self.stops_early_by_default if self.early_stopping is None else self.early_stopping
+
+    @property
+    def stops_early_by_default(self) -> bool:
+        """Tells whether they are where nothing is said of it."""
+        return self._trains_by_time and self.epochs != 1
+
+    @property
+    def _trains_by_time(self) -> bool:
+        """Tells whether networks are trained for as long as a limit of time allows, so that speed counts."""
+        return self.time_s is not None and self.evaluator == SearchConfig.evaluator and not is_table(self.data)
 
     @property
     def recipe(self) -> Recipe:

@@ -93,7 +93,7 @@ def curves_section(found: Findings) -> Markup:
     drawn = [one for one in found.drawn if len(one.accuracies) > 1]
     if not drawn:
         return element("p", "None are recorded: candidates were compared after their whole training only. With "
-                       "--early-stopping they are compared on the way, and those accuracies are drawn here.")
+                       "early stopping they are compared on the way, and those accuracies are drawn here.")
     drawn = sorted(drawn, key=lambda one: one.accuracy or 0)[-MOST_CURVES:]
     accuracies = [accuracy for one in drawn for _, accuracy in one.accuracies]
     low, high = min(accuracies), max(accuracies)

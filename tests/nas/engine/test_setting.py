@@ -5,9 +5,10 @@ import json
 import pickle
 import re
 
+import numpy as np
 import pytest
 
-from evaluators.evaluator import Context
+from evaluators.evaluator import Context, Score
 from evaluators.registry import EVALUATORS
 from nas.engine.joining import join_search
 from nas.engine.search import run_search
@@ -102,3 +103,18 @@ def test_trainings_are_longer_by_default_where_images_are_few(make_config, gauge
     run = run_search(config, tmp_path / "run", gauge=gauge)
     assert run.config.epochs == 10, "750 steps of 32 images would be more than half of the 20 epochs of an export"
     assert run_search(config, run.path, gauge=gauge).config.epochs == run.config.epochs
+
+
+def test_a_search_by_time_trains_longer_whom_it_lets_go_on_and_stays_as_it_began(
+        make_config, gauge, tmp_path, monkeypatch):
+    def trained(architecture, data, fidelity):
+        checkpoint = {"epochs": np.array(fidelity.epochs)}
+        return Score(int(architecture.id[:4], 16) / 2**16, 1000, checkpoint, checkpoint)
+
+    monkeypatch.setitem(EVALUATORS, "training", lambda context: trained)
+    config = make_config(evaluator="training", epochs=None, workers=1, trials=6, time_s=3600)
+    run = run_search(config, tmp_path / "run", gauge=gauge)
+    assert (run.config.epochs, run.config.early_stopping) == (18, True)
+    assert {candidate.epochs for candidate in run.candidates()} == {2, 18}
+    untimed = run_search(dataclasses.replace(config, time_s=None, trials=8), run.path, gauge=gauge)
+    assert (untimed.config.epochs, untimed.config.early_stopping) == (18, True)

@@ -44,6 +44,7 @@ def test_the_command_line_makes_the_configuration_of_its_command_again(config):
 @pytest.mark.parametrize("changes", [
     {"target": TARGETS, "latency_ms": (0.1, None), "latency_percentile": (None, 30.5), "latency_from": ("predictor",)},
     {"target": TARGETS, "latency_ms": (0.1, 1e-5), "latency_p95_ms": (None, 2.0)},
+    {"early_stopping": False, "time_s": 60},
     {"early_stopping": True, "rungs": (1, 2), "brackets": 2, "skip_broken": True, "compile": "blocks", "batch": 32},
     {"data": "table:learning-curves", "start": (), "space": "mobile", "evaluator": "mine:score", "memory_bytes": 1}])
 def test_what_few_searches_have_is_in_the_command_too(changes, monkeypatch):
@@ -53,4 +54,6 @@ def test_what_few_searches_have_is_in_the_command_too(changes, monkeypatch):
 
 def test_what_is_by_default_is_left_out():
     assert command_of(SearchConfig()) == "nas search"
+    assert command_of(SearchConfig(early_stopping=False)) == "nas search"
+    assert command_of(SearchConfig(early_stopping=True, time_s=60)) == "nas search --time 60s"
     assert command_of(SearchConfig(data="/my photos", trials=30)) == "nas search --data '/my photos' --trials 30"

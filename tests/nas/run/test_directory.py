@@ -223,6 +223,14 @@ def test_a_search_without_any_limit_has_a_number_of_trials():
     assert SearchConfig(patience=5).trials is None
 
 
+def test_networks_that_are_trained_by_time_are_compared_on_the_way_unless_one_says_otherwise():
+    assert SearchConfig(time_s=60).stops_early
+    for fields in ({}, {"epochs": 1}, {"early_stopping": False}, {"evaluator": "mine:score"},
+                   {"data": "table:learning-curves"}):
+        assert not SearchConfig(**{"time_s": 60 if fields else None} | fields).stops_early
+    assert SearchConfig(early_stopping=True).stops_early
+
+
 def test_budgets_of_a_configuration_hold_what_a_percentile_came_to():
     config = SearchConfig(latency_percentile=30.0, macs=5, size_bytes=7)
     assert config.budgets(0.08) == Budgets(latency_ms=0.08, macs=5, size_bytes=7)
