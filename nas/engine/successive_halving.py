@@ -9,7 +9,8 @@ With brackets, a share of the candidates is first judged at a later rung, among 
 "Hyperband", algorithm 1), in case accuracies after few epochs say little.
 
 A strategy that weighs the rest of a training against a new one says itself which candidates continue, by proposing
-stopped ones again; then all stop at each rung, but for the first that is trained to the end.
+stopped ones again; then all stop at each rung, but for the first, and for a network made by hand that is the best so
+far of its kind.
 """
 
 from collections import Counter
@@ -66,7 +67,7 @@ class Rungs:
         if own.epochs < self.epochs[own.bracket]:
             return True
         if self.by_strategy and any(candidate.trained for candidate in known):
-            return False
+            return _leads_by_hand(own, known)
         return own in self._best(known, own.epochs, own.bracket)
 
     def promotable(self, candidates: Iterable[Candidate], taken: Collection[int | None] = ()) -> Candidate | None:
@@ -98,6 +99,15 @@ class Rungs:
                   for candidate in arrived]
         order = best_first(points, self.reference)
         return [arrived[index] for index in order[:max(1, len(arrived) // REDUCTION)]]
+
+
+def _leads_by_hand(own: Candidate, known: Iterable[Candidate]) -> bool:
+    """Tells whether a candidate is the most accurate one at its rung of those that were made by hand.
+
+    A winner is compared with them, so the best of them is trained to the end, whatever a strategy says.
+    """
+    reached = (dict(one.accuracies).get(own.epochs, 0.0) for one in known if one.by_hand)
+    return own.by_hand and dict(own.accuracies)[own.epochs] >= max(reached)
 
 
 def default_rung(epochs: int) -> int:

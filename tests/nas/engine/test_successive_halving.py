@@ -70,6 +70,14 @@ def test_where_the_strategy_says_who_goes_on_all_stop_from_where_they_are_first_
         assert rungs.continues([own], 1)  # the first has nobody to be weighed against
 
 
+def test_of_networks_made_by_hand_the_most_accurate_goes_on_whatever_the_strategy_promotes():
+    rungs, found = Rungs((1, 9), by_strategy=True), [candidate(0, [(1, 0.5), (9, 0.8)], by_hand=True)]
+    for trial, (accuracy, by_hand, expected) in enumerate([
+            (0.4, True, False), (0.9, False, False), (0.6, True, True), (0.55, True, False), (0.6, True, True)], 1):
+        found.append(candidate(trial, [(1, accuracy)], state="running", by_hand=by_hand))
+        assert rungs.continues(found, trial) == expected
+
+
 def test_candidates_that_failed_or_fell_out_stand_in_nobodys_way():
     rungs = Rungs((1, 9))
     others = [candidate(0, [(1, 0.9)], state="failed"), candidate(1, [(1, 0.9)], violations={"latency": 0.5}),
