@@ -10,10 +10,12 @@ on test images does, which none has seen: accuracy, log loss, and log loss at th
 which finals go (an older record lacks it). Finals are then played on the record, many times, with as many candidates as
 a search trains, drawn from the members: those that are best after brief trainings are finalists, by a score or by the
 sum of their places by it and by multiply-adds; the best of them after whole ones wins, by the score. What counts is its
-test accuracy, where there is another seed that of the training from it. The last tables tell them apart by the pixels
-that they leave and by their stages: the record is of a space whose last stage could halve the image once more than
-`fitted` does now, and whose every stage of separable convolutions or inverted bottlenecks could have hard swish. A
-training that is in the record is not made again. Expected time: 12 s a network and seed on two quiet cores.
+test accuracy, where there is another seed that of the training from it. A table says what it comes to if the log loss
+of the brief training counts as well, its logarithm with a weight beside that of the whole one. The last tables tell
+them apart by the pixels that they leave and by their stages: the record is of a space whose last stage could halve the
+image once more than `fitted` does now, and whose every stage of separable convolutions or inverted bottlenecks could
+have hard swish. A training that is in the record is not made again. Expected time: 12 s a network and seed on two quiet
+cores.
 """
 
 import argparse
@@ -50,6 +52,7 @@ SCORES = {"accuracy": (0, 1), "log loss": (1, -1), SCALED: (3, -1)}  # place in 
 RULES = {**{score: (score, False) for score in SCORES},
          **{f"{score} and multiply-adds": (score, True) for score in ("log loss", SCALED)}}  # the latter beside a score
 TEST = 2  # the place of the test accuracy
+WEIGHTS = 0.0, 0.1, 0.25, 0.5, 1.0
 
 
 def scored(text: str, data: Dataset, training: Images, validation: Images, recipe: Recipe) -> list[float]:
@@ -143,12 +146,17 @@ def spread(rows: Mapping[str, Any]) -> Table:
     return table
 
 
-def played(rows: Mapping[str, Any], texts: list[str], rule: str, finalists: int) -> float:
-    """Returns the mean test accuracy of the winners of finals that go by a rule."""
+def played(rows: Mapping[str, Any], texts: list[str], rule: str, finalists: int, epochs: int = BRIEF_EPOCHS[0],
+           weight: float = 0.0) -> float:
+    """Returns the mean test accuracy of the winners of finals that go by a rule, after brief trainings of some epochs.
+
+    With a weight the brief training counts beside the whole one, where the score is a log loss.
+    """
     score, with_macs = RULES[rule]
     place, sign = SCORES[score]
-    brief, final, test = (values(rows, texts, epochs, of) for epochs, of in (
-        (BRIEF_EPOCHS[0], place), (FINAL_EPOCHS, place), (FINAL_EPOCHS, TEST)))
+    brief, final, test = (values(rows, texts, length, of) for length, of in (
+        (epochs, place), (FINAL_EPOCHS, place), (FINAL_EPOCHS, TEST)))
+    final = final * brief**weight
     macs = np.array([Architecture.parse(text).macs for text in texts])
     generator, found = np.random.default_rng(0), []
     for draw in range(DRAWS):
@@ -158,6 +166,15 @@ def played(rows: Mapping[str, Any], texts: list[str], rule: str, finalists: int)
         best = some[np.argsort(order, kind="stable")[:finalists]]
         found.append(test[(seed + 1) % len(test), best[np.argmax(sign * final[seed, best])]])
     return float(np.mean(found))
+
+
+def weighted(rows: Mapping[str, Any], texts: list[str], lengths: Iterable[str], score: str, finalists: int) -> Table:
+    """Returns the test accuracy of winners by the weight that the brief training has, for each of its lengths."""
+    table = Table("brief training", *(f"winner of {finalists} (%), weight {weight:g}" for weight in WEIGHTS))
+    for length in lengths:
+        table.add_row(f"{length} epochs", *(f"{100 * found:.2f}" for found in (
+            played(rows, texts, f"{score} and multiply-adds", finalists, int(length), weight) for weight in WEIGHTS)))
+    return table
 
 
 def report(name: str, rows: Mapping[str, Any]) -> list[Table]:
@@ -177,7 +194,8 @@ def report(name: str, rows: Mapping[str, Any]) -> list[Table]:
         winners.add_row(rule, *(f"{100 * played(rows, texts, rule, count):.2f}" for count in FINALISTS))
     last = max((score for score, (place, _) in SCORES.items() if place < known), key=lambda score: SCORES[score][0])
     further = [spread(rows)] if seeds > 1 else []
-    return [ranking, winners, by_last_image(rows, lengths, last), by_stages(rows), *further]
+    by_weight = weighted(rows, texts, lengths[:-1], last, FINALISTS[3])
+    return [ranking, winners, by_weight, by_last_image(rows, lengths, last), by_stages(rows), *further]
 
 
 def main() -> None:

@@ -167,8 +167,8 @@ def correlate_scores(
     evaluator: Annotated[str | None, typer.Option(
         help="training, or a function of yours as module:function  [training]", show_default=False,
         hidden=True)] = None,
-    epochs: Annotated[str | None, typer.Option(help="lengths of brief trainings, such as 1,3,9  [that of searches]",
-                                               show_default=False)] = None,
+    epochs: Annotated[str | None, typer.Option(help="lengths of brief trainings, such as 1,3,9  [that of DIR, or of a "
+                                               "search that stops none]", show_default=False)] = None,
     to: Annotated[int | None, typer.Option(help="length of the training to the end  [20, or twice the longest brief "
                                            "one]", show_default=False)] = None,
     members: Annotated[int, typer.Option(help="random members of the space within the budgets")] = 20,

@@ -26,7 +26,7 @@ from nas.engine.setting import Setting, require_latencies, require_own_processor
 from nas.engine.successive_halving import Rungs, default_rung
 from nas.engine.termination import reference_point
 from nas.engine.trial import Evaluation
-from nas.engine.warm_start import starts
+from nas.engine.warm_start import epochs_of_starts, starts
 from nas.engine.workers import Limits
 from nas.measuring.filling import FILLING, FULL, LESS, SHARES, WIDTH, filled_members, made_by_hand
 from nas.measuring.meters import Gauge, Gauges, RememberingGauge, file_gauges
@@ -113,9 +113,11 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
         run.require_there(config, *PLACES)
         require_trusted(run.path, run.identity, code_of(config), trust)
     if run.exists:
-        config = _filled(config, run.config.epochs, run.config.early_stopping)
+        config = _filled(config, run.config.epochs, bool(run.config.early_stopping))  # earlier versions stopped none
+    elif config.epochs is None:
+        config = dataclasses.replace(config, epochs=epochs_of_starts(config))
     setting = setting_of(config)
-    config = _filled(config, setting.epochs, config.stops_early)
+    config = _filled(config, setting.epochs, setting.stops_early)
     require_latencies(setting, config)
     if config.evaluator == TRAINING and setting.side_by_side and role.trains:
         require_devices()
@@ -214,7 +216,7 @@ def _filled(config: SearchConfig, epochs: int | None, early_stopping: bool | Non
 def _rungs(config: SearchConfig, setting: Setting) -> Rungs:
     """Returns the rungs at which candidates are compared; only the end of their training without early stopping."""
     epochs = setting.epochs
-    if not config.stops_early:
+    if not setting.stops_early:
         return Rungs((epochs,))
     require(epochs > 1, f"early stopping needs trainings of more than one epoch, but got {epochs}"
             + (f", since {setting.name} has no others" if epochs != config.epochs else ""))
@@ -298,6 +300,8 @@ def _require_same(run: RunDirectory, config: SearchConfig, space: SearchSpace, d
                               data_split=dataset.split)
     alike = [name for name, of in (("space", "space"), ("data", "data_fingerprint"))
              if getattr(before, of) == getattr(now, of)]  # content tells, wherever it is
+    if run.config.early_stopping is None:
+        alike.append("early_stopping")
     differences = run.config.differences(config, alike) or before.differences(now)
     if differences:
         raise InvalidInput(f"a run directory is resumed with its own configuration, but '{run.path}' differs: "

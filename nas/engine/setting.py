@@ -1,6 +1,7 @@
 """The setting of a search: where its networks, their images, scores and costs come from."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from evaluators.benchmarks.tables import is_table, load_table
@@ -9,7 +10,7 @@ from evaluators.evaluator import Make
 from evaluators.machine.devices import processor
 from evaluators.recipe import brief_epochs
 from evaluators.runtimes import Place, parse_target, runtime_of
-from nas.engine.successive_halving import longer
+from nas.engine.successive_halving import FEWEST_STEPS, default_rung, longer
 from nas.measuring.meters import Gauges
 from nas.measuring.scoring import as_shipped
 from nas.run.config import SearchConfig, evaluator_named
@@ -30,6 +31,7 @@ class Setting:
         dataset: the images.
         make: makes the evaluator.
         epochs: of a whole training.
+        stops_early: whether candidates are compared on the way.
         gauges: the costs on each target, where they are known without files that are timed.
         side_by_side: whether evaluations take so long that several workers make them in processes of their own.
     """
@@ -39,6 +41,7 @@ class Setting:
     dataset: Dataset
     make: Make
     epochs: int
+    stops_early: bool
     gauges: Gauges | None = None
     side_by_side: bool = True
 
@@ -100,7 +103,8 @@ def require_own_processor(run: RunDirectory) -> None:
 def _of_table(config: SearchConfig) -> Setting:
     table = load_table(config.data)
     return Setting(table.space.text, table.space, table.dataset, lambda context: table, table.epochs,
-                   dict.fromkeys(config.targets, table) if table.latencies_ms else {}, side_by_side=False)
+                   config.stops_early, dict.fromkeys(config.targets, table) if table.latencies_ms else {},
+                   side_by_side=False)
 
 
 def _of_images(config: SearchConfig) -> Setting:
@@ -114,9 +118,20 @@ def _of_images(config: SearchConfig) -> Setting:
 
 
 def _of(config: SearchConfig, space: SearchSpace, dataset: Dataset) -> Setting:
-    named, epochs = evaluator_named(config.evaluator), config.epochs
-    if epochs is None:
-        brief = brief_epochs(len(dataset.train), config.batch)
-        epochs = longer(brief) if config.stops_early else brief
+    named = evaluator_named(config.evaluator)
     return Setting(config.space, space, dataset,
-                   lambda context: as_shipped(named(context), config.targets[0], config.precision), epochs)
+                   lambda context: as_shipped(named(context), config.targets[0], config.precision),
+                   *_course(config, len(dataset.train)))
+
+
+def _course(config: SearchConfig, images: int) -> tuple[int, bool]:
+    """Returns the epochs of a whole training, and whether candidates are compared on the way.
+
+    By default they are not where images are so few that nothing is known after a ninth of the training.
+    """
+    brief, stops_early = brief_epochs(images, config.batch), config.stops_early
+    epochs = config.epochs or (longer(brief) if stops_early else brief)
+    steps = default_rung(epochs) * math.ceil(images / config.batch)
+    if config.early_stopping is None and steps < FEWEST_STEPS:
+        return config.epochs or brief, False
+    return epochs, stops_early

@@ -27,6 +27,7 @@ from search_spaces.errors import require
 from search_spaces.numbers import is_whole
 
 REDUCTION = 3  # one in so many continues
+FEWEST_STEPS = 75  # of a training up to its first rung, by default: with fewer than some 80 none was tried
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,10 @@ class Rungs:
         own = next(candidate for candidate in known if candidate.trial == trial)
         if own.epochs < self.epochs[own.bracket]:
             return True
-        if self.by_strategy and any(candidate.trained for candidate in known):
+        if self.by_strategy and own.by_hand:
             return _leads_by_hand(own, known)
+        if self.by_strategy and any(candidate.trained for candidate in known):
+            return False
         return own in self._best(known, own.epochs, own.bracket)
 
     def promotable(self, candidates: Iterable[Candidate], taken: Collection[int | None] = ()) -> Candidate | None:
@@ -102,12 +105,13 @@ class Rungs:
 
 
 def _leads_by_hand(own: Candidate, known: Iterable[Candidate]) -> bool:
-    """Tells whether a candidate is the most accurate one at its rung of those that were made by hand.
+    """Tells whether a network made by hand is the most accurate at its rung of all that were and have not failed.
 
     A winner is compared with them, so the best of them is trained to the end, whatever a strategy says.
     """
-    reached = (dict(one.accuracies).get(own.epochs, 0.0) for one in known if one.by_hand)
-    return own.by_hand and dict(own.accuracies)[own.epochs] >= max(reached)
+    reached = (dict(one.accuracies).get(own.epochs, 0.0) for one in known
+               if one.by_hand and one.state != "failed" and is_feasible(one.violations))
+    return dict(own.accuracies)[own.epochs] >= max(reached)
 
 
 def default_rung(epochs: int) -> int:

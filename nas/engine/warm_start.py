@@ -41,6 +41,11 @@ def starts(config: SearchConfig, dataset: Dataset, resolved: Resolved | None = N
     return list(found.values())
 
 
+def epochs_of_starts(config: SearchConfig) -> int | None:
+    """Returns the epochs of the trainings of the runs that a search starts from; None where there is no such run."""
+    return next((RunDirectory.existing(name).config.epochs for name in config.start if _is_run(name)), None)
+
+
 def _is_run(name: str) -> bool:
     """Tells whether a start names a run directory, be it there or not."""
     return is_run(name) or (os.sep in name and SEPARATOR not in name)

@@ -127,7 +127,8 @@ class Finalist(TypedDict):
     trial: int
     epochs: int
     validation_accuracy: float
-    validation_log_loss: NotRequired[float | None]  # by which the best of the longest trained was chosen
+    validation_log_loss: NotRequired[float | None]  # by which the best of the longest trained was chosen,
+    validation_log_loss_in_search: NotRequired[float | None]  # and by this one, where all have it
     by_hand: bool  # whether it is a published network that was made to fill the budget or a share of it
     latency_ms: NotRequired[float | None]  # on the first target of the search, as it was last timed before
 

@@ -4,7 +4,8 @@ Finalists are trained to the end. Where it saves time, a round before leaves the
 (successive halving: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
 optimization", figure 2); its trainings are whole ones of a quarter of the epochs, with a learning rate that ends at 0,
 since accuracies on the way say less. The images are those of the search: trained on training images, compared on
-validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md).
+validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md). One
+training is left to chance, so that of the search counts a little, too.
 
 The best network made by hand is trained to the end in any case: what one would have taken without a search is not ruled
 out by a brief training. So is the best of those that are much faster than the winner, unless it is clearly worse: such
@@ -15,7 +16,7 @@ import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ FINALS = "finals.json"  # of a run
 OFF = "off"
 FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
 Key = tuple[str, str, str]  # of a training: what tells it from others, the metric, the precision of the file
+IN_SEARCH = 0.25  # weight of the logarithm of the log loss in the search, beside that in finals
 APART = 1.96  # standard errors of a difference beyond which two accuracies are told apart
 MUCH_FASTER = 1.5  # times as fast as another network, at least
 FEWEST_IMAGES = 100  # for validation: with fewer, a finalist would win by chance
@@ -172,10 +174,22 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
     for epochs in (first, recipe.epochs) if saves_time and tells_more else (recipe.epochs,):
         of_round = dataclasses.replace(recipe, epochs=epochs)
         standings |= _round(left, dataset, of_round, record, monitor, evaluators, precision)
-        ranked = sorted(left, key=lambda candidate: standings[candidate.trial].rank)
+        keys = _sort_keys(candidates, standings)
+        ranked = sorted(left, key=lambda candidate: keys[candidate.trial])
         left = distinct([*ranked[:kept], *_best_by_hand(ranked), *_best_much_faster(ranked, ranked[0])])
-    order = sorted(standings, key=lambda trial: (-standings[trial].epochs, *standings[trial].rank))
+    order = sorted(standings, key=lambda trial: (-standings[trial].epochs, *keys[trial]))
     return {trial: standings[trial] for trial in order}
+
+
+def _sort_keys(candidates: Sequence[Candidate], standings: Mapping[int, Standing]) -> dict[int, tuple[float, float]]:
+    """Returns by trials the keys by which trainings of one length are sorted, the best first.
+
+    What a search has seen of its candidates counts with the weight `IN_SEARCH`, where that is known of all.
+    """
+    before = {candidate.trial: candidate.log_loss for candidate in candidates}
+    known = all(before.values())
+    return {trial: (loss * (before[trial] or 1)**IN_SEARCH if known else loss, less)
+            for trial, (loss, less) in ((trial, standing.rank) for trial, standing in standings.items())}
 
 
 def _round(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,

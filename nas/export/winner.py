@@ -168,7 +168,8 @@ def best_of_finals(run: RunDirectory, budgets: Budgets, dataset: Dataset, recipe
         standings = play(chosen, dataset, recipe, record, monitor, trainers, precision)
     table: list[Finalist] = [
         {"trial": trial, "epochs": standing.epochs, "validation_accuracy": standing.accuracy,
-         "validation_log_loss": standing.calibrated_log_loss, "by_hand": candidates[trial].by_hand,
+         "validation_log_loss": standing.calibrated_log_loss,
+         "validation_log_loss_in_search": candidates[trial].log_loss, "by_hand": candidates[trial].by_hand,
          "latency_ms": candidates[trial].latency_ms} for trial, standing in standings.items()]
     return candidates[next(iter(standings))], {"finals": table}
 

@@ -123,8 +123,10 @@ def _finals_lines(certificate: Certificate) -> list[Text]:
     won, by_hand = finals[0], [finalist for finalist in finals if finalist["by_hand"]]
     title = metric_of(certificate).title
     by = "log loss" if won.get("validation_log_loss") is not None else title
+    also = ", and in the search" if all(one.get("validation_log_loss_in_search") for one in finals) else ""
     hand = f", best made by hand: {_standing(by_hand[0], title)}" if by_hand and by_hand[0] is not won else ""
-    lines = [Text(f"chosen among {len(finals)} finalists by {by} on validation images: {_standing(won, title)}{hand}")]
+    lines = [Text(f"chosen among {len(finals)} finalists by {by} on validation images{also}: {_standing(won, title)}"
+                  f"{hand}")]
     if won["by_hand"]:
         lines.append(Text("the winner is a published network made by hand: the search found nothing better",
                           style="yellow"))

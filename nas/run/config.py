@@ -87,7 +87,8 @@ class SearchConfig:
         epochs: epochs that each is trained for; None for as many as `evaluators.recipe.brief_epochs`
             says, with early stopping `nas.engine.successive_halving.longer`.
         early_stopping: whether candidates are compared on the way, and only the best go on; see
-            `nas.engine.successive_halving`. By default with a limit of time, where the evaluator is `training`.
+            `nas.engine.successive_halving`. By default where a limit of time alone ends a search by the evaluator
+            `training`, but for few epochs (`epochs`) or images (`nas.engine.setting`).
         rungs: the epochs after which they are; by default a ninth of the training.
         brackets: at how many rungs, counted from the first, candidates may be judged first; above 1 as in Hyperband.
         batch, augmentation, compile: of the training, see `evaluators.recipe.Recipe`, whose further fields are those
@@ -249,8 +250,11 @@ class SearchConfig:
     def _check_early_stopping(self) -> None:
         require(all(type(rung) is int for rung in self.rungs),
                 f"`rungs` are whole numbers of epochs, but got {', '.join(map(str, self.rungs))}")
-        require(self.stops_early or (not self.rungs and self.brackets == 1),
+        judged = bool(self.rungs) or self.brackets > 1
+        require(self.early_stopping is not False or not judged,
                 "`rungs` and `brackets` are of early stopping, but got them without it")
+        if judged:
+            object.__setattr__(self, "early_stopping", True)
 
     def _check_numbers(self) -> None:
         for name, most in MOST.items():
@@ -287,13 +291,14 @@ class SearchConfig:
 
     @property
     def stops_early(self) -> bool:
-        """Tells whether candidates are compared on the way."""
+        """Tells whether candidates are compared on the way, as far as it does not depend on the images."""
         return self.stops_early_by_default if self.early_stopping is None else self.early_stopping
 
     @property
     def stops_early_by_default(self) -> bool:
-        """Tells whether they are where nothing is said of it."""
-        return self._trains_by_time and self.epochs != 1
+        """Tells whether they are where nothing is said of it: a ninth of the epochs, if these are given, is one."""
+        return (self._trains_by_time and self.trials is None and self.patience is None
+                and (self.epochs is None or self.epochs >= 9))
 
     @property
     def _trains_by_time(self) -> bool:

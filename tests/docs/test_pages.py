@@ -131,12 +131,14 @@ def test_other_commands_are_there():
 @pytest.mark.parametrize("page", PAGES)
 def test_an_option_that_a_page_names_is_one_of_its_command(page):
     prose = FENCE.sub("", PAGES[page])
-    every = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
+    every = {option for command in COMMANDS.values() for parameter in command.params
+             for option in [*parameter.opts, *parameter.secondary_opts]}
     for code in re.findall(r"`([^`]+)`", prose):
         named = re.match(r"nas ([a-z]+(?:-[a-z]+)*)(?: [a-z]+)?", code)
         if named:
             name, _ = command_of(code.split())
-            own = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+            own = {option for parameter in COMMANDS[name].params
+                   for option in [*parameter.opts, *parameter.secondary_opts]}
             wrong = set(re.findall(r"(?<=\s)--[a-z][a-z-]*", code)) - own - {"--help", "--help-all", "--debug"}
             assert not wrong, f"`{code}`"
         elif code.startswith("--"):

@@ -112,9 +112,12 @@ def test_a_search_by_time_trains_longer_whom_it_lets_go_on_and_stays_as_it_began
         return Score(int(architecture.id[:4], 16) / 2**16, 1000, checkpoint, checkpoint)
 
     monkeypatch.setitem(EVALUATORS, "training", lambda context: trained)
-    config = make_config(evaluator="training", epochs=None, workers=1, trials=6, time_s=3600)
+    config = make_config(evaluator="training", epochs=None, workers=1, trials=None, time_s=1)
+    few = run_search(config, tmp_path / "few", gauge=gauge).config
+    assert (few.epochs, few.early_stopping) == (10, False), "2 epochs of 4 steps tell nothing"
+    monkeypatch.setattr("nas.engine.setting.FEWEST_STEPS", 8)
     run = run_search(config, tmp_path / "run", gauge=gauge)
     assert (run.config.epochs, run.config.early_stopping) == (18, True)
     assert {candidate.epochs for candidate in run.candidates()} == {2, 18}
-    untimed = run_search(dataclasses.replace(config, time_s=None, trials=8), run.path, gauge=gauge)
-    assert (untimed.config.epochs, untimed.config.early_stopping) == (18, True)
+    longer = run_search(dataclasses.replace(config, time_s=None, trials=30), run.path, gauge=gauge)
+    assert (longer.config.epochs, longer.config.early_stopping) == (18, True)

@@ -70,13 +70,17 @@ def test_the_better_half_of_a_short_round_is_trained_to_the_end_and_the_best_of_
     assert (standings[2].accuracy, standings[2].epochs, standings[0].epochs) == (96 / 120, 8, 2)
 
 
-def test_the_log_loss_decides_whatever_the_accuracies_are(all_members, dataset, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("in_search", "expected"), [((None, None), [1, 0]), ((0.5, None), [1, 0]),
+                                                     ((0.5, 0.6), [1, 0]), ((0.2, 0.8), [0, 1])])
+def test_the_log_loss_decides_that_of_the_search_as_well_whatever_the_accuracies_are(
+        in_search, expected, all_members, dataset, tmp_path, monkeypatch):
     texts = [network.text for network in all_members.values()][:2]
     monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
         training, text, recipe.epochs, (0.9, 0.8)[texts.index(text)],
         calibrated_log_loss=(0.4, 0.3)[texts.index(text)]))
-    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text) for trial, text in enumerate(texts)]
-    assert list(play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent(), [evaluate])) == [1, 0]
+    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text, log_loss=in_search[trial])
+                for trial, text in enumerate(texts)]
+    assert list(play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent(), [evaluate])) == expected
 
 
 def test_the_best_made_by_hand_is_trained_to_the_end_however_it_begins(
@@ -288,8 +292,10 @@ def test_the_winner_of_the_finals_is_exported_and_the_certificate_says_among_how
     assert certificate["finals"][0]["validation_accuracy"] == 100 / 120
     assert json.loads((run.path / "export/certificate.json").read_text())["finals"] == certificate["finals"]
     of_loss = certificate | {"finals": [one | {"validation_log_loss": 0.25} for one in certificate["finals"]]}
+    of_both = of_loss | {"finals": [one | {"validation_log_loss_in_search": 0.5} for one in of_loss["finals"]]}
     for stated, text in ((certificate, "by accuracy on validation images: 83.33 % after 16 epochs"),
-                         (of_loss, "by log loss on validation images: 0.250 (accuracy 83.33 %) after 16 epochs")):
+                         (of_loss, "by log loss on validation images: 0.250 (accuracy 83.33 %) after 16 epochs"),
+                         (of_both, "by log loss on validation images, and in the search: 0.250 (accuracy 83.33 %)")):
         said = map(str, certificate_report(stated, run.path / "export").renderables)
         assert f"chosen among 3 finalists {text}" in "".join(said)
     latencies_ms = {candidate.trial: candidate.latency_ms for candidate in run.candidates()}
