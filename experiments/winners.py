@@ -24,7 +24,11 @@ The budget is a percentile of the latencies of 60 members of the space. What is 
 command goes on where it was interrupted.
 
 The budgets of `results/winners.json` are percentiles of the space as it was when SandGlass blocks came in its last
-stage only; `results/winners_late_sandglass.json` (`--results`, `--report`) has searches of that.
+stage only; `results/winners_late_sandglass.json` (`--results`, `--report`) has searches of that, and
+`results/winners_none_stopped.json` later ones that trained all candidates to the end, and whose finals went by their
+own trainings only. `results/winners_development.json` has searches that stop early and searches that do not, of data
+that nothing else is reported on: 3,500 and 4,000 other photographs of CIFAR-10 (`cifar10_dev`), and of the 6,000
+embedded training images 1,500 drawn for tests (`fashion_mnist_dev`).
 `results/winners_xeon.json` has searches whose models did not know that latencies follow the multiply-adds, on an Intel
 Xeon server whose neighbours slowed it. `results/winners_before.json` has searches that trained one candidate at a
 time, in a space with hard swish in every stage, on an AMD EPYC server; `search, before` in it are earlier ones of half

@@ -35,7 +35,7 @@ course = partial(typer.Option, show_default=False, rich_help_panel="Course of th
 
 
 @with_options(limits=budget_options(percentiles=True), recipe=recipe_options(
-    Recipe(), parts=UNTAUGHT, epochs="epochs that each is trained for; more where images are few", batch="images in a "
+    Recipe(), parts=UNTAUGHT, epochs="epochs of each; more for few images and early stopping", batch="images in a "
     "training step", augmentation=AUGMENTATION, compile="what is compiled at a time: blocks, shared by candidates, "
     "network, or auto: blocks on CPU, else the faster one, measured", seed="of data split, strategy and training"))
 def search_space(

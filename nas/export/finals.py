@@ -7,9 +7,9 @@ since accuracies on the way say less. The images are those of the search: traine
 validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md). One
 training is left to chance, so that of the search counts a little, too.
 
-The best network made by hand is trained to the end in any case: what one would have taken without a search is not ruled
-out by a brief training. So is the best of those that are much faster than the winner, unless it is clearly worse: such
-a network may be as good in the end (docs/spaces.md), and one wants to know.
+The best network made by hand that the search has trained is trained to the end in any case: what one would have taken
+without a search is not ruled out by a brief training. So is the best of those that are much faster than the winner,
+unless it is clearly worse: such a network may be as good in the end (docs/spaces.md), and one wants to know.
 """
 
 import dataclasses

@@ -124,7 +124,7 @@ SEARCHES = [
     (("--patience", "0"), "`patience` must be at least 1"),
     (("--early-stopping", "--rungs", "1;3"), "rungs are written like 1,3, but got '1;3'"),
     (("--early-stopping", "--epochs", "3", "--rungs", "12"), "shorter than the training, but got 12 of "),
-    (("--rungs", "1"), "`rungs` and `brackets` are of early stopping, but got them without it"),
+    (("--no-early-stopping", "--rungs", "1"), "`rungs` and `brackets` are of early stopping, but got them without it"),
     (("--early-stopping", "--brackets", "0"), "`brackets` must be at least 1"),
     (("--strategy", "tpee"), "unknown strategy 'tpee'; did you mean 'tpe'"),
     (("--strategy", "mine:score"), "a strategy must be made with `seed`, `problem` or nothing, but 'mine:score' could"),
