@@ -96,6 +96,11 @@ def test_accuracies_of_other_trainings_are_not_taken_over(changes, difference, e
     assert difference in str(error.value) and not (tmp_path / "later").exists()
 
 
+def test_a_search_trains_for_as_long_as_the_run_that_it_starts_from(earlier, make_config, gauge, tmp_path):
+    run = run_search(make_config(epochs=None, trials=1, start=[str(earlier.path)]), tmp_path / "later", gauge=gauge)
+    assert run.config.epochs == earlier.config.epochs == 3
+
+
 def test_a_directory_that_holds_no_run_is_refused_in_one_line(make_config, gauge, tmp_path):
     with pytest.raises(InvalidInput, match=r"a run directory holds run\.toml, but '.*/nowhere' does not"):
         run_search(make_config(start=[str(tmp_path / "nowhere")]), tmp_path / "later", gauge=gauge)

@@ -109,6 +109,17 @@ def test_it_is_continued_with_all_that_was_found(name, opened, trained):
     assert tally(run.told()).tried == config.trials
 
 
+def test_a_run_from_before_early_stopping_goes_on_without_it(opened, trained):
+    path = opened("first")
+    text = (path / "run.toml").read_text()
+    (path / "run.toml").write_text(text.replace("early_stopping = false\n", ""))
+    config = Run.open(path).config
+    assert config.early_stopping is None
+    run = run_search(dataclasses.replace(config, trials=config.trials + 1, time_s=3600, workers=1), path, gauge=Gauge())
+    assert run.config.early_stopping is False
+    assert len(trained) == 1
+
+
 def test_its_trainings_are_taken_over_by_another_search(opened, trained, tmp_path):
     path = opened("first")
     known = {candidate.architecture: candidate.accuracy for candidate in Run.open(path).candidates()
