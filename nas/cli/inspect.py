@@ -169,8 +169,8 @@ def correlate_scores(
         hidden=True)] = None,
     epochs: Annotated[str | None, typer.Option(help="lengths of brief trainings, such as 1,3,9  [that of DIR, or of a "
                                                "search that stops none]", show_default=False)] = None,
-    to: Annotated[int | None, typer.Option(help="length of the training to the end  [20, or twice the longest brief "
-                                           "one]", show_default=False)] = None,
+    to: Annotated[int | None, typer.Option(help="length of the training to the end  [20, or twice a brief one that is "
+                                           "longer]", show_default=False)] = None,
     members: Annotated[int, typer.Option(help="random members of the space within the budgets")] = 20,
     seeds: Annotated[int, typer.Option(help="trainings of each length")] = 2,
     record: Annotated[Path | None, typer.Option(help="file of the scores, to go on with  [DIR/correlation.json, or "
@@ -205,7 +205,8 @@ def correlate_scores(
         setting = setting_of(config)
         budgets, place = config.budgets(config.latency_ms), Path(f"{Path(what).stem}.{CORRELATION}")
     lengths = parse_rungs(epochs) if epochs is not None else (setting.epochs,)
-    to = max(FINAL_EPOCHS, 2 * max(lengths)) if to is None else to
+    if to is None:
+        to = FINAL_EPOCHS if max(lengths) < FINAL_EPOCHS else 2 * max(lengths)
     with Terminal(output.console) as monitor:
         found = correlate(config, budgets, record or place, lengths, to=to, count=members, seeds=seeds,
                           setting=setting, monitor=monitor)

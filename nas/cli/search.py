@@ -65,7 +65,7 @@ def search_space(
     recipe: dict[str, Any],
     early_stopping: Annotated[bool | None, course(
         "--early-stopping/--no-early-stopping",
-        help="compare candidates on the way, let the best go on  [with --time, unless --no-early-stopping]")] = None,
+        help="compare candidates on the way, let the best go on  [with --time alone; --no-early-stopping]")] = None,
     rungs: Annotated[str | None, course(
         help="epochs after which they are compared (1,3)  [a ninth of the training]", hidden=True)] = None,
     brackets: Annotated[int | None, course(

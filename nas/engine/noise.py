@@ -27,8 +27,9 @@ def measure_noise(run: RunDirectory, dataset: Dataset, evaluators: Sequence[Eval
     The first, since these were not chosen by their accuracies: what was stopped early is trained with both seeds. A
     search without any has no such trainings. All accuracies go to the record of `nas correlate`.
     """
-    first = {candidate.architecture: candidate for candidate in run.candidates() if candidate.by_hand
-             and candidate.epochs and candidate.taken_from is None}  # what was taken over has another search's seed
+    first = {candidate.architecture: candidate for candidate in run.candidates()
+             if candidate.by_hand and candidate.epochs and candidate.state == "complete"
+             and candidate.taken_from is None}  # what was taken over has another search's seed
     networks = [Architecture.parse(text) for text in list(first)[:NETWORKS_TRAINED_AGAIN]]
     record = ScoreRecord(run.place(CORRELATION), dataset, recipe, run.config.evaluator)
     try:

@@ -112,7 +112,6 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     if run.exists:
         run.require_there(config, *PLACES)
         require_trusted(run.path, run.identity, code_of(config), trust)
-    if run.exists:
         config = _filled(config, run.config.epochs, bool(run.config.early_stopping))  # earlier versions stopped none
     elif config.epochs is None:
         config = dataclasses.replace(config, epochs=epochs_of_starts(config))
@@ -300,9 +299,8 @@ def _require_same(run: RunDirectory, config: SearchConfig, space: SearchSpace, d
                               data_split=dataset.split)
     alike = [name for name, of in (("space", "space"), ("data", "data_fingerprint"))
              if getattr(before, of) == getattr(now, of)]  # content tells, wherever it is
-    if run.config.early_stopping is None:
-        alike.append("early_stopping")
-    differences = run.config.differences(config, alike) or before.differences(now)
+    stored = dataclasses.replace(run.config, early_stopping=bool(run.config.early_stopping))
+    differences = stored.differences(config, alike) or before.differences(now)
     if differences:
         raise InvalidInput(f"a run directory is resumed with its own configuration, but '{run.path}' differs: "
                            + "; ".join(differences))

@@ -10,7 +10,7 @@ from evaluators.evaluator import Make
 from evaluators.machine.devices import processor
 from evaluators.recipe import brief_epochs
 from evaluators.runtimes import Place, parse_target, runtime_of
-from nas.engine.successive_halving import FEWEST_STEPS, default_rung, longer
+from nas.engine.successive_halving import FEWEST_STEPS, longer
 from nas.measuring.meters import Gauges
 from nas.measuring.scoring import as_shipped
 from nas.run.config import SearchConfig, evaluator_named
@@ -127,11 +127,12 @@ def _of(config: SearchConfig, space: SearchSpace, dataset: Dataset) -> Setting:
 def _course(config: SearchConfig, images: int) -> tuple[int, bool]:
     """Returns the epochs of a whole training, and whether candidates are compared on the way.
 
-    By default they are not where images are so few that nothing is known after a ninth of the training.
+    By default they are not where a ninth of the training is less than an epoch, or images are so few that nothing is
+    known after it.
     """
     brief, stops_early = brief_epochs(images, config.batch), config.stops_early
     epochs = config.epochs or (longer(brief) if stops_early else brief)
-    steps = default_rung(epochs) * math.ceil(images / config.batch)
+    steps = epochs // 9 * math.ceil(images / config.batch)
     if config.early_stopping is None and steps < FEWEST_STEPS:
         return config.epochs or brief, False
     return epochs, stops_early

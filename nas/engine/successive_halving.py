@@ -9,8 +9,8 @@ With brackets, a share of the candidates is first judged at a later rung, among 
 "Hyperband", algorithm 1), in case accuracies after few epochs say little.
 
 A strategy that weighs the rest of a training against a new one says itself which candidates continue, by proposing
-stopped ones again; then all stop at each rung, but for the first, and for a network made by hand that is the best so
-far of its kind.
+stopped ones again; then all stop at each rung, but for the first. A network made by hand that is the most accurate so
+far of its kind goes on in any case.
 """
 
 from collections import Counter
@@ -67,9 +67,9 @@ class Rungs:
         own = next(candidate for candidate in known if candidate.trial == trial)
         if own.epochs < self.epochs[own.bracket]:
             return True
-        if self.by_strategy and own.by_hand:
-            return _leads_by_hand(own, known)
-        if self.by_strategy and any(candidate.trained for candidate in known):
+        if own.by_hand and _leads_by_hand(own, known):
+            return True
+        if self.by_strategy and (own.by_hand or any(candidate.trained for candidate in known)):
             return False
         return own in self._best(known, own.epochs, own.bracket)
 
@@ -111,7 +111,7 @@ def _leads_by_hand(own: Candidate, known: Iterable[Candidate]) -> bool:
     """
     reached = (dict(one.accuracies).get(own.epochs, 0.0) for one in known
                if one.by_hand and one.state != "failed" and is_feasible(one.violations))
-    return dict(own.accuracies)[own.epochs] >= max(reached)
+    return dict(own.accuracies)[own.epochs] >= max(reached, default=0.0)
 
 
 def default_rung(epochs: int) -> int:

@@ -42,6 +42,7 @@ OFF = "off"
 FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
 Key = tuple[str, str, str]  # of a training: what tells it from others, the metric, the precision of the file
 IN_SEARCH = 0.25  # weight of the logarithm of the log loss in the search, beside that in finals
+LEAST_LOSS = 1e-3  # of those that count there: below it networks are equally good
 APART = 1.96  # standard errors of a difference beyond which two accuracies are told apart
 MUCH_FASTER = 1.5  # times as fast as another network, at least
 FEWEST_IMAGES = 100  # for validation: with fewer, a finalist would win by chance
@@ -186,9 +187,10 @@ def _sort_keys(candidates: Sequence[Candidate], standings: Mapping[int, Standing
 
     What a search has seen of its candidates counts with the weight `IN_SEARCH`, where that is known of all.
     """
-    before = {candidate.trial: candidate.log_loss for candidate in candidates}
-    known = all(before.values())
-    return {trial: (loss * (before[trial] or 1)**IN_SEARCH if known else loss, less)
+    before = {candidate.trial: max(candidate.log_loss, LEAST_LOSS) for candidate in candidates
+              if candidate.log_loss is not None}
+    weight = IN_SEARCH if len(before) == len(candidates) else 0.0
+    return {trial: (loss * before.get(trial, 1.0)**weight, less)
             for trial, (loss, less) in ((trial, standing.rank) for trial, standing in standings.items())}
 
 

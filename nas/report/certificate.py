@@ -123,7 +123,7 @@ def _finals_lines(certificate: Certificate) -> list[Text]:
     won, by_hand = finals[0], [finalist for finalist in finals if finalist["by_hand"]]
     title = metric_of(certificate).title
     by = "log loss" if won.get("validation_log_loss") is not None else title
-    also = ", and in the search" if all(one.get("validation_log_loss_in_search") for one in finals) else ""
+    also = ", and in the search" if all(one.get("validation_log_loss_in_search") is not None for one in finals) else ""
     hand = f", best made by hand: {_standing(by_hand[0], title)}" if by_hand and by_hand[0] is not won else ""
     lines = [Text(f"chosen among {len(finals)} finalists by {by} on validation images{also}: {_standing(won, title)}"
                   f"{hand}")]

@@ -29,7 +29,7 @@ def command_of(config: SearchConfig) -> str:
         if field.name == "start":
             by_default = like.start
         if field.name == "early_stopping":
-            by_default = config.stops_early_by_default
+            by_default = None if config.time_s is not None else False  # by time it depends on the images
         if field.name == "trials" and value == like.trials and config.time_s is None and config.patience is None:
             continue
         if field.name == "latency_ms":

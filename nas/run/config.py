@@ -88,7 +88,7 @@ class SearchConfig:
             says, with early stopping `nas.engine.successive_halving.longer`.
         early_stopping: whether candidates are compared on the way, and only the best go on; see
             `nas.engine.successive_halving`. By default where a limit of time alone ends a search by the evaluator
-            `training`, but for few epochs (`epochs`) or images (`nas.engine.setting`).
+            `training`, but not of few epochs or images, see `nas.engine.setting`.
         rungs: the epochs after which they are; by default a ninth of the training.
         brackets: at how many rungs, counted from the first, candidates may be judged first; above 1 as in Hyperband.
         batch, augmentation, compile: of the training, see `evaluators.recipe.Recipe`, whose further fields are those
@@ -291,14 +291,9 @@ class SearchConfig:
 
     @property
     def stops_early(self) -> bool:
-        """Tells whether candidates are compared on the way, as far as it does not depend on the images."""
-        return self.stops_early_by_default if self.early_stopping is None else self.early_stopping
-
-    @property
-    def stops_early_by_default(self) -> bool:
-        """Tells whether they are where nothing is said of it: a ninth of the epochs, if these are given, is one."""
-        return (self._trains_by_time and self.trials is None and self.patience is None
-                and (self.epochs is None or self.epochs >= 9))
+        """Tells whether candidates are compared on the way, as far as it does not depend on epochs and images."""
+        by_default = self._trains_by_time and self.trials is None and self.patience is None
+        return by_default if self.early_stopping is None else self.early_stopping
 
     @property
     def _trains_by_time(self) -> bool:

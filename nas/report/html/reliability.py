@@ -41,7 +41,8 @@ def _score(found: Findings) -> Content:
                              element("code", f"nas correlate {found.name}"), " does it."))
     if found.standings:
         parts += [table(("trial", "in the search", "epochs", "in finals (%)", "log loss", "as", "epochs there"),
-                        _finals(found), "trained again for longer, on the same validation images")]
+                        _finals(found), "trained again for longer, on the same validation images; "
+                                          "the log loss in the search counts, too")]
     return parts
 
 

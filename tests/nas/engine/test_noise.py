@@ -22,14 +22,15 @@ RECIPE = Recipe(epochs=3)
 
 
 class OfSeed:
-    """An evaluator whose accuracy is that of its seed, which notes what it is asked."""
+    """An evaluator whose accuracy is that of its seed, or falls from network to network; notes what it is asked."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.falls = [], 0.0
 
     def __call__(self, architecture, data, fidelity):
         self.asked.append((architecture.text, fidelity.recipe.seed, fidelity.epochs))
-        return Score(0.8 + 0.04 * fidelity.recipe.seed, 1000)
+        before = list(dict.fromkeys(text for text, *_ in self.asked)).index(architecture.text)
+        return Score(0.8 + 0.04 * fidelity.recipe.seed - self.falls * before, 1000)
 
 
 @pytest.fixture
@@ -80,9 +81,16 @@ def test_a_search_that_goes_on_knows_its_noise(searched, evaluate):
     assert [seed for _, seed, _ in evaluate.asked].count(1) == 3
 
 
-def test_with_early_stopping_a_whole_training_is_repeated(searched, evaluate):
-    run = searched(early_stopping=True, epochs=4, rungs=(1,))
+def test_with_early_stopping_whole_trainings_are_repeated_and_what_was_stopped_is_trained_twice(
+        searched, evaluate):
+    evaluate.falls = 0.1
+    run = searched(early_stopping=True, epochs=4, rungs=(1,), objectives=("accuracy",))
+    first = [candidate for candidate in run.candidates() if candidate.by_hand and not candidate.continues][:3]
+    assert {candidate.trained for candidate in first} == {True, False}
+    last = {one.architecture: one.trained for one in run.candidates() if one.epochs}
     assert [(seed, epochs) for _, seed, epochs in evaluate.asked if seed] == 3 * [(1, 4)]
+    again = [text for text, seed, epochs in evaluate.asked if (seed, epochs) == (0, 4)]
+    assert sorted(again) == sorted({*(one.architecture for one in first), *(text for text in last if last[text])})
     assert noise_of(run).networks == 3
 
 

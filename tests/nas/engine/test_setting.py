@@ -12,7 +12,7 @@ from evaluators.evaluator import Context, Score
 from evaluators.registry import EVALUATORS
 from nas.engine.joining import join_search
 from nas.engine.search import run_search
-from nas.engine.setting import require_own_processor, setting_of
+from nas.engine.setting import _course, require_own_processor, setting_of
 from nas.run.config import SearchConfig
 from nas.run.monitor import Silent
 from search_spaces import Architecture, InvalidInput
@@ -107,17 +107,24 @@ def test_trainings_are_longer_by_default_where_images_are_few(make_config, gauge
 
 def test_a_search_by_time_trains_longer_whom_it_lets_go_on_and_stays_as_it_began(
         make_config, gauge, tmp_path, monkeypatch):
+    monkeypatch.setattr("nas.engine.setting.FEWEST_STEPS", 8)
     def trained(architecture, data, fidelity):
         checkpoint = {"epochs": np.array(fidelity.epochs)}
         return Score(int(architecture.id[:4], 16) / 2**16, 1000, checkpoint, checkpoint)
 
     monkeypatch.setitem(EVALUATORS, "training", lambda context: trained)
-    config = make_config(evaluator="training", epochs=None, workers=1, trials=None, time_s=1)
-    few = run_search(config, tmp_path / "few", gauge=gauge).config
-    assert (few.epochs, few.early_stopping) == (10, False), "2 epochs of 4 steps tell nothing"
-    monkeypatch.setattr("nas.engine.setting.FEWEST_STEPS", 8)
-    run = run_search(config, tmp_path / "run", gauge=gauge)
+    config = make_config(evaluator="training", epochs=None, workers=1, trials=None, time_s=1e-3)
+    begun = run_search(config, tmp_path / "run", gauge=gauge).config
+    assert (begun.epochs, begun.early_stopping) == (18, True)
+    run = run_search(dataclasses.replace(config, time_s=None, trials=12), tmp_path / "run", gauge=gauge)
     assert (run.config.epochs, run.config.early_stopping) == (18, True)
     assert {candidate.epochs for candidate in run.candidates()} == {2, 18}
-    longer = run_search(dataclasses.replace(config, time_s=None, trials=30), run.path, gauge=gauge)
-    assert (longer.config.epochs, longer.config.early_stopping) == (18, True)
+
+
+@pytest.mark.parametrize(("epochs", "images", "expected"), [
+    (None, 1_000, (10, False)), (None, 1_200, (18, True)), (None, 5_000, (9, True)), (None, 50_000, (3, False)),
+    (8, 5_000, (8, False)), (9, 5_000, (9, True)), (20, 240, (20, False))])
+def test_none_is_stopped_by_default_where_a_ninth_of_the_training_tells_nothing(epochs, images, expected):
+    assert _course(SearchConfig(time_s=60, epochs=epochs), images) == expected
+    whole, stops_early = _course(SearchConfig(early_stopping=True, epochs=epochs), images)
+    assert stops_early and whole >= expected[0]

@@ -55,5 +55,5 @@ def test_what_few_searches_have_is_in_the_command_too(changes, monkeypatch):
 def test_what_is_by_default_is_left_out():
     assert command_of(SearchConfig()) == "nas search"
     assert command_of(SearchConfig(early_stopping=False)) == "nas search"
-    assert command_of(SearchConfig(early_stopping=True, time_s=60)) == "nas search --time 60s"
+    assert command_of(SearchConfig(early_stopping=False, time_s=60)) == "nas search --time 60s --no-early-stopping"
     assert command_of(SearchConfig(data="/my photos", trials=30)) == "nas search --data '/my photos' --trials 30"

@@ -17,6 +17,7 @@ from nas.engine.search import run_search
 from nas.problem.candidate import Outcome
 from nas.run.directory import RunDirectory
 from nas.trials.tally import Tally, tally
+from search_spaces import InvalidInput
 
 DATA = Path(__file__).parents[2] / "data" / "earlier_runs"
 BEFORE = {"first": Tally(trained=3, rejected=7), "stopped": Tally(trained=1, stopped=2, rejected=1)}
@@ -109,15 +110,15 @@ def test_it_is_continued_with_all_that_was_found(name, opened, trained):
     assert tally(run.told()).tried == config.trials
 
 
-def test_a_run_from_before_early_stopping_goes_on_without_it(opened, trained):
+def test_a_run_from_before_early_stopping_goes_on_without_it(opened):
     path = opened("first")
     text = (path / "run.toml").read_text()
-    (path / "run.toml").write_text(text.replace("early_stopping = false\n", ""))
-    config = Run.open(path).config
-    assert config.early_stopping is None
-    run = run_search(dataclasses.replace(config, trials=config.trials + 1, time_s=3600, workers=1), path, gauge=Gauge())
-    assert run.config.early_stopping is False
-    assert len(trained) == 1
+    (path / "run.toml").write_text(text.replace("early_stopping = false\n", "").replace("epochs = 1\n", "epochs = 9\n"))
+    config = dataclasses.replace(Run.open(path).config, trials=None, time_s=1e-3, workers=1)
+    assert config.early_stopping is None and config.stops_early
+    assert run_search(config, path, gauge=Gauge()).config.early_stopping is False
+    with pytest.raises(InvalidInput, match="early_stopping is False there, True here"):
+        run_search(dataclasses.replace(config, early_stopping=True), path, gauge=Gauge())
 
 
 def test_its_trainings_are_taken_over_by_another_search(opened, trained, tmp_path):
