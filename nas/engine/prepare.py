@@ -299,8 +299,7 @@ def _require_same(run: RunDirectory, config: SearchConfig, space: SearchSpace, d
                               data_split=dataset.split)
     alike = [name for name, of in (("space", "space"), ("data", "data_fingerprint"))
              if getattr(before, of) == getattr(now, of)]  # content tells, wherever it is
-    stored = dataclasses.replace(run.config, early_stopping=bool(run.config.early_stopping))
-    differences = stored.differences(config, alike) or before.differences(now)
+    differences = _filled(run.config, None, False).differences(config, alike) or before.differences(now)
     if differences:
         raise InvalidInput(f"a run directory is resumed with its own configuration, but '{run.path}' differs: "
                            + "; ".join(differences))
