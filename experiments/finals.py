@@ -52,7 +52,7 @@ SCORES = {"accuracy": (0, 1), "log loss": (1, -1), SCALED: (3, -1)}  # place in 
 RULES = {**{score: (score, False) for score in SCORES},
          **{f"{score} and multiply-adds": (score, True) for score in ("log loss", SCALED)}}  # the latter beside a score
 TEST = 2  # the place of the test accuracy
-WEIGHTS = 0.0, 0.1, 0.25, 0.5, 1.0
+WEIGHTS = 0.0, 0.15, 0.3, 0.45, 0.7, 1.0
 
 
 def scored(text: str, data: Dataset, training: Images, validation: Images, recipe: Recipe) -> list[float]:

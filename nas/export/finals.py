@@ -5,7 +5,7 @@ Finalists are trained to the end. Where it saves time, a round before leaves the
 optimization", figure 2); its trainings are whole ones of a quarter of the epochs, with a learning rate that ends at 0,
 since accuracies on the way say less. The images are those of the search: trained on training images, compared on
 validation images, and by their log loss: the accuracy on as many images tells less of a network (docs/spaces.md). One
-training is left to chance, so that of the search counts a little, too.
+training is left to chance, so that of the search counts, too, as much less as it is shorter.
 
 The best network made by hand that the search has trained is trained to the end in any case: what one would have taken
 without a search is not ruled out by a brief training. So is the best of those that are much faster than the winner,
@@ -41,8 +41,7 @@ FINALS = "finals.json"  # of a run
 OFF = "off"
 FIRST_ROUND = 4  # its trainings have one in so many of the final epochs
 Key = tuple[str, str, str]  # of a training: what tells it from others, the metric, the precision of the file
-IN_SEARCH = 0.25  # weight of the logarithm of the log loss in the search, beside that in finals
-LEAST_LOSS = 1e-3  # of those that count there: below it networks are equally good
+LEAST_LOSS = 1e-3  # of a network in a search: below it all are equally good
 APART = 1.96  # standard errors of a difference beyond which two accuracies are told apart
 MUCH_FASTER = 1.5  # times as fast as another network, at least
 FEWEST_IMAGES = 100  # for validation: with fewer, a finalist would win by chance
@@ -185,13 +184,17 @@ def play(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, reco
 def _sort_keys(candidates: Sequence[Candidate], standings: Mapping[int, Standing]) -> dict[int, tuple[float, float]]:
     """Returns by trials the keys by which trainings of one length are sorted, the best first.
 
-    What a search has seen of its candidates counts with the weight `IN_SEARCH`, where that is known of all.
+    Where the log losses of the search are known of all, they count too: of two trainings of a network each by its
+    epochs, in a geometric mean.
     """
-    before = {candidate.trial: max(candidate.log_loss, LEAST_LOSS) for candidate in candidates
-              if candidate.log_loss is not None}
-    weight = IN_SEARCH if len(before) == len(candidates) else 0.0
-    return {trial: (loss * before.get(trial, 1.0)**weight, less)
-            for trial, (loss, less) in ((trial, standing.rank) for trial, standing in standings.items())}
+    searched = {candidate.trial: candidate for candidate in candidates}
+    known = all(candidate.log_loss is not None for candidate in candidates)
+
+    def key(trial: int, standing: Standing) -> tuple[float, float]:
+        loss, less = standing.rank
+        before, share = searched[trial].log_loss or 0.0, searched[trial].epochs / standing.epochs
+        return loss * max(before, LEAST_LOSS)**share if known else loss, less
+    return {trial: key(trial, standing) for trial, standing in standings.items()}
 
 
 def _round(candidates: Sequence[Candidate], dataset: Dataset, recipe: Recipe, record: Path, monitor: Monitor,

@@ -70,15 +70,16 @@ def test_the_better_half_of_a_short_round_is_trained_to_the_end_and_the_best_of_
     assert (standings[2].accuracy, standings[2].epochs, standings[0].epochs) == (96 / 120, 8, 2)
 
 
-@pytest.mark.parametrize(("in_search", "expected"), [((None, None), [1, 0]), ((0.5, None), [1, 0]),
-                                                     ((0.5, 0.6), [1, 0]), ((0.2, 0.8), [0, 1])])
+@pytest.mark.parametrize(("in_search", "epochs", "expected"), [
+    ((None, None), 4, [1, 0]), ((0.5, None), 4, [1, 0]), ((0.5, 0.6), 4, [1, 0]), ((0.2, 0.8), 4, [0, 1]),
+    ((0.2, 0.8), 1, [1, 0]), ((1e-9, 1e-3), 4, [1, 0])])
 def test_the_log_loss_decides_that_of_the_search_as_well_whatever_the_accuracies_are(
-        in_search, expected, all_members, dataset, tmp_path, monkeypatch):
+        in_search, epochs, expected, all_members, dataset, tmp_path, monkeypatch):
     texts = [network.text for network in all_members.values()][:2]
     monkeypatch.setattr(module, "_trained", lambda text, training, dataset, recipe, *files: module.Standing(
         training, text, recipe.epochs, (0.9, 0.8)[texts.index(text)],
         calibrated_log_loss=(0.4, 0.3)[texts.index(text)]))
-    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text, log_loss=in_search[trial])
+    entrants = [dataclasses.replace(candidate(trial, 0.8), architecture=text, log_loss=in_search[trial], epochs=epochs)
                 for trial, text in enumerate(texts)]
     assert list(play(entrants, dataset, RECIPE, tmp_path / "finals.json", Silent(), [evaluate])) == expected
 
