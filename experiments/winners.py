@@ -10,7 +10,7 @@ test images. One training says little: between its seeds lies about a point.
 
 - `search`: `nas.search` as it is by default, the winner of its finals. The others take as long as both have taken.
 - `search, two thirds`: of the same search the winner of finals among what is 1.5 times as fast as the budget allows.
-- `search, none stopped`: one that trains each candidate to the end, for half the epochs (`--no-early-stopping`).
+- `search, none stopped`: one that trains each candidate to the end, for 5/9 of the epochs (`--no-early-stopping`).
 - `by hand, FAMILY`: each published mobile network, shortened in every way of `search_spaces.zoo.handmade` and widened
   until it fills the budget; of these the one of highest validation accuracy after a brief training, the time that is
   left shared by the families that are. The best of the families on the test images, which nobody could know, is the one
