@@ -112,9 +112,7 @@ def prepare(config: SearchConfig, path: Path, monitor: Monitor, gauge: Gauge | G
     if run.exists:
         run.require_there(config, *PLACES)
         require_trusted(run.path, run.identity, code_of(config), trust)
-        config = _filled(config, run.config.epochs, bool(run.config.early_stopping))  # earlier versions stopped none
-    elif config.epochs is None:
-        config = dataclasses.replace(config, epochs=epochs_of_starts(config))
+    config = _as_before(run, config)
     setting = setting_of(config)
     config = _filled(config, setting.epochs, setting.stops_early)
     require_latencies(setting, config)
@@ -205,10 +203,17 @@ def _evaluators(config: SearchConfig, setting: Setting, context: Context, stack:
         config.targets[0], config.precision))
 
 
+def _as_before(run: RunDirectory, config: SearchConfig) -> SearchConfig:
+    """Returns a configuration that goes on as its run, or as the runs that it starts from, in what it leaves open."""
+    if run.exists:
+        return _filled(config, run.config.epochs, bool(run.config.early_stopping))  # earlier versions stopped none
+    return _filled(config, epochs_of_starts(config), None)
+
+
 def _filled(config: SearchConfig, epochs: int | None, early_stopping: bool | None) -> SearchConfig:
     """Returns a configuration with these where it leaves them open."""
     values: dict[str, Any] = {"epochs": epochs, "early_stopping": early_stopping}
-    open_ones = {name: value for name, value in values.items() if getattr(config, name) is None}
+    open_ones = {name: value for name, value in values.items() if value is not None and getattr(config, name) is None}
     return dataclasses.replace(config, **open_ones) if open_ones else config
 
 
