@@ -207,7 +207,7 @@ def _as_before(run: RunDirectory, config: SearchConfig) -> SearchConfig:
     """Returns a configuration that goes on as its run, or as the runs that it starts from, in what it leaves open."""
     if run.exists:
         return _filled(config, run.config.epochs, bool(run.config.early_stopping))  # earlier versions stopped none
-    return _filled(config, epochs_of_starts(config), None)
+    return _filled(config, epochs_of_starts(config), None) if config.epochs is None else config
 
 
 def _filled(config: SearchConfig, epochs: int | None, early_stopping: bool | None) -> SearchConfig:

@@ -42,7 +42,7 @@ def starts(config: SearchConfig, dataset: Dataset, resolved: Resolved | None = N
 
 
 def epochs_of_starts(config: SearchConfig) -> int | None:
-    """Returns the epochs of the trainings of the runs that a search starts from; None where there is no such run."""
+    """Returns the epochs of the first run that a search starts from; None where there is no such run."""
     return next((RunDirectory.existing(name).config.epochs for name in config.start if _is_run(name)), None)
 
 

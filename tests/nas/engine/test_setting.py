@@ -108,6 +108,7 @@ def test_trainings_are_longer_by_default_where_images_are_few(make_config, gauge
 def test_a_search_by_time_trains_longer_whom_it_lets_go_on_and_stays_as_it_began(
         make_config, gauge, tmp_path, monkeypatch):
     monkeypatch.setattr("nas.engine.setting.FEWEST_STEPS", 8)
+
     def trained(architecture, data, fidelity):
         checkpoint = {"epochs": np.array(fidelity.epochs)}
         return Score(int(architecture.id[:4], 16) / 2**16, 1000, checkpoint, checkpoint)
